@@ -1,0 +1,1 @@
+//! All that runs between clone3 and execve.

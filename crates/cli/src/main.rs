@@ -1,0 +1,3 @@
+//! The carboy command.
+
+fn main() {}

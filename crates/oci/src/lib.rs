@@ -1,0 +1,1 @@
+//! OCI documents: parse and check.

@@ -1,0 +1,1 @@
+//! /proc and /sys text as typed facts.

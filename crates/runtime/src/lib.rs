@@ -1,0 +1,1 @@
+//! A container's life: plan, apply, supervise, clean up.
