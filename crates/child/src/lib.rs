@@ -1,1 +1,549 @@
-//! All that runs between clone3 and execve.
+//! All that runs between clone3 and execve, top to bottom.
+//!
+//! The parent prepares everything: strings, descriptors, the seccomp program. The child walks a list of [`Step`]s and
+//! decides nothing. It neither allocates, locks, formats, logs nor panics, because it is a copy of a process whose other
+//! threads are gone. It speaks in [`Report`]s of eight bytes and leaves by `_exit`.
+//!
+//! ```text
+//! parent                                   child
+//!   clone3 ─────────────────────────────────▶ first step
+//!   write id maps                             Await(Mapped)            only with a user namespace of its own
+//!     [Mapped] ─────────────────────────────▶ becomes root in it
+//!   make the root mount                       hostname, loopback, session …
+//!     [Root + descriptor] ──────────────────▶ Await(Root): attaches it, mounts below it, pivots
+//!   join the cgroups  ◀──────────────────────── [Terminal + descriptor]  only with a terminal
+//!     [Contained] ──────────────────────────▶ Await(Contained): own cgroup namespace, ids, seccomp, execve
+//!   end of file: it runs  ◀─────────────────── (close-on-exec)
+//!   [Failed, step, errno] ◀─────────────────── or: what failed, then _exit
+//! ```
+#![no_std]
+#![expect(unsafe_code, reason = "one block: the clone itself")]
+
+use core::ffi::CStr;
+
+use sys::clone::{Clone3, Parent, Side};
+use sys::credentials::{CapabilitySets, ResourceLimit};
+use sys::mount::{Attributes, Change, Propagation, Reach};
+use sys::namespace::Kinds;
+use sys::path::{Access, Missing, Within};
+use sys::process::Arguments;
+use sys::seccomp::{Flags, Instruction};
+use sys::terminal::Size;
+use sys::{AsFd, BorrowedFd, Errno, OwnedFd, Result};
+
+/// One thing that the child does. Paths named `at` are the container's own, below its root.
+#[derive(Debug, Clone, Copy)]
+pub enum Step<'a> {
+    /// Wait for the parent.
+    Await(Turn),
+    /// Take user and group 0 of the user namespace.
+    BecomeRoot,
+    /// Enter the namespaces that the handle stands for.
+    Join {
+        /// Which of [`Scene::namespaces`].
+        handle: usize,
+        /// The kinds to enter.
+        kinds: Kinds,
+    },
+    /// Make namespaces of these kinds.
+    Unshare(Kinds),
+    /// Clone once more, into a pid namespace that the user namespace just joined owns, and leave the rest to that child.
+    Fork,
+    /// Lead a session of its own.
+    NewSession,
+    /// Set the host name.
+    Hostname(&'a CStr),
+    /// Set the NIS domain name.
+    Domainname(&'a CStr),
+    /// Set the loopback interface up.
+    LoopbackUp,
+    /// Cut (or keep) the propagation of the mounts copied from the host.
+    RootPropagation(Propagation),
+    /// Put the root mount, received with [`Turn::Root`], into the mount namespace.
+    AttachRoot,
+    /// Mount a file system of its own.
+    Mount {
+        /// The type: `proc`, `tmpfs` …
+        kind: &'a CStr,
+        /// Options; one without a value is a flag.
+        options: &'a [(&'a CStr, Option<&'a CStr>)],
+        /// Attributes of the mount.
+        attributes: Attributes,
+        /// Where.
+        at: &'a CStr,
+        /// The propagation that the mount gets.
+        propagation: Option<Propagation>,
+    },
+    /// Put a mount that the parent prepared in its place.
+    Place {
+        /// Which of [`Scene::mounts`].
+        handle: usize,
+        /// Where.
+        at: &'a CStr,
+        /// What to make where the place does not exist.
+        missing: Missing,
+    },
+    /// Change the attributes of what is mounted.
+    Remount {
+        /// Where.
+        at: &'a CStr,
+        /// Attributes to set.
+        set: Attributes,
+        /// This mount, or all below it too.
+        reach: Reach,
+    },
+    /// Make a device node.
+    Device {
+        /// The folder.
+        folder: &'a CStr,
+        /// The name in it.
+        name: &'a CStr,
+        /// Type and permissions, as mknod(2) takes them.
+        mode: u32,
+        /// The kernel's encoding of the device number.
+        number: u32,
+        /// User and group.
+        owner: (u32, u32),
+    },
+    /// Make a symbolic link; one that is there stays.
+    Link {
+        /// What it points to.
+        target: &'a CStr,
+        /// The folder.
+        folder: &'a CStr,
+        /// The name in it.
+        name: &'a CStr,
+    },
+    /// Make a folder and those above it where they do not exist.
+    Folder(&'a CStr),
+    /// Hide a file behind /dev/null, a folder behind an empty one; what does not exist needs no hiding.
+    Mask(&'a CStr),
+    /// Make a path read-only; what does not exist needs it not.
+    ReadOnly(&'a CStr),
+    /// Open a terminal of the container's own devpts, send its master to the parent, make it controlling and standard.
+    Terminal {
+        /// Its first size.
+        size: Size,
+        /// The user it belongs to.
+        owner: u32,
+    },
+    /// Take the parent's descriptors as standard input, output and error.
+    Standard,
+    /// Write a kernel setting of the container's namespaces; the path is below /proc/sys.
+    Sysctl {
+        /// For example `net/ipv4/ip_forward`.
+        path: &'a CStr,
+        /// What to write.
+        value: &'a [u8],
+    },
+    /// Make the root mount the root.
+    PivotRoot,
+    /// Set attributes of the root mount.
+    Root {
+        /// What to set.
+        set: Attributes,
+        /// The propagation it gets.
+        propagation: Option<Propagation>,
+    },
+    /// Set a resource limit.
+    Limit(ResourceLimit),
+    /// Set the file mode creation mask.
+    Umask(u32),
+    /// Take these capabilities (by bit) out of the bounding set.
+    DropBounding(u64),
+    /// Keep permitted capabilities through the change of user.
+    KeepCapabilities,
+    /// Set supplementary groups, group and user.
+    Identity {
+        /// The user.
+        user: u32,
+        /// The group.
+        group: u32,
+        /// The supplementary groups; `None` where the user namespace forbids to set them.
+        groups: Option<&'a [u32]>,
+    },
+    /// Set the capability sets, then the ambient set (by bit).
+    Capabilities {
+        /// Effective, permitted and inheritable.
+        sets: CapabilitySets,
+        /// The ambient set.
+        ambient: u64,
+    },
+    /// Gain no privilege by exec any more.
+    NoNewPrivs,
+    /// Come under the seccomp filter.
+    Seccomp {
+        /// The program.
+        program: &'a [Instruction],
+        /// Its flags.
+        flags: Flags,
+    },
+    /// Change to the working directory.
+    WorkingDirectory(&'a CStr),
+    /// Give signals their defaults, let no other descriptor through, and become the program.
+    Execute {
+        /// The paths at which the command may be, in the order of `PATH`.
+        candidates: &'a [&'a CStr],
+        /// Its arguments.
+        arguments: Arguments<'a>,
+        /// Its environment.
+        environment: Arguments<'a>,
+    },
+}
+
+/// What the child waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Turn {
+    /// Its id maps are written.
+    Mapped = 1,
+    /// Its root mount is made, and comes with the message.
+    Root = 2,
+    /// It is in its cgroups.
+    Contained = 3,
+}
+
+/// What the child says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Report {
+    /// A step failed; the child is gone.
+    Failed {
+        /// The step's place in the list.
+        step: usize,
+        /// Why.
+        errno: Errno,
+    },
+    /// The master of its terminal comes with this message.
+    Terminal,
+    /// It has cloned once more: the PID of the process that goes on.
+    Forked(i32),
+}
+
+/// The length of a report, in bytes.
+pub const REPORT_LENGTH: usize = 8;
+
+const FAILED: u8 = 1;
+const TERMINAL: u8 = 2;
+const FORKED: u8 = 3;
+
+impl Report {
+    fn encode(self) -> [u8; REPORT_LENGTH] {
+        let (kind, step, value) = match self {
+            Self::Failed { step, errno } => (FAILED, step, errno.raw_os_error()),
+            Self::Terminal => (TERMINAL, 0, 0),
+            Self::Forked(pid) => (FORKED, 0, pid),
+        };
+        let [low, high, ..] = step.to_le_bytes();
+        let [a, b, c, d] = value.to_le_bytes();
+        [kind, 0, low, high, a, b, c, d]
+    }
+
+    /// A report from its bytes; `None` where they are none.
+    #[must_use]
+    pub fn parse(bytes: [u8; REPORT_LENGTH]) -> Option<Self> {
+        let [kind, _, low, high, a, b, c, d] = bytes;
+        let value = i32::from_le_bytes([a, b, c, d]);
+        match kind {
+            FAILED => Some(Self::Failed {
+                step: usize::from(u16::from_le_bytes([low, high])),
+                errno: Errno::from_raw_os_error(value),
+            }),
+            TERMINAL => Some(Self::Terminal),
+            FORKED => Some(Self::Forked(value)),
+            _ => None,
+        }
+    }
+}
+
+/// What the child works with, besides its steps.
+#[derive(Debug, Clone, Copy)]
+pub struct Scene<'a> {
+    /// The child's end of the connection with its parent.
+    pub sync: BorrowedFd<'a>,
+    /// Namespaces to join.
+    pub namespaces: &'a [BorrowedFd<'a>],
+    /// Mounts that the parent prepared.
+    pub mounts: &'a [OwnedFd],
+    /// Standard input, output and error, where there is no terminal.
+    pub standard: [BorrowedFd<'a>; 3],
+}
+
+/// A child that was started.
+#[derive(Debug)]
+pub struct Spawned {
+    /// Its PID as the caller sees it.
+    pub pid: i32,
+    /// A handle on it.
+    pub pidfd: OwnedFd,
+}
+
+/// Clones a child with namespaces of the kinds `new`, in the v2 cgroup `into_cgroup`, and has it walk `steps`.
+///
+/// # Errors
+/// As [`sys::clone::clone3`]. What goes wrong in the child comes as a [`Report`].
+pub fn spawn(
+    new: Kinds,
+    into_cgroup: Option<BorrowedFd<'_>>,
+    steps: &[Step<'_>],
+    scene: &Scene<'_>,
+) -> Result<Spawned> {
+    let request = Clone3 { new, into_cgroup, parent: Parent::Caller };
+    // SAFETY: in the child only `walk` runs, which takes no lock and allocates nothing (`cargo xtask tidy` looks at its
+    // object file), and it never returns.
+    match unsafe { sys::clone::clone3(&request) }? {
+        Side::Child => walk(steps, scene),
+        Side::Parent { pid, pidfd } => Ok(Spawned { pid, pidfd }),
+    }
+}
+
+/// What the steps leave for one another.
+struct State<'a> {
+    scene: &'a Scene<'a>,
+    root: Option<OwnedFd>,
+}
+
+fn walk(steps: &[Step<'_>], scene: &Scene<'_>) -> ! {
+    let mut state = State { scene, root: None };
+    for (number, step) in steps.iter().enumerate() {
+        if let Err(errno) = state.take(step) {
+            let report = Report::Failed { step: number, errno };
+            let _ = sys::socket::send(scene.sync, &report.encode(), None);
+            break;
+        }
+    }
+    sys::process::exit(FAILURE)
+}
+
+/// The exit code of a child that did not become the program; its parent knows why from the report.
+const FAILURE: i32 = 125;
+
+impl State<'_> {
+    fn take(&mut self, step: &Step<'_>) -> Result<()> {
+        match *step {
+            Step::Await(turn) => self.wait_for(turn),
+            Step::BecomeRoot => {
+                sys::credentials::set_group(0)?;
+                sys::credentials::set_user(0)
+            }
+            Step::Join { handle, kinds } => {
+                let namespace = self.scene.namespaces.get(handle).ok_or(Errno::BADF)?;
+                sys::namespace::join(*namespace, kinds)
+            }
+            Step::Unshare(kinds) => sys::namespace::unshare(kinds),
+            Step::Fork => self.fork(),
+            Step::NewSession => sys::process::new_session(),
+            Step::Hostname(name) => sys::namespace::set_hostname(name.to_bytes()),
+            Step::Domainname(name) => sys::namespace::set_domainname(name.to_bytes()),
+            Step::LoopbackUp => sys::namespace::loopback_up(),
+            Step::Limit(ref limit) => sys::credentials::set_resource_limit(limit),
+            Step::Umask(mask) => {
+                sys::credentials::set_umask(mask);
+                Ok(())
+            }
+            Step::DropBounding(capabilities) => each_bit(capabilities, sys::credentials::drop_from_bounding_set),
+            Step::KeepCapabilities => sys::credentials::keep_capabilities(),
+            Step::Identity { user, group, groups } => {
+                if let Some(groups) = groups {
+                    sys::credentials::set_groups(groups)?;
+                }
+                sys::credentials::set_group(group)?;
+                sys::credentials::set_user(user)
+            }
+            Step::Capabilities { ref sets, ambient } => {
+                sys::credentials::set_capabilities(sets)?;
+                each_bit(ambient, sys::credentials::raise_ambient)
+            }
+            Step::NoNewPrivs => sys::credentials::set_no_new_privs(),
+            Step::Seccomp { program, flags } => sys::seccomp::load(program, flags),
+            Step::WorkingDirectory(path) => sys::path::change_directory(path),
+            Step::Standard => self.standard(),
+            Step::Execute { candidates, arguments, environment } => execute(candidates, arguments, environment),
+            _ => self.take_mount_step(step),
+        }
+    }
+
+    fn take_mount_step(&mut self, step: &Step<'_>) -> Result<()> {
+        match *step {
+            Step::RootPropagation(propagation) => {
+                let change = Change { propagation: Some(propagation), ..Change::default() };
+                sys::mount::change_root(Reach::Recursive, &change)
+            }
+            Step::AttachRoot => sys::mount::attach_over_root(self.root()?),
+            Step::Mount { kind, options, attributes, at, propagation } => {
+                let mount = new_mount(kind, options, attributes)?;
+                if propagation.is_some() {
+                    sys::mount::change(mount.as_fd(), Reach::One, &Change { propagation, ..Change::default() })?;
+                }
+                let target = sys::path::open_or_make(self.root()?, at, Missing::Folder)?;
+                sys::mount::attach(mount.as_fd(), target.as_fd())
+            }
+            Step::Place { handle, at, missing } => {
+                let mount = self.scene.mounts.get(handle).ok_or(Errno::BADF)?;
+                let target = sys::path::open_or_make(self.root()?, at, missing)?;
+                sys::mount::attach(mount.as_fd(), target.as_fd())
+            }
+            Step::Remount { at, set, reach } => {
+                let target = self.open(at)?;
+                sys::mount::change(target.as_fd(), reach, &Change { set, ..Change::default() })
+            }
+            Step::Device { folder, name, mode, number, owner } => {
+                let folder = sys::path::open_or_make(self.root()?, folder, Missing::Folder)?;
+                sys::path::make_node(folder.as_fd(), name, mode, number)?;
+                if owner == (0, 0) {
+                    return Ok(());
+                }
+                sys::path::change_owner(folder.as_fd(), name, owner.0, owner.1)
+            }
+            Step::Link { target, folder, name } => {
+                let folder = sys::path::open_or_make(self.root()?, folder, Missing::Folder)?;
+                existing_is_fine(sys::path::make_link(target, folder.as_fd(), name))
+            }
+            Step::Folder(at) => sys::path::open_or_make(self.root()?, at, Missing::Folder).map(drop),
+            Step::Mask(at) => self.mask(at),
+            Step::ReadOnly(at) => self.read_only(at),
+            Step::Terminal { size, owner } => self.terminal(size, owner),
+            Step::Sysctl { path, value } => sysctl(path, value),
+            Step::PivotRoot => sys::mount::pivot_root(self.root()?),
+            Step::Root { set, propagation } => {
+                sys::mount::change(self.root()?, Reach::One, &Change { set, propagation, ..Change::default() })
+            }
+            _ => Err(Errno::NOSYS),
+        }
+    }
+
+    fn root(&self) -> Result<BorrowedFd<'_>> {
+        self.root.as_ref().map(AsFd::as_fd).ok_or(Errno::BADF)
+    }
+
+    fn open(&self, at: &CStr) -> Result<OwnedFd> {
+        sys::path::open_below(self.root()?, at, Access::Handle, Within::Root)
+    }
+
+    /// Where the parent is gone there is nobody to report to.
+    fn wait_for(&mut self, turn: Turn) -> Result<()> {
+        let mut message = [0_u8; 1];
+        let (length, passed) = sys::socket::receive(self.scene.sync, &mut message)?;
+        if length == 0 {
+            sys::process::exit(FAILURE);
+        }
+        if message != [turn as u8] {
+            return Err(Errno::PROTO);
+        }
+        if turn == Turn::Root {
+            self.root = passed;
+        }
+        Ok(())
+    }
+
+    /// The process that leads goes on as a child of its parent's parent, who learns the new PID from here.
+    fn fork(&self) -> Result<()> {
+        match sys::clone::fork_to_parent(Kinds::PID)? {
+            Side::Child => Ok(()),
+            Side::Parent { pid, .. } => {
+                sys::socket::send(self.scene.sync, &Report::Forked(pid).encode(), None)?;
+                sys::process::exit(0)
+            }
+        }
+    }
+
+    fn mask(&self, at: &CStr) -> Result<()> {
+        let target = match self.open(at) {
+            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
+            opened => opened?,
+        };
+        let cover = if sys::path::is_folder(target.as_fd())? {
+            new_mount(c"tmpfs", &[(c"size", Some(c"0")), (c"mode", Some(c"755"))], Attributes::READ_ONLY)?
+        } else {
+            sys::mount::clone_tree(None, c"/dev/null", Reach::One)?
+        };
+        sys::mount::attach(cover.as_fd(), target.as_fd())
+    }
+
+    /// A copy of the mount becomes read-only and covers the original, which stays as it is for whoever else has it.
+    fn read_only(&self, at: &CStr) -> Result<()> {
+        let target = match self.open(at) {
+            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
+            opened => opened?,
+        };
+        let cover = sys::mount::clone_tree(Some(target.as_fd()), c"", Reach::Recursive)?;
+        let change = Change { set: Attributes::READ_ONLY, ..Change::default() };
+        sys::mount::change(cover.as_fd(), Reach::Recursive, &change)?;
+        sys::mount::attach(cover.as_fd(), target.as_fd())
+    }
+
+    fn terminal(&self, size: Size, owner: u32) -> Result<()> {
+        let pts = self.open(c"dev/pts")?;
+        let (master, terminal) = sys::terminal::open(pts.as_fd())?;
+        sys::terminal::set_size(terminal.as_fd(), size)?;
+        if owner != 0 {
+            sys::path::change_owner(terminal.as_fd(), c"", owner, u32::MAX)?;
+        }
+        sys::socket::send(self.scene.sync, &Report::Terminal.encode(), Some(master.as_fd()))?;
+        sys::terminal::make_controlling(terminal.as_fd())?;
+        if self.root.is_some() {
+            let console = sys::path::open_or_make(self.root()?, c"dev/console", Missing::File)?;
+            let cover = sys::mount::clone_tree(Some(terminal.as_fd()), c"", Reach::One)?;
+            sys::mount::attach(cover.as_fd(), console.as_fd())?;
+        }
+        for number in 0..3 {
+            sys::process::place_descriptor(terminal.as_fd(), number)?;
+        }
+        Ok(())
+    }
+
+    fn standard(&self) -> Result<()> {
+        for (descriptor, number) in self.scene.standard.iter().zip(0..) {
+            sys::process::place_descriptor(*descriptor, number)?;
+        }
+        Ok(())
+    }
+}
+
+fn new_mount(kind: &CStr, options: &[(&CStr, Option<&CStr>)], attributes: Attributes) -> Result<OwnedFd> {
+    let context = sys::mount::fsopen(kind)?;
+    for (key, value) in options {
+        match value {
+            Some(value) => sys::mount::set_string(context.as_fd(), key, value)?,
+            None => sys::mount::set_flag(context.as_fd(), key)?,
+        }
+    }
+    sys::mount::fsmount(context.as_fd(), attributes)
+}
+
+/// The host's /proc shows the settings of the namespaces of whoever opens them: ours. That it is a procfs is checked,
+/// and no link is followed, so that nothing else can be written in its place.
+fn sysctl(path: &CStr, value: &[u8]) -> Result<()> {
+    let settings = sys::path::open_handle(c"/proc/sys")?;
+    if !sys::mount::is_procfs(settings.as_fd())? {
+        return Err(Errno::NOTSUP);
+    }
+    let setting = sys::path::open_below(settings.as_fd(), path, Access::Write, Within::Mount)?;
+    sys::path::write_once(setting.as_fd(), value)
+}
+
+fn existing_is_fine(made: Result<()>) -> Result<()> {
+    match made {
+        Err(Errno::EXIST) => Ok(()),
+        made => made,
+    }
+}
+
+fn each_bit(bits: u64, call: fn(u32) -> Result<()>) -> Result<()> {
+    (0..u64::BITS).filter(|bit| bits & (1 << bit) != 0).try_for_each(call)
+}
+
+/// A candidate that is there but cannot be executed is remembered, as execvp(3) has it: "permission denied" says more
+/// than "not found".
+fn execute(candidates: &[&CStr], arguments: Arguments<'_>, environment: Arguments<'_>) -> Result<()> {
+    sys::signal::reset()?;
+    sys::clone::close_on_exec_from(3)?;
+    let mut reason = Errno::NOENT;
+    for path in candidates {
+        match sys::process::execute(path, arguments, environment) {
+            Errno::NOENT | Errno::NOTDIR => {}
+            Errno::ACCESS => reason = Errno::ACCESS,
+            errno => return Err(errno),
+        }
+    }
+    Err(reason)
+}

@@ -1,0 +1,283 @@
+//! Paths below a directory that others can write to, resolved so that no link leads out of it: openat2(2), and what is
+//! made there: mkdirat(2), mknodat(2), symlinkat(2).
+
+use core::ffi::CStr;
+use core::mem::size_of;
+
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use crate::raw::{AT_FDCWD, Arguments, everywhere, fd, number, owned, syscall};
+use crate::{Errno, Result};
+
+/// What to open a path for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// A handle only (`O_PATH`).
+    Handle,
+    /// A handle on the name itself, also where it is a symbolic link.
+    HandleNoFollow,
+    /// Writing.
+    Write,
+    /// Reading and writing, as a terminal is opened, without making it the controlling one.
+    Terminal,
+}
+
+/// How far a path may lead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Within {
+    /// `/` and `..` end at the directory, as chroot has it (`RESOLVE_IN_ROOT`); no magic links.
+    Root,
+    /// Nowhere but below the directory, on the same mount, and through no symbolic link.
+    Mount,
+}
+
+/// <linux/openat2.h> `struct open_how`.
+#[repr(C)]
+struct OpenHow {
+    flags: u64,
+    mode: u64,
+    resolve: u64,
+}
+
+const O_WRONLY: u64 = 0o1;
+const O_RDWR: u64 = 0o2;
+const O_CREAT: u64 = 0o100;
+const O_EXCL: u64 = 0o200;
+const O_NOCTTY: u64 = 0o400;
+const O_NOFOLLOW: u64 = if cfg!(target_arch = "aarch64") { 0o100_000 } else { 0o400_000 };
+const O_PATH: u64 = 0o10_000_000;
+const O_CLOEXEC: u64 = 0o2_000_000;
+
+fn openat2(directory: BorrowedFd<'_>, path: &CStr, how: &OpenHow) -> Result<OwnedFd> {
+    let words: Arguments = [fd(directory), path.as_ptr() as usize, (&raw const *how) as usize, size_of::<OpenHow>(), 0];
+    // SAFETY: the path and the structure live across the call, and its size is passed.
+    let raw = unsafe { syscall(everywhere::OPENAT2, words) }?;
+    // SAFETY: the kernel has just made this descriptor for us.
+    unsafe { owned(raw) }
+}
+
+/// Opens `path` below `directory`.
+///
+/// # Errors
+/// openat2(2): `EXDEV` or `ELOOP` where the path leads further than `within` allows.
+pub fn open_below(directory: BorrowedFd<'_>, path: &CStr, access: Access, within: Within) -> Result<OwnedFd> {
+    let flags = match access {
+        Access::Handle => O_PATH,
+        Access::HandleNoFollow => O_PATH | O_NOFOLLOW,
+        Access::Write => O_WRONLY,
+        Access::Terminal => O_RDWR | O_NOCTTY,
+    };
+    openat2(directory, path, &OpenHow { flags: flags | O_CLOEXEC, mode: 0, resolve: within.resolve() })
+}
+
+impl Within {
+    const fn resolve(self) -> u64 {
+        const NO_XDEV: u64 = 0x1;
+        const NO_MAGICLINKS: u64 = 0x2;
+        const NO_SYMLINKS: u64 = 0x4;
+        const BENEATH: u64 = 0x8;
+        const IN_ROOT: u64 = 0x10;
+        match self {
+            Self::Root => IN_ROOT | NO_MAGICLINKS,
+            Self::Mount => BENEATH | NO_XDEV | NO_SYMLINKS | NO_MAGICLINKS,
+        }
+    }
+}
+
+/// A path from the working directory, as a handle.
+///
+/// # Errors
+/// open(2).
+pub fn open_handle(path: &CStr) -> Result<OwnedFd> {
+    use rustix::fs::{Mode, OFlags};
+    rustix::fs::openat(rustix::fs::CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// What to make where a path does not exist yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    /// Nothing: `ENOENT`.
+    Fails,
+    /// A folder.
+    Folder,
+    /// An empty file, on which something can be mounted.
+    File,
+}
+
+/// The longest path that the kernel takes, with its NUL.
+const PATH_MAX: usize = 4096;
+
+/// Opens `path` below `root` as a handle, and makes what is missing of it.
+///
+/// # Errors
+/// As [`open_below`] and mkdir(2); `ENAMETOOLONG`.
+pub fn open_or_make(root: BorrowedFd<'_>, path: &CStr, missing: Missing) -> Result<OwnedFd> {
+    match open_below(root, path, Access::Handle, Within::Root) {
+        Err(Errno::NOENT) if missing != Missing::Fails => {}
+        opened => return opened,
+    }
+    make_missing(root, path, missing)?;
+    open_below(root, path, Access::Handle, Within::Root)
+}
+
+/// Walks the path from its first component, making each that is not there: a prefix is opened within the root first, so
+/// a link in it is followed as the container would, and never beyond.
+fn make_missing(root: BorrowedFd<'_>, path: &CStr, missing: Missing) -> Result<()> {
+    let bytes = path.to_bytes();
+    let mut buffer = [0_u8; PATH_MAX];
+    let Some(copy) = buffer.get_mut(..bytes.len()) else { return Err(Errno::NAMETOOLONG) };
+    copy.copy_from_slice(bytes);
+    let mut parent = open_below(root, c".", Access::Handle, Within::Root)?;
+    let mut start = 0;
+    while start < bytes.len() {
+        let rest = bytes.get(start..).unwrap_or_default();
+        let length = rest.iter().position(|byte| *byte == b'/').unwrap_or(rest.len());
+        let end = start + length;
+        if length > 0 {
+            parent = enter_or_make(root, (&mut buffer, start, end), parent.as_fd(), missing)?;
+        }
+        start = end + 1;
+    }
+    Ok(())
+}
+
+/// Opens the prefix of the path that ends at `end`, or makes its last component in `parent`.
+fn enter_or_make(
+    root: BorrowedFd<'_>,
+    (buffer, start, end): (&mut [u8; PATH_MAX], usize, usize),
+    parent: BorrowedFd<'_>,
+    missing: Missing,
+) -> Result<OwnedFd> {
+    let Some(slot) = buffer.get_mut(end) else { return Err(Errno::NAMETOOLONG) };
+    let last = *slot == 0;
+    *slot = 0;
+    let prefix = text(buffer, 0)?;
+    let opened = match open_below(root, prefix, Access::Handle, Within::Root) {
+        Err(Errno::NOENT) => {
+            let name = text(buffer, start)?;
+            if last && missing == Missing::File {
+                let how = OpenHow { flags: O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode: 0o755, resolve: 0 };
+                openat2(parent, name, &how)
+            } else {
+                match make_folder(parent, name, 0o755) {
+                    Ok(()) | Err(Errno::EXIST) => {}
+                    Err(errno) => return Err(errno),
+                }
+                open_below(root, prefix, Access::Handle, Within::Root)
+            }
+        }
+        opened => opened,
+    };
+    if let Some(slot) = buffer.get_mut(end).filter(|_| !last) {
+        *slot = b'/';
+    }
+    opened
+}
+
+fn text(buffer: &[u8], start: usize) -> Result<&CStr> {
+    CStr::from_bytes_until_nul(buffer.get(start..).unwrap_or_default()).map_err(|_| Errno::NAMETOOLONG)
+}
+
+/// Makes the folder `name` in `parent`.
+///
+/// # Errors
+/// mkdir(2).
+pub fn make_folder(parent: BorrowedFd<'_>, name: &CStr, mode: u32) -> Result<()> {
+    // SAFETY: the string lives across the call.
+    unsafe { syscall(number::MKDIRAT, [fd(parent), name.as_ptr() as usize, mode as usize, 0, 0]) }.map(drop)
+}
+
+/// Makes the node `name` in `parent`; `mode` holds its type and permissions, `device` the kernel's encoding of a device.
+///
+/// # Errors
+/// mknod(2): `EPERM` for a device in a user namespace or without CAP_MKNOD, or where the device cgroup says no.
+pub fn make_node(parent: BorrowedFd<'_>, name: &CStr, mode: u32, device: u32) -> Result<()> {
+    let words = [fd(parent), name.as_ptr() as usize, mode as usize, device as usize, 0];
+    // SAFETY: the string lives across the call.
+    unsafe { syscall(number::MKNODAT, words) }.map(drop)
+}
+
+/// The kernel's encoding of a device number for mknod(2).
+#[must_use]
+pub const fn device_number(major: u32, minor: u32) -> u32 {
+    (minor & 0xff) | ((major & 0xfff) << 8) | ((minor & 0xfff00) << 12)
+}
+
+/// Makes the symbolic link `name` to `target` in `parent`.
+///
+/// # Errors
+/// symlink(2).
+pub fn make_link(target: &CStr, parent: BorrowedFd<'_>, name: &CStr) -> Result<()> {
+    let words = [target.as_ptr() as usize, fd(parent), name.as_ptr() as usize, 0, 0];
+    // SAFETY: both strings live across the call.
+    unsafe { syscall(number::SYMLINKAT, words) }.map(drop)
+}
+
+/// Sets the permissions of `name` in `parent`.
+///
+/// # Errors
+/// chmod(2).
+pub fn change_mode(parent: BorrowedFd<'_>, name: &CStr, mode: u32) -> Result<()> {
+    // SAFETY: the string lives across the call.
+    unsafe { syscall(number::FCHMODAT, [fd(parent), name.as_ptr() as usize, mode as usize, 0, 0]) }.map(drop)
+}
+
+/// Gives `name` in `parent`, or with an empty name `parent` itself, to a user and a group.
+///
+/// # Errors
+/// chown(2).
+pub fn change_owner(parent: BorrowedFd<'_>, name: &CStr, user: u32, group: u32) -> Result<()> {
+    const EMPTY_PATH_NO_FOLLOW: usize = 0x1000 | 0x100;
+    let words = [fd(parent), name.as_ptr() as usize, user as usize, group as usize, EMPTY_PATH_NO_FOLLOW];
+    // SAFETY: the string lives across the call.
+    unsafe { syscall(number::FCHOWNAT, words) }.map(drop)
+}
+
+/// Whether `file` is a folder.
+///
+/// # Errors
+/// fstat(2).
+pub fn is_folder(file: BorrowedFd<'_>) -> Result<bool> {
+    let stat = rustix::fs::fstat(file)?;
+    Ok(stat.st_mode & 0o170_000 == 0o040_000)
+}
+
+/// Makes `path` the working directory.
+///
+/// # Errors
+/// chdir(2).
+pub fn change_directory(path: &CStr) -> Result<()> {
+    // SAFETY: the string lives across the call.
+    unsafe { syscall(number::CHDIR, [path.as_ptr() as usize, 0, 0, 0, 0]) }.map(drop)
+}
+
+/// Makes `directory` the working directory.
+///
+/// # Errors
+/// fchdir(2).
+pub fn change_directory_to(directory: BorrowedFd<'_>) -> Result<()> {
+    // SAFETY: no pointers.
+    unsafe { syscall(number::FCHDIR, [fd(directory), 0, 0, 0, 0]) }.map(drop)
+}
+
+/// Makes a folder by its path from the working directory; one that is there already is as good.
+///
+/// # Errors
+/// mkdir(2).
+pub fn ensure_folder(path: &CStr, mode: u32) -> Result<()> {
+    // SAFETY: the string lives across the call.
+    match unsafe { syscall(number::MKDIRAT, [AT_FDCWD, path.as_ptr() as usize, mode as usize, 0, 0]) } {
+        Ok(_) | Err(Errno::EXIST) => Ok(()),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Writes all of `text` with one write, as kernel files want it.
+///
+/// # Errors
+/// write(2); `EIO` where the kernel took only a part.
+pub fn write_once(file: BorrowedFd<'_>, text: &[u8]) -> Result<()> {
+    // SAFETY: the kernel reads `len` bytes of the slice.
+    let written = unsafe { syscall(number::WRITE, [fd(file), text.as_ptr() as usize, text.len(), 0, 0]) }?;
+    if written == text.len() { Ok(()) } else { Err(Errno::IO) }
+}

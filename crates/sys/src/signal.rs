@@ -1,0 +1,108 @@
+//! Signals: rt_sigaction(2), rt_sigprocmask(2), signalfd(2).
+
+use core::mem::size_of;
+
+use rustix::fd::{BorrowedFd, OwnedFd};
+
+use crate::raw::{fd, number, owned, signed, syscall};
+use crate::{Errno, Result};
+
+/// A set of signals: bit N-1 for signal N.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Signals(pub u64);
+
+impl Signals {
+    /// Every signal.
+    pub const ALL: Self = Self(u64::MAX);
+    /// No signal.
+    pub const NONE: Self = Self(0);
+
+    /// This set with the signal `number` added.
+    #[must_use]
+    pub const fn with(self, number: u32) -> Self {
+        Self(self.0 | (1 << (number.saturating_sub(1) % 64)))
+    }
+}
+
+/// The number of the last signal.
+pub const LAST: u32 = 64;
+
+/// Sets which signals wait instead of being delivered, and gives the former set.
+///
+/// # Errors
+/// None that a kernel gives.
+pub fn set_blocked(signals: Signals) -> Result<Signals> {
+    const SIG_SETMASK: usize = 2;
+    let mut former = Signals::NONE;
+    let words = [SIG_SETMASK, (&raw const signals) as usize, (&raw mut former) as usize, size_of::<u64>(), 0];
+    // SAFETY: both sets are 8 bytes, as the last argument says, and live across the call.
+    unsafe { syscall(number::RT_SIGPROCMASK, words) }?;
+    Ok(former)
+}
+
+/// What a signal does to the process when it is delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disposition {
+    /// What the kernel has for it.
+    Default,
+    /// Nothing.
+    Ignore,
+}
+
+/// Sets what `signal` does.
+///
+/// # Errors
+/// `EINVAL` for SIGKILL, SIGSTOP and numbers that are no signal.
+pub fn set_disposition(signal: u32, disposition: Disposition) -> Result<()> {
+    let handler: u64 = match disposition {
+        Disposition::Default => 0,
+        Disposition::Ignore => 1,
+    };
+    let action: [u64; 4] = [handler, 0, 0, 0];
+    let words = [signal as usize, action.as_ptr() as usize, 0, size_of::<u64>(), 0];
+    // SAFETY: the kernel's struct sigaction is at most four words, with the handler first; the handler is one of the
+    // two constants, so no code of ours can be called; the former action is not asked for.
+    unsafe { syscall(number::RT_SIGACTION, words) }.map(drop)
+}
+
+/// Gives every signal its default disposition and blocks none: what a new program expects.
+///
+/// # Errors
+/// None that a kernel gives.
+pub fn reset() -> Result<()> {
+    for signal in 1..=LAST {
+        match set_disposition(signal, Disposition::Default) {
+            Ok(()) | Err(Errno::INVAL) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    set_blocked(Signals::NONE).map(drop)
+}
+
+/// A descriptor from which the blocked `signals` are read; it never blocks.
+///
+/// # Errors
+/// `EMFILE`, `ENFILE`, `ENOMEM`.
+pub fn descriptor(signals: Signals) -> Result<OwnedFd> {
+    const SFD_CLOEXEC_NONBLOCK: usize = 0o2_000_000 | 0o4_000;
+    let words = [signed(-1), (&raw const signals) as usize, size_of::<u64>(), SFD_CLOEXEC_NONBLOCK, 0];
+    // SAFETY: the set is 8 bytes, as the third argument says, and lives across the call.
+    let raw = unsafe { syscall(number::SIGNALFD4, words) }?;
+    // SAFETY: the kernel has just made this descriptor for us.
+    unsafe { owned(raw) }
+}
+
+/// The next signal that waits in `descriptor`.
+///
+/// # Errors
+/// read(2), but for `EAGAIN`, which is `None`.
+pub fn next(descriptor: BorrowedFd<'_>) -> Result<Option<u32>> {
+    const SIZE: usize = 128;
+    let mut info = [0_u32; SIZE / size_of::<u32>()];
+    // SAFETY: the kernel writes at most SIZE bytes, which the array holds; its first word is the signal's number.
+    match unsafe { syscall(number::READ, [fd(descriptor), info.as_mut_ptr() as usize, SIZE, 0, 0]) } {
+        Ok(_) => Ok(info.first().copied()),
+        Err(Errno::AGAIN) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}
