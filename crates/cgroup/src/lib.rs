@@ -1,1 +1,53 @@
-//! A room for each cgroup controller.
+//! A room for each cgroup controller, and the groups of a container in every hierarchy of the host.
+//!
+//! The version is a property of each controller on this host: `plan_v1` and `plan_v2` stand side by side in the
+//! controller's file, and so do `stats_v1` and `stats_v2`, which give one type. [`plan::plan`] puts the rooms together
+//! without a system call, [`group::Groups`] applies what it gave, one step at a time, and takes it away again.
+//!
+//! cgroups(7), Documentation/admin-guide/cgroup-v1/, Documentation/admin-guide/cgroup-v2.rst, OCI config-linux.md
+//! "Control groups". Sizes are bytes, times microseconds, as in the kernel's files.
+#![forbid(unsafe_code)]
+
+pub mod cpu;
+pub mod cpuacct;
+pub mod cpuset;
+pub mod devices;
+pub mod facts;
+mod file;
+pub mod freezer;
+pub mod group;
+pub mod hierarchy;
+pub mod hugetlb;
+pub mod io;
+mod kill;
+pub mod memory;
+pub mod net_cls;
+pub mod net_prio;
+pub mod path;
+pub mod pids;
+pub mod plan;
+pub mod rdma;
+mod remove;
+mod tree;
+pub mod unified;
+pub mod write;
+
+#[cfg(test)]
+mod kernel;
+
+pub use facts::HostFacts;
+pub use group::Groups;
+pub use hierarchy::{Controller, Hierarchies, Hierarchy, HierarchyIndex, Version};
+pub use path::GroupPath;
+pub use plan::{Asked, Plan, Step, plan};
+pub use remove::Left;
+pub use write::Write;
+
+/// A limit as the kernel holds it: none at all is not a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Limit {
+    /// Nothing is limited: `max` on v2, the largest number or -1 on v1.
+    Unlimited,
+    /// At most so much, in the unit of its field.
+    At(u64),
+}

@@ -61,6 +61,8 @@ pub enum Step<'a> {
     RootPropagation(Propagation),
     /// Put the root mount, received with [`Turn::Root`], into the mount namespace.
     AttachRoot,
+    /// Take the root of the mount namespace just joined as the container's root.
+    AdoptRoot,
     /// Mount a file system of its own.
     Mount {
         /// The type: `proc`, `tmpfs` …
@@ -126,6 +128,8 @@ pub enum Step<'a> {
         size: Size,
         /// The user it belongs to.
         owner: u32,
+        /// Whether it becomes the container's console.
+        console: Console,
     },
     /// Take the parent's descriptors as standard input, output and error.
     Standard,
@@ -191,6 +195,15 @@ pub enum Step<'a> {
     },
 }
 
+/// Whether a terminal is the container's console.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Console {
+    /// It is mounted on /dev/console.
+    Bound,
+    /// It is one more terminal.
+    None,
+}
+
 /// What the child waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -244,7 +257,7 @@ impl Report {
         let [kind, _, low, high, a, b, c, d] = bytes;
         let value = i32::from_le_bytes([a, b, c, d]);
         match kind {
-            FAILED => Some(Self::Failed {
+            FAILED if (1..4096).contains(&value) => Some(Self::Failed {
                 step: usize::from(u16::from_le_bytes([low, high])),
                 errno: Errno::from_raw_os_error(value),
             }),
@@ -369,6 +382,10 @@ impl State<'_> {
                 sys::mount::change_root(Reach::Recursive, &change)
             }
             Step::AttachRoot => sys::mount::attach_over_root(self.root()?),
+            Step::AdoptRoot => {
+                self.root = Some(sys::path::open_handle(c"/")?);
+                Ok(())
+            }
             Step::Mount { kind, options, attributes, at, propagation } => {
                 let mount = new_mount(kind, options, attributes)?;
                 if propagation.is_some() {
@@ -401,7 +418,7 @@ impl State<'_> {
             Step::Folder(at) => sys::path::open_or_make(self.root()?, at, Missing::Folder).map(drop),
             Step::Mask(at) => self.mask(at),
             Step::ReadOnly(at) => self.read_only(at),
-            Step::Terminal { size, owner } => self.terminal(size, owner),
+            Step::Terminal { size, owner, console } => self.terminal(size, owner, console),
             Step::Sysctl { path, value } => sysctl(path, value),
             Step::PivotRoot => sys::mount::pivot_root(self.root()?),
             Step::Root { set, propagation } => {
@@ -471,7 +488,7 @@ impl State<'_> {
         sys::mount::attach(cover.as_fd(), target.as_fd())
     }
 
-    fn terminal(&self, size: Size, owner: u32) -> Result<()> {
+    fn terminal(&self, size: Size, owner: u32, console: Console) -> Result<()> {
         let pts = self.open(c"dev/pts")?;
         let (master, terminal) = sys::terminal::open(pts.as_fd())?;
         sys::terminal::set_size(terminal.as_fd(), size)?;
@@ -480,7 +497,7 @@ impl State<'_> {
         }
         sys::socket::send(self.scene.sync, &Report::Terminal.encode(), Some(master.as_fd()))?;
         sys::terminal::make_controlling(terminal.as_fd())?;
-        if self.root.is_some() {
+        if console == Console::Bound {
             let console = sys::path::open_or_make(self.root()?, c"dev/console", Missing::File)?;
             let cover = sys::mount::clone_tree(Some(terminal.as_fd()), c"", Reach::One)?;
             sys::mount::attach(cover.as_fd(), console.as_fd())?;

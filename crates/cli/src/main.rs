@@ -1,3 +1,117 @@
 //! The carboy command.
+#![forbid(unsafe_code)]
 
-fn main() {}
+mod attend;
+mod command;
+mod explain;
+mod flags;
+mod help;
+mod init;
+mod list;
+mod relay;
+mod report;
+mod run;
+mod run_flags;
+mod value;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use engine::containers::{Engine, Removal};
+use error::{Refused, Result};
+
+use crate::command::Command;
+use crate::list::{Form, Which};
+
+/// Docker's exit code for an error of its own.
+const OWN_ERROR: u8 = 125;
+
+fn main() -> ExitCode {
+    let mut words: Vec<OsString> = std::env::args_os().collect();
+    let program = if words.is_empty() { OsString::new() } else { words.remove(0) };
+    let ended = if Path::new(&program).file_name().is_some_and(|name| name == init::NAME) {
+        init::run(&words)
+    } else {
+        carboy(words)
+    };
+    ended.unwrap_or_else(|error| {
+        report::error(&error);
+        ExitCode::from(engine::event::Failure::of(&error).code)
+    })
+}
+
+/// Where carboy keeps its files.
+struct Places {
+    root: PathBuf,
+    run: PathBuf,
+}
+
+fn carboy(mut words: Vec<OsString>) -> Result<ExitCode> {
+    let places = places(&mut words)?;
+    let command = command::read(words, &|name| std::env::var_os(name))?;
+    match command {
+        Command::Help(text) => {
+            report::line(text.trim_end());
+            return Ok(ExitCode::SUCCESS);
+        }
+        Command::Version => {
+            report::line(&format!("carboy {}", env!("CARGO_PKG_VERSION")));
+            return Ok(ExitCode::SUCCESS);
+        }
+        _ => {}
+    }
+    if !rustix::process::geteuid().is_root() {
+        return Err(Refused::new("carboy", "", "must be run as root").hint("use sudo carboy …").into());
+    }
+    if let Command::Explain(options, form) = &command {
+        return explain::run(&Engine::at(places.root, places.run), options, *form);
+    }
+    let engine = Engine::open(places.root, places.run)?;
+    for error in engine.sweep() {
+        report::error(&error);
+    }
+    Ok(match command {
+        Command::Run(options) => run::run(&engine, &options)?,
+        Command::Exec(options) => run::exec(&engine, &options)?,
+        Command::Ps(ps) => {
+            let which = if ps.all { Which::All } else { Which::Running };
+            list::ps(&engine, which, if ps.quiet { Form::Ids } else { Form::Table })?
+        }
+        Command::Inspect(containers) => list::inspect(&engine, &containers)?,
+        Command::Kill(signal, containers) => list::kill(&engine, &containers, signal.number()),
+        Command::Rm(rm) => {
+            let removal = if rm.force { Removal::Forced } else { Removal::Unforced };
+            list::rm(&engine, &rm.containers, removal)
+        }
+        Command::Explain(..) | Command::Help(_) | Command::Version => ExitCode::from(OWN_ERROR),
+    })
+}
+
+/// Takes `--root` and `--runroot`, which stand before the command, as Podman has them.
+fn places(words: &mut Vec<OsString>) -> Result<Places> {
+    let mut places = Places { root: "/var/lib/carboy".into(), run: "/run/carboy".into() };
+    while let Some(word) = words.first().and_then(|word| word.to_str()) {
+        let (flag, value) = match word.split_once('=') {
+            Some((flag, value)) => (flag.to_owned(), Some(OsString::from(value))),
+            None => (word.to_owned(), None),
+        };
+        let place = match flag.as_str() {
+            "--root" => &mut places.root,
+            "--runroot" => &mut places.run,
+            _ => break,
+        };
+        words.remove(0);
+        let value = match value {
+            Some(value) => value,
+            None if words.is_empty() => return Err(Refused::new(flag, "", "needs a folder behind it").into()),
+            None => words.remove(0),
+        };
+        if !Path::new(&value).is_absolute() {
+            let value = Path::new(&value).display().to_string();
+            return Err(Refused::new(flag, value, "is no absolute path").into());
+        }
+        *place = value.into();
+    }
+    Ok(places)
+}

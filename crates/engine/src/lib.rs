@@ -1,1 +1,17 @@
 //! What exists, and the operations on it.
+#![forbid(unsafe_code)]
+
+pub mod containers;
+pub mod device;
+pub mod event;
+pub mod exec;
+pub mod host;
+pub mod launch;
+pub mod monitor;
+pub mod names;
+pub mod options;
+pub mod record;
+pub mod roots;
+pub mod spec;
+pub mod store;
+pub mod user;

@@ -1,1 +1,36 @@
-//! /proc and /sys text as typed facts.
+//! /proc text as typed facts: pure parsers that take any bytes, and thin readers over a held directory descriptor.
+//!
+//! A parser gives `None` for text that is not what proc(5) describes; a reader makes an error of it that names the file.
+#![forbid(unsafe_code)]
+
+pub mod boot;
+pub mod cgroup;
+pub mod filesystems;
+pub mod id_map;
+mod lines;
+pub mod mountinfo;
+pub mod ns;
+mod pid;
+mod process;
+pub mod stat;
+pub mod status;
+
+pub use cgroup::CgroupLine;
+pub use id_map::{HostId, IdMap, InsideId};
+pub use mountinfo::MountInfo;
+pub use ns::{Kind, NamespaceId, Sight};
+pub use pid::{HostPid, InsidePid};
+pub use process::Process;
+pub use stat::Stat;
+pub use status::Status;
+
+/// The facts of /proc/PID/stat of one process.
+///
+/// # Errors
+/// A kernel error, `ENOENT` or `ESRCH` where there is no such process.
+pub fn stat(pid: HostPid) -> error::Result<Stat> {
+    Process::open(pid)?.stat()
+}
+
+#[cfg(test)]
+mod kernel;

@@ -1,1 +1,10 @@
 //! A container's life: plan, apply, supervise, clean up.
+#![forbid(unsafe_code)]
+
+pub mod apply;
+pub mod describe;
+pub mod facts;
+pub mod plan;
+pub mod process;
+pub mod root;
+pub mod undo;

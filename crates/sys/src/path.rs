@@ -120,58 +120,59 @@ pub fn open_or_make(root: BorrowedFd<'_>, path: &CStr, missing: Missing) -> Resu
     open_below(root, path, Access::Handle, Within::Root)
 }
 
-/// Walks the path from its first component, making each that is not there: a prefix is opened within the root first, so
-/// a link in it is followed as the container would, and never beyond.
+/// Makes what is missing below the deepest part of the path that is there. Every part is opened within the root, so a
+/// link in it is followed as the container would, and never beyond.
 fn make_missing(root: BorrowedFd<'_>, path: &CStr, missing: Missing) -> Result<()> {
     let bytes = path.to_bytes();
     let mut buffer = [0_u8; PATH_MAX];
     let Some(copy) = buffer.get_mut(..bytes.len()) else { return Err(Errno::NAMETOOLONG) };
     copy.copy_from_slice(bytes);
-    let mut parent = open_below(root, c".", Access::Handle, Within::Root)?;
-    let mut start = 0;
+    let (mut parent, mut start) = deepest(root, &mut buffer, bytes)?;
     while start < bytes.len() {
         let rest = bytes.get(start..).unwrap_or_default();
         let length = rest.iter().position(|byte| *byte == b'/').unwrap_or(rest.len());
         let end = start + length;
         if length > 0 {
-            parent = enter_or_make(root, (&mut buffer, start, end), parent.as_fd(), missing)?;
+            let kind = if end == bytes.len() { missing } else { Missing::Folder };
+            set(&mut buffer, end, 0);
+            parent = make(parent.as_fd(), text(&buffer, start)?, kind)?;
         }
         start = end + 1;
     }
     Ok(())
 }
 
-/// Opens the prefix of the path that ends at `end`, or makes its last component in `parent`.
-fn enter_or_make(
-    root: BorrowedFd<'_>,
-    (buffer, start, end): (&mut [u8; PATH_MAX], usize, usize),
-    parent: BorrowedFd<'_>,
-    missing: Missing,
-) -> Result<OwnedFd> {
-    let Some(slot) = buffer.get_mut(end) else { return Err(Errno::NAMETOOLONG) };
-    let last = *slot == 0;
-    *slot = 0;
-    let prefix = text(buffer, 0)?;
-    let opened = match open_below(root, prefix, Access::Handle, Within::Root) {
-        Err(Errno::NOENT) => {
-            let name = text(buffer, start)?;
-            if last && missing == Missing::File {
-                let how = OpenHow { flags: O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode: 0o755, resolve: 0 };
-                openat2(parent, name, &how)
-            } else {
-                match make_folder(parent, name, 0o755) {
-                    Ok(()) | Err(Errno::EXIST) => {}
-                    Err(errno) => return Err(errno),
-                }
-                open_below(root, prefix, Access::Handle, Within::Root)
-            }
+/// The deepest folder of the path that is there, and where the rest of the path begins.
+fn deepest(root: BorrowedFd<'_>, buffer: &mut [u8; PATH_MAX], bytes: &[u8]) -> Result<(OwnedFd, usize)> {
+    let mut end = bytes.len();
+    while let Some(slash) = bytes.get(..end).and_then(|prefix| prefix.iter().rposition(|byte| *byte == b'/')) {
+        set(buffer, slash, 0);
+        let opened = open_below(root, text(buffer, 0)?, Access::Handle, Within::Root);
+        set(buffer, slash, b'/');
+        match opened {
+            Err(Errno::NOENT) => end = slash,
+            opened => return opened.map(|folder| (folder, slash + 1)),
         }
-        opened => opened,
-    };
-    if let Some(slot) = buffer.get_mut(end).filter(|_| !last) {
-        *slot = b'/';
     }
-    opened
+    open_below(root, c".", Access::Handle, Within::Root).map(|folder| (folder, 0))
+}
+
+/// Makes one component and opens it; another that was faster is as good.
+fn make(parent: BorrowedFd<'_>, name: &CStr, missing: Missing) -> Result<OwnedFd> {
+    if missing == Missing::File {
+        let flags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW;
+        return openat2(parent, name, &OpenHow { flags, mode: 0o755, resolve: 0 });
+    }
+    match make_folder(parent, name, 0o755) {
+        Ok(()) | Err(Errno::EXIST) => open_below(parent, name, Access::HandleNoFollow, Within::Mount),
+        Err(errno) => Err(errno),
+    }
+}
+
+fn set(buffer: &mut [u8; PATH_MAX], place: usize, byte: u8) {
+    if let Some(slot) = buffer.get_mut(place) {
+        *slot = byte;
+    }
 }
 
 fn text(buffer: &[u8], start: usize) -> Result<&CStr> {

@@ -2,9 +2,10 @@
 
 use core::ffi::CStr;
 use core::marker::PhantomData;
+use core::mem::size_of;
 use core::ptr::null;
 
-use rustix::fd::BorrowedFd;
+use rustix::fd::{BorrowedFd, OwnedFd};
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 
 use crate::raw::{everywhere, fd, number, signed, syscall};
@@ -79,6 +80,15 @@ pub fn place_descriptor(source: BorrowedFd<'_>, target: i32) -> Result<()> {
     unsafe { syscall(number::DUP3, [fd(source), signed(target), 0, 0, 0]) }.map(drop)
 }
 
+/// A handle on the process `pid`.
+///
+/// # Errors
+/// `ESRCH` where there is none.
+pub fn open(pid: i32) -> Result<OwnedFd> {
+    use rustix::process::{Pid, PidfdFlags, pidfd_open};
+    pidfd_open(Pid::from_raw(pid).ok_or(Errno::SRCH)?, PidfdFlags::empty())
+}
+
 /// Sends a signal to the process that `pidfd` stands for.
 ///
 /// # Errors
@@ -132,4 +142,22 @@ pub fn reap_any() -> Result<Option<(i32, Ended)>> {
         (None, None) => return Ok(None),
     };
     Ok(Some((pid.as_raw_nonzero().get(), ended)))
+}
+
+/// How a process ended that need not be a child of the caller; `None` while it lives, and before Linux 6.15.
+///
+/// <linux/pidfd.h> `PIDFD_GET_INFO`: the kernel keeps the status for whoever has a pidfd, also after it was waited for.
+#[must_use]
+pub fn exit_status(pidfd: BorrowedFd<'_>) -> Option<Ended> {
+    const SIZE: usize = 72;
+    const PIDFD_GET_INFO: usize = 0xc000_ff0b | (SIZE << 16);
+    const PIDFD_INFO_EXIT: u64 = 1 << 3;
+    const EXIT_CODE: usize = 15;
+    let mut info = [0_u32; SIZE / size_of::<u32>()];
+    *info.first_mut()? = u32::try_from(PIDFD_INFO_EXIT).ok()?;
+    // SAFETY: the request's number holds the structure's size, which the array has; its first word is the mask.
+    unsafe { syscall(number::IOCTL, [fd(pidfd), PIDFD_GET_INFO, info.as_mut_ptr() as usize, 0, 0]) }.ok()?;
+    let told = info.first().is_some_and(|mask| u64::from(*mask) & PIDFD_INFO_EXIT != 0);
+    let status = i32::try_from(*info.get(EXIT_CODE)?).ok().filter(|_| told)?;
+    Some(if status & 0x7f == 0 { Ended::Exited((status >> 8) & 0xff) } else { Ended::Killed(status & 0x7f) })
 }

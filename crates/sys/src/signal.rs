@@ -92,16 +92,29 @@ pub fn descriptor(signals: Signals) -> Result<OwnedFd> {
     unsafe { owned(raw) }
 }
 
-/// The next signal that waits in `descriptor`.
+/// Who sent a signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// A process, by kill(2) or the like.
+    Process,
+    /// The kernel: a key of the terminal, a fault, a child's end.
+    Kernel,
+}
+
+/// The next signal that waits in `descriptor`, and who sent it.
 ///
 /// # Errors
 /// read(2), but for `EAGAIN`, which is `None`.
-pub fn next(descriptor: BorrowedFd<'_>) -> Result<Option<u32>> {
+pub fn next(descriptor: BorrowedFd<'_>) -> Result<Option<(u32, Origin)>> {
     const SIZE: usize = 128;
-    let mut info = [0_u32; SIZE / size_of::<u32>()];
-    // SAFETY: the kernel writes at most SIZE bytes, which the array holds; its first word is the signal's number.
+    let mut info = [0_i32; SIZE / size_of::<i32>()];
+    // SAFETY: the kernel writes at most SIZE bytes, which the array holds: signalfd(2)'s structure of 128 bytes.
     match unsafe { syscall(number::READ, [fd(descriptor), info.as_mut_ptr() as usize, SIZE, 0, 0]) } {
-        Ok(_) => Ok(info.first().copied()),
+        Ok(_) => {
+            let [signal, _, code, ..] = info;
+            let origin = if code > 0 { Origin::Kernel } else { Origin::Process };
+            Ok(Some((signal.cast_unsigned(), origin)))
+        }
         Err(Errno::AGAIN) => Ok(None),
         Err(errno) => Err(errno),
     }

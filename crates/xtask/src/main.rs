@@ -1,3 +1,68 @@
-//! The project's own tasks: test, tidy, bench.
+//! The project's own tasks, run as `cargo xtask TASK`: `tidy` (the invariants), `test` (every test), `bench` (the budgets).
+#![expect(clippy::print_stdout, reason = "a task's output is what it is run for")]
+#![expect(clippy::print_stderr, reason = "a task says on stderr why it failed")]
 
-fn main() {}
+mod bench;
+mod program;
+mod test;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use error::{Refused, Result};
+
+const USAGE: &str = "\
+usage: cargo xtask TASK
+
+  tidy            checks the invariants of ARCHITECTURE.md and the rules of CONTRIBUTING.md
+  test            installs what the tests need, builds carboy, runs every test
+  bench [ROUNDS]  compares carboy with the installed peers and the floor (30 rounds unless said)
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let result = match words.as_slice() {
+        ["tidy"] => tidy::run(&root()),
+        ["test"] => test::run(&root()),
+        ["bench"] => bench::run(&root(), bench::ROUNDS),
+        ["bench", rounds] => rounds_of(rounds).and_then(|rounds| bench::run(&root(), rounds)),
+        [bench::worker::WORD, mode, command @ ..] => bench::worker::run(mode, command),
+        [] | ["help" | "--help" | "-h"] => {
+            print!("{USAGE}");
+            Ok(())
+        }
+        [other, ..] => Err(Refused::new("task", *other, "there is no such task")
+            .hint("use cargo xtask tidy, cargo xtask test or cargo xtask bench")
+            .into()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}{}", because(&error));
+            if let Some(hint) = error.hint() {
+                eprintln!("hint: {hint}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The error's source as the clause that follows it.
+fn because(error: &error::Error) -> String {
+    std::error::Error::source(error).map_or_else(String::new, |source| format!(": {source}"))
+}
+
+/// A number of rounds of which a median can be taken.
+fn rounds_of(text: &str) -> Result<usize> {
+    text.parse().ok().filter(|rounds| *rounds > 0).ok_or_else(|| {
+        Refused::new("ROUNDS", text, "is not a number above 0").hint("leave it out for the usual number").into()
+    })
+}
+
+/// The workspace's folder: two above this crate's.
+fn root() -> PathBuf {
+    let crate_folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    crate_folder.ancestors().nth(2).unwrap_or(crate_folder).to_path_buf()
+}

@@ -1,0 +1,105 @@
+//! What must be known of the host before groups can be planned: which groups above exist, and what they have to give.
+
+use std::os::fd::OwnedFd;
+
+use error::{Doing, Result};
+use rustix::fs::{AtFlags, OFlags, statat};
+use rustix::io::Errno;
+
+use crate::file::SUBTREE_CONTROL_V2;
+use crate::hierarchy::{Controller, Hierarchies, Hierarchy, HierarchyIndex, Version, parse_controllers};
+use crate::path::GroupPath;
+use crate::{cpu, cpuset, file, memory};
+
+/// What the groups above a new one are like.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct HostFacts {
+    /// How many of the path's ancestors, the root counted, exist in each hierarchy, in the order of [`Hierarchies`].
+    pub ancestors: Vec<usize>,
+    /// What the nearest existing group above has of CPUs and memory nodes; `None` without a cpuset controller.
+    pub cpuset: Option<cpuset::Available>,
+    /// The nearest bandwidth limit above, on v1.
+    pub bandwidth: Option<cpu::Bandwidth>,
+    /// Whether swap limits exist. v2 has them wherever the kernel has swap at all.
+    pub swap: bool,
+    /// What each existing ancestor has enabled for the groups below it in the v2 hierarchy, the root first.
+    pub enabled: Vec<Vec<Controller>>,
+}
+
+impl HostFacts {
+    /// Reads what stands above the group at `path`.
+    ///
+    /// # Errors
+    /// A kernel error where a hierarchy cannot be opened. What merely cannot be read counts as not there.
+    pub fn read(hierarchies: &Hierarchies, path: &GroupPath) -> Result<Self> {
+        let mut facts = Self { swap: true, ..Self::default() };
+        let ancestors = path.ancestors();
+        for (index, hierarchy) in hierarchies.iter() {
+            facts.ancestors.push(1);
+            if hierarchy.read_only || !is_needed(hierarchies, index, hierarchy, &ancestors) {
+                continue;
+            }
+            let groups = existing(&hierarchy.open()?, &ancestors).doing(|| format!("open {hierarchy}:{path}"))?;
+            if let Some(count) = facts.ancestors.last_mut() {
+                *count = groups.len();
+            }
+            facts.read_controllers(hierarchies, index, hierarchy, &groups);
+        }
+        Ok(facts)
+    }
+
+    fn read_controllers(
+        &mut self,
+        hierarchies: &Hierarchies,
+        index: HierarchyIndex,
+        hierarchy: &Hierarchy,
+        groups: &[OwnedFd],
+    ) {
+        let here = |controller| hierarchies.index_of(controller) == Some(index);
+        let text = |group: &OwnedFd, name: &str| file::read(group, name).ok();
+        // The nearest group comes first; the root of a hierarchy has no limits.
+        let mut nearest = groups.iter().rev();
+        if hierarchy.version == Version::V2 {
+            let enabled =
+                |group| text(group, SUBTREE_CONTROL_V2).map_or_else(Vec::new, |text| parse_controllers(&text));
+            self.enabled = groups.iter().map(enabled).collect();
+            if here(Controller::Cpuset) {
+                self.cpuset = nearest.find_map(|group| cpuset::Available::read_v2(|name| text(group, name)));
+            }
+            return;
+        }
+        if here(Controller::Cpuset) {
+            self.cpuset = groups.last().and_then(|group| cpuset::Available::read_v1(|name| text(group, name)));
+        }
+        if here(Controller::Memory) {
+            let has =
+                |name: &str| groups.last().is_some_and(|group| statat(group, name, AtFlags::SYMLINK_NOFOLLOW).is_ok());
+            self.swap = memory::accounts_swap_v1(has);
+        }
+        if here(Controller::Cpu) {
+            let limited = groups.iter().skip(1).rev();
+            self.bandwidth = limited.clone().find_map(|group| cpu::Bandwidth::read_v1(|name| text(group, name)));
+        }
+    }
+}
+
+/// Below the root of a hierarchy only some controllers have something to ask for; deeper, every hierarchy has.
+fn is_needed(hierarchies: &Hierarchies, index: HierarchyIndex, hierarchy: &Hierarchy, ancestors: &[GroupPath]) -> bool {
+    let asked = [Controller::Cpuset, Controller::Memory];
+    ancestors.len() > 1
+        || asked.into_iter().any(|controller| hierarchies.index_of(controller) == Some(index))
+        || (hierarchy.version == Version::V2 && !hierarchy.controllers.is_empty())
+}
+
+/// The existing ones of a path's ancestors, the root first.
+fn existing(root: &OwnedFd, ancestors: &[GroupPath]) -> std::result::Result<Vec<OwnedFd>, Errno> {
+    let mut groups = Vec::new();
+    for ancestor in ancestors {
+        match file::open(root, ancestor.relative(), OFlags::PATH | OFlags::DIRECTORY) {
+            Ok(group) => groups.push(group),
+            Err(Errno::NOENT) => break,
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(groups)
+}

@@ -1,0 +1,56 @@
+//! Reading and writing the files of a group through the held descriptor of its directory, and the files that every group
+//! has: cgroups(7), cgroup-v2.rst "Core Interface Files".
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{Mode, OFlags, openat};
+use rustix::io::{Errno, retry_on_intr};
+
+/// The processes of a group; writing a process number attaches it, in both versions.
+pub(crate) const PROCS: &str = "cgroup.procs";
+/// v1: the tasks of a group; a task that writes 0 moves itself alone.
+pub(crate) const TASKS_V1: &str = "tasks";
+/// v2: what is enabled for the groups below.
+pub(crate) const SUBTREE_CONTROL_V2: &str = "cgroup.subtree_control";
+/// v2: whether a group is populated and frozen; a change wakes `POLLPRI`.
+pub(crate) const EVENTS_V2: &str = "cgroup.events";
+/// v2, since Linux 5.14: writing 1 kills every process in the group and below.
+pub(crate) const KILL_V2: &str = "cgroup.kill";
+
+/// Opens a file of the group `directory`.
+pub(crate) fn open(directory: impl AsFd, name: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
+    openat(directory, name, flags | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty())
+}
+
+/// The whole text of a file.
+pub(crate) fn read(directory: impl AsFd, name: &str) -> Result<String, Errno> {
+    read_open(&open(directory, name, OFlags::RDONLY)?)
+}
+
+/// The rest of the text of an open file.
+pub(crate) fn read_open(file: &OwnedFd) -> Result<String, Errno> {
+    let mut text = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        let length = retry_on_intr(|| rustix::io::read(file, &mut buffer))?;
+        let Some(part) = buffer.get(..length).filter(|part| !part.is_empty()) else { break };
+        text.extend_from_slice(part);
+    }
+    String::from_utf8(text).map_err(|_| Errno::ILSEQ)
+}
+
+/// Writes a value in the one write that the kernel takes it by.
+pub(crate) fn write(directory: impl AsFd, name: &str, value: &str) -> Result<(), Errno> {
+    let file = open(directory, name, OFlags::WRONLY)?;
+    retry_on_intr(|| rustix::io::write(&file, value.as_bytes())).map(drop)
+}
+
+/// The number after `key` in a file of lines `key number` (`memory.events`, `cpu.stat`).
+pub(crate) fn number_at(text: &str, key: &str) -> Option<u64> {
+    text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
+}
+
+/// Whether any process is in a v2 group or below it, from the text of [`EVENTS_V2`].
+pub(crate) fn populated(events: &str) -> Option<bool> {
+    number_at(events, "populated").map(|populated| populated == 1)
+}

@@ -1,0 +1,297 @@
+//! A container's groups on this host: made step by step, joined, read, and reached through held descriptors.
+//!
+//! cgroups(7); clone3(2) `CLONE_INTO_CGROUP`. There are three ways in, and they differ in what they wait for:
+//!
+//! * clone3 into the v2 group waits for nothing;
+//! * a task that moves itself by writing 0 to a v1 group's `tasks` waits for nothing either, since nobody else can
+//!   change it meanwhile (kernel/cgroup/cgroup.c `cgroup_procs_write_start`): [`Groups::join_file`];
+//! * every write to `cgroup.procs`, and of another task's number, takes `cgroup_threadgroup_rwsem` for writing. The first
+//!   one waits for an RCU grace period, 5 to 15 ms; those within the next 10 ms or so, in any hierarchy and for any
+//!   process, take some microseconds: [`Groups::attach`].
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use error::{Doing, Error, Kernel, Refused, RefusedKind, Result};
+use rustix::fs::{Mode, OFlags, mkdirat};
+use rustix::io::Errno;
+use rustix::process::Pid;
+use sys::bpf;
+
+use crate::file::{PROCS, SUBTREE_CONTROL_V2, TASKS_V1};
+use crate::hierarchy::{Controller, Hierarchies, Hierarchy, HierarchyIndex, Version};
+use crate::path::GroupPath;
+use crate::plan::{Parent, Plan, Role, Step, root_refused};
+use crate::remove::Left;
+use crate::{cpu, cpuacct, file, memory, pids, remove, tree};
+
+/// The groups of one container in all hierarchies.
+#[derive(Debug)]
+pub struct Groups {
+    pub(crate) hierarchies: Hierarchies,
+    pub(crate) path: GroupPath,
+    pub(crate) held: Vec<Held>,
+}
+
+/// One hierarchy's root, and the container's group in it once that exists.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) index: HierarchyIndex,
+    pub(crate) root: OwnedFd,
+    pub(crate) group: Option<OwnedFd>,
+}
+
+impl Groups {
+    /// Opens the hierarchies that a plan is about; nothing is made yet.
+    ///
+    /// # Errors
+    /// A kernel error where a mount point cannot be opened.
+    pub fn prepare(hierarchies: &Hierarchies, plan: &Plan) -> Result<Self> {
+        let held =
+            |index: &HierarchyIndex| Ok(Held { index: *index, root: hierarchies.at(*index)?.open()?, group: None });
+        let held = plan.attach.iter().map(held).collect::<Result<_>>()?;
+        Ok(Self { hierarchies: hierarchies.clone(), path: plan.path.clone(), held })
+    }
+
+    /// Opens the groups that exist at a path: to enter, read, kill or remove them. None at all is no error.
+    ///
+    /// # Errors
+    /// Refused for the root; a kernel error where a mount point or a group cannot be opened.
+    pub fn open(hierarchies: &Hierarchies, path: &GroupPath) -> Result<Self> {
+        if path.is_root() {
+            return Err(root_refused());
+        }
+        let mut held = Vec::new();
+        for (index, hierarchy) in hierarchies.iter().filter(|(_, hierarchy)| !hierarchy.read_only) {
+            let root = hierarchy.open()?;
+            let group = match tree::open(&root, path.relative()) {
+                Err(Errno::NOENT) => None,
+                group => Some(group.doing(|| format!("open the cgroup {hierarchy}:{path}"))?),
+            };
+            held.push(Held { index, root, group });
+        }
+        Ok(Self { hierarchies: hierarchies.clone(), path: path.clone(), held })
+    }
+
+    /// Does one step of a plan.
+    ///
+    /// # Errors
+    /// Refused (a conflict) when the container's group exists already; else the kernel's error, which names the step.
+    pub fn apply(&mut self, step: &Step) -> Result<()> {
+        match step {
+            Step::Make(place, role) => self.make(place.hierarchy, &place.path, *role, step),
+            Step::Enable(place, controllers) => {
+                let words: Vec<String> = controllers.iter().map(|one| format!("+{}", one.name(Version::V2))).collect();
+                let group = self.directory(place.hierarchy, &place.path)?;
+                file::write(group.as_fd(), SUBTREE_CONTROL_V2, &words.join(" ")).map_err(|errno| failed(step, errno))
+            }
+            Step::Write(place, write) => {
+                let group = self.directory(place.hierarchy, &place.path)?;
+                file::write(group.as_fd(), &write.file, &write.value).map_err(|errno| failed(step, errno))
+            }
+            Step::Devices(place, program) => {
+                let group = self.directory(place.hierarchy, &place.path)?;
+                let loaded = bpf::prog_load_cgroup_device(&program.instructions);
+                loaded
+                    .and_then(|program| bpf::prog_attach(group.as_fd(), program.as_fd(), bpf::AttachFlags::ALLOW_MULTI))
+                    .map_err(|errno| failed(step, errno))
+            }
+        }
+    }
+
+    fn make(&mut self, index: HierarchyIndex, path: &GroupPath, role: Role, step: &Step) -> Result<()> {
+        let held = self.held_mut(index)?;
+        match (mkdirat(&held.root, path.relative(), Mode::from_raw_mode(0o755)), role) {
+            (Ok(()), Role::Container) => {
+                held.group = Some(tree::open(&held.root, path.relative()).map_err(|errno| failed(step, errno))?);
+                Ok(())
+            }
+            // Another container with the same parent was faster.
+            (Ok(()) | Err(Errno::EXIST), Role::Parent) => Ok(()),
+            (Err(Errno::EXIST), Role::Container) => {
+                let reason = format!("the cgroup {} exists already", step.place());
+                let hint = "remove it, or choose another path";
+                let refused = Refused::new("linux.cgroupsPath", path.to_string(), reason).hint(hint);
+                Err(refused.kind(RefusedKind::Conflict).into())
+            }
+            (Err(errno), _) => Err(failed(step, errno)),
+        }
+    }
+
+    /// Attaches a process to the container's group in one hierarchy, with all its threads.
+    ///
+    /// # Errors
+    /// A kernel error: `ESRCH` when it is gone, `ENOSPC` where a cpuset is empty, `EBUSY` where a v2 group has
+    /// controllers enabled for groups below it.
+    pub fn attach(&self, hierarchy: HierarchyIndex, process: Pid) -> Result<()> {
+        let number = process.as_raw_nonzero().get();
+        file::write(self.group(hierarchy)?, PROCS, &number.to_string())
+            .doing(|| format!("attach process {number} to the cgroup {}", self.name(hierarchy)))
+    }
+
+    /// The open file by which a process with one thread joins one hierarchy: it writes `0`. On v1 that waits for
+    /// nothing; on v2, which is better joined by clone3, as long as [`Groups::attach`].
+    ///
+    /// # Errors
+    /// A kernel error where it cannot be opened.
+    pub fn join_file(&self, hierarchy: HierarchyIndex) -> Result<OwnedFd> {
+        let name = match self.hierarchies.at(hierarchy)?.version {
+            Version::V1 => TASKS_V1,
+            Version::V2 => PROCS,
+        };
+        file::open(self.group(hierarchy)?, name, OFlags::WRONLY)
+            .doing(|| format!("open {name} of the cgroup {}", self.name(hierarchy)))
+    }
+
+    /// The container's group of the v2 hierarchy, for clone3's `CLONE_INTO_CGROUP`: joining it then needs no attach.
+    #[must_use]
+    pub fn into_cgroup(&self) -> Option<(HierarchyIndex, BorrowedFd<'_>)> {
+        let index = self.hierarchies.unified()?;
+        self.group(index).ok().map(|group| (index, group))
+    }
+
+    /// The container's path in every hierarchy.
+    #[must_use]
+    pub const fn path(&self) -> &GroupPath {
+        &self.path
+    }
+
+    /// The hierarchies in which the container has a group.
+    pub fn present(&self) -> impl Iterator<Item = (HierarchyIndex, &Hierarchy)> {
+        let has = |index| self.held.iter().any(|held| held.index == index && held.group.is_some());
+        self.hierarchies.iter().filter(move |(index, _)| has(*index))
+    }
+
+    /// Removes the groups, those nested in them, and those of `parents` that nothing else uses. Gives what is left
+    /// behind: it stops at nothing, waits a while for dying processes, and what is gone already counts as removed.
+    #[must_use]
+    pub fn remove(self, parents: &[Parent]) -> Vec<Left> {
+        remove::remove(self, parents)
+    }
+
+    /// Memory use and limit; `None` without a group that has the controller.
+    #[must_use]
+    pub fn memory(&self) -> Option<memory::Stats> {
+        let (version, group) = self.controlled(Controller::Memory)?;
+        let read = |name: &str| file::read(group, name).ok();
+        Some(match version {
+            Version::V1 => memory::stats_v1(read),
+            Version::V2 => memory::stats_v2(read),
+        })
+    }
+
+    /// How many processes the OOM killer has killed; `None` where it cannot be read.
+    #[must_use]
+    pub fn oom_kills(&self) -> Option<u64> {
+        let (version, group) = self.controlled(Controller::Memory)?;
+        let read = |name: &str| file::read(group, name).ok();
+        match version {
+            Version::V1 => memory::oom_kills_v1(read),
+            Version::V2 => memory::oom_kills_v2(read),
+        }
+    }
+
+    /// CPU bandwidth and throttling; `None` without a group that has the controller.
+    #[must_use]
+    pub fn cpu(&self) -> Option<cpu::Stats> {
+        let (version, group) = self.controlled(Controller::Cpu)?;
+        let read = |name: &str| file::read(group, name).ok();
+        Some(match version {
+            Version::V1 => cpu::stats_v1(read),
+            Version::V2 => cpu::stats_v2(read),
+        })
+    }
+
+    /// CPU time used; `None` without a group that has the controller.
+    #[must_use]
+    pub fn cpuacct(&self) -> Option<cpuacct::Stats> {
+        let (version, group) = self.controlled(Controller::Cpuacct)?;
+        let read = |name: &str| file::read(group, name).ok();
+        Some(match version {
+            Version::V1 => cpuacct::stats_v1(read),
+            Version::V2 => cpuacct::stats_v2(read),
+        })
+    }
+
+    /// Tasks and their limit; `None` without a group that has the controller.
+    #[must_use]
+    pub fn pids(&self) -> Option<pids::Stats> {
+        let (version, group) = self.controlled(Controller::Pids)?;
+        let read = |name: &str| file::read(group, name).ok();
+        Some(match version {
+            Version::V1 => pids::stats_v1(read),
+            Version::V2 => pids::stats_v2(read),
+        })
+    }
+
+    /// The group and version by which a controller acts on this container.
+    pub(crate) fn controlled(&self, controller: Controller) -> Option<(Version, BorrowedFd<'_>)> {
+        let index = self.hierarchies.index_of(controller)?;
+        let version = self.hierarchies.at(index).ok()?.version;
+        self.group(index).ok().map(|group| (version, group))
+    }
+
+    /// `memory:/carboy-3f`.
+    pub(crate) fn name(&self, index: HierarchyIndex) -> String {
+        let hierarchy = self.hierarchies.at(index).map_or_else(|_| index.0.to_string(), ToString::to_string);
+        format!("{hierarchy}:{}", self.path)
+    }
+
+    /// The open directory of the container's group in one hierarchy.
+    ///
+    /// # Errors
+    /// A kernel error (`ENOENT`) where it has none.
+    pub fn group(&self, index: HierarchyIndex) -> Result<BorrowedFd<'_>> {
+        let group = self.held.iter().find(|held| held.index == index).and_then(|held| held.group.as_ref());
+        match group {
+            Some(group) => Ok(group.as_fd()),
+            None => Err(Kernel::new(format!("find the cgroup {}", self.name(index)), Errno::NOENT).into()),
+        }
+    }
+
+    fn held_mut(&mut self, index: HierarchyIndex) -> Result<&mut Held> {
+        let error = || Kernel::new(format!("find cgroup hierarchy {}", index.0), Errno::NODEV);
+        Ok(self.held.iter_mut().find(|held| held.index == index).ok_or_else(error)?)
+    }
+
+    /// The directory of the container's group, or of one above it.
+    fn directory(&self, index: HierarchyIndex, path: &GroupPath) -> Result<Directory<'_>> {
+        if *path == self.path {
+            return self.group(index).map(Directory::Held);
+        }
+        let name = || Kernel::new(format!("find cgroup hierarchy {}", index.0), Errno::NODEV);
+        let held = self.held.iter().find(|held| held.index == index).ok_or_else(name)?;
+        let opened = tree::open(&held.root, path.relative()).doing(|| format!("open the cgroup {path}"))?;
+        Ok(Directory::Opened(opened))
+    }
+}
+
+enum Directory<'a> {
+    Held(BorrowedFd<'a>),
+    Opened(OwnedFd),
+}
+
+impl AsFd for Directory<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Held(group) => group.as_fd(),
+            Self::Opened(group) => group.as_fd(),
+        }
+    }
+}
+
+/// A step's failure, with a hint where the errno has one known cause.
+fn failed(step: &Step, errno: Errno) -> Error {
+    let error = Kernel::new(step.to_string(), errno);
+    let hint = match (step, errno) {
+        (Step::Enable(..), Errno::BUSY) => Some("the group has processes of its own: choose a parent without any"),
+        (Step::Make(..) | Step::Write(..), Errno::ACCESS | Errno::PERM) => {
+            Some("cgroups are made as root, and a group cannot be given more than the one above it has")
+        }
+        (Step::Write(..) | Step::Enable(..), Errno::NOENT) => Some("this kernel was built without the setting"),
+        _ => None,
+    };
+    match hint {
+        Some(hint) => error.hint(hint).into(),
+        None => error.into(),
+    }
+}

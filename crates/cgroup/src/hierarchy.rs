@@ -1,0 +1,534 @@
+//! Which cgroup hierarchies this host has mounted, where, and which controllers each has: v1, v2 and both at once.
+//!
+//! Sources: /proc/self/mountinfo and /proc/self/cgroup, proc_pid_mountinfo(5), cgroups(7); on v2 `cgroup.controllers`,
+//! Documentation/admin-guide/cgroup-v2.rst "Controllers".
+
+use std::fmt;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+use error::{Doing, Kernel, Refused, Result};
+use procfs::{CgroupLine, MountInfo};
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::Errno;
+
+use crate::file;
+
+/// Where every distribution mounts its hierarchies: only for hints, the real places come from mountinfo.
+const USUAL_PLACE: &str = "/sys/fs/cgroup";
+
+/// The v2 file that lists what can be enabled below a group.
+const CONTROLLERS: &str = "cgroup.controllers";
+
+/// A resource controller of the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Controller {
+    /// CPU time: weight and bandwidth.
+    Cpu,
+    /// CPU time used.
+    Cpuacct,
+    /// CPUs and memory nodes.
+    Cpuset,
+    /// Memory and swap.
+    Memory,
+    /// Block devices' throughput; v1 calls it `blkio`.
+    Io,
+    /// Number of tasks.
+    Pids,
+    /// Access to device nodes; on v2 a BPF program.
+    Devices,
+    /// Stopping and resuming all tasks; on v2 a part of every group.
+    Freezer,
+    /// A class identifier on network packets; v1 only.
+    NetCls,
+    /// A priority of network packets for each interface; v1 only.
+    NetPrio,
+    /// Huge pages.
+    Hugetlb,
+    /// Grouping for perf events.
+    PerfEvent,
+    /// RDMA resources.
+    Rdma,
+    /// Scalar resources of some machines, such as encrypted-guest identifiers.
+    Misc,
+}
+
+impl Controller {
+    /// All of them, in the order in which they are named above.
+    pub const ALL: [Self; 14] = [
+        Self::Cpu,
+        Self::Cpuacct,
+        Self::Cpuset,
+        Self::Memory,
+        Self::Io,
+        Self::Pids,
+        Self::Devices,
+        Self::Freezer,
+        Self::NetCls,
+        Self::NetPrio,
+        Self::Hugetlb,
+        Self::PerfEvent,
+        Self::Rdma,
+        Self::Misc,
+    ];
+
+    /// The kernel's name in a version: they differ for io alone.
+    #[must_use]
+    pub const fn name(self, version: Version) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Cpuacct => "cpuacct",
+            Self::Cpuset => "cpuset",
+            Self::Memory => "memory",
+            Self::Io => match version {
+                Version::V1 => "blkio",
+                Version::V2 => "io",
+            },
+            Self::Pids => "pids",
+            Self::Devices => "devices",
+            Self::Freezer => "freezer",
+            Self::NetCls => "net_cls",
+            Self::NetPrio => "net_prio",
+            Self::Hugetlb => "hugetlb",
+            Self::PerfEvent => "perf_event",
+            Self::Rdma => "rdma",
+            Self::Misc => "misc",
+        }
+    }
+
+    /// Reads the kernel's name in a version.
+    #[must_use]
+    pub fn parse(name: &str, version: Version) -> Option<Self> {
+        Self::ALL.into_iter().find(|controller| controller.name(version) == name)
+    }
+
+    /// Whether every v2 group has it, without its being listed or enabled: the freezer and `cpu.stat` are part of the
+    /// core, devices are a BPF program, perf_event is implicit.
+    #[must_use]
+    pub const fn is_implicit_on_v2(self) -> bool {
+        matches!(self, Self::Cpuacct | Self::Devices | Self::Freezer | Self::PerfEvent)
+    }
+}
+
+impl fmt::Display for Controller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name(Version::V2))
+    }
+}
+
+/// The interface of a hierarchy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Version {
+    /// cgroup v1: a tree for each set of controllers.
+    V1,
+    /// cgroup v2: one tree.
+    V2,
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::V1 => "v1",
+            Self::V2 => "v2",
+        })
+    }
+}
+
+/// One mounted cgroup tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hierarchy {
+    /// Its interface.
+    pub version: Version,
+    /// What is bound to it; on v2 what its `cgroup.controllers` lists. Those that are implicit on v2 are not here.
+    pub controllers: Vec<Controller>,
+    /// The name of a v1 hierarchy that has one (`name=systemd`).
+    pub name: Option<String>,
+    /// The directory it is mounted on.
+    pub mount_point: PathBuf,
+    /// The group that is at the mount point: `/` on the host, the container's own group inside one.
+    pub mount_root: PathBuf,
+    /// Whether it is mounted read-only.
+    pub read_only: bool,
+    /// The group of the reading process, as its cgroup namespace shows it.
+    pub own: Option<PathBuf>,
+}
+
+impl Hierarchy {
+    /// What this hierarchy is called in /proc/PID/cgroup: `cpu,cpuacct`, `name=systemd`, empty for v2. It stays the
+    /// same across reboots and mounts, so records on disk use it.
+    #[must_use]
+    pub fn key(&self) -> String {
+        let mut parts: Vec<String> = match self.version {
+            Version::V2 => Vec::new(),
+            Version::V1 => self.controllers.iter().map(|controller| controller.name(Version::V1).to_owned()).collect(),
+        };
+        parts.extend(self.name.as_ref().map(|name| format!("name={name}")));
+        parts.join(",")
+    }
+
+    /// Opens the directory at the mount point, as a handle.
+    ///
+    /// # Errors
+    /// open(2).
+    pub(crate) fn open(&self) -> Result<OwnedFd> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        openat(CWD, &self.mount_point, flags, Mode::empty()).doing(|| format!("open {}", self.mount_point.display()))
+    }
+
+    fn has(&self, controller: Controller) -> bool {
+        self.controllers.contains(&controller)
+    }
+}
+
+/// `memory`, `cpu,cpuacct`, `name=systemd` or `unified`: what messages call it.
+impl fmt::Display for Hierarchy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.version {
+            Version::V1 => f.write_str(&self.key()),
+            Version::V2 => f.write_str("unified"),
+        }
+    }
+}
+
+/// The place of a hierarchy in [`Hierarchies`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HierarchyIndex(pub usize);
+
+/// Every hierarchy that is mounted where this process can see it, in the order of the mounts.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Hierarchies {
+    all: Vec<Hierarchy>,
+}
+
+impl Hierarchies {
+    /// Reads what this host has.
+    ///
+    /// # Errors
+    /// A kernel error when /proc or the v2 mount cannot be read.
+    pub fn read() -> Result<Self> {
+        let file = |path: &str| std::fs::read(path).doing(|| format!("read {path}"));
+        let mut hierarchies = Self::parse(&file("/proc/self/mountinfo")?, &file("/proc/self/cgroup")?);
+        for hierarchy in hierarchies.all.iter_mut().filter(|hierarchy| hierarchy.version == Version::V2) {
+            let listed = file::read(hierarchy.open()?, CONTROLLERS);
+            let listed = listed.doing(|| format!("read {}/{CONTROLLERS}", hierarchy.mount_point.display()))?;
+            hierarchy.controllers = parse_controllers(&listed);
+        }
+        Ok(hierarchies)
+    }
+
+    /// Reads the bytes of /proc/self/mountinfo and /proc/self/cgroup. The controllers of v2 stand in neither and are
+    /// left out; so are lines that are not what proc(5) describes.
+    #[must_use]
+    pub fn parse(mountinfo: &[u8], self_cgroup: &[u8]) -> Self {
+        let groups = procfs::cgroup::parse(self_cgroup).unwrap_or_default();
+        let mut seen: Vec<(MountInfo, Hierarchy)> = Vec::new();
+        for mount in mountinfo.split(|byte| *byte == b'\n').filter_map(MountInfo::parse) {
+            // What is mounted over another mount hides it.
+            seen.retain(|(below, _)| (below.id, &below.mount_point) != (mount.parent, &mount.mount_point));
+            let Some(hierarchy) = hierarchy(&mount, &groups) else { continue };
+            match seen.iter_mut().find(|(known, _)| known.device == mount.device) {
+                Some(known) if rank(&hierarchy) < rank(&known.1) => *known = (mount, hierarchy),
+                Some(_) => {}
+                None => seen.push((mount, hierarchy)),
+            }
+        }
+        Self { all: seen.into_iter().map(|(_, hierarchy)| hierarchy).collect() }
+    }
+
+    /// The hierarchy that a controller is to be used through: the v1 one where it is bound to one, else v2.
+    #[must_use]
+    pub fn of(&self, controller: Controller) -> Option<&Hierarchy> {
+        self.index_of(controller).and_then(|index| self.at(index).ok())
+    }
+
+    /// As [`Hierarchies::of`], its place.
+    #[must_use]
+    pub fn index_of(&self, controller: Controller) -> Option<HierarchyIndex> {
+        let position = |has: &dyn Fn(&Hierarchy) -> bool| self.all.iter().position(has).map(HierarchyIndex);
+        position(&|hierarchy| hierarchy.has(controller))
+            .or_else(|| position(&|hierarchy| hierarchy.version == Version::V2 && controller.is_implicit_on_v2()))
+    }
+
+    /// The v2 tree, alone or beside v1.
+    #[must_use]
+    pub fn unified(&self) -> Option<HierarchyIndex> {
+        self.all.iter().position(|hierarchy| hierarchy.version == Version::V2).map(HierarchyIndex)
+    }
+
+    /// The hierarchy at a place.
+    ///
+    /// # Errors
+    /// A kernel error (`ENODEV`) when the place is of another set of hierarchies.
+    pub fn at(&self, index: HierarchyIndex) -> Result<&Hierarchy> {
+        let error = || Kernel::new(format!("find cgroup hierarchy {}", index.0), Errno::NODEV);
+        Ok(self.all.get(index.0).ok_or_else(error)?)
+    }
+
+    /// The hierarchy that /proc/PID/cgroup calls `key`.
+    #[must_use]
+    pub fn by_key(&self, key: &str) -> Option<HierarchyIndex> {
+        self.all.iter().position(|hierarchy| hierarchy.key() == key).map(HierarchyIndex)
+    }
+
+    /// All of them with their places.
+    pub fn iter(&self) -> impl Iterator<Item = (HierarchyIndex, &Hierarchy)> {
+        self.all.iter().enumerate().map(|(index, hierarchy)| (HierarchyIndex(index), hierarchy))
+    }
+
+    /// The hierarchy to write a controller's files in.
+    ///
+    /// # Errors
+    /// Refused, for the field and value that need it, where the host has no such controller or has it read-only.
+    pub fn writable(&self, controller: Controller, field: &str, value: &str) -> Result<HierarchyIndex> {
+        let Some(index) = self.index_of(controller) else {
+            return Err(Refused::new(field, value, self.absence(controller)).hint(hint_for(controller)).into());
+        };
+        let hierarchy = self.at(index)?;
+        if hierarchy.read_only {
+            let reason =
+                format!("the {controller} controller is mounted read-only on {}", hierarchy.mount_point.display());
+            return Err(Refused::new(field, value, reason).into());
+        }
+        Ok(index)
+    }
+
+    /// Why a controller cannot be had: where it was looked for.
+    fn absence(&self, controller: Controller) -> String {
+        let v1 = controller.name(Version::V1);
+        match self.unified().and_then(|index| self.at(index).ok()) {
+            _ if self.all.is_empty() => format!("needs the {v1} cgroup controller, and no cgroup hierarchy is mounted"),
+            Some(unified) => format!(
+                "needs the {v1} cgroup controller, which this host has in no v1 hierarchy and not in {}/{CONTROLLERS}",
+                unified.mount_point.display()
+            ),
+            None => {
+                format!("needs the {v1} cgroup controller, which this host has in no v1 hierarchy; v2 is not mounted")
+            }
+        }
+    }
+}
+
+fn hint_for(controller: Controller) -> String {
+    let name = controller.name(Version::V1);
+    format!("leave the setting out, or mount the controller (mount -t cgroup -o {name} {name} {USUAL_PLACE}/{name})")
+}
+
+/// Reads the text of `cgroup.controllers`; names that are not known are left out.
+#[must_use]
+pub(crate) fn parse_controllers(text: &str) -> Vec<Controller> {
+    text.split_whitespace().filter_map(|name| Controller::parse(name, Version::V2)).collect()
+}
+
+/// The better of two mounts of one hierarchy comes first: writable, then the one that shows more of the tree.
+fn rank(hierarchy: &Hierarchy) -> (bool, usize) {
+    (hierarchy.read_only, hierarchy.mount_root.components().count())
+}
+
+/// The hierarchy that a mount shows, if it shows one.
+fn hierarchy(mount: &MountInfo, groups: &[CgroupLine]) -> Option<Hierarchy> {
+    let version = match mount.fs_type.as_str() {
+        "cgroup" => Version::V1,
+        "cgroup2" => Version::V2,
+        _ => return None,
+    };
+    let options = || mount.super_options.split(',');
+    let controllers = match version {
+        Version::V1 => options().filter_map(|name| Controller::parse(name, Version::V1)).collect(),
+        Version::V2 => Vec::new(),
+    };
+    let mut hierarchy = Hierarchy {
+        version,
+        controllers,
+        name: options().find_map(|option| option.strip_prefix("name=")).map(str::to_owned),
+        mount_point: mount.mount_point.clone(),
+        mount_root: mount.root.clone(),
+        read_only: mount.is_read_only(),
+        own: None,
+    };
+    hierarchy.own = groups.iter().find(|group| is_in(group, &hierarchy)).map(|group| group.path.clone());
+    Some(hierarchy)
+}
+
+/// Whether a line of /proc/PID/cgroup is about a hierarchy.
+fn is_in(group: &CgroupLine, hierarchy: &Hierarchy) -> bool {
+    let bound = |name: &String| Controller::parse(name, Version::V1).is_some_and(|one| hierarchy.has(one));
+    match hierarchy.version {
+        Version::V2 => group.hierarchy == 0,
+        Version::V1 => (group.name.is_some() && group.name == hierarchy.name) || group.controllers.iter().any(bound),
+    }
+}
+
+/// What hosts look like, for the tests of every room.
+#[cfg(test)]
+pub(crate) mod samples {
+    use super::{Hierarchies, parse_controllers};
+
+    /// v1 with co-mounted controllers and a named hierarchy, v2 beside it without controllers (systemd's hybrid mode).
+    pub(crate) const V1: &str = "\
+25 30 0:23 / /sys/fs/cgroup ro,nosuid,nodev,noexec shared:9 - tmpfs tmpfs ro,mode=755
+26 25 0:24 / /sys/fs/cgroup/unified rw,nosuid,nodev,noexec,relatime shared:10 - cgroup2 cgroup2 rw,nsdelegate
+27 25 0:25 / /sys/fs/cgroup/systemd rw,nosuid shared:11 - cgroup cgroup rw,xattr,name=systemd
+29 25 0:29 / /sys/fs/cgroup/memory rw,nosuid shared:16 - cgroup cgroup rw,memory
+31 25 0:31 / /sys/fs/cgroup/pids rw,nosuid shared:18 - cgroup cgroup rw,pids
+32 25 0:32 / /sys/fs/cgroup/freezer rw,nosuid shared:19 - cgroup cgroup rw,freezer
+33 25 0:33 / /sys/fs/cgroup/devices rw,nosuid shared:20 - cgroup cgroup rw,devices
+34 25 0:34 / /sys/fs/cgroup/net_cls,net_prio rw,nosuid shared:21 - cgroup cgroup rw,net_cls,net_prio
+35 25 0:35 / /sys/fs/cgroup/cpu,cpuacct rw,nosuid shared:22 - cgroup cgroup rw,cpu,cpuacct
+36 25 0:36 / /sys/fs/cgroup/cpuset rw,nosuid shared:23 - cgroup cgroup rw,cpuset,clone_children
+37 25 0:37 / /sys/fs/cgroup/blkio rw,nosuid shared:24 - cgroup cgroup rw,blkio
+38 25 0:38 / /sys/fs/cgroup/hugetlb rw,nosuid shared:25 - cgroup cgroup rw,hugetlb
+39 25 0:39 / /sys/fs/cgroup/rdma rw,nosuid shared:26 - cgroup cgroup rw,rdma
+40 25 0:40 / /sys/fs/cgroup/perf_event rw,nosuid shared:27 - cgroup cgroup rw,perf_event
+";
+
+    pub(crate) const V1_SELF: &str = "\
+12:net_cls,net_prio:/
+11:memory:/user.slice
+8:cpu,cpuacct:/user.slice
+1:name=systemd:/user.slice/session-1.scope
+0::/user.slice/session-1.scope
+";
+
+    pub(crate) const V2: &str = "\
+24 30 0:22 / /sys rw,nosuid shared:7 - sysfs sysfs rw
+35 24 0:30 / /sys/fs/cgroup rw,nosuid,nodev,noexec,relatime shared:9 - cgroup2 cgroup2 rw,nsdelegate,memory_recursiveprot
+";
+
+    /// v1 for most controllers, v2 for hugetlb alone, one tree a controller.
+    pub(crate) const HYBRID: &str = "\
+31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755
+32 31 0:29 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu
+33 31 0:30 / /sys/fs/cgroup/cpuacct rw,relatime - cgroup cgroup rw,cpuacct
+34 31 0:31 / /sys/fs/cgroup/cpuset rw,relatime - cgroup cgroup rw,cpuset
+35 31 0:32 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory
+36 31 0:33 / /sys/fs/cgroup/devices rw,relatime - cgroup cgroup rw,devices
+37 31 0:34 / /sys/fs/cgroup/freezer rw,relatime - cgroup cgroup rw,freezer
+39 31 0:36 / /sys/fs/cgroup/pids rw,relatime - cgroup cgroup rw,pids
+40 31 0:37 / /sys/fs/cgroup/systemd rw,relatime - cgroup cgroup rw,name=systemd
+41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw
+";
+
+    /// Inside a container that shares the host's cgroup namespace and sees its own groups, read-only.
+    pub(crate) const NESTED: &str = "\
+700 690 0:80 / /sys/fs/cgroup ro,nosuid - tmpfs tmpfs rw,mode=755
+701 700 0:29 /docker/4f /sys/fs/cgroup/memory ro,nosuid master:16 - cgroup cgroup rw,memory
+702 700 0:35 /docker/4f /sys/fs/cgroup/cpu,cpuacct ro,nosuid master:22 - cgroup cgroup rw,cpu,cpuacct
+703 600 0:29 /docker/4f /mnt/with\\040space rw,nosuid - cgroup cgroup rw,memory
+";
+
+    pub(crate) const NESTED_SELF: &str = "11:memory:/docker/4f/inner\n8:cpu,cpuacct:/docker/4f\n";
+
+    pub(crate) fn v1() -> Hierarchies {
+        Hierarchies::parse(V1.as_bytes(), V1_SELF.as_bytes())
+    }
+
+    pub(crate) fn v2() -> Hierarchies {
+        with_controllers(Hierarchies::parse(V2.as_bytes(), b"0::/\n"), "cpuset cpu io memory hugetlb pids rdma misc\n")
+    }
+
+    pub(crate) fn hybrid() -> Hierarchies {
+        with_controllers(Hierarchies::parse(HYBRID.as_bytes(), b"0::/\n"), "hugetlb\n")
+    }
+
+    pub(crate) fn nested() -> Hierarchies {
+        Hierarchies::parse(NESTED.as_bytes(), NESTED_SELF.as_bytes())
+    }
+
+    fn with_controllers(mut hierarchies: Hierarchies, listed: &str) -> Hierarchies {
+        let unified = hierarchies.unified().unwrap();
+        hierarchies.all[unified.0].controllers = parse_controllers(listed);
+        hierarchies
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn keys(hierarchies: &Hierarchies) -> Vec<String> {
+        hierarchies.iter().map(|(_, hierarchy)| hierarchy.to_string()).collect()
+    }
+
+    #[test]
+    fn a_v1_host_has_its_co_mounted_and_named_hierarchies() {
+        let host = samples::v1();
+        assert_eq!(host.iter().count(), 13);
+        let cpu = host.of(Controller::Cpu).unwrap();
+        assert_eq!(
+            (cpu.key().as_str(), cpu.version, cpu.own.clone()),
+            ("cpu,cpuacct", Version::V1, Some(PathBuf::from("/user.slice")))
+        );
+        assert_eq!(host.of(Controller::Cpuacct), Some(cpu));
+        let systemd = host.by_key("name=systemd").unwrap();
+        assert_eq!(host.at(systemd).unwrap().own, Some("/user.slice/session-1.scope".into()));
+        assert_eq!(host.of(Controller::Io).unwrap().to_string(), "blkio");
+        assert!(host.of(Controller::Misc).is_none());
+    }
+
+    #[test]
+    fn a_v2_host_has_what_its_root_lists_and_what_is_implicit() {
+        let host = samples::v2();
+        let unified = host.of(Controller::Memory).unwrap();
+        assert_eq!((unified.key().as_str(), unified.version), ("", Version::V2));
+        for controller in [Controller::Devices, Controller::Freezer, Controller::Cpuacct, Controller::PerfEvent] {
+            assert_eq!(host.of(controller), Some(unified));
+        }
+        assert!(host.of(Controller::NetCls).is_none());
+    }
+
+    #[test]
+    fn a_hybrid_host_has_a_version_for_each_controller() {
+        let host = samples::hybrid();
+        let version = |controller| host.of(controller).map(|hierarchy| hierarchy.version);
+        assert_eq!(version(Controller::Memory), Some(Version::V1));
+        assert_eq!(version(Controller::Devices), Some(Version::V1));
+        assert_eq!(version(Controller::Hugetlb), Some(Version::V2));
+        assert_eq!(version(Controller::PerfEvent), Some(Version::V2));
+        assert_eq!(version(Controller::Io), None);
+    }
+
+    #[test]
+    fn inside_a_container_the_root_of_the_mount_is_its_own_group_and_the_writable_mount_counts() {
+        let host = samples::nested();
+        assert_eq!(keys(&host), ["memory", "cpu,cpuacct"]);
+        let memory = host.of(Controller::Memory).unwrap();
+        assert_eq!(memory.mount_point, Path::new("/mnt/with space"));
+        assert_eq!((memory.mount_root.as_path(), memory.read_only), (Path::new("/docker/4f"), false));
+        assert_eq!(memory.own.as_deref(), Some(Path::new("/docker/4f/inner")));
+        assert!(host.of(Controller::Cpu).unwrap().read_only);
+    }
+
+    #[test]
+    fn a_hierarchy_that_is_mounted_twice_counts_once() {
+        let twice = format!("{}99 1 0:32 / /elsewhere rw - cgroup cgroup rw,memory\n", samples::HYBRID);
+        assert_eq!(Hierarchies::parse(twice.as_bytes(), b"").iter().count(), 9);
+    }
+
+    #[test]
+    fn a_hierarchy_that_is_mounted_over_is_not_there() {
+        let over = format!("{}99 35 0:77 / /sys/fs/cgroup/memory rw - tmpfs tmpfs rw\n", samples::HYBRID);
+        assert!(Hierarchies::parse(over.as_bytes(), b"").of(Controller::Memory).is_none());
+    }
+
+    #[test]
+    fn text_that_is_no_mountinfo_has_no_hierarchies() {
+        for text in ["", "\n", " - ", "1 2 3 - cgroup", "a b c d e f - cgroup", "a b c d e f - cgroup x"] {
+            assert_eq!(Hierarchies::parse(text.as_bytes(), b"::\n:\nx").iter().count(), 0, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_says_where_the_controller_was_looked_for() {
+        let error = samples::hybrid().writable(Controller::Io, "linux.resources.blockIO.weight", "10").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "cannot use linux.resources.blockIO.weight 10: needs the blkio cgroup controller, which this host has in \
+             no v1 hierarchy and not in /sys/fs/cgroup/unified/cgroup.controllers"
+        );
+        let nested = samples::nested();
+        let error = nested.writable(Controller::Cpu, "linux.resources.cpu.shares", "2").unwrap_err();
+        assert!(error.to_string().ends_with("mounted read-only on /sys/fs/cgroup/cpu,cpuacct"));
+    }
+}

@@ -1,0 +1,572 @@
+//! From what was asked to the steps that give it: pure, so that what is explained is what is done.
+
+use std::fmt;
+
+use error::{Error, Refused, Result};
+
+use crate::facts::HostFacts;
+use crate::hierarchy::{Controller, Hierarchies, Hierarchy, HierarchyIndex, Version};
+use crate::path::GroupPath;
+use crate::write::Write;
+use crate::{cpu, cpuset, devices, hugetlb, io, memory, net_cls, net_prio, pids, rdma, unified};
+
+/// What a container is to be held to.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// OCI's `linux.resources`.
+    pub resources: &'a oci::Resources,
+    /// The OCI fields (`linux.resources.pids.limit`) whose values are the engine's own defaults: where the host lacks
+    /// their controller they are dropped, not refused.
+    pub defaulted: &'a [&'a str],
+}
+
+/// One group in one hierarchy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The hierarchy.
+    pub hierarchy: HierarchyIndex,
+    /// What messages call the hierarchy.
+    pub name: String,
+    /// The group's path below the root of the mount.
+    pub path: GroupPath,
+}
+
+/// `memory:/carboy-3f`.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.name, self.path)
+    }
+}
+
+/// Whose a new group is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The container's own.
+    Container,
+    /// One above it that did not exist: it goes with the last container in it.
+    Parent,
+}
+
+/// One thing to do to the host, undone by removing the group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Make a group.
+    Make(Place, Role),
+    /// On v2: let the groups below use controllers. Never undone: others may have come to rely on it.
+    Enable(Place, Vec<Controller>),
+    /// Write a value.
+    Write(Place, Write),
+    /// On v2: put a device program in force.
+    Devices(Place, devices::Program),
+}
+
+impl Step {
+    /// The group that it is about.
+    #[must_use]
+    pub const fn place(&self) -> &Place {
+        match self {
+            Self::Make(place, _) | Self::Enable(place, _) | Self::Write(place, _) | Self::Devices(place, _) => place,
+        }
+    }
+}
+
+/// What is done, as it reads after "cannot" and in a plan.
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Make(place, _) => write!(f, "create the cgroup {place}"),
+            Self::Enable(place, controllers) => {
+                let names: Vec<&str> = controllers.iter().map(|controller| controller.name(Version::V2)).collect();
+                write!(f, "enable {} below {place}", names.join(", "))
+            }
+            Self::Write(place, value) => write!(f, "set {value} on {place}"),
+            Self::Devices(place, program) => {
+                write!(f, "attach a device program of {} instructions to {place}", program.instructions.len())
+            }
+        }
+    }
+}
+
+/// A default that this host cannot have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dropped {
+    /// The OCI field.
+    pub field: String,
+    /// Its value.
+    pub value: String,
+    /// Why not, as a clause.
+    pub reason: String,
+}
+
+/// A group that was made above a container's: what its removal needs to know. It may go to disk: the hierarchy is the
+/// key of /proc/PID/cgroup.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parent {
+    /// [`Hierarchy::key`].
+    pub hierarchy: String,
+    /// Its path below the root of the mount.
+    pub path: GroupPath,
+}
+
+/// The groups of one container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// The container's path, the same in every hierarchy.
+    pub path: GroupPath,
+    /// What to do, in this order.
+    pub steps: Vec<Step>,
+    /// The hierarchies to attach to: every writable one, v2 first.
+    pub attach: Vec<HierarchyIndex>,
+    /// The groups above the container's that are new.
+    pub parents: Vec<Parent>,
+    /// The defaults that this host cannot have.
+    pub dropped: Vec<Dropped>,
+}
+
+impl Plan {
+    /// The values for the container's group and those made above it.
+    pub fn writes(&self) -> impl Iterator<Item = (&Place, &Write)> {
+        self.steps.iter().filter_map(|step| match step {
+            Step::Write(place, write) => Some((place, write)),
+            Step::Make(..) | Step::Enable(..) | Step::Devices(..) => None,
+        })
+    }
+}
+
+/// Plans a group for the container in every writable hierarchy, and the values it is given.
+///
+/// # Errors
+/// Refused for values that cannot be had, for a controller that this host lacks, and for the root as the path.
+pub fn plan(hierarchies: &Hierarchies, facts: &HostFacts, path: &GroupPath, asked: &Asked<'_>) -> Result<Plan> {
+    if path.is_root() {
+        return Err(root_refused());
+    }
+    let mut planner = Planner { hierarchies, facts, path, asked, settings: Vec::new(), dropped: Vec::new() };
+    planner.rooms()?;
+    let Planner { settings, dropped, .. } = planner;
+    let mut plan = Plan { path: path.clone(), steps: Vec::new(), attach: Vec::new(), parents: Vec::new(), dropped };
+    let mut writable: Vec<_> = hierarchies.iter().filter(|(_, hierarchy)| !hierarchy.read_only).collect();
+    writable.sort_by_key(|(index, hierarchy)| (hierarchy.version == Version::V1, *index));
+    for (index, hierarchy) in writable {
+        let levels = Levels { index, hierarchy, hierarchies, facts, path };
+        levels.plan(&mut plan, &settings)?;
+        plan.attach.push(index);
+    }
+    plan.steps.extend(settings);
+    Ok(plan)
+}
+
+/// The refusal of the root of a hierarchy as a container's group.
+pub(crate) fn root_refused() -> Error {
+    Refused::new("linux.cgroupsPath", "/", "is the root of the hierarchy, which holds the whole host")
+        .hint("name a group below it")
+        .into()
+}
+
+fn place(index: HierarchyIndex, hierarchy: &Hierarchy, path: &GroupPath) -> Place {
+    Place { hierarchy: index, name: hierarchy.to_string(), path: path.clone() }
+}
+
+/// Collects what the rooms give.
+struct Planner<'a> {
+    hierarchies: &'a Hierarchies,
+    facts: &'a HostFacts,
+    path: &'a GroupPath,
+    asked: &'a Asked<'a>,
+    settings: Vec<Step>,
+    dropped: Vec<Dropped>,
+}
+
+impl Planner<'_> {
+    fn rooms(&mut self) -> Result<()> {
+        let asked = self.asked.resources;
+        if let Some(memory) = &asked.memory {
+            let writes = match self.version(Controller::Memory) {
+                Version::V1 => memory::plan_v1(memory)?,
+                Version::V2 => memory::plan_v2(memory)?,
+            };
+            self.swap_and_rest(writes)?;
+        }
+        if let Some(cpu) = &asked.cpu {
+            let writes = match self.version(Controller::Cpu) {
+                Version::V1 => cpu::plan_v1(cpu, self.facts.bandwidth)?,
+                Version::V2 => cpu::plan_v2(cpu)?,
+            };
+            self.extend(writes)?;
+        }
+        self.cpuset(asked.cpu.as_ref())?;
+        if let Some(pids) = &asked.pids {
+            let writes = match self.version(Controller::Pids) {
+                Version::V1 => pids::plan_v1(pids)?,
+                Version::V2 => pids::plan_v2(pids)?,
+            };
+            self.extend(writes)?;
+        }
+        self.less_common(asked)?;
+        for (file, value) in &asked.unified {
+            self.unified(unified::plan_v2(file, value)?)?;
+        }
+        self.devices(&asked.devices)
+    }
+
+    fn less_common(&mut self, asked: &oci::Resources) -> Result<()> {
+        if let Some(io) = &asked.block_io {
+            let writes = match self.version(Controller::Io) {
+                Version::V1 => io::plan_v1(io)?,
+                Version::V2 => io::plan_v2(io)?,
+            };
+            self.extend(writes)?;
+        }
+        let writes = match self.version(Controller::Hugetlb) {
+            Version::V1 => hugetlb::plan_v1(&asked.hugepage_limits)?,
+            Version::V2 => hugetlb::plan_v2(&asked.hugepage_limits)?,
+        };
+        self.extend(writes)?;
+        if let Some(network) = &asked.network {
+            self.extend(net_cls::plan_v1(network))?;
+            self.extend(net_prio::plan_v1(network)?)?;
+        }
+        let writes = match self.version(Controller::Rdma) {
+            Version::V1 => rdma::plan_v1(&asked.rdma)?,
+            Version::V2 => rdma::plan_v2(&asked.rdma)?,
+        };
+        self.extend(writes)
+    }
+
+    /// A controller that is nowhere is planned as v1's, so that bad values are refused before the lack of it.
+    fn version(&self, controller: Controller) -> Version {
+        self.hierarchies.of(controller).map_or(Version::V1, |hierarchy| hierarchy.version)
+    }
+
+    fn extend(&mut self, writes: Vec<Write>) -> Result<()> {
+        writes.into_iter().try_for_each(|write| self.push(write))
+    }
+
+    fn push(&mut self, write: Write) -> Result<()> {
+        match self.hierarchies.writable(write.controller, &write.field, &write.value) {
+            Ok(index) => {
+                let place = place(index, self.hierarchies.at(index)?, self.path);
+                self.settings.push(Step::Write(place, write));
+                Ok(())
+            }
+            Err(error) => self.drop_or_refuse(error),
+        }
+    }
+
+    fn drop_or_refuse(&mut self, error: Error) -> Result<()> {
+        match error {
+            Error::Refused(refused) if self.asked.defaulted.contains(&refused.field.as_str()) => {
+                let Refused { field, value, reason, .. } = *refused;
+                self.dropped.push(Dropped { field, value, reason });
+                Ok(())
+            }
+            error => Err(error),
+        }
+    }
+
+    fn swap_and_rest(&mut self, writes: Vec<Write>) -> Result<()> {
+        for write in writes {
+            match memory::refuse_swap_v1(&write).filter(|_| !self.facts.swap) {
+                Some(refused) => self.drop_or_refuse(refused.into())?,
+                None => self.push(write)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn cpuset(&mut self, cpu: Option<&oci::Cpu>) -> Result<()> {
+        let nothing = oci::Cpu::default();
+        let cpu = cpu.unwrap_or(&nothing);
+        let available = self.facts.cpuset.as_ref();
+        let usable = self.hierarchies.of(Controller::Cpuset).filter(|hierarchy| !hierarchy.read_only);
+        let writes = match (usable.map(|hierarchy| hierarchy.version), available) {
+            (Some(Version::V1), Some(parent)) => cpuset::plan_v1(cpu, parent)?,
+            (_, available) => cpuset::plan_v2(cpu, available)?,
+        };
+        self.extend(writes)
+    }
+
+    /// A file of v2 needs its controller there, whatever v1 has.
+    fn unified(&mut self, write: Write) -> Result<()> {
+        let version = self.hierarchies.of(write.controller).map(|hierarchy| hierarchy.version);
+        if version == Some(Version::V1) {
+            let reason = format!("is a file of cgroup v2, and this host has {} on v1", write.controller);
+            return Err(Refused::new(write.field, write.value, reason).hint("use the setting's own field").into());
+        }
+        self.push(write)
+    }
+
+    fn devices(&mut self, rules: &[oci::DeviceRule]) -> Result<()> {
+        let index = match self.hierarchies.writable(Controller::Devices, devices::FIELD, "") {
+            Ok(index) => index,
+            Err(Error::Refused(refused)) if rules.is_empty() => {
+                let Refused { field, value, reason, .. } = *refused;
+                self.dropped.push(Dropped { field, value, reason });
+                return Ok(());
+            }
+            Err(error) => return self.drop_or_refuse(error),
+        };
+        match self.version(Controller::Devices) {
+            Version::V1 => self.extend(devices::plan_v1(rules)?),
+            Version::V2 => {
+                let place = place(index, self.hierarchies.at(index)?, self.path);
+                self.settings.extend(devices::plan_v2(rules)?.map(|program| Step::Devices(place, program)));
+                Ok(())
+            }
+        }
+    }
+}
+
+/// The groups of one hierarchy from its root down to the container's.
+struct Levels<'a> {
+    index: HierarchyIndex,
+    hierarchy: &'a Hierarchy,
+    hierarchies: &'a Hierarchies,
+    facts: &'a HostFacts,
+    path: &'a GroupPath,
+}
+
+impl Levels<'_> {
+    fn plan(&self, plan: &mut Plan, settings: &[Step]) -> Result<()> {
+        let needed = self.needed(settings);
+        let existing = self.facts.ancestors.get(self.index.0).copied().unwrap_or(1);
+        for (level, ancestor) in self.path.ancestors().iter().enumerate() {
+            let place = place(self.index, self.hierarchy, ancestor);
+            if level >= existing {
+                plan.steps.push(Step::Make(place.clone(), Role::Parent));
+                plan.parents.push(Parent { hierarchy: self.hierarchy.key(), path: ancestor.clone() });
+                for write in self.inherited()? {
+                    plan.steps.push(Step::Write(place.clone(), write));
+                }
+            }
+            let enabled = self.facts.enabled.get(level).map_or(&[][..], Vec::as_slice);
+            let missing: Vec<Controller> = needed.iter().copied().filter(|one| !enabled.contains(one)).collect();
+            if !missing.is_empty() {
+                plan.steps.push(Step::Enable(place, missing));
+            }
+        }
+        plan.steps.push(Step::Make(place(self.index, self.hierarchy, self.path), Role::Container));
+        Ok(())
+    }
+
+    /// What must be enabled above the container's group; nothing on v1.
+    fn needed(&self, settings: &[Step]) -> Vec<Controller> {
+        let mut needed: Vec<Controller> = Vec::new();
+        for step in settings.iter().filter(|step| step.place().hierarchy == self.index) {
+            if let Step::Write(_, write) = step
+                && self.hierarchy.version == Version::V2
+                && !write.controller.is_implicit_on_v2()
+                && !needed.contains(&write.controller)
+            {
+                needed.push(write.controller);
+            }
+        }
+        needed
+    }
+
+    /// A v1 cpuset is empty when it is made, and what is below it can only have less.
+    fn inherited(&self) -> Result<Vec<Write>> {
+        let is_cpuset =
+            self.hierarchy.version == Version::V1 && self.hierarchies.index_of(Controller::Cpuset) == Some(self.index);
+        match self.facts.cpuset.as_ref().filter(|_| is_cpuset) {
+            Some(parent) => cpuset::inherit_v1(parent),
+            None => Ok(Vec::new()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hierarchy::samples;
+    use crate::write::INHERITED;
+
+    fn facts(hierarchies: &Hierarchies) -> HostFacts {
+        let set = |text| cpuset::Set::parse(text).unwrap();
+        HostFacts {
+            ancestors: hierarchies.iter().map(|_| 1).collect(),
+            cpuset: Some(cpuset::Available { cpus: set("0-3"), mems: set("0") }),
+            bandwidth: None,
+            swap: true,
+            enabled: vec![Vec::new()],
+        }
+    }
+
+    fn resources(json: &str) -> oci::Resources {
+        serde_json::from_str(json).unwrap()
+    }
+
+    fn path(text: &str) -> GroupPath {
+        GroupPath::parse("linux.cgroupsPath", text).unwrap()
+    }
+
+    fn planned(hierarchies: &Hierarchies, at: &str, json: &str) -> Result<Plan> {
+        let resources = resources(json);
+        plan(hierarchies, &facts(hierarchies), &path(at), &Asked { resources: &resources, defaulted: &[] })
+    }
+
+    /// The steps as text, those for devices left out.
+    fn shown(plan: &Plan) -> Vec<String> {
+        plan.steps
+            .iter()
+            .map(ToString::to_string)
+            .filter(|step| !step.contains("devices.") && !step.contains("device program"))
+            .collect()
+    }
+
+    const ALLOW_ALL: &str = r#"{"allow":true,"access":"rwm"}"#;
+
+    #[test]
+    fn on_v2_controllers_are_enabled_from_the_root_down_before_the_group_is_made() {
+        let json =
+            r#"{"memory":{"limit":67108864},"pids":{"limit":20},"cpu":{"quota":50000},"unified":{"memory.high":"1"}}"#;
+        let plan = planned(&samples::v2(), "/team/web", json).unwrap();
+        assert_eq!(
+            shown(&plan),
+            [
+                "enable memory, cpu, pids below unified:/",
+                "create the cgroup unified:/team",
+                "enable memory, cpu, pids below unified:/team",
+                "create the cgroup unified:/team/web",
+                "set memory.max = 67108864 on unified:/team/web",
+                "set cpu.max = 50000 100000 on unified:/team/web",
+                "set pids.max = 20 on unified:/team/web",
+                "set memory.high = 1 on unified:/team/web",
+            ]
+        );
+        assert!(matches!(plan.steps.last(), Some(Step::Devices(..))));
+        assert_eq!(plan.parents, [Parent { hierarchy: String::new(), path: path("/team") }]);
+    }
+
+    #[test]
+    fn what_is_enabled_already_or_not_needed_is_not_enabled() {
+        let host = samples::v2();
+        let asked = resources(r#"{"memory":{"limit":67108864},"pids":{"limit":20}}"#);
+        let facts = HostFacts { enabled: vec![vec![Controller::Memory]], ..facts(&host) };
+        let plan = plan(&host, &facts, &path("/c"), &Asked { resources: &asked, defaulted: &[] }).unwrap();
+        assert_eq!(shown(&plan)[0], "enable pids below unified:/");
+        let plan = planned(&host, "/c", "{}").unwrap();
+        assert_eq!(shown(&plan), ["create the cgroup unified:/c"]);
+    }
+
+    #[test]
+    fn a_hybrid_host_gets_a_group_in_every_hierarchy_v2_first_and_each_value_in_its_own() {
+        let json =
+            format!(r#"{{"devices":[{ALLOW_ALL}],"memory":{{"limit":67108864}},"unified":{{"hugetlb.2MB.max":"0"}}}}"#);
+        let plan = planned(&samples::hybrid(), "/c", &json).unwrap();
+        assert_eq!(
+            shown(&plan),
+            [
+                "enable hugetlb below unified:/",
+                "create the cgroup unified:/c",
+                "create the cgroup cpu:/c",
+                "create the cgroup cpuacct:/c",
+                "create the cgroup cpuset:/c",
+                "create the cgroup memory:/c",
+                "create the cgroup devices:/c",
+                "create the cgroup freezer:/c",
+                "create the cgroup pids:/c",
+                "create the cgroup name=systemd:/c",
+                "set memory.limit_in_bytes = 67108864 on memory:/c",
+                "set cpuset.cpus = 0-3 on cpuset:/c",
+                "set cpuset.mems = 0 on cpuset:/c",
+                "set hugetlb.2MB.max = 0 on unified:/c",
+            ]
+        );
+        assert_eq!(plan.attach.len(), 9);
+        assert!(plan.parents.is_empty());
+    }
+
+    #[test]
+    fn a_missing_parent_on_v1_is_made_with_the_cpus_of_the_one_above() {
+        let plan = planned(&samples::hybrid(), "/team/web", r#"{"cpu":{"cpus":"1"}}"#).unwrap();
+        let cpuset: Vec<String> = shown(&plan).into_iter().filter(|step| step.contains("cpuset:")).collect();
+        assert_eq!(
+            cpuset,
+            [
+                "create the cgroup cpuset:/team",
+                "set cpuset.cpus = 0-3 on cpuset:/team",
+                "set cpuset.mems = 0 on cpuset:/team",
+                "create the cgroup cpuset:/team/web",
+                "set cpuset.cpus = 1 on cpuset:/team/web",
+                "set cpuset.mems = 0 on cpuset:/team/web",
+            ]
+        );
+        assert_eq!(plan.writes().filter(|(_, write)| write.field == INHERITED).count(), 3);
+        assert_eq!(plan.parents.len(), 9);
+    }
+
+    #[test]
+    fn a_parent_that_exists_is_used_and_not_ours() {
+        let host = samples::hybrid();
+        let facts = HostFacts { ancestors: vec![2; 9], ..facts(&host) };
+        let asked = oci::Resources::default();
+        let plan = plan(&host, &facts, &path("/team/web"), &Asked { resources: &asked, defaulted: &[] }).unwrap();
+        assert!(plan.parents.is_empty());
+        assert!(!shown(&plan).contains(&"create the cgroup memory:/team".to_owned()));
+    }
+
+    #[test]
+    fn a_controller_that_the_host_lacks_is_refused_unless_the_value_was_a_default() {
+        let host = Hierarchies::parse(samples::HYBRID.replace("rw,pids", "rw,name=other").as_bytes(), b"");
+        let asked = resources(r#"{"pids":{"limit":2048}}"#);
+        let with =
+            |defaulted: &[&str]| plan(&host, &facts(&host), &path("/c"), &Asked { resources: &asked, defaulted });
+        let error = with(&[]).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with("cannot use linux.resources.pids.limit 2048: needs the pids cgroup controller")
+        );
+        let plan = with(&["linux.resources.pids.limit"]).unwrap();
+        assert_eq!(plan.dropped.len(), 1);
+        assert_eq!(
+            (plan.dropped[0].field.as_str(), plan.dropped[0].value.as_str()),
+            ("linux.resources.pids.limit", "2048")
+        );
+    }
+
+    #[test]
+    fn a_bad_value_is_refused_also_where_its_controller_is_missing() {
+        let none = Hierarchies::default();
+        let error = planned(&none, "/c", r#"{"cpu":{"cpus":"x"}}"#).unwrap_err();
+        assert!(error.to_string().contains("is not a list"), "{error}");
+        let error = planned(&none, "/c", r#"{"memory":{"limit":1}}"#).unwrap_err();
+        assert!(error.to_string().ends_with("needs the memory cgroup controller, and no cgroup hierarchy is mounted"));
+    }
+
+    #[test]
+    fn a_host_without_any_hierarchy_gets_no_groups() {
+        let plan = planned(&Hierarchies::default(), "/c", "{}").unwrap();
+        assert_eq!((plan.steps.len(), plan.dropped.len()), (0, 1));
+    }
+
+    #[test]
+    fn swap_is_refused_or_dropped_where_the_kernel_does_not_account_it() {
+        let host = samples::hybrid();
+        let facts = HostFacts { swap: false, ..facts(&host) };
+        let asked = resources(r#"{"memory":{"limit":67108864,"swap":134217728}}"#);
+        let with = |defaulted: &[&str]| plan(&host, &facts, &path("/c"), &Asked { resources: &asked, defaulted });
+        assert!(with(&[]).is_err());
+        assert_eq!(with(&["linux.resources.memory.swap"]).unwrap().dropped.len(), 1);
+    }
+
+    #[test]
+    fn a_read_only_hierarchy_gets_no_group() {
+        let nested = samples::nested();
+        let plan = planned(&nested, "/c", &format!(r#"{{"devices":[{ALLOW_ALL}]}}"#));
+        assert!(plan.is_err(), "no devices controller");
+        let plan = planned(&nested, "/c", "{}").unwrap();
+        assert_eq!(shown(&plan), ["create the cgroup memory:/c"]);
+    }
+
+    #[test]
+    fn a_v2_file_of_a_v1_controller_is_refused() {
+        assert!(planned(&samples::hybrid(), "/c", r#"{"unified":{"memory.high":"1"}}"#).is_err());
+    }
+
+    #[test]
+    fn the_root_is_refused() {
+        assert!(planned(&samples::v2(), "/", "{}").is_err());
+    }
+}

@@ -1,0 +1,108 @@
+//! Taking a container's groups away: rmdir(2) from the deepest one up.
+//!
+//! A group with processes is busy, and a process that was killed stays in it until it is gone altogether. v2 tells when
+//! its group is empty; v1 tells nobody, so there the waits between attempts grow.
+
+use std::ffi::CStr;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use error::{Error, Kernel};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{AtFlags, OFlags, unlinkat};
+use rustix::io::Errno;
+
+use crate::file::{EVENTS_V2, populated};
+use crate::group::{Groups, Held};
+use crate::plan::Parent;
+use crate::{file, tree};
+
+/// How long all removals together wait for dying processes.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// The first wait on v1; each is twice the one before.
+const FIRST_WAIT: Duration = Duration::from_millis(1);
+/// The longest single wait on v1.
+const LONGEST_WAIT: Duration = Duration::from_millis(64);
+
+/// A group that could not be removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Left {
+    /// The group: `memory:/carboy-3f`.
+    pub group: String,
+    /// Why it is still there.
+    pub error: Error,
+}
+
+pub(crate) fn remove(groups: Groups, parents: &[Parent]) -> Vec<Left> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut left = Vec::new();
+    // v2 first: once its group is empty, the waits on v1 are short.
+    let unified = groups.hierarchies.unified();
+    let (first, rest): (Vec<&Held>, Vec<&Held>) = groups.held.iter().partition(|held| Some(held.index) == unified);
+    for held in first.into_iter().chain(rest) {
+        if let Err(errno) = remove_one(&groups, held, deadline) {
+            let group = groups.name(held.index);
+            left.push(Left { error: Kernel::new(format!("remove the cgroup {group}"), errno).into(), group });
+        }
+    }
+    for parent in parents.iter().rev() {
+        left.extend(remove_parent(&groups, parent));
+    }
+    left
+}
+
+fn remove_one(groups: &Groups, held: &Held, deadline: Instant) -> Result<(), Errno> {
+    let path = groups.path.relative();
+    let mut wait = FIRST_WAIT;
+    loop {
+        match unlinkat(&held.root, path, AtFlags::REMOVEDIR) {
+            Ok(()) | Err(Errno::NOENT) => return Ok(()),
+            Err(Errno::BUSY | Errno::NOTEMPTY) => {}
+            Err(errno) => return Err(errno),
+        }
+        let group = match tree::open(&held.root, path) {
+            Err(Errno::NOENT) => return Ok(()),
+            group => group?,
+        };
+        let mut removed_below = false;
+        let remove_below = |above: BorrowedFd<'_>, name: &CStr| {
+            removed_below |= unlinkat(above, name, AtFlags::REMOVEDIR).is_ok();
+        };
+        tree::walk(group.as_fd(), |_| {}, remove_below)?;
+        if removed_below {
+            continue;
+        }
+        let now = Instant::now();
+        if now >= deadline {
+            return Err(Errno::BUSY);
+        }
+        if Some(held.index) != groups.hierarchies.unified() || !wait_until_empty(group.as_fd(), deadline - now) {
+            std::thread::sleep(wait.min(deadline - now));
+            wait = (wait * 2).min(LONGEST_WAIT);
+        }
+    }
+}
+
+/// Waits until nothing is in a v2 group or below it. Whether there was something to wait for.
+fn wait_until_empty(group: BorrowedFd<'_>, patience: Duration) -> bool {
+    let Ok(events) = file::open(group, EVENTS_V2, OFlags::RDONLY) else { return false };
+    // Reading first is what arms the poll: a change after it wakes us.
+    if file::read_open(&events).ok().and_then(|text| populated(&text)) != Some(true) {
+        return false;
+    }
+    let Ok(patience) = Timespec::try_from(patience) else { return false };
+    poll(&mut [PollFd::new(&events, PollFlags::PRI)], Some(&patience)).is_ok()
+}
+
+/// Removes a group above the container's if nothing is in it: others may use it by now.
+fn remove_parent(groups: &Groups, parent: &Parent) -> Option<Left> {
+    let index = groups.hierarchies.by_key(&parent.hierarchy)?;
+    let held = groups.held.iter().find(|held| held.index == index)?;
+    match unlinkat(&held.root, parent.path.relative(), AtFlags::REMOVEDIR) {
+        Ok(()) | Err(Errno::NOENT | Errno::BUSY | Errno::NOTEMPTY) => None,
+        Err(errno) => {
+            let group = format!("{}:{}", parent.hierarchy, parent.path);
+            Some(Left { error: Kernel::new(format!("remove the cgroup {group}"), errno).into(), group })
+        }
+    }
+}

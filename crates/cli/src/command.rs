@@ -1,0 +1,319 @@
+//! Which command the command line asks for, with everything it was given.
+
+use std::ffi::OsString;
+
+use engine::options::{ExecOptions, RunOptions, Signal};
+use error::{Refused, Result};
+use lexopt::{Arg, Parser};
+
+use crate::explain::Form;
+use crate::flags::{End, Flag, Given, Read, Usage, nearest, text};
+use crate::help;
+use crate::run_flags::{self, Draft, EXPLAIN_RUN, RUN, Run};
+use crate::value::environment::{self, Lookup};
+use crate::value::{keys, name, signal};
+
+/// What to do.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Run a container.
+    Run(Box<RunOptions>),
+    /// Print the plan of one.
+    Explain(Box<RunOptions>, Form),
+    /// Run a command in one that runs.
+    Exec(ExecOptions),
+    /// List containers.
+    Ps(Ps),
+    /// Print everything about these.
+    Inspect(Vec<String>),
+    /// Send a signal to these.
+    Kill(Signal, Vec<String>),
+    /// Remove these.
+    Rm(Rm),
+    /// Print this text.
+    Help(String),
+    /// Print the version.
+    Version,
+}
+
+/// What `ps` was asked for.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Ps {
+    /// Whether those that do not run are shown too.
+    pub(crate) all: bool,
+    /// Whether ids alone are shown.
+    pub(crate) quiet: bool,
+}
+
+/// What `rm` was asked for.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Rm {
+    /// Whether those that run are killed first.
+    pub(crate) force: bool,
+    /// The containers.
+    pub(crate) containers: Vec<String>,
+}
+
+/// Reads the words after the program's own name; `caller` looks up the caller's environment.
+///
+/// # Errors
+/// Refused, naming the command or the flag, with what to do.
+pub(crate) fn read(words: impl IntoIterator<Item = OsString>, caller: Lookup<'_>) -> Result<Command> {
+    let words: Vec<OsString> = words.into_iter().collect();
+    let mut parser = Parser::from_args(words);
+    let word = match parser.next() {
+        Ok(None) => return Ok(carboy_help()),
+        Ok(Some(Arg::Long("help") | Arg::Short('h'))) => return Ok(carboy_help()),
+        Ok(Some(Arg::Long("version") | Arg::Short('v'))) => return Ok(Command::Version),
+        Ok(Some(Arg::Value(word))) => text(word)?,
+        Ok(Some(Arg::Long(name))) => return Err(before_command(&format!("--{name}"))),
+        Ok(Some(Arg::Short(letter))) => return Err(before_command(&format!("-{letter}"))),
+        Err(error) => return Err(before_command(&error.to_string())),
+    };
+    match word.as_str() {
+        "run" => run(&RUN, &mut parser, caller),
+        "explain" => explain(&mut parser, caller),
+        "exec" => exec(&mut parser, caller),
+        "ps" => ps(&mut parser),
+        "inspect" => inspect(&mut parser),
+        "kill" => kill(&mut parser),
+        "rm" => rm(&mut parser),
+        "help" => Ok(carboy_help()),
+        "version" => Ok(Command::Version),
+        _ => Err(unknown(&word)),
+    }
+}
+
+fn before_command(written: &str) -> error::Error {
+    let refused = Refused::new(written, "", "stands before the command");
+    refused.hint("name the command first, for example: carboy run -it host bash").into()
+}
+
+const COMMANDS: [(&str, &str); 7] = [
+    (RUN.command, RUN.doc),
+    ("explain", EXPLAIN_RUN.doc),
+    (EXEC.command, EXEC.doc),
+    (PS.command, PS.doc),
+    (INSPECT.command, INSPECT.doc),
+    (KILL.command, KILL.doc),
+    (RM.command, RM.doc),
+];
+
+fn carboy_help() -> Command {
+    Command::Help(help::of_carboy(&COMMANDS))
+}
+
+fn unknown(word: &str) -> error::Error {
+    let refused = Refused::new(word, "", "carboy has no such command");
+    let hint = match nearest(word, COMMANDS.iter().map(|(name, _)| *name)) {
+        Some(name) => format!("did you mean carboy {name}?"),
+        None => "carboy --help lists them".to_owned(),
+    };
+    refused.hint(hint).into()
+}
+
+fn run(usage: &Usage<Draft>, parser: &mut Parser, caller: Lookup<'_>) -> Result<Command> {
+    Ok(match run_flags::read(usage, parser, Form::Text, caller)? {
+        Run::Container(options, _) => Command::Run(options),
+        Run::Help => Command::Help(help::of_command(usage)),
+    })
+}
+
+/// `explain [--json] run …`
+fn explain(parser: &mut Parser, caller: Lookup<'_>) -> Result<Command> {
+    let mut form = Form::Text;
+    let words = match EXPLAIN.read(parser, &mut form)? {
+        Read::Help => return Ok(Command::Help(help::of_command(&EXPLAIN_RUN))),
+        Read::Words(words) => words,
+    };
+    let Some(("run", words)) = words.split_first().map(|(word, rest)| (word.as_str(), rest)) else {
+        let refused = Refused::new("explain", words.first().map_or("", String::as_str), "it explains run alone");
+        return Err(refused.hint("for example: carboy explain run host bash").into());
+    };
+    let mut parser = Parser::from_args(words);
+    Ok(match run_flags::read(&EXPLAIN_RUN, &mut parser, form, caller)? {
+        Run::Container(options, form) => Command::Explain(options, form),
+        Run::Help => Command::Help(help::of_command(&EXPLAIN_RUN)),
+    })
+}
+
+const EXPLAIN: Usage<Form> = Usage {
+    command: "explain",
+    words: "run ROOT COMMAND [ARG...]",
+    doc: EXPLAIN_RUN.doc,
+    flags: &[&[Flag::switch("json", |form, on| *form = if on { Form::Json } else { Form::Text }, "print JSON")]],
+    end: End::FirstWord,
+};
+
+/// What is collected for `exec` before its words are known.
+struct ExecDraft {
+    options: ExecOptions,
+    env: Vec<String>,
+    env_files: Vec<String>,
+}
+
+const EXEC: Usage<ExecDraft> = Usage {
+    command: "exec",
+    words: "CONTAINER COMMAND [ARG...]",
+    doc: "Run a command in a running container",
+    flags: &[&[
+        Flag::switch("tty", |draft: &mut ExecDraft, on| draft.options.tty = on, "give it a terminal").short('t'),
+        Flag::switch(
+            "interactive",
+            |draft: &mut ExecDraft, on| draft.options.interactive = on,
+            "pass standard input on",
+        )
+        .short('i'),
+        Flag::switch("privileged", |draft, on| draft.options.privileged = on, "give it every capability"),
+        Flag::values("env", "NAME[=VALUE]", exec_env, "set a variable, or pass yours on").short('e'),
+        Flag::values("env-file", "FILE", exec_env_file, "set the variables of a file, one a line"),
+        Flag::value("workdir", "DIR", exec_workdir, "start in this folder").short('w'),
+        Flag::value("user", "USER[:GROUP]", exec_user, "run as this user").short('u'),
+        Flag::value("detach-keys", "KEYS", exec_detach_keys, "leave the terminal with these keys (ctrl-p,ctrl-q)"),
+    ]],
+    end: End::FirstWord,
+};
+
+fn exec_env(draft: &mut ExecDraft, given: Given<'_>) -> Result<()> {
+    draft.env.push(given.value.to_owned());
+    Ok(())
+}
+
+fn exec_env_file(draft: &mut ExecDraft, given: Given<'_>) -> Result<()> {
+    draft.env_files.push(given.value.to_owned());
+    Ok(())
+}
+
+fn exec_workdir(draft: &mut ExecDraft, given: Given<'_>) -> Result<()> {
+    draft.options.workdir = Some(name::absolute(given)?);
+    Ok(())
+}
+
+fn exec_user(draft: &mut ExecDraft, given: Given<'_>) -> Result<()> {
+    draft.options.user = Some(given.value.to_owned());
+    Ok(())
+}
+
+fn exec_detach_keys(draft: &mut ExecDraft, given: Given<'_>) -> Result<()> {
+    draft.options.detach_keys = keys::detach_keys(given)?;
+    Ok(())
+}
+
+fn exec(parser: &mut Parser, caller: Lookup<'_>) -> Result<Command> {
+    let options = ExecOptions {
+        container: String::new(),
+        command: Vec::new(),
+        tty: false,
+        interactive: false,
+        env: Vec::new(),
+        workdir: None,
+        user: None,
+        privileged: false,
+        detach_keys: RunOptions::DETACH_KEYS.to_vec(),
+    };
+    let mut draft = ExecDraft { options, env: Vec::new(), env_files: Vec::new() };
+    let mut words = match containers(&EXEC, parser, &mut draft)? {
+        Err(help) => return Ok(help),
+        Ok(words) => words.into_iter(),
+    };
+    let mut options = draft.options;
+    options.container = words.next().unwrap_or_default();
+    options.command = words.collect();
+    if options.command.is_empty() {
+        let refused = Refused::new("exec", &options.container, "there is no command");
+        return Err(refused.hint(format!("name one, for example: carboy exec {} ps", options.container)).into());
+    }
+    options.env = environment::variables(&draft.env_files, &draft.env, caller)?;
+    Ok(Command::Exec(options))
+}
+
+const PS: Usage<Ps> = Usage {
+    command: "ps",
+    words: "",
+    doc: "List containers",
+    flags: &[&[
+        Flag::switch("all", |ps: &mut Ps, on| ps.all = on, "show those too that do not run").short('a'),
+        Flag::switch("quiet", |ps: &mut Ps, on| ps.quiet = on, "show ids alone").short('q'),
+    ]],
+    end: End::Never,
+};
+
+fn ps(parser: &mut Parser) -> Result<Command> {
+    let mut ps = Ps::default();
+    match PS.read(parser, &mut ps)? {
+        Read::Help => Ok(Command::Help(help::of_command(&PS))),
+        Read::Words(words) => match words.first() {
+            None => Ok(Command::Ps(ps)),
+            Some(word) => {
+                let refused = Refused::new("ps", word, "it takes no words");
+                Err(refused.hint("carboy inspect shows one container").into())
+            }
+        },
+    }
+}
+
+const INSPECT: Usage<()> = Usage {
+    command: "inspect",
+    words: "CONTAINER...",
+    doc: "Print everything about containers, as JSON",
+    flags: &[],
+    end: End::Never,
+};
+
+fn inspect(parser: &mut Parser) -> Result<Command> {
+    Ok(containers(&INSPECT, parser, &mut ())?.map_or_else(|help| help, Command::Inspect))
+}
+
+const KILL: Usage<Signal> = Usage {
+    command: "kill",
+    words: "CONTAINER...",
+    doc: "Send a signal to the first process of containers",
+    flags: &[&[Flag::value("signal", "SIGNAL", kill_signal, "the signal (KILL)").short('s')]],
+    end: End::Never,
+};
+
+fn kill_signal(signal: &mut Signal, given: Given<'_>) -> Result<()> {
+    *signal = signal::signal(given)?;
+    Ok(())
+}
+
+fn kill(parser: &mut Parser) -> Result<Command> {
+    let mut signal = Signal::KILL;
+    let read = containers(&KILL, parser, &mut signal)?;
+    Ok(read.map_or_else(|help| help, |containers| Command::Kill(signal, containers)))
+}
+
+const RM: Usage<Rm> = Usage {
+    command: "rm",
+    words: "CONTAINER...",
+    doc: "Remove containers",
+    flags: &[&[Flag::switch("force", |rm: &mut Rm, on| rm.force = on, "kill those that run first").short('f')]],
+    end: End::Never,
+};
+
+fn rm(parser: &mut Parser) -> Result<Command> {
+    let mut rm = Rm::default();
+    Ok(match containers(&RM, parser, &mut rm)? {
+        Err(help) => help,
+        Ok(containers) => Command::Rm(Rm { containers, ..rm }),
+    })
+}
+
+/// Reads the words of a command that names at least one container; or gives its help.
+fn containers<T>(
+    usage: &Usage<T>,
+    parser: &mut Parser,
+    target: &mut T,
+) -> Result<std::result::Result<Vec<String>, Command>> {
+    match usage.read(parser, target)? {
+        Read::Help => Ok(Err(Command::Help(help::of_command(usage)))),
+        Read::Words(words) if words.is_empty() => {
+            let refused = Refused::new(usage.command, "", "it needs the name of a container");
+            Err(refused.hint("carboy ps -a lists them").into())
+        }
+        Read::Words(words) => Ok(Ok(words)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,97 @@
+//! The commands, and what is said where there is none.
+
+use super::*;
+
+fn shown(words: &[&str]) -> String {
+    match read(words.iter().map(OsString::from), &|_| None) {
+        Ok(Command::Help(text)) => format!("help: {}", text.lines().next().unwrap_or_default()),
+        Ok(Command::Run(options)) => format!("run {:?}", options.command),
+        Ok(Command::Explain(options, form)) => format!("explain {form:?} {:?}", options.command),
+        Ok(command) => format!("{command:?}"),
+        Err(error) => format!("{error}\n  {}", error.hint().unwrap_or("-")),
+    }
+}
+
+#[test]
+fn a_command_is_read_with_its_flags() {
+    for (words, expected) in [
+        (&[][..], "help: Usage: carboy COMMAND [FLAGS] [WORDS]"),
+        (&["--help"], "help: Usage: carboy COMMAND [FLAGS] [WORDS]"),
+        (&["--version"], "Version"),
+        (&["run", "--help"], "help: Usage: carboy run [FLAGS] ROOT COMMAND [ARG...]"),
+        (&["run", "host", "ls", "--help"], "run [\"ls\", \"--help\"]"),
+        (&["explain", "run", "--json", "host", "ls"], "explain Json [\"ls\"]"),
+        (&["explain", "--json", "run", "host", "ls"], "explain Json [\"ls\"]"),
+        (&["explain", "run", "-m", "64m", "host", "ls"], "explain Text [\"ls\"]"),
+        (&["explain", "run", "--help"], "help: Usage: carboy explain run [FLAGS] ROOT COMMAND [ARG...]"),
+        (&["ps"], "Ps(Ps { all: false, quiet: false })"),
+        (&["ps", "-aq"], "Ps(Ps { all: true, quiet: true })"),
+        (&["ps", "-h"], "help: Usage: carboy ps [FLAGS]"),
+        (&["inspect", "a", "b"], "Inspect([\"a\", \"b\"])"),
+        (&["inspect", "--help"], "help: Usage: carboy inspect CONTAINER..."),
+        (&["kill", "web"], "Kill(Signal(9), [\"web\"])"),
+        (&["kill", "web", "-s", "HUP", "db"], "Kill(Signal(1), [\"web\", \"db\"])"),
+        (&["rm", "-f", "web"], "Rm(Rm { force: true, containers: [\"web\"] })"),
+    ] {
+        assert_eq!(shown(words), expected, "{words:?}");
+    }
+}
+
+#[test]
+fn exec_takes_flags_before_the_container_alone() {
+    let words = ["exec", "-it", "-e", "A=1", "-u", "ann", "-w", "/srv", "--detach-keys=", "web", "ls", "-l"];
+    let Ok(Command::Exec(options)) = read(words.map(OsString::from), &|_| None) else { panic!() };
+    assert_eq!((options.container.as_str(), options.tty, options.interactive), ("web", true, true));
+    assert_eq!(options.command, ["ls", "-l"]);
+    assert_eq!(options.user.as_deref(), Some("ann"));
+    assert_eq!(options.workdir.unwrap().as_str(), "/srv");
+    assert!(options.detach_keys.is_empty());
+    assert_eq!(options.env.len(), 1);
+}
+
+#[test]
+fn what_is_wrong_with_a_command_is_one_clear_line() {
+    let lines = [
+        &["rnu", "host"][..],
+        &["frobnicate"],
+        &["-m", "64m", "run"],
+        &["--rm", "run"],
+        &["ps", "web"],
+        &["ps", "--al"],
+        &["rm"],
+        &["kill", "-s", "BOO", "web"],
+        &["kill", "web", "--signal"],
+        &["exec", "web"],
+        &["exec"],
+        &["explain"],
+        &["explain", "ps"],
+    ];
+    insta::assert_snapshot!(lines.map(shown).join("\n"), @r"
+    cannot use rnu: carboy has no such command
+      did you mean carboy run?
+    cannot use frobnicate: carboy has no such command
+      carboy --help lists them
+    cannot use -m: stands before the command
+      name the command first, for example: carboy run -it host bash
+    cannot use --rm: stands before the command
+      name the command first, for example: carboy run -it host bash
+    cannot use ps web: it takes no words
+      carboy inspect shows one container
+    cannot use --al: carboy ps has no such flag
+      did you mean --all?
+    cannot use rm: it needs the name of a container
+      carboy ps -a lists them
+    cannot use --signal BOO: is no signal
+      use a name such as TERM or a number from 1 to 64
+    cannot use --signal: needs a value
+      --signal SIGNAL
+    cannot use exec web: there is no command
+      name one, for example: carboy exec web ps
+    cannot use exec: it needs the name of a container
+      carboy ps -a lists them
+    cannot use explain: it explains run alone
+      for example: carboy explain run host bash
+    cannot use explain ps: it explains run alone
+      for example: carboy explain run host bash
+    ");
+}

@@ -1,0 +1,197 @@
+//! `ps`, `inspect`, `kill`, `rm`: what there is, and what can be done with it by name.
+
+use std::process::ExitCode;
+
+use engine::containers::{Container, Engine, Removal, Status};
+use engine::record::{LiveProcess, Record, short};
+use error::Result;
+use serde_json::{Value, json};
+
+use crate::report;
+
+/// Which containers `ps` shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Which {
+    /// Those that run.
+    Running,
+    /// All.
+    All,
+}
+
+/// How `ps` shows them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// A table.
+    Table,
+    /// An id a line.
+    Ids,
+}
+
+/// `carboy ps`.
+pub(crate) fn ps(engine: &Engine, which: Which, form: Form) -> Result<ExitCode> {
+    let mut rows = vec![["CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PID", "NAMES"].map(str::to_owned)];
+    for container in engine.list()? {
+        let running = matches!(container.status, Status::Running(_));
+        if which == Which::Running && !running {
+            continue;
+        }
+        if form == Form::Ids {
+            report::line(short(&container.record.id));
+            continue;
+        }
+        rows.push(row(&container));
+    }
+    if form == Form::Table {
+        table(&rows);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn row(container: &Container) -> [String; 7] {
+    let Container { record, status } = container;
+    let command = command(record).join(" ");
+    let shown: String = command.chars().take(20).collect();
+    let shown = if shown.len() < command.len() { format!("\"{shown}…\"") } else { format!("\"{shown}\"") };
+    let pid = if let Status::Running(process) = status { process.pid.to_string() } else { String::new() };
+    let created = format!("{} ago", report::span(age(record.created)));
+    [short(&record.id).to_owned(), record.image.clone(), shown, created, describe(status), pid, record.name.clone()]
+}
+
+fn command(record: &Record) -> &[String] {
+    record.config.process.as_ref().map_or(&[], |process| process.args.as_slice())
+}
+
+fn age(since: jiff::Timestamp) -> i64 {
+    jiff::Timestamp::now().as_second() - since.as_second()
+}
+
+fn describe(status: &Status) -> String {
+    match status {
+        Status::Created => "Created".to_owned(),
+        Status::Running(process) => format!("Up {}", report::span(process.started.map_or(0, age))),
+        Status::Exited(exit) => {
+            let code = exit.code.map_or_else(|| "unknown".to_owned(), |code| code.to_string());
+            format!("Exited ({code}) {} ago", report::span(age(exit.finished)))
+        }
+        Status::Gone => "Exited (unknown)".to_owned(),
+    }
+}
+
+fn table(rows: &[[String; 7]]) {
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    for row in rows {
+        let cells =
+            row.iter().enumerate().map(|(column, cell)| format!("{cell:<width$}", width = width(column).unwrap_or(0)));
+        report::line(cells.collect::<Vec<_>>().join("   ").trim_end());
+    }
+}
+
+/// `carboy inspect`: Docker's document, with what the kernel says of the namespaces beside it.
+pub(crate) fn inspect(engine: &Engine, words: &[String]) -> Result<ExitCode> {
+    let mut documents = Vec::new();
+    let mut code = ExitCode::SUCCESS;
+    for word in words {
+        match engine.find(word) {
+            Ok(container) => documents.push(document(&container)),
+            Err(error) => {
+                report::error(&error);
+                code = ExitCode::FAILURE;
+            }
+        }
+    }
+    report::line(&serde_json::to_string_pretty(&documents).unwrap_or_default());
+    Ok(code)
+}
+
+fn document(container: &Container) -> Value {
+    let Container { record, status } = container;
+    let process = record.config.process.as_ref();
+    let args = command(record);
+    json!({
+        "Id": record.id,
+        "Created": record.created.to_string(),
+        "Path": args.first(),
+        "Args": args.get(1..).unwrap_or_default(),
+        "State": state(record, status),
+        "Image": record.image,
+        "Name": format!("/{}", record.name),
+        "Config": {
+            "Hostname": record.config.hostname,
+            "Domainname": record.config.domainname,
+            "User": record.user,
+            "Tty": process.is_some_and(|process| process.terminal),
+            "Env": process.map(|process| process.env.clone()),
+            "Cmd": args,
+            "WorkingDir": process.map(|process| process.cwd.clone()),
+        },
+        "HostConfig": {
+            "AutoRemove": record.remove,
+            "CgroupParent": record.group.rsplit_once('/').map(|(parent, _)| parent),
+            "Resources": record.config.linux.as_ref().and_then(|linux| linux.resources.clone()),
+        },
+        "CgroupPath": record.group,
+        "Namespaces": if let Status::Running(process) = status { namespaces(process) } else { Value::Null },
+        "OCIConfig": record.config,
+    })
+}
+
+fn state(record: &Record, status: &Status) -> Value {
+    let word = match status {
+        Status::Created => "created",
+        Status::Running(_) => "running",
+        Status::Exited(_) | Status::Gone => "exited",
+    };
+    let process = if let Status::Running(process) = status { Some(process) } else { None };
+    let exit = record.exit.as_ref();
+    let started = process.and_then(|process| process.started).or_else(|| exit.and_then(|exit| exit.started));
+    json!({
+        "Status": word,
+        "Running": process.is_some(),
+        "OOMKilled": exit.is_some_and(|exit| exit.oom.is_some()),
+        "Pid": process.map_or(0, |process| process.pid),
+        "ExitCode": exit.map_or(Some(0), |exit| exit.code),
+        "StartedAt": started.map(|time| time.to_string()),
+        "FinishedAt": exit.map(|exit| exit.finished.to_string()),
+    })
+}
+
+/// Each namespace's identity as the kernel shows it, and whether it is this command's own too.
+fn namespaces(process: &LiveProcess) -> Value {
+    let link = |process: &str, kind: &str| std::fs::read_link(format!("/proc/{process}/ns/{kind}")).ok();
+    let kinds = ["mnt", "pid", "net", "ipc", "uts", "user", "cgroup", "time"];
+    kinds
+        .into_iter()
+        .map(|kind| {
+            let theirs = link(&process.pid.to_string(), kind);
+            let shared = theirs.is_some() && theirs == link("self", kind);
+            let id = theirs.map(|id| id.to_string_lossy().into_owned());
+            (kind.to_owned(), json!({ "Id": id, "Host": shared }))
+        })
+        .collect::<serde_json::Map<_, _>>()
+        .into()
+}
+
+/// `carboy kill`.
+pub(crate) fn kill(engine: &Engine, words: &[String], signal: u32) -> ExitCode {
+    each(words, |word| engine.kill(word, i32::try_from(signal).unwrap_or(0)))
+}
+
+/// `carboy rm`.
+pub(crate) fn rm(engine: &Engine, words: &[String], removal: Removal) -> ExitCode {
+    each(words, |word| engine.remove(word, removal))
+}
+
+/// Does something with each container, says which it was done with, and what failed for each of the others.
+fn each(words: &[String], operation: impl Fn(&str) -> Result<()>) -> ExitCode {
+    let mut code = ExitCode::SUCCESS;
+    for word in words {
+        match operation(word) {
+            Ok(()) => report::line(word),
+            Err(error) => {
+                report::error(&error);
+                code = ExitCode::FAILURE;
+            }
+        }
+    }
+    code
+}

@@ -1,0 +1,72 @@
+//! What people read: errors on one line with a hint below, sizes, ages.
+
+use engine::event::Failure;
+use error::Error;
+
+/// Prints an error: one line, and a hint where something can be done.
+#[expect(clippy::print_stderr, reason = "this is where errors come out")]
+pub(crate) fn failure(failure: &Failure) {
+    eprintln!("error: {}", failure.message.replace('\n', " "));
+    if let Some(hint) = &failure.hint {
+        eprintln!("hint: {hint}");
+    }
+}
+
+/// Prints an error of this process.
+pub(crate) fn error(error: &Error) {
+    failure(&Failure::of(error));
+}
+
+/// Prints what a person should know although the command went on.
+#[expect(clippy::print_stderr, reason = "this is where warnings come out")]
+pub(crate) fn warning(text: &str) {
+    eprintln!("carboy: {text}");
+}
+
+/// Prints a command's result.
+#[expect(clippy::print_stdout, reason = "this is where results come out")]
+pub(crate) fn line(text: &str) {
+    println!("{text}");
+}
+
+/// A size with the largest unit that leaves a whole number, or one decimal.
+pub(crate) fn size(bytes: u64) -> String {
+    const UNITS: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
+    let (unit, size) = UNITS.into_iter().find(|(_, size)| bytes >= *size).unwrap_or(("B", 1));
+    let (whole, tenths) = (bytes / size, bytes % size * 10 / size);
+    if tenths == 0 { format!("{whole} {unit}") } else { format!("{whole}.{tenths} {unit}") }
+}
+
+/// A time span as Docker says it: "5 minutes".
+pub(crate) fn span(seconds: i64) -> String {
+    const UNITS: [(&str, i64); 5] =
+        [("weeks", 604_800), ("days", 86_400), ("hours", 3600), ("minutes", 60), ("seconds", 1)];
+    let (unit, size) = UNITS.into_iter().find(|(_, size)| seconds >= *size).unwrap_or(("seconds", 1));
+    match (seconds / size, unit) {
+        (0, _) => "Less than a second".to_owned(),
+        (1, "hours") => "About an hour".to_owned(),
+        (1, "minutes") => "About a minute".to_owned(),
+        (1, unit) => format!("1 {}", unit.trim_end_matches('s')),
+        (count, unit) => format!("{count} {unit}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_keep_one_decimal_where_they_need_it() {
+        assert_eq!(size(64 << 20), "64 MiB");
+        assert_eq!(size(1536), "1.5 KiB");
+        assert_eq!(size(12), "12 B");
+    }
+
+    #[test]
+    fn spans_are_said_as_docker_says_them() {
+        assert_eq!(span(0), "Less than a second");
+        assert_eq!(span(1), "1 second");
+        assert_eq!(span(65), "About a minute");
+        assert_eq!(span(7200), "2 hours");
+    }
+}

@@ -1,0 +1,596 @@
+//! Every flag of `run`, with values that it takes and values that it refuses.
+
+use super::*;
+use std::ffi::OsString;
+
+fn caller(name: &str) -> Option<OsString> {
+    (name == "MINE").then(|| "my own".into())
+}
+
+fn options(words: &[&str]) -> Result<RunOptions> {
+    match read(&RUN, &mut Parser::from_args(words), Form::Text, &caller)? {
+        Run::Container(options, _) => Ok(*options),
+        Run::Help => panic!("help"),
+    }
+}
+
+/// The error and its hint as the user sees them.
+fn refusal(words: &[&str]) -> String {
+    match options(words) {
+        Ok(options) => format!("TAKEN: {options:?}"),
+        Err(error) => format!("{error}\n  {}", error.hint().unwrap_or("-")),
+    }
+}
+
+/// Flag, value, and what is then found in the options.
+const GOOD: &[(&str, &str, &str)] = &[
+    ("tty", "true", "tty: true"),
+    ("interactive", "1", "interactive: true"),
+    ("entrypoint", "/bin/x y", "entrypoint: Some(\"/bin/x y\")"),
+    ("entrypoint", "", "entrypoint: Some(\"\")"),
+    ("env", "A=b=c", "env: [Variable { name: \"A\", value: Some(\"b=c\") }]"),
+    ("env", "MINE", "env: [Variable { name: \"MINE\", value: Some(\"my own\") }]"),
+    ("env", "NOT", "env: [Variable { name: \"NOT\", value: None }]"),
+    ("env-file", "/dev/null", "env: []"),
+    ("workdir", "/a/./b/../c/", "workdir: Some(ContainerPath(\"/a/c\"))"),
+    ("user", "ann:staff", "user: Some(\"ann:staff\")"),
+    ("group-add", "video", "group_add: [\"video\"]"),
+    ("init", "true", "init: true"),
+    ("detach-keys", "ctrl-a,x,ctrl-[,DEL", "detach_keys: [1, 120, 27, 127]"),
+    ("detach-keys", "", "detach_keys: []"),
+    ("stop-signal", "sigint", "stop_signal: Some(Signal(2))"),
+    ("stop-signal", "15", "stop_signal: Some(Signal(15))"),
+    ("stop-signal", "RTMIN+3", "stop_signal: Some(Signal(37))"),
+    ("stop-signal", "SIGRTMAX-1", "stop_signal: Some(Signal(63))"),
+    ("oom-score-adj", "-1000", "oom_score_adj: Some(-1000)"),
+    ("ulimit", "nofile=1024:2048", "resource: \"RLIMIT_NOFILE\", soft: At(1024), hard: At(2048)"),
+    ("ulimit", "core=0", "resource: \"RLIMIT_CORE\", soft: At(0), hard: At(0)"),
+    ("ulimit", "memlock=-1:-1", "resource: \"RLIMIT_MEMLOCK\", soft: Unlimited, hard: Unlimited"),
+    ("name", "web_1.a-b", "name: Some(\"web_1.a-b\")"),
+    ("hostname", "web-1.example", "hostname: Some(\"web-1.example\")"),
+    ("domainname", "example", "domainname: Some(\"example\")"),
+    ("rm", "T", "remove: true"),
+    ("annotation", "a.b/c=d=e", "annotations: {\"a.b/c\": \"d=e\"}"),
+    ("cidfile", "id", "cidfile: Some(\"id\")"),
+    ("pidfile", "pid", "pidfile: Some(\"pid\")"),
+    (
+        "volume",
+        "/a//b/:/c",
+        "source: \"/a/b\", destination: ContainerPath(\"/c\"), access: ReadWrite, recursion: Recursive, propagation: RPrivate",
+    ),
+    ("volume", "/a:/c:ro,z,rslave", "access: ReadOnly, recursion: Recursive, propagation: RSlave"),
+    (
+        "mount",
+        "type=bind,src=/a,dst=/c,readonly",
+        "source: \"/a\", destination: ContainerPath(\"/c\"), access: ReadOnly,",
+    ),
+    ("mount", "type=bind,\"source=/a,b\",target=/c", "source: \"/a,b\""),
+    ("mount", "type=bind,src=/a,dst=/c,ro=true,bind-recursive=writable", "access: ReadOnlyTop"),
+    (
+        "mount",
+        "type=bind,src=/a,dst=/c,bind-recursive=disabled,bind-propagation=shared",
+        "recursion: One, propagation: Shared",
+    ),
+    (
+        "mount",
+        "type=tmpfs,dst=/c,tmpfs-size=1m,tmpfs-mode=1770,ro",
+        "options: [\"size=1048576\", \"mode=1770\", \"ro\"]",
+    ),
+    ("tmpfs", "/run", "Tmpfs { destination: ContainerPath(\"/run\"), options: [] }"),
+    ("tmpfs", "/run:rw,size=1m,exec,size=2m,noexec", "options: [\"rw\", \"size=2m\", \"noexec\"]"),
+    ("read-only", "t", "read_only: true"),
+    ("shm-size", "128M", "shm_size_bytes: Some(134217728)"),
+    ("shm-size", "0", "shm_size_bytes: None"),
+    ("device", "/dev/null", "source: \"/dev/null\", destination: ContainerPath(\"/dev/null\"), access: \"rwm\""),
+    ("device", "/dev/null:r", "destination: ContainerPath(\"/dev/null\"), access: \"r\""),
+    ("device", "/dev/null:/dev/x", "destination: ContainerPath(\"/dev/x\"), access: \"rwm\""),
+    ("device", "/dev/null:/dev/x:mr", "destination: ContainerPath(\"/dev/x\"), access: \"mr\""),
+    ("privileged", "TRUE", "privileged: true"),
+    ("cap-add", "net_admin", "cap_add: [One(\"CAP_NET_ADMIN\")]"),
+    ("cap-add", "ALL", "cap_add: [All]"),
+    ("cap-drop", "CAP_CHOWN", "cap_drop: [One(\"CAP_CHOWN\")]"),
+    ("security-opt", "seccomp=unconfined", "seccomp: Some(Unconfined)"),
+    ("security-opt", "seccomp=builtin", "seccomp: Some(Default)"),
+    ("security-opt", "seccomp=p.json", "seccomp: Some(File(\"p.json\"))"),
+    ("security-opt", "seccomp:p.json", "seccomp: Some(File(\"p.json\"))"),
+    ("security-opt", "no-new-privileges", "no_new_privileges: true"),
+    ("security-opt", "no-new-privileges:true", "no_new_privileges: true"),
+    ("security-opt", "no-new-privileges=false", "no_new_privileges: false"),
+    ("security-opt", "label=disable", "seccomp: None"),
+    ("sysctl", "net.core.somaxconn=1024", "sysctls: {\"net.core.somaxconn\": \"1024\"}"),
+    ("device-cgroup-rule", "c 1:* rw", "kind: Some(\"c\"), major: Some(1), minor: None, access: Some(\"rw\")"),
+    ("pid", "host", "pid: Host"),
+    ("pid", "container:web", "pid: Joined(Container(\"web\"))"),
+    ("pid", "pid:7", "pid: Joined(Process(7))"),
+    ("pid", "", "pid: Private"),
+    ("network", "none", "net: Private"),
+    ("network", "path:/run/netns/x", "net: Joined(Path(\"/run/netns/x\"))"),
+    ("net", "host", "net: Host"),
+    ("ipc", "shareable", "ipc: Private"),
+    ("ipc", "host", "ipc: Host"),
+    ("uts", "host", "uts: Host"),
+    ("userns", "private", "user: Private"),
+    ("userns", "", "user: Host"),
+    ("cgroupns", "host", "cgroup: Host"),
+    ("timens", "private", "time: Private"),
+    ("uidmap", "0:100000:65536", "user: Private"),
+    ("uidmap", "0:100000:65536", "uid_mappings: [IdMapping { container_id: 0, host_id: 100000, size: 65536 }]"),
+    ("gidmap", "0:7:1", "gid_mappings: [IdMapping { container_id: 0, host_id: 7, size: 1 }]"),
+    ("time-offset", "monotonic=-1.5,boottime=86400", "monotonic: Some(TimeOffset { secs: -2, nanosecs: 500000000 })"),
+    ("time-offset", "boottime=-86400", "boottime: Some(TimeOffset { secs: -86400, nanosecs: 0 })"),
+    ("time-offset", "boottime=1", "time: Private"),
+    ("memory", "64m", "memory: Some(At(67108864))"),
+    ("memory", "1.5GiB", "memory: Some(At(1610612736))"),
+    ("memory", "100 kb", "memory: Some(At(102400))"),
+    ("memory", "7000000", "memory: Some(At(7000000))"),
+    ("memory", "7000000b", "memory: Some(At(7000000))"),
+    ("memory", "0", "memory: Some(Unlimited)"),
+    ("memory-swap", "-1", "memory_swap: Some(Unlimited)"),
+    ("memory-swap", "0", "memory_swap: None"),
+    ("memory-swap", "1t", "memory_swap: Some(At(1099511627776))"),
+    ("memory-reservation", "32m", "memory_reservation: Some(33554432)"),
+    ("memory-reservation", "0", "memory_reservation: None"),
+    ("cpus", "1.5", "nano_cpus: Some(1500000000)"),
+    ("cpus", ".000000001", "nano_cpus: Some(1)"),
+    ("cpu-period", "50000", "cpu_period_usec: Some(50000)"),
+    ("cpu-period", "0", "cpu_period_usec: None"),
+    ("cpu-quota", "25000", "cpu_quota_usec: Some(At(25000))"),
+    ("cpu-quota", "-1", "cpu_quota_usec: Some(Unlimited)"),
+    ("cpu-quota", "0", "cpu_quota_usec: None"),
+    ("cpu-shares", "512", "cpu_shares: Some(512)"),
+    ("cpu-shares", "0", "cpu_shares: None"),
+    ("cpuset-cpus", "0-1,3", "cpuset_cpus: Some(Set { ranges: [(0, 1), (3, 3)] })"),
+    ("cpuset-cpus", "", "cpuset_cpus: None"),
+    ("cpuset-mems", "0", "cpuset_mems: Some(Set { ranges: [(0, 0)] })"),
+    ("pids-limit", "20", "pids_limit: Some(At(20))"),
+    ("pids-limit", "0", "pids_limit: Some(Unlimited)"),
+    ("pids-limit", "-1", "pids_limit: Some(Unlimited)"),
+    ("cgroup-parent", "/team", "cgroup_parent: Some(\"/team\")"),
+];
+
+/// Flags and values that are refused.
+const BAD: &[(&str, &str)] = &[
+    ("tty", "yes"),
+    ("env", "=x"),
+    ("env", ""),
+    ("workdir", "srv"),
+    ("detach-keys", "ctrl-1"),
+    ("detach-keys", "ab"),
+    ("stop-signal", "SIGFOO"),
+    ("stop-signal", "0"),
+    ("stop-signal", "65"),
+    ("stop-signal", "RTMAX+1"),
+    ("oom-score-adj", "1001"),
+    ("ulimit", "nofile"),
+    ("ulimit", "files=1"),
+    ("ulimit", "nofile=2048:1024"),
+    ("ulimit", "nofile=-1:1024"),
+    ("ulimit", "nofile=-2"),
+    ("ulimit", "nofile=many"),
+    ("name", "a"),
+    ("name", "-ab"),
+    ("name", "a/b"),
+    ("hostname", "a b"),
+    ("domainname", ""),
+    ("annotation", "a"),
+    ("cidfile", ""),
+    ("pidfile", ""),
+    ("volume", "/a"),
+    ("volume", "data:/a"),
+    ("volume", "/a:b"),
+    ("volume", ":/a"),
+    ("volume", "/a:/b:rx"),
+    ("volume", "/a:/b:ro,rw"),
+    ("volume", "/a:/b:ro:z"),
+    ("mount", "type=bind,source=/a"),
+    ("mount", "type=bind,target=/a"),
+    ("mount", "source=data,target=/a"),
+    ("mount", "type=npipe,target=/a"),
+    ("mount", "type=bind,source=/a,target=/b,bind-propagation=up"),
+    ("mount", "type=bind,source=/a,target=/b,bind-recursive=yes"),
+    ("mount", "type=bind,source=/a,target=/b,bind-recursive=readonly"),
+    ("mount", "type=bind,source=/a,target=/b,tmpfs-size=1m"),
+    ("mount", "type=bind,source=,target=/b"),
+    ("mount", "type=tmpfs,source=/a,target=/b"),
+    ("mount", "type=tmpfs,target=/b,tmpfs-size=big"),
+    ("mount", "type=tmpfs,target=/b,tmpfs-mode=9"),
+    ("mount", "type=tmpfs,target=/b,volume-nocopy"),
+    ("tmpfs", "run"),
+    ("tmpfs", "/run:bigger"),
+    ("shm-size", "-1"),
+    ("device", "null"),
+    ("device", "/dev/null:rx"),
+    ("device", "/dev/null:/dev/x:rr"),
+    ("device", "/a:/b:r:w"),
+    ("cap-add", "NET_ADMI"),
+    ("cap-drop", "everything"),
+    ("security-opt", "seccomp="),
+    ("security-opt", "apparmor=mine"),
+    ("security-opt", "label=type:x"),
+    ("security-opt", "no-new-privileges:maybe"),
+    ("sysctl", "net.core.somaxconn"),
+    ("sysctl", "net..x=1"),
+    ("device-cgroup-rule", "c 1:3"),
+    ("device-cgroup-rule", "x 1:3 rwm"),
+    ("pid", "mine"),
+    ("pid", "pid:0"),
+    ("pid", "container:"),
+    ("network", "bridge"),
+    ("ipc", "none"),
+    ("uts", "path:run"),
+    ("uidmap", "0:1"),
+    ("gidmap", "0:0:0"),
+    ("uidmap", "1:0:4294967295"),
+    ("time-offset", "realtime=1"),
+    ("time-offset", "monotonic=soon"),
+    ("memory", "-1"),
+    ("memory", "64x"),
+    ("memory", "m"),
+    ("memory", "1.2.3m"),
+    ("memory", "9000p"),
+    ("memory-swap", "-2"),
+    ("memory-reservation", "lots"),
+    ("cpus", "0"),
+    ("cpus", "-1"),
+    ("cpus", "two"),
+    ("cpu-period", "-5"),
+    ("cpu-quota", "half"),
+    ("cpu-shares", "-1"),
+    ("cpuset-cpus", "0-"),
+    ("cpuset-mems", "a"),
+    ("pids-limit", "some"),
+    ("cgroup-parent", "/a/../b"),
+];
+
+#[test]
+fn every_flag_takes_its_values() {
+    for (flag, value, expected) in GOOD {
+        let shown = options(&[&format!("--{flag}={value}"), "host", "true"]).map(|options| format!("{options:?}"));
+        match shown {
+            Ok(shown) => assert!(shown.contains(expected), "--{flag} {value}: {shown}"),
+            Err(error) => panic!("--{flag} {value}: {error}"),
+        }
+    }
+    for flag in FLAGS {
+        assert!(GOOD.iter().any(|(tested, ..)| *tested == flag.name), "--{} is not tested", flag.name);
+    }
+}
+
+#[test]
+fn a_refusal_names_flag_and_value_and_says_what_to_do() {
+    let lines: Vec<String> =
+        BAD.iter().map(|(flag, value)| refusal(&[&format!("--{flag}={value}"), "host", "true"])).collect();
+    insta::assert_snapshot!(lines.join("\n"), @r#"
+    cannot use --tty yes: is neither true nor false
+      --tty or --tty=false
+    cannot use --env =x: has no name
+      use NAME=VALUE or NAME
+    cannot use --env "": has no name
+      use NAME=VALUE or NAME
+    cannot use --workdir srv: is no absolute path in the container
+      begin it with /
+    cannot use --detach-keys ctrl-1: are no keys
+      use single characters or ctrl- with a letter or one of @ [ \ ] ^ _, such as ctrl-p,ctrl-q
+    cannot use --detach-keys ab: are no keys
+      use single characters or ctrl- with a letter or one of @ [ \ ] ^ _, such as ctrl-p,ctrl-q
+    cannot use --stop-signal SIGFOO: is no signal
+      use a name such as TERM or a number from 1 to 64
+    cannot use --stop-signal 0: is no signal
+      use a name such as TERM or a number from 1 to 64
+    cannot use --stop-signal 65: is no signal
+      use a name such as TERM or a number from 1 to 64
+    cannot use --stop-signal RTMAX+1: is no signal
+      use a name such as TERM or a number from 1 to 64
+    cannot use --oom-score-adj 1001: is not a whole number from -1000 to 1000
+      -
+    cannot use --ulimit nofile: has no limit
+      use a name and one or two numbers, such as nofile=1024:2048, and -1 for no limit
+    cannot use --ulimit files=1: names no resource
+      nofile, nproc, core, stack, memlock and others of ulimit(1)
+    cannot use --ulimit nofile=2048:1024: has a soft limit above the hard one
+      give the smaller number first
+    cannot use --ulimit nofile=-1:1024: has a soft limit above the hard one
+      give the smaller number first
+    cannot use --ulimit nofile=-2: has a limit below -1
+      use a name and one or two numbers, such as nofile=1024:2048, and -1 for no limit
+    cannot use --ulimit nofile=many: has a limit that is no whole number
+      use a name and one or two numbers, such as nofile=1024:2048, and -1 for no limit
+    cannot use --name a: is no name for a container
+      use two or more of a-z A-Z 0-9 _ . - with a letter or digit first
+    cannot use --name -ab: is no name for a container
+      use two or more of a-z A-Z 0-9 _ . - with a letter or digit first
+    cannot use --name a/b: is no name for a container
+      use two or more of a-z A-Z 0-9 _ . - with a letter or digit first
+    cannot use --hostname a b: is no host name
+      use letters, digits, dots and dashes
+    cannot use --domainname "": is no host name
+      use letters, digits, dots and dashes
+    cannot use --annotation a: is not KEY=VALUE
+      -
+    cannot use --cidfile "": needs the name of a file
+      -
+    cannot use --pidfile "": needs the name of a file
+      -
+    cannot use --volume /a: names no source, and carboy does not make volumes yet
+      use /SOURCE:/DESTINATION or /SOURCE:/DESTINATION:ro
+    cannot use --volume data:/a: data is a volume's name, and carboy does not make volumes yet
+      begin the source with / or ./
+    cannot use --volume /a:b: the destination "b" is no absolute path
+      begin it with /
+    cannot use --volume :/a: is no source and destination
+      use /SOURCE:/DESTINATION or /SOURCE:/DESTINATION:ro
+    cannot use --volume /a:/b:rx: "rx" is no mode of a mount
+      use ro or rw, and private, shared or slave with or without r before it
+    cannot use --volume /a:/b:ro,rw: "rw" is a second mode of one kind
+      give one
+    cannot use --volume /a:/b:ro:z: is no source and destination
+      use /SOURCE:/DESTINATION or /SOURCE:/DESTINATION:ro
+    cannot use --mount type=bind,source=/a: has no target
+      add target=/DESTINATION
+    cannot use --mount type=bind,target=/a: has no path as its source
+      add source=/SOURCE
+    cannot use --mount source=data,target=/a: is a volume's mount, and carboy does not make volumes yet
+      add type=bind or type=tmpfs
+    cannot use --mount type=npipe,target=/a: "npipe" is no type of mount
+      use type=bind or type=tmpfs
+    cannot use --mount type=bind,source=/a,target=/b,bind-propagation=up: "up" is no propagation
+      use private, rprivate, shared, rshared, slave or rslave
+    cannot use --mount type=bind,source=/a,target=/b,bind-recursive=yes: "yes" is no bind-recursive
+      use enabled, disabled, writable or readonly
+    cannot use --mount type=bind,source=/a,target=/b,bind-recursive=readonly: bind-recursive=readonly needs readonly
+      add readonly
+    cannot use --mount type=bind,source=/a,target=/b,tmpfs-size=1m: has options of a tmpfs, and is a bind mount
+      -
+    cannot use --mount type=bind,source=,target=/b: source has an empty value
+      -
+    cannot use --mount type=tmpfs,source=/a,target=/b: has options of a bind mount, and is a tmpfs
+      leave source out
+    cannot use --mount big: is not a size
+      use a number with b, k, m or g, such as 64m
+    cannot use --mount type=tmpfs,target=/b,tmpfs-mode=9: "9" is no mode
+      use octal, such as 1777
+    cannot use --mount type=tmpfs,target=/b,volume-nocopy: "volume-nocopy" is no field of a mount
+      use type, source, target, readonly, bind-propagation, bind-recursive, tmpfs-size, tmpfs-mode
+    cannot use --tmpfs run: the destination "run" is no absolute path
+      begin it with /
+    cannot use --tmpfs /run:bigger: "bigger" is no option of a tmpfs
+      use ro, exec, suid, dev, noatime, size=, mode=, uid=, gid=, nr_inodes=, nr_blocks= or mpol=
+    cannot use --shm-size -1: is not a size
+      use a number with b, k, m or g, such as 64m
+    cannot use --device null: "null" is no absolute path
+      use /dev/NODE, /dev/NODE:/dev/INSIDE or /dev/NODE:/dev/INSIDE:rw
+    cannot use --device /dev/null:rx: "rx" is no absolute path
+      use /dev/NODE, /dev/NODE:/dev/INSIDE or /dev/NODE:/dev/INSIDE:rw
+    cannot use --device /dev/null:/dev/x:rr: "rr" is not some of r, w and m
+      use /dev/NODE, /dev/NODE:/dev/INSIDE or /dev/NODE:/dev/INSIDE:rw
+    cannot use --device /a:/b:r:w: has too many colons
+      use /dev/NODE, /dev/NODE:/dev/INSIDE or /dev/NODE:/dev/INSIDE:rw
+    cannot use --cap-add NET_ADMI: is no capability
+      did you mean NET_ADMIN?
+    cannot use --cap-drop everything: is no capability
+      capabilities(7) lists them; ALL is every one
+    cannot use --security-opt seccomp=: is no security option
+      use seccomp=FILE, seccomp=unconfined, seccomp=builtin or no-new-privileges
+    cannot use --security-opt apparmor=mine: carboy does not load AppArmor profiles yet
+      leave it out, or use apparmor=unconfined
+    cannot use --security-opt label=type:x: carboy does not set SELinux labels yet
+      leave it out, or use label=disable
+    cannot use --security-opt no-new-privileges:maybe: is no security option
+      use seccomp=FILE, seccomp=unconfined, seccomp=builtin or no-new-privileges
+    cannot use --sysctl net.core.somaxconn: is not KEY=VALUE
+      -
+    cannot use --sysctl net..x=1: has no name of a kernel setting
+      use a dotted name, such as net.core.somaxconn=1024
+    cannot use --device-cgroup-rule c 1:3: is no rule for devices
+      use a, b or c, the numbers or *, and some of rwm: "c 1:3 rwm"
+    cannot use --device-cgroup-rule x 1:3 rwm: is no rule for devices
+      use a, b or c, the numbers or *, and some of rwm: "c 1:3 rwm"
+    cannot use --pid mine: names no namespace
+      use private, host, container:NAME, pid:N or path:/FILE
+    cannot use --pid pid:0: names no process
+      use pid: and a number from 1 up
+    cannot use --pid container:: names no namespace
+      use private, host, container:NAME, pid:N or path:/FILE
+    cannot use --network bridge: needs a bridge, which carboy does not make yet
+      use private: the container then has lo alone
+    cannot use --ipc none: names no namespace
+      use private, host, container:NAME, pid:N or path:/FILE
+    cannot use --uts path:run: is no absolute path
+      use path:/FILE
+    cannot use --uidmap 0:1: is no range of ids
+      use the first id inside, the first on the host and how many: 0:100000:65536
+    cannot use --gidmap 0:0:0: is no range of ids
+      use the first id inside, the first on the host and how many: 0:100000:65536
+    cannot use --uidmap 1:0:4294967295: is no range of ids
+      use the first id inside, the first on the host and how many: 0:100000:65536
+    cannot use --time-offset realtime=1: "realtime=1" is no offset of a clock
+      use monotonic=SECONDS,boottime=SECONDS; seconds may be -1.5
+    cannot use --time-offset monotonic=soon: "monotonic=soon" is no offset of a clock
+      use monotonic=SECONDS,boottime=SECONDS; seconds may be -1.5
+    cannot use --memory -1: is not a size
+      use a number with b, k, m or g, such as 64m
+    cannot use --memory 64x: is not a size
+      use a number with b, k, m or g, such as 64m
+    cannot use --memory m: is not a size
+      use a number with b, k, m or g, such as 64m
+    cannot use --memory 1.2.3m: is not a size
+      use a number with b, k, m or g, such as 64m
+    cannot use --memory 9000p: is more than the kernel can count
+      -
+    cannot use --memory-swap -2: is not a size
+      use a number with b, k, m or g, such as 64m
+    cannot use --memory-reservation lots: is not a size
+      use a number with b, k, m or g, such as 64m
+    cannot use --cpus 0: would leave the container no CPU time
+      use a number such as 0.5, and leave --cpus out for no limit
+    cannot use --cpus -1: is not a number of CPUs
+      use a number such as 0.5, and leave --cpus out for no limit
+    cannot use --cpus two: is not a number of CPUs
+      use a number such as 0.5, and leave --cpus out for no limit
+    cannot use --cpu-period -5: is not a whole number from 0 up
+      -
+    cannot use --cpu-quota half: is not a whole number
+      use -1 for no limit
+    cannot use --cpu-shares -1: is not a whole number from 0 up
+      -
+    cannot use --cpuset-cpus 0-: is no list of numbers
+      use numbers and ranges, such as 0-3,5
+    cannot use --cpuset-mems a: is no list of numbers
+      use numbers and ranges, such as 0-3,5
+    cannot use --pids-limit some: is not a whole number
+      use -1 for no limit
+    cannot use --cgroup-parent /a/../b: leads upwards
+      name a group from the root of the hierarchies
+    "#);
+}
+
+#[test]
+fn a_value_stands_behind_its_flag_in_every_way_that_docker_takes() {
+    let expected = options(&["--memory=64m", "--tty", "--interactive", "host", "true"]).unwrap();
+    for words in [
+        &["-it", "-m64m", "host", "true"][..],
+        &["-itm64m", "host", "true"],
+        &["-it", "-m", "64m", "host", "true"],
+        &["-ti", "-m=64m", "host", "true"],
+        &["-t", "--interactive=true", "--memory", "64m", "host", "true"],
+        &["-it", "--memory", "1g", "-m", "64m", "--", "host", "true"],
+        &["--rm", "--rm=false", "-t=true", "-i", "-m", "64m", "host", "true"],
+    ] {
+        assert_eq!(options(words).unwrap(), expected, "{words:?}");
+    }
+}
+
+#[test]
+fn words_after_the_root_belong_to_the_command() {
+    let options = options(&["--rm", "host", "ls", "--rm=false", "-m", "--", "--unknown"]).unwrap();
+    assert_eq!(options.command, ["ls", "--rm=false", "-m", "--", "--unknown"]);
+    assert!(options.remove);
+}
+
+#[test]
+fn variables_of_files_come_before_those_of_the_command_line() {
+    let file = std::env::temp_dir().join(format!("carboy-env-{}", std::process::id()));
+    std::fs::write(&file, "A=file\nMINE\n# A=no\nNOT\n").unwrap();
+    let read = options(&["-e", "A=word", "--env-file", file.to_str().unwrap(), "host", "true"]);
+    std::fs::remove_file(&file).unwrap();
+    let shown: Vec<String> =
+        read.unwrap().env.into_iter().map(|it| format!("{}={}", it.name, it.value.unwrap_or_default())).collect();
+    assert_eq!(shown, ["A=file", "MINE=my own", "A=word"]);
+}
+
+#[test]
+fn a_root_is_host_or_a_path_that_exists() {
+    let root = |word: &str| options(&[word, "true"]).map(|options| options.root);
+    assert_eq!(root("host").unwrap(), Root::Host);
+    assert_eq!(root("/etc").unwrap(), Root::Folder("/etc".into()));
+    assert_eq!(root("/etc/passwd").unwrap(), Root::Archive("/etc/passwd".into()));
+    assert_eq!(root("src").unwrap(), Root::Folder(std::env::current_dir().unwrap().join("src")));
+}
+
+#[test]
+fn what_is_wrong_with_the_words_is_one_clear_line() {
+    let lines = [
+        &["--memroy", "64m", "host"][..],
+        &["--mem=64m", "host"],
+        &["--detach", "host"],
+        &["-x", "host"],
+        &["--memory"],
+        &["--rm=perhaps", "host"],
+        &[],
+        &["./nowhere", "true"],
+        &["debian", "true"],
+        &["", "true"],
+        &["--env-file", "/nowhere/vars", "host", "true"],
+    ];
+    insta::assert_snapshot!(lines.map(refusal).join("\n"), @r"
+    cannot use --memroy: carboy run has no such flag
+      did you mean --memory?
+    cannot use --mem: carboy run has no such flag
+      did you mean --memory?
+    cannot use --detach: carboy run has no such flag
+      see carboy run --help
+    cannot use -x: carboy run has no such flag
+      see carboy run --help
+    cannot use --memory: needs a value
+      --memory BYTES
+    cannot use --rm perhaps: is neither true nor false
+      --rm or --rm=false
+    cannot use the root: there is none
+      name one, for example: carboy run -it host bash
+    cannot use the root ./nowhere: does not exist
+      use host, a folder such as ./rootfs, or a tar file such as ./rootfs.tar
+    cannot use the root debian: is neither host nor a file here
+      use host, a folder such as ./rootfs, or a tar file such as ./rootfs.tar
+    cannot use the root: its name is empty
+      use host, a folder such as ./rootfs, or a tar file such as ./rootfs.tar
+    cannot read --env-file /nowhere/vars
+      -
+    ");
+}
+
+#[test]
+fn help_comes_from_the_table() {
+    insta::assert_snapshot!(crate::help::of_command(&RUN), @r#"
+    Usage: carboy run [FLAGS] ROOT COMMAND [ARG...]
+
+    Run a command in a new container
+
+    ROOT is host (a private view of this machine's own root), a folder (./rootfs) or a tar file
+    (./rootfs.tar, .gz, .zst). What is written in it reaches none of them.
+
+    Flags:
+      -t, --tty                         give it a terminal
+      -i, --interactive                 pass standard input on
+          --entrypoint COMMAND          put this before the words after ROOT
+      -e, --env NAME[=VALUE]            set a variable, or pass yours on (repeatable)
+          --env-file FILE               set the variables of a file, one a line (repeatable)
+      -w, --workdir DIR                 start in this folder
+      -u, --user USER[:GROUP]           run as this user: a name of the container's passwd, or a number
+          --group-add GROUP             be in this group too (repeatable)
+          --init                        run an init as PID 1 that forwards signals and reaps
+          --detach-keys KEYS            leave the terminal with these keys (ctrl-p,ctrl-q)
+          --stop-signal SIGNAL          the signal that asks it to end (TERM)
+          --oom-score-adj SCORE         how readily it is killed without memory, -1000 to 1000
+          --ulimit NAME=SOFT[:HARD]     limit a resource of each process; -1 is no limit (repeatable)
+          --name NAME                   call it this
+      -h, --hostname NAME               its host name (its short id)
+          --domainname NAME             its NIS domain name
+          --rm                          remove it when it ends
+          --annotation KEY=VALUE        add to the configuration's annotations (repeatable)
+          --cidfile FILE                write its id to a new file
+          --pidfile FILE                write its first process's PID on the host to a new file
+      -v, --volume SOURCE:DEST[:ro]     mount a folder or file of the host (repeatable)
+          --mount FIELDS                mount, in long form: type=bind,source=/S,target=/D,readonly (repeatable)
+          --tmpfs DEST[:OPTIONS]        mount an empty file system in memory (repeatable)
+          --read-only                   let nothing be written to its root
+          --shm-size BYTES              the size of /dev/shm (64m)
+          --device NODE[:INSIDE][:rwm]  give it a device node of the host (repeatable)
+          --privileged                  keep almost nothing from it
+          --cap-add CAPABILITY          give it a capability, or ALL (repeatable)
+          --cap-drop CAPABILITY         take a capability away, or ALL (repeatable)
+          --security-opt OPTION         seccomp=FILE|unconfined|builtin, no-new-privileges (repeatable)
+          --sysctl NAME=VALUE           set a kernel setting of its namespaces (repeatable)
+          --device-cgroup-rule RULE     let it use device nodes: "c 1:3 rwm" (repeatable)
+          --pid NAMESPACE               be in this pid namespace: private, host, container:NAME, pid:N or path:/FILE
+          --net, --network NAMESPACE    as --pid, for net; none is private
+          --ipc NAMESPACE               as --pid, for ipc
+          --uts NAMESPACE               as --pid, for uts
+          --userns NAMESPACE            as --pid, for user (host)
+          --cgroupns NAMESPACE          as --pid, for cgroup
+          --timens NAMESPACE            as --pid, for time (host)
+          --uidmap INSIDE:HOST:SIZE     map users in a user namespace of its own (repeatable)
+          --gidmap INSIDE:HOST:SIZE     map groups in a user namespace of its own (repeatable)
+          --time-offset OFFSETS         shift its clocks: monotonic=SECONDS,boottime=SECONDS
+      -m, --memory BYTES                limit memory; 0 is no limit
+          --memory-swap BYTES           limit memory and swap together (twice --memory); -1 is no limit
+          --memory-reservation BYTES    memory it keeps when the host runs short
+          --cpus NUMBER                 limit CPU time, in CPUs: 1.5
+          --cpu-period USEC             the period in which --cpu-quota counts (100000)
+          --cpu-quota USEC              limit CPU time in each period; -1 is no limit
+      -c, --cpu-shares WEIGHT           weigh its CPU time against its neighbours' (1024)
+          --cpuset-cpus LIST            run on these CPUs alone: 0-3,5
+          --cpuset-mems LIST            use these memory nodes alone
+          --pids-limit NUMBER           limit processes and threads; -1 is no limit
+          --cgroup-parent GROUP         put its cgroup below this one
+    "#);
+}

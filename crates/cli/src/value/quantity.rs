@@ -1,0 +1,151 @@
+//! Numbers: sizes in bytes, CPUs, counts, seconds.
+
+use engine::options::{Limit, TimeOffset};
+use error::Result;
+
+use crate::flags::Given;
+
+/// A decimal number, exactly: its whole part and its fraction in billionths.
+struct Decimal {
+    whole: u64,
+    billionths: u64,
+}
+
+impl Decimal {
+    /// Digits, with or without a point; `None` for anything else, and for more than nine decimal places.
+    fn parse(text: &str) -> Option<Self> {
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+        let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        if !digits(whole) || !digits(fraction) || whole.len() + fraction.len() == 0 || fraction.len() > 9 {
+            return None;
+        }
+        let whole = if whole.is_empty() { 0 } else { whole.parse().ok()? };
+        Some(Self { whole, billionths: format!("{fraction:0<9}").parse().ok()? })
+    }
+
+    /// Its product with a number, rounded down.
+    fn times(&self, factor: u64) -> Option<u64> {
+        let fraction = u128::from(self.billionths) * u128::from(factor) / 1_000_000_000;
+        self.whole.checked_mul(factor)?.checked_add(u64::try_from(fraction).ok()?)
+    }
+}
+
+/// A size: `64m`, `1.5g`, `512`, with b, k, m, g, t or p for powers of 1024.
+pub(crate) fn bytes(given: Given<'_>) -> Result<u64> {
+    let text = given.value.trim();
+    let end = text.rfind(|letter: char| letter.is_ascii_digit() || letter == '.').map_or(0, |last| last + 1);
+    let (number, unit) = text.split_at(end);
+    let unit = unit.trim_start().to_ascii_lowercase();
+    let unit = unit.strip_suffix("ib").or_else(|| unit.strip_suffix('b')).unwrap_or(&unit);
+    let shift = match unit {
+        "" => Some(0),
+        "k" => Some(10),
+        "m" => Some(20),
+        "g" => Some(30),
+        "t" => Some(40),
+        "p" => Some(50),
+        _ => None,
+    };
+    let (Some(shift), Some(number)) = (shift, Decimal::parse(number)) else {
+        return Err(given.refused("is not a size").hint("use a number with b, k, m or g, such as 64m").into());
+    };
+    let bytes = number.times(1 << shift).filter(|bytes| i64::try_from(*bytes).is_ok());
+    bytes.ok_or_else(|| given.refused("is more than the kernel can count").into())
+}
+
+/// A size; 0 is no limit.
+pub(crate) fn bytes_or_unlimited(given: Given<'_>) -> Result<Limit> {
+    Ok(match bytes(given)? {
+        0 => Limit::Unlimited,
+        bytes => Limit::At(bytes),
+    })
+}
+
+/// Memory and swap together: a size, -1 for no limit, 0 for as if it was not given.
+pub(crate) fn memory_and_swap(given: Given<'_>) -> Result<Option<Limit>> {
+    if given.value == "-1" {
+        return Ok(Some(Limit::Unlimited));
+    }
+    Ok(Some(bytes(given)?).filter(|bytes| *bytes != 0).map(Limit::At))
+}
+
+/// A number of CPUs in billionths: `1.5`.
+pub(crate) fn cpus(given: Given<'_>) -> Result<u64> {
+    let nano = Decimal::parse(given.value).and_then(|number| number.times(1_000_000_000));
+    let hint = "use a number such as 0.5, and leave --cpus out for no limit";
+    match nano {
+        None => Err(given.refused("is not a number of CPUs").hint(hint).into()),
+        Some(0) => Err(given.refused("would leave the container no CPU time").hint(hint).into()),
+        Some(nano) => Ok(nano),
+    }
+}
+
+/// A whole number that is not negative; 0 is as if it was not given.
+pub(crate) fn count(given: Given<'_>) -> Result<Option<u64>> {
+    match given.value.parse::<u64>() {
+        Ok(number) if i64::try_from(number).is_ok() => Ok(Some(number).filter(|number| *number != 0)),
+        _ => Err(given.refused("is not a whole number from 0 up").into()),
+    }
+}
+
+/// A whole number; negative is no limit, and 0 is as if it was not given.
+pub(crate) fn count_or_unlimited(given: Given<'_>) -> Result<Option<Limit>> {
+    match given.value.parse::<i64>() {
+        Ok(0) => Ok(None),
+        Ok(number) => Ok(Some(u64::try_from(number).map_or(Limit::Unlimited, Limit::At))),
+        Err(_) => Err(given.refused("is not a whole number").hint("use -1 for no limit").into()),
+    }
+}
+
+/// A whole number of processes; 0 and negative are no limit.
+pub(crate) fn processes(given: Given<'_>) -> Result<Limit> {
+    Ok(count_or_unlimited(given)?.unwrap_or(Limit::Unlimited))
+}
+
+/// How readily the kernel kills: -1000 to 1000.
+pub(crate) fn oom_score_adj(given: Given<'_>) -> Result<i32> {
+    let score = given.value.parse().ok().filter(|score| (-1000..=1000).contains(score));
+    score.ok_or_else(|| given.refused("is not a whole number from -1000 to 1000").into())
+}
+
+/// `monotonic=SECONDS,boottime=SECONDS`, either or both; seconds may be negative and have decimal places.
+pub(crate) fn time_offsets(given: Given<'_>) -> Result<Vec<(Clock, TimeOffset)>> {
+    given
+        .value
+        .split(',')
+        .map(|part| {
+            clock(part).ok_or_else(|| {
+                let refused = given.refused(format!("{part:?} is no offset of a clock"));
+                refused.hint("use monotonic=SECONDS,boottime=SECONDS; seconds may be -1.5").into()
+            })
+        })
+        .collect()
+}
+
+/// A clock of a time namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Clock {
+    /// `CLOCK_MONOTONIC`
+    Monotonic,
+    /// `CLOCK_BOOTTIME`
+    Boottime,
+}
+
+fn clock(part: &str) -> Option<(Clock, TimeOffset)> {
+    let (name, seconds) = part.split_once('=')?;
+    let clock = match name {
+        "monotonic" => Clock::Monotonic,
+        "boottime" => Clock::Boottime,
+        _ => return None,
+    };
+    let (negative, digits) = seconds.strip_prefix('-').map_or((false, seconds), |digits| (true, digits));
+    let number = Decimal::parse(digits)?;
+    let (secs, nanosecs) = (i64::try_from(number.whole).ok()?, u32::try_from(number.billionths).ok()?);
+    let offset = match (negative, nanosecs) {
+        (false, _) => TimeOffset { secs, nanosecs },
+        (true, 0) => TimeOffset { secs: -secs, nanosecs },
+        // The nanoseconds count up from the second below.
+        (true, _) => TimeOffset { secs: -secs - 1, nanosecs: 1_000_000_000 - nanosecs },
+    };
+    Some((clock, offset))
+}

@@ -1,0 +1,406 @@
+//! The containers of this host and the operations on them.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
+
+use cgroup::GroupPath;
+use cgroup::plan::Parent;
+use error::{Error, Refused, RefusedKind, Result};
+use jiff::Timestamp;
+use procfs::HostPid;
+use runtime::apply::{Running, Stage};
+use runtime::facts::Facts;
+use runtime::plan::Plan;
+use sys::process::Ended;
+
+use crate::event::Event;
+use crate::launch::Launch;
+use crate::monitor::{self, Charge, Lent, Watch};
+use crate::record::{Exit, Live, LiveProcess, Oom, Record};
+use crate::store::{Claim, Lock, Store};
+
+/// The engine: operations on what is on disk and in the kernel.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    /// Where its files are.
+    pub store: Store,
+}
+
+/// Whether a container runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Status {
+    /// It is being made.
+    Created,
+    /// Its first process lives.
+    Running(LiveProcess),
+    /// It has ended.
+    Exited(Exit),
+    /// It has ended, and nobody saw how.
+    Gone,
+}
+
+/// A container as it is now.
+#[derive(Debug, Clone)]
+pub struct Container {
+    /// What is remembered.
+    pub record: Record,
+    /// What is true.
+    pub status: Status,
+}
+
+impl Engine {
+    /// The engine over its two folders.
+    ///
+    /// # Errors
+    /// A kernel error that names the folder.
+    pub fn open(root: PathBuf, run: PathBuf) -> Result<Self> {
+        Ok(Self { store: Store::open(root, run)? })
+    }
+
+    /// The engine over its two folders as they are: for looking, not for making.
+    #[must_use]
+    pub const fn at(root: PathBuf, run: PathBuf) -> Self {
+        Self { store: Store { root, run } }
+    }
+
+    /// Undoes what is left of containers whose monitor is gone and whose first process is too. Gives what could not be
+    /// undone; it stops at nothing.
+    #[must_use]
+    pub fn sweep(&self) -> Vec<Error> {
+        let ids = match self.store.live_ids() {
+            Ok(ids) => ids,
+            Err(error) => return vec![error],
+        };
+        ids.iter().filter_map(|id| self.sweep_id(id).err()).collect()
+    }
+
+    fn sweep_id(&self, id: &str) -> Result<()> {
+        let Lock::Taken(claim) = self.store.lock(id)? else { return Ok(()) };
+        match self.store.live(id) {
+            Ok(Some(live)) => self.sweep_one(claim, &live),
+            Ok(None) | Err(_) => self.store.release(claim),
+        }
+    }
+
+    fn sweep_one(&self, claim: Claim, live: &Live) -> Result<()> {
+        let ran = live.process.as_ref().and_then(|process| process.started);
+        if ran.is_some() && live.process.as_ref().is_some_and(is_alive) {
+            return Ok(());
+        }
+        remove_groups(live)?;
+        let id = claim.id.clone();
+        match self.store.record(&id) {
+            Ok(Some(mut record)) if ran.is_some() && !live.remove => {
+                let exit = Exit { code: None, started: ran, finished: Timestamp::now(), oom: None };
+                record.exit.get_or_insert(exit);
+                self.store.write_record(&record)?;
+            }
+            _ => self.store.remove_container(&id, &live.name)?,
+        }
+        self.store.release(claim)
+    }
+
+    /// Every container, the newest first.
+    ///
+    /// # Errors
+    /// A kernel error; corrupt for a record that cannot be read.
+    pub fn list(&self) -> Result<Vec<Container>> {
+        let mut containers = Vec::new();
+        for id in self.store.ids()? {
+            if let Some(record) = self.store.record(&id)? {
+                let status = self.status(&record)?;
+                containers.push(Container { record, status });
+            }
+        }
+        containers.sort_by_key(|container| std::cmp::Reverse(container.record.created));
+        Ok(containers)
+    }
+
+    fn status(&self, record: &Record) -> Result<Status> {
+        if let Some(exit) = &record.exit {
+            return Ok(Status::Exited(exit.clone()));
+        }
+        Ok(match self.store.live(&record.id)?.map(|live| live.process) {
+            None => Status::Gone,
+            Some(Some(process)) if process.started.is_some() => {
+                if is_alive(&process) {
+                    Status::Running(process)
+                } else {
+                    Status::Gone
+                }
+            }
+            Some(_) => Status::Created,
+        })
+    }
+
+    /// The container that `word` means: its name, its id, or the beginning of its id.
+    ///
+    /// # Errors
+    /// Refused where there is none, or more than one.
+    pub fn find(&self, word: &str) -> Result<Container> {
+        let id = match self.store.name_owner(word) {
+            Some(id) => id,
+            None => self.find_id(word)?,
+        };
+        let missing = || Error::from(no_such(word));
+        let record = self.store.record(&id)?.ok_or_else(missing)?;
+        let status = self.status(&record)?;
+        Ok(Container { record, status })
+    }
+
+    fn find_id(&self, word: &str) -> Result<String> {
+        let mut ids = self.store.ids()?;
+        ids.retain(|id| !word.is_empty() && id.starts_with(word));
+        if ids.len() > 1 {
+            return Err(Refused::new("the container", word, format!("is the beginning of {} ids", ids.len()))
+                .hint("use more digits")
+                .into());
+        }
+        ids.pop().ok_or_else(|| no_such(word).into())
+    }
+
+    /// Claims what a new container needs on disk: its run folder, its name, its folders.
+    ///
+    /// # Errors
+    /// Refused where the name is taken; a kernel error. Nothing is left then.
+    pub fn claim(&self, id: &str, live: &Live) -> Result<Claim> {
+        let claim = self.store.claim(id, live)?;
+        let made = self.store.claim_name(&live.name, id).and_then(|()| self.store.make_container(id).map(drop));
+        match made {
+            Ok(()) => Ok(claim),
+            Err(error) => {
+                self.abandon(claim, live);
+                Err(error)
+            }
+        }
+    }
+
+    /// Gives up a container that did not come to run. What cannot be undone now is still on record for the next command.
+    pub fn abandon(&self, claim: Claim, live: &Live) {
+        if remove_groups(live).is_ok() && self.store.remove_container(&claim.id, &live.name).is_ok() {
+            let _ = self.store.release(claim);
+        }
+    }
+
+    /// Starts a container under a monitor of its own.
+    ///
+    /// # Errors
+    /// A kernel error from making the monitor. What goes wrong later comes as an [`Event`].
+    pub fn start(
+        &self,
+        launch: &Launch,
+        plan: &Plan<'_>,
+        (claim, live): (Claim, Live),
+        lent: Option<Lent>,
+    ) -> Result<Watch> {
+        let mut charge = NewContainer { engine: self, launch, plan, claim: Some(claim), live };
+        monitor::fork(&mut charge, launch.input, lent)
+    }
+
+    /// Sends a signal to a container's first process.
+    ///
+    /// # Errors
+    /// Refused where it does not run.
+    pub fn kill(&self, word: &str, signal: i32) -> Result<()> {
+        let container = self.find(word)?;
+        let Status::Running(process) = &container.status else {
+            return Err(not_running(&container).into());
+        };
+        let pidfd = open_process(process).ok_or_else(|| not_running(&container))?;
+        match sys::process::send_signal(pidfd.as_fd(), signal) {
+            Err(error::Errno::SRCH) => Err(not_running(&container).into()),
+            sent => error::Doing::doing(sent, || format!("send signal {signal} to {word}")),
+        }
+    }
+
+    /// Removes a container; one that runs only with `Removal::Forced`.
+    ///
+    /// # Errors
+    /// Refused where it runs; a kernel error that names what is left.
+    pub fn remove(&self, word: &str, removal: Removal) -> Result<()> {
+        let container = self.find(word)?;
+        if let Status::Running(process) = &container.status {
+            if removal == Removal::Unforced {
+                let Record { name, .. } = &container.record;
+                return Err(Refused::new("the container", name, "is running")
+                    .kind(RefusedKind::Conflict)
+                    .hint(format!("stop it first with carboy kill {name}, or use rm -f"))
+                    .into());
+            }
+            kill_and_wait(process);
+        }
+        let id = &container.record.id;
+        loop {
+            match self.store.lock(id)? {
+                Lock::Absent => return self.store.remove_container(id, &container.record.name),
+                Lock::Taken(claim) => {
+                    if let Some(live) = self.store.live(id)? {
+                        remove_groups(&live)?;
+                    }
+                    self.store.remove_container(id, &container.record.name)?;
+                    return self.store.release(claim);
+                }
+                // Its monitor is cleaning up after the end.
+                Lock::Busy => self.store.wait_for(id)?,
+            }
+        }
+    }
+}
+
+/// Whether a running container is removed too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removal {
+    /// It is not.
+    Unforced,
+    /// It is killed first.
+    Forced,
+}
+
+fn no_such(word: &str) -> Refused {
+    Refused::new("the container", word, "no such container")
+        .kind(RefusedKind::NoSuchObject)
+        .hint("carboy ps -a lists all containers")
+}
+
+pub(crate) fn not_running(container: &Container) -> Refused {
+    Refused::new("the container", &container.record.name, "is not running").kind(RefusedKind::Conflict)
+}
+
+/// Whether the process that was recorded is still there, and not another with its number.
+fn is_alive(process: &LiveProcess) -> bool {
+    procfs::stat(HostPid(process.pid)).is_ok_and(|stat| stat.start_ticks == process.start_ticks && stat.state != 'Z')
+}
+
+/// A handle on the process that was recorded; `None` where it is gone.
+pub(crate) fn open_process(process: &LiveProcess) -> Option<std::os::fd::OwnedFd> {
+    let pidfd = sys::process::open(process.pid).ok()?;
+    is_alive(process).then_some(pidfd)
+}
+
+fn kill_and_wait(process: &LiveProcess) {
+    if let Some(pidfd) = open_process(process) {
+        let _ = sys::process::send_signal(pidfd.as_fd(), 9);
+        let mut wait = [rustix::event::PollFd::new(&pidfd, rustix::event::PollFlags::IN)];
+        let _ = rustix::event::poll(&mut wait, None);
+    }
+}
+
+/// Removes a container's groups with every process that is still in them.
+fn remove_groups(live: &Live) -> Result<()> {
+    let hierarchies = cgroup::Hierarchies::read()?;
+    let (path, parents) = recorded(live)?;
+    first(runtime::undo::kill_and_remove(&hierarchies, &path, &parents)?)
+}
+
+/// Removes a container's groups after the kernel has ended every process of its pid namespace.
+fn remove_empty_groups(facts: &Facts, live: &Live) -> Result<()> {
+    let (path, parents) = recorded(live)?;
+    first(runtime::undo::remove(&facts.hierarchies, &path, &parents)?)
+}
+
+fn recorded(live: &Live) -> Result<(GroupPath, Vec<Parent>)> {
+    let path = |text: &str| GroupPath::parse("the recorded group", text);
+    let parent =
+        |(hierarchy, parent): &(String, String)| Ok(Parent { hierarchy: hierarchy.clone(), path: path(parent)? });
+    Ok((path(&live.group)?, live.parents.iter().map(parent).collect::<Result<_>>()?))
+}
+
+fn first(left: Vec<cgroup::Left>) -> Result<()> {
+    left.into_iter().next().map_or(Ok(()), |left| Err(left.error))
+}
+
+/// A new container in the care of its monitor.
+struct NewContainer<'c> {
+    engine: &'c Engine,
+    launch: &'c Launch,
+    plan: &'c Plan<'c>,
+    claim: Option<Claim>,
+    live: Live,
+}
+
+impl NewContainer<'_> {
+    fn write_live(&self) -> Result<()> {
+        match &self.claim {
+            Some(claim) => self.engine.store.write_live(claim, &self.live),
+            None => Ok(()),
+        }
+    }
+
+    fn born(&mut self, pid: HostPid) -> Result<()> {
+        let start_ticks = procfs::stat(pid)?.start_ticks;
+        self.live.process = Some(LiveProcess { pid: pid.0, start_ticks, started: None });
+        self.write_live()
+    }
+
+    fn clean_up(&mut self, exit: Exit) -> Result<()> {
+        let config = &self.launch.record.config;
+        if namespace::pid::ends_with_its_first_process(config) {
+            remove_empty_groups(&self.launch.facts, &self.live)?;
+        } else {
+            remove_groups(&self.live)?;
+        }
+        let Some(claim) = self.claim.take() else { return Ok(()) };
+        let Record { id, name, remove, .. } = &self.launch.record;
+        if *remove {
+            self.engine.store.remove_container(id, name)?;
+        } else {
+            let record = Record { exit: Some(exit), ..self.launch.record.clone() };
+            self.engine.store.write_record(&record)?;
+        }
+        self.engine.store.release(claim)
+    }
+}
+
+impl Charge for NewContainer<'_> {
+    fn start(&mut self, standard: [BorrowedFd<'_>; 3]) -> Result<Running> {
+        let (plan, launch) = (self.plan, self.launch);
+        let mut born = |pid| self.born(pid);
+        let stage = Stage {
+            hierarchies: &launch.facts.hierarchies,
+            mounted: &launch.facts.groups,
+            root: Some(&launch.root),
+            standard,
+            born: &mut born,
+        };
+        let running = runtime::apply::start(plan, stage)?;
+        if let Some(process) = &mut self.live.process {
+            process.started = Some(Timestamp::now());
+        }
+        self.write_live()?;
+        Ok(running)
+    }
+
+    fn abandon(&mut self) {
+        if let Some(claim) = self.claim.take() {
+            self.engine.abandon(claim, &self.live);
+        }
+    }
+
+    fn finish(&mut self, ended: Ended) -> Event {
+        let oom = out_of_memory(&self.launch.facts);
+        let code = exit_code(ended);
+        let started = self.live.process.as_ref().and_then(|process| process.started);
+        let exit = Exit { code: Some(code), started, finished: Timestamp::now(), oom: oom.clone() };
+        let left = self.clean_up(exit).err().iter().map(|error| crate::event::Failure::of(error).message).collect();
+        Event::Exited { code, oom, left }
+    }
+}
+
+/// What the kernel killed in a container for want of memory, read before its groups are gone.
+fn out_of_memory(facts: &Facts) -> Option<Oom> {
+    let groups = cgroup::Groups::open(&facts.hierarchies, &facts.group).ok()?;
+    let kills = groups.oom_kills().filter(|kills| *kills > 0)?;
+    let limit_bytes = match groups.memory()?.limit {
+        Some(cgroup::Limit::At(bytes)) => Some(bytes),
+        Some(cgroup::Limit::Unlimited) | None => None,
+    };
+    Some(Oom { kills, limit_bytes })
+}
+
+/// The exit code of `run`: the command's, or 128 and the signal that ended it.
+pub(crate) const fn exit_code(ended: Ended) -> i32 {
+    match ended {
+        Ended::Exited(code) => code,
+        Ended::Killed(signal) => 128 + signal,
+    }
+}

@@ -1,0 +1,61 @@
+//! What must be known of the host before a container can be configured: read once.
+
+use std::fs;
+use std::path::Path;
+
+use error::{Doing, Result};
+
+use crate::options::RunOptions;
+use crate::spec::HostFacts;
+
+/// Reads what the configuration of a container depends on.
+///
+/// # Errors
+/// A kernel error that names what could not be read; refused for a device that is not there.
+pub fn read(options: &RunOptions) -> Result<HostFacts> {
+    let hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let cpus = online_cpus()?;
+    let thermal = |cpu: &u32| Path::new(&format!("/sys/devices/system/cpu/cpu{cpu}/thermal_throttle")).exists();
+    Ok(HostFacts {
+        cpus: u32::try_from(cpus.len()).unwrap_or(u32::MAX),
+        hostname,
+        last_capability: read_number("/proc/sys/kernel/cap_last_cap")?,
+        thermal_throttle: cpus.iter().copied().filter(thermal).collect(),
+        init: if options.init { Some(own_program()?) } else { None },
+        devices: crate::device::read(options)?,
+    })
+}
+
+/// Where carboy's own program is, which is also its `--init`.
+///
+/// # Errors
+/// A kernel error.
+pub fn own_program() -> Result<std::path::PathBuf> {
+    fs::read_link("/proc/self/exe").doing(|| "read /proc/self/exe")
+}
+
+/// The kernel's version, major and minor.
+#[must_use]
+pub fn kernel() -> (u32, u32) {
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    let mut numbers = release.split(|digit: char| !digit.is_ascii_digit()).filter_map(|number| number.parse().ok());
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
+
+fn read_number(path: &str) -> Result<u32> {
+    let text = fs::read_to_string(path).doing(|| format!("read {path}"))?;
+    text.trim().parse().map_err(|_| error::Corrupt::new(path, "holds no number").into())
+}
+
+fn online_cpus() -> Result<Vec<u32>> {
+    let path = "/sys/devices/system/cpu/online";
+    let text = fs::read_to_string(path).doing(|| format!("read {path}"))?;
+    let mut cpus = Vec::new();
+    for range in text.trim().split(',') {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        if let (Ok(first), Ok(last)) = (first.parse::<u32>(), last.parse::<u32>()) {
+            cpus.extend(first..=last);
+        }
+    }
+    Ok(cpus)
+}

@@ -1,0 +1,100 @@
+//! What carboy remembers of a container: names and wishes. What is true of it now is read from the kernel.
+
+use serde::{Deserialize, Serialize};
+
+/// A container as it was asked for, and how it ended.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Record {
+    /// The form of this record.
+    pub version: u32,
+    /// 64 hexadecimal digits.
+    pub id: String,
+    /// The name, unique on this host.
+    pub name: String,
+    /// The root as it was asked for: `host`, a folder, an archive.
+    pub image: String,
+    /// When it was made.
+    pub created: jiff::Timestamp,
+    /// Whether it goes when it ends.
+    pub remove: bool,
+    /// The user as it was asked for.
+    pub user: String,
+    /// Where its seccomp filter comes from.
+    pub confinement: Confinement,
+    /// The configuration it runs by.
+    pub config: oci::Config,
+    /// Its groups: this path in every hierarchy.
+    pub group: String,
+    /// How it ended, if it has.
+    pub exit: Option<Exit>,
+}
+
+/// Where a container's seccomp filter comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Confinement {
+    /// carboy's default profile.
+    Default,
+    /// There is none.
+    Unconfined,
+    /// The profile in its configuration.
+    Profile,
+}
+
+/// How a container ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exit {
+    /// The exit code of `run`: the command's, or 128 and the signal; `None` where nobody was there to see it.
+    pub code: Option<i32>,
+    /// When it began to run.
+    pub started: Option<jiff::Timestamp>,
+    /// When it ended.
+    pub finished: jiff::Timestamp,
+    /// What the kernel killed in it for want of memory.
+    pub oom: Option<Oom>,
+}
+
+/// An end for want of memory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Oom {
+    /// How many processes of the container were killed.
+    pub kills: u64,
+    /// The limit of the container's own group, in bytes, if it has one.
+    pub limit_bytes: Option<u64>,
+}
+
+/// What exists on the host for a container, so that it can be undone by whoever comes next.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Live {
+    /// The name that is claimed for it.
+    pub name: String,
+    /// Its groups: this path in every hierarchy.
+    pub group: String,
+    /// Groups above it that were made for it: the hierarchy's key, the path.
+    pub parents: Vec<(String, String)>,
+    /// Whether it goes when it ends.
+    pub remove: bool,
+    /// Its first process, once there is one.
+    pub process: Option<LiveProcess>,
+}
+
+/// The first process of a container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiveProcess {
+    /// Its PID on the host.
+    pub pid: i32,
+    /// When it began, in clock ticks since boot: with the PID, an identity that no reuse can take.
+    pub start_ticks: u64,
+    /// When it began to run the command; `None` while it is being set up.
+    pub started: Option<jiff::Timestamp>,
+}
+
+impl Record {
+    /// The form that this carboy writes.
+    pub const VERSION: u32 = 1;
+}
+
+/// The first twelve digits of an id, as people see it.
+#[must_use]
+pub fn short(id: &str) -> &str {
+    id.get(..12).unwrap_or(id)
+}

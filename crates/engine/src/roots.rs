@@ -1,0 +1,142 @@
+//! The roots that need no image store: this host itself, a folder, an archive of a root file system. Each is a read-only
+//! layer under the container's own changes.
+
+use std::ffi::CStr;
+use std::fs::{self, File};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use error::{Doing, Refused, RefusedKind, Result};
+use runtime::root::{Keep, Overlay, Root};
+use rustix::fs::{Mode, OFlags, ResolveFlags, XattrFlags, openat2, setxattr};
+
+use crate::options::Root as Source;
+
+/// The folders of the host that a `host` container sees empty, with their modes.
+const EMPTY_IN_HOST: [(&str, u32); 4] = [("home", 0o755), ("root", 0o700), ("tmp", 0o1777), ("run", 0o755)];
+
+impl Source {
+    /// Checks that the source is there and is what it should be.
+    ///
+    /// # Errors
+    /// Refused.
+    pub fn check(&self) -> Result<()> {
+        let (path, folder) = match self {
+            Self::Host => return Ok(()),
+            Self::Folder(path) => (path, true),
+            Self::Archive(path) => (path, false),
+        };
+        let shown = path.display().to_string();
+        let refused = match fs::metadata(path) {
+            Err(error) => Refused::new("the root", shown, error.to_string()).kind(RefusedKind::NoSuchObject),
+            Ok(found) if folder && !found.is_dir() => Refused::new("the root", shown, "is no folder"),
+            Ok(found) if !folder && !found.is_file() => Refused::new("the root", shown, "is no file"),
+            Ok(_) => return Ok(()),
+        };
+        Err(refused.hint("use host, a folder with a root file system, or such a folder as a tar archive").into())
+    }
+
+    /// The layers of a container whose folder is `container`.
+    #[must_use]
+    pub fn layers(&self, container: &Path, keep: Keep) -> Root {
+        let lower = vec![self.lower(container)];
+        Root::Overlay(Overlay { lower, upper: container.join("upper"), work: container.join("work"), keep })
+    }
+
+    fn lower(&self, container: &Path) -> PathBuf {
+        match self {
+            Self::Host => PathBuf::from("/"),
+            Self::Folder(path) => fs::canonicalize(path).unwrap_or_else(|_| path.clone()),
+            Self::Archive(_) => container.join("root"),
+        }
+    }
+
+    /// Puts the layers of a container together in its folder; `data` is where carboy keeps its own.
+    ///
+    /// # Errors
+    /// A kernel error; what an archive is refused for.
+    pub fn prepare(&self, container: &Path, data: &Path) -> Result<()> {
+        let (upper, lower) = (container.join("upper"), self.lower(container));
+        match self {
+            Self::Host => hide_in_host(&upper, data)?,
+            Self::Folder(_) => {}
+            Self::Archive(path) => {
+                fs::DirBuilder::new().mode(0o755).create(&lower).doing(|| format!("create {}", lower.display()))?;
+                let folder = File::open(&lower).doing(|| format!("open {}", lower.display()))?;
+                image::unpack_file(path, folder.as_fd())?;
+            }
+        }
+        copy_owner(&lower, &upper)
+    }
+
+    /// Reads a file of the root as the container will find it, as far as links lead within the root; absent is empty.
+    ///
+    /// # Errors
+    /// A kernel error, but for a file that is not there.
+    pub fn read(&self, path: &CStr, container: &Path) -> Result<Vec<u8>> {
+        let lower = self.lower(container);
+        let root: OwnedFd = File::open(&lower).doing(|| format!("open {}", lower.display()))?.into();
+        read_within(&root, path)
+    }
+}
+
+/// Reads a file below `root` without leaving it; absent is empty.
+///
+/// # Errors
+/// A kernel error.
+pub fn read_within(root: &OwnedFd, path: &CStr) -> Result<Vec<u8>> {
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    let opened = openat2(root, path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty(), resolve);
+    let file = match opened {
+        Err(error::Errno::NOENT | error::Errno::NOTDIR) => return Ok(Vec::new()),
+        opened => opened.doing(|| format!("open {} in the container's root", path.to_string_lossy()))?,
+    };
+    let mut text = Vec::new();
+    std::io::Read::read_to_end(&mut File::from(file), &mut text)
+        .doing(|| format!("read {} in the container's root", path.to_string_lossy()))?;
+    Ok(text)
+}
+
+/// An empty folder in the upper layer that is marked opaque hides what the lower one has there: overlayfs.rst,
+/// "whiteouts and opaque directories".
+fn hide_in_host(upper: &Path, data: &Path) -> Result<()> {
+    for (name, mode) in EMPTY_IN_HOST {
+        make_opaque(&upper.join(name), mode)?;
+    }
+    let data = fs::canonicalize(data).doing(|| format!("open {}", data.display()))?;
+    let data = data.strip_prefix("/").unwrap_or(&data);
+    if EMPTY_IN_HOST.iter().any(|(name, _)| data.starts_with(name)) {
+        return Ok(());
+    }
+    let mut below = PathBuf::from("/");
+    let mut above = upper.to_path_buf();
+    for part in data.parent().into_iter().flat_map(Path::components) {
+        above.push(part);
+        below.push(part);
+        fs::DirBuilder::new().create(&above).doing(|| format!("create {}", above.display()))?;
+        copy_owner(&below, &above)?;
+    }
+    make_opaque(&upper.join(data), 0o711)
+}
+
+fn make_opaque(path: &Path, mode: u32) -> Result<()> {
+    fs::DirBuilder::new().create(path).doing(|| format!("create {}", path.display()))?;
+    set_mode(path, mode)?;
+    setxattr(path, c"trusted.overlay.opaque", b"y", XattrFlags::empty())
+        .doing(|| format!("mark {} as opaque", path.display()))
+}
+
+fn set_mode(path: &Path, mode: u32) -> Result<()> {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).doing(|| format!("set the mode of {}", path.display()))
+}
+
+/// A folder that stands for another in the upper layer has its owner and mode, or it would change them in the container.
+fn copy_owner(from: &Path, to: &Path) -> Result<()> {
+    let found = fs::metadata(from).doing(|| format!("look at {}", from.display()))?;
+    if (found.uid(), found.gid()) != (0, 0) {
+        std::os::unix::fs::chown(to, Some(found.uid()), Some(found.gid()))
+            .doing(|| format!("set the owner of {}", to.display()))?;
+    }
+    set_mode(to, found.mode() & 0o7777)
+}

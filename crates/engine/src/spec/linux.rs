@@ -1,0 +1,208 @@
+//! What only Linux has: namespaces, what is hidden, kernel settings, device nodes, limits. Runtime specification,
+//! config-linux.md.
+
+use std::collections::BTreeMap;
+
+use error::{Refused, Result};
+use oci::{DeviceRule, IdMapping, Linux, NamespaceKind, Pids, Resources, TimeOffset};
+
+use super::{HostFacts, Identity};
+use crate::options::{Limit, Mount, Namespace, Propagation, RunOptions};
+
+/// The ids of the host that stand for those of a user namespace, if none are asked for: from a range that neither
+/// useradd(8) nor systemd gives to anybody.
+const PRIVATE_IDS: IdMapping = IdMapping { container_id: 0, host_id: 0x7000_0000, size: 65_536 };
+
+const MASKED: [&str; 12] = [
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+];
+
+const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
+/// The Linux part of a configuration.
+pub(super) fn linux(
+    options: &RunOptions,
+    host: &HostFacts,
+    identity: &Identity,
+    resources: Resources,
+) -> Result<Linux> {
+    let (uid_mappings, gid_mappings) = mappings(options);
+    let hidden = !options.security.privileged;
+    let thermal = host.thermal_throttle.iter();
+    let thermal = thermal.map(|cpu| format!("/sys/devices/system/cpu/cpu{cpu}/thermal_throttle"));
+    let masked = MASKED.into_iter().map(str::to_owned).chain(thermal);
+    Ok(Linux {
+        uid_mappings,
+        gid_mappings,
+        sysctl: sysctls(options),
+        resources: Some(resources),
+        cgroups_path: Some(group_path(options, identity)),
+        namespaces: namespaces(options, identity)?,
+        devices: host.devices.iter().map(|found| found.device.clone()).collect(),
+        rootfs_propagation: root_propagation(options).map(str::to_owned),
+        masked_paths: masked.filter(|_| hidden).collect(),
+        readonly_paths: READ_ONLY.into_iter().filter(|_| hidden).map(str::to_owned).collect(),
+        time_offsets: time_offsets(options),
+        ..Linux::default()
+    })
+}
+
+/// The container's group from the root of every hierarchy: beside the others, or below the parent that was asked for.
+fn group_path(options: &RunOptions, identity: &Identity) -> String {
+    match &options.resources.cgroup_parent {
+        None => format!("/carboy-{}", identity.id),
+        Some(parent) => match parent.trim_matches('/') {
+            "" => format!("/{}", identity.id),
+            parent => format!("/{parent}/{}", identity.id),
+        },
+    }
+}
+
+fn namespaces(options: &RunOptions, identity: &Identity) -> Result<Vec<oci::Namespace>> {
+    let mut namespaces = vec![oci::Namespace { kind: NamespaceKind::Mnt, path: None }];
+    for (kind, choice) in options.namespaces.choices() {
+        let path = match choice {
+            Namespace::Host => continue,
+            Namespace::Private => None,
+            Namespace::Joined(join) => {
+                let found = identity.joined.iter().find(|(known, _)| *known == kind);
+                let refused = || Refused::new(format!("--{}", kind.name()), join.to_string(), "was not found");
+                Some(found.ok_or_else(refused)?.1.clone())
+            }
+        };
+        namespaces.push(oci::Namespace { kind, path });
+    }
+    Ok(namespaces)
+}
+
+/// Without a map of its own, one kind of id is mapped as the other.
+fn mappings(options: &RunOptions) -> (Vec<IdMapping>, Vec<IdMapping>) {
+    let namespaces = &options.namespaces;
+    if namespaces.user != Namespace::Private {
+        return (Vec::new(), Vec::new());
+    }
+    let first = |candidates: [&Vec<IdMapping>; 2]| {
+        candidates.into_iter().find(|map| !map.is_empty()).cloned().unwrap_or_else(|| vec![PRIVATE_IDS])
+    };
+    let (uid, gid) = (&namespaces.uid_mappings, &namespaces.gid_mappings);
+    (first([uid, gid]), first([gid, uid]))
+}
+
+/// In a net namespace of its own a container may send pings and use every port without a capability.
+fn sysctls(options: &RunOptions) -> BTreeMap<String, String> {
+    let mut settings = BTreeMap::new();
+    let mut default = |name: &str, value: &str| settings.insert(name.to_owned(), value.to_owned());
+    if options.namespaces.net == Namespace::Private {
+        default("net.ipv4.ip_unprivileged_port_start", "0");
+        // The range has groups that a user namespace does not map, which the kernel refuses.
+        if options.namespaces.user == Namespace::Host {
+            default("net.ipv4.ping_group_range", "0 2147483647");
+        }
+    }
+    settings.extend(options.sysctls.clone());
+    settings
+}
+
+/// A mount that shall reach over needs a root that does.
+fn root_propagation(options: &RunOptions) -> Option<&'static str> {
+    let asked = |wanted: [Propagation; 2]| {
+        options.mounts.iter().any(|mount| match mount {
+            Mount::Bind(bind) => wanted.contains(&bind.propagation),
+            Mount::Tmpfs(_) => false,
+        })
+    };
+    if asked([Propagation::Shared, Propagation::RShared]) {
+        Some("shared")
+    } else {
+        asked([Propagation::Slave, Propagation::RSlave]).then_some("rslave")
+    }
+}
+
+fn time_offsets(options: &RunOptions) -> Option<BTreeMap<String, TimeOffset>> {
+    let namespaces = &options.namespaces;
+    let clocks = [("boottime", &namespaces.boottime), ("monotonic", &namespaces.monotonic)];
+    let offsets: BTreeMap<_, _> =
+        clocks.into_iter().filter_map(|(clock, offset)| Some((clock.to_owned(), (*offset)?))).collect();
+    (!offsets.is_empty()).then_some(offsets)
+}
+
+/// The limits, and the fields that nobody asked for.
+pub(super) fn resources(options: &RunOptions, host: &HostFacts) -> (Resources, Vec<&'static str>) {
+    let asked = &options.resources;
+    let mut defaulted = Vec::new();
+    if options.resources.devices.is_empty() && options.resources.device_rules.is_empty() {
+        defaulted.push("linux.resources.devices");
+    }
+    let swap = asked.memory_swap.or_else(|| match asked.memory {
+        // As much swap as memory.
+        Some(Limit::At(bytes)) => {
+            defaulted.push("linux.resources.memory.swap");
+            Some(Limit::At(bytes.saturating_mul(2)))
+        }
+        Some(Limit::Unlimited) | None => None,
+    });
+    let memory = oci::Memory {
+        limit: asked.memory.map(number),
+        reservation: asked.memory_reservation.map(|bytes| number(Limit::At(bytes))),
+        swap: swap.map(number),
+        ..oci::Memory::default()
+    };
+    let cpu = cpu(options);
+    let resources = Resources {
+        devices: device_rules(options, host),
+        memory: (memory != oci::Memory::default()).then_some(memory),
+        cpu: (cpu != oci::Cpu::default()).then_some(cpu),
+        pids: asked.pids_limit.map(|limit| Pids { limit: Some(number(limit)) }),
+        ..Resources::default()
+    };
+    (resources, defaulted)
+}
+
+fn cpu(options: &RunOptions) -> oci::Cpu {
+    let asked = &options.resources;
+    let period = asked.nano_cpus.map(|_| cgroup::cpu::DEFAULT_PERIOD_USEC);
+    let quota = asked.nano_cpus.map(|nano| Limit::At(nano / (1_000_000_000 / cgroup::cpu::DEFAULT_PERIOD_USEC)));
+    oci::Cpu {
+        shares: asked.cpu_shares,
+        quota: asked.cpu_quota_usec.or(quota).map(number),
+        period: asked.cpu_period_usec.or(period),
+        cpus: asked.cpuset_cpus.as_ref().map(ToString::to_string),
+        mems: asked.cpuset_mems.as_ref().map(ToString::to_string),
+        ..oci::Cpu::default()
+    }
+}
+
+/// A limit in the specification's numbers.
+fn number(limit: Limit) -> i64 {
+    match limit {
+        Limit::Unlimited => -1,
+        Limit::At(number) => i64::try_from(number).unwrap_or(i64::MAX),
+    }
+}
+
+/// Nothing but what was asked for; what the specification has in every container is added by who reads the rules.
+fn device_rules(options: &RunOptions, host: &HostFacts) -> Vec<DeviceRule> {
+    let any = |allow| DeviceRule { allow, access: Some("rwm".to_owned()), ..DeviceRule::default() };
+    if options.security.privileged {
+        return vec![any(true)];
+    }
+    let of_node = host.devices.iter().map(|found| DeviceRule {
+        allow: true,
+        kind: Some(found.device.kind.clone()),
+        major: found.device.major,
+        minor: found.device.minor,
+        access: Some(found.access.clone()),
+    });
+    [any(false)].into_iter().chain(of_node).chain(options.resources.device_rules.iter().cloned()).collect()
+}

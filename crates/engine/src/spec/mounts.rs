@@ -1,0 +1,122 @@
+//! What is mounted in a container: the defaults, and what was asked for. Runtime specification, "Mounts".
+
+use oci::Mount;
+
+use super::HostFacts;
+use crate::options::{Access, Bind, Mount as Asked, Namespace, Recursion, RunOptions, Tmpfs};
+
+/// Where `--init`'s program is in a container.
+pub(super) const INIT: &str = "/sbin/carboy-init";
+
+/// Where a container sees its own cgroups.
+const CONTAINER_CGROUP_MOUNT: &str = "/sys/fs/cgroup";
+
+/// The size of /dev/shm if none is asked for: 64 MiB.
+const SHM_SIZE_BYTES: u64 = 64 << 20;
+
+/// Everything that is mounted, in the order in which it is.
+pub(super) fn mounts(options: &RunOptions, host: &HostFacts) -> Vec<Mount> {
+    let mut asked: Vec<&Asked> = options.mounts.iter().collect();
+    asked.sort_by_key(|mount| mount.destination().as_str().matches('/').count());
+    let replaced = |mount: &Mount| {
+        asked.iter().any(|asked| {
+            let destination = asked.destination().as_str();
+            destination == mount.destination || (destination == "/dev" && mount.destination.starts_with("/dev/"))
+        })
+    };
+    let mut mounts = defaults(options);
+    mounts.retain(|mount| !replaced(mount));
+    mounts.extend(asked.into_iter().map(|asked| match asked {
+        Asked::Bind(bind) => bound(bind),
+        Asked::Tmpfs(tmpfs) => in_memory(tmpfs),
+    }));
+    if let Some(init) = host.init.as_ref().filter(|_| options.init && options.namespaces.pid == Namespace::Private) {
+        mounts.push(mount("bind", &init.to_string_lossy(), INIT, &["bind", "ro"]));
+    }
+    mounts
+}
+
+fn mount(kind: &str, source: &str, destination: &str, options: &[&str]) -> Mount {
+    Mount {
+        destination: destination.to_owned(),
+        kind: Some(kind.to_owned()),
+        source: Some(source.to_owned()),
+        options: options.iter().map(|option| (*option).to_owned()).collect(),
+        ..Mount::default()
+    }
+}
+
+fn defaults(options: &RunOptions) -> Vec<Mount> {
+    let size = format!("size={}", options.shm_size_bytes.unwrap_or(SHM_SIZE_BYTES));
+    let namespaces = &options.namespaces;
+    let shm = match namespaces.ipc {
+        Namespace::Host => mount("bind", "/dev/shm", "/dev/shm", &["rbind", "nosuid", "noexec", "nodev", "rprivate"]),
+        _ => mount("tmpfs", "shm", "/dev/shm", &["nosuid", "noexec", "nodev", "mode=1777", &size]),
+    };
+    vec![
+        of_namespace(options, &namespaces.pid, ("proc", "/proc"), &["nosuid", "noexec", "nodev"]),
+        mount("tmpfs", "tmpfs", "/dev", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
+        mount(
+            "devpts",
+            "devpts",
+            "/dev/pts",
+            &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
+        ),
+        of_namespace(options, &namespaces.net, ("sysfs", "/sys"), &read_only(options)),
+        mount("cgroup", "cgroup", CONTAINER_CGROUP_MOUNT, &read_only(options)),
+        of_namespace(options, &namespaces.ipc, ("mqueue", "/dev/mqueue"), &["nosuid", "noexec", "nodev"]),
+        shm,
+    ]
+}
+
+/// The options of what shows the kernel's own state: only a privileged container can write to it.
+fn read_only(options: &RunOptions) -> Vec<&'static str> {
+    let mut words = vec!["nosuid", "noexec", "nodev"];
+    if !options.security.privileged {
+        words.push("ro");
+    }
+    words
+}
+
+/// A file system that shows a namespace. The kernel lets it be mounted only by who has rights over that namespace, and a
+/// container in a user namespace has none over the host's: it gets a view of the host's own mount.
+fn of_namespace(
+    options: &RunOptions,
+    namespace: &Namespace,
+    (kind, destination): (&str, &str),
+    words: &[&str],
+) -> Mount {
+    let rights = match (&options.namespaces.user, namespace) {
+        (Namespace::Host, _) | (_, Namespace::Private) => true,
+        (Namespace::Joined(_), Namespace::Joined(_)) => true,
+        (_, Namespace::Host | Namespace::Joined(_)) => false,
+    };
+    if rights {
+        return mount(kind, kind, destination, words);
+    }
+    let words = words.iter().map(|word| if *word == "ro" { "rro" } else { word });
+    let words: Vec<&str> = ["rbind"].into_iter().chain(words).collect();
+    mount("bind", destination, destination, &words)
+}
+
+fn bound(bind: &Bind) -> Mount {
+    let reach = match bind.recursion {
+        Recursion::Recursive => "rbind",
+        Recursion::One => "bind",
+    };
+    let access = match (bind.access, bind.recursion) {
+        (Access::ReadWrite, _) => None,
+        (Access::ReadOnly, Recursion::Recursive) => Some("rro"),
+        (Access::ReadOnly, Recursion::One) | (Access::ReadOnlyTop, _) => Some("ro"),
+    };
+    let words: Vec<&str> = [reach].into_iter().chain(access).chain([bind.propagation.word()]).collect();
+    mount("bind", &bind.source.to_string_lossy(), bind.destination.as_str(), &words)
+}
+
+fn in_memory(tmpfs: &Tmpfs) -> Mount {
+    let asked = |word: &str| tmpfs.options.iter().any(|option| option == word);
+    let defaults = [("noexec", "exec"), ("nosuid", "suid"), ("nodev", "dev")];
+    let defaults = defaults.into_iter().filter(|(word, opposite)| !asked(word) && !asked(opposite));
+    let words: Vec<&str> = defaults.map(|(word, _)| word).chain(tmpfs.options.iter().map(String::as_str)).collect();
+    mount("tmpfs", "tmpfs", tmpfs.destination.as_str(), &words)
+}

@@ -1,0 +1,309 @@
+//! What carboy keeps on disk, as plain files: a folder for each container, a name that points to it, and a run folder while
+//! something of it may exist on the host.
+//!
+//! ```text
+//! ROOT/containers/ID/container.json   the record: what was asked, how it ended
+//! ROOT/containers/ID/{upper,work}     the container's changes
+//! ROOT/names/NAME -> ID               claimed by making the link: the first one wins
+//! RUN/ID/live.json                    what exists on the host for it; the folder is locked (flock) by its monitor
+//! ```
+//!
+//! The run folder is made first and removed last: whatever happens in between, the next command finds it unlocked and
+//! undoes what it tells of.
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write as _};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+
+use error::{Corrupt, Doing, Kernel, Refused, RefusedKind, Result};
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::record::{Live, Record};
+
+/// Where carboy keeps its files.
+#[derive(Debug, Clone)]
+pub struct Store {
+    /// What stays: records and images' changes.
+    pub root: PathBuf,
+    /// What lives as long as the host does not restart.
+    pub run: PathBuf,
+}
+
+/// A run folder that nobody else can work on while this value lives, here or in a fork.
+#[derive(Debug)]
+pub struct Claim {
+    /// The container's id.
+    pub id: String,
+    _folder: OwnedFd,
+}
+
+/// Whether somebody works on a container.
+#[derive(Debug)]
+pub enum Lock {
+    /// Nobody did, now the holder of this does.
+    Taken(Claim),
+    /// A living monitor or another command does.
+    Busy,
+    /// There is no run folder.
+    Absent,
+}
+
+impl Store {
+    /// The store with its folders made.
+    ///
+    /// # Errors
+    /// A kernel error that names the folder; without root rights a refusal that says so.
+    pub fn open(root: PathBuf, run: PathBuf) -> Result<Self> {
+        let store = Self { root, run };
+        for folder in [store.containers(), store.names(), store.run.clone()] {
+            make_folders(&folder)?;
+        }
+        Ok(store)
+    }
+
+    fn containers(&self) -> PathBuf {
+        self.root.join("containers")
+    }
+
+    fn names(&self) -> PathBuf {
+        self.root.join("names")
+    }
+
+    /// A container's folder.
+    #[must_use]
+    pub fn container(&self, id: &str) -> PathBuf {
+        self.containers().join(id)
+    }
+
+    fn run_folder(&self, id: &str) -> PathBuf {
+        self.run.join(id)
+    }
+
+    /// Makes and locks the run folder of a new container, with what must be undone in it.
+    ///
+    /// # Errors
+    /// A kernel error; `ENOSPC` on a full disk.
+    pub fn claim(&self, id: &str, live: &Live) -> Result<Claim> {
+        let path = self.run_folder(id);
+        loop {
+            fs::DirBuilder::new().mode(0o700).create(&path).doing(|| format!("create {}", path.display()))?;
+            let folder = lock_folder(&path, FlockOperation::LockExclusive)?;
+            let claim = Claim { id: id.to_owned(), _folder: folder };
+            match self.write_live(&claim, live) {
+                // Another command saw the folder between its making and its locking, and swept it.
+                Err(error) if error.errno() == Some(Errno::NOENT) => {}
+                Err(error) => {
+                    let _ = fs::remove_dir_all(&path);
+                    return Err(error);
+                }
+                Ok(()) => return Ok(claim),
+            }
+        }
+    }
+
+    /// Locks the run folder of a container, if nobody else has.
+    ///
+    /// # Errors
+    /// A kernel error.
+    pub fn lock(&self, id: &str) -> Result<Lock> {
+        let path = self.run_folder(id);
+        match lock_folder(&path, FlockOperation::NonBlockingLockExclusive) {
+            Ok(folder) => Ok(Lock::Taken(Claim { id: id.to_owned(), _folder: folder })),
+            Err(error) if error.errno() == Some(Errno::WOULDBLOCK) => Ok(Lock::Busy),
+            Err(error) if error.errno() == Some(Errno::NOENT) => Ok(Lock::Absent),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Waits until nobody works on a container.
+    ///
+    /// # Errors
+    /// A kernel error.
+    pub fn wait_for(&self, id: &str) -> Result<()> {
+        match lock_folder(&self.run_folder(id), FlockOperation::LockExclusive) {
+            Err(error) if error.errno() == Some(Errno::NOENT) => Ok(()),
+            locked => locked.map(drop),
+        }
+    }
+
+    /// Writes what exists on the host for a container.
+    ///
+    /// # Errors
+    /// A kernel error.
+    pub fn write_live(&self, claim: &Claim, live: &Live) -> Result<()> {
+        write_json(&self.run_folder(&claim.id), "live.json", live)
+    }
+
+    /// What exists on the host for a container; `None` where nothing does.
+    ///
+    /// # Errors
+    /// Corrupt.
+    pub fn live(&self, id: &str) -> Result<Option<Live>> {
+        read_json(&self.run_folder(id).join("live.json"))
+    }
+
+    /// Gives the run folder up: nothing of the container exists on the host any more.
+    ///
+    /// # Errors
+    /// A kernel error.
+    pub fn release(&self, claim: Claim) -> Result<()> {
+        let path = self.run_folder(&claim.id);
+        let removed = remove_folder(&path);
+        drop(claim);
+        removed
+    }
+
+    /// The ids that have a run folder.
+    ///
+    /// # Errors
+    /// A kernel error.
+    pub fn live_ids(&self) -> Result<Vec<String>> {
+        entries(&self.run)
+    }
+
+    /// The ids that have a record or a folder.
+    ///
+    /// # Errors
+    /// A kernel error.
+    pub fn ids(&self) -> Result<Vec<String>> {
+        entries(&self.containers())
+    }
+
+    /// Claims a name for a container.
+    ///
+    /// # Errors
+    /// Refused (conflict) where it is taken.
+    pub fn claim_name(&self, name: &str, id: &str) -> Result<()> {
+        let path = self.names().join(name);
+        match symlink(id, &path) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                let owner = self.name_owner(name).unwrap_or_default();
+                let reason = format!("is the name of container {} already", crate::record::short(&owner));
+                Err(Refused::new("--name", name, reason)
+                    .kind(RefusedKind::Conflict)
+                    .hint(format!("remove that container with carboy rm {name}, or use another name"))
+                    .into())
+            }
+            made => made.doing(|| format!("create {}", path.display())),
+        }
+    }
+
+    /// The id that a name stands for.
+    #[must_use]
+    pub fn name_owner(&self, name: &str) -> Option<String> {
+        fs::read_link(self.names().join(name)).ok()?.into_os_string().into_string().ok()
+    }
+
+    /// Makes a container's folder with the folders that hold its changes.
+    ///
+    /// # Errors
+    /// A kernel error.
+    pub fn make_container(&self, id: &str) -> Result<PathBuf> {
+        let path = self.container(id);
+        for folder in [path.clone(), path.join("upper"), path.join("work")] {
+            let mode = if folder.ends_with("upper") { 0o755 } else { 0o700 };
+            fs::DirBuilder::new().mode(mode).create(&folder).doing(|| format!("create {}", folder.display()))?;
+        }
+        Ok(path)
+    }
+
+    /// Writes a container's record.
+    ///
+    /// # Errors
+    /// A kernel error.
+    pub fn write_record(&self, record: &Record) -> Result<()> {
+        write_json(&self.container(&record.id), "container.json", record)
+    }
+
+    /// A container's record; `None` where there is none.
+    ///
+    /// # Errors
+    /// Corrupt; also for the record of a newer carboy.
+    pub fn record(&self, id: &str) -> Result<Option<Record>> {
+        let path = self.container(id).join("container.json");
+        let record: Option<Record> = read_json(&path)?;
+        match record {
+            Some(record) if record.version > Record::VERSION => {
+                let reason = format!("is of version {}, which a newer carboy wrote", record.version);
+                Err(Corrupt::new(path.display().to_string(), reason).into())
+            }
+            record => Ok(record),
+        }
+    }
+
+    /// Removes a container's folder and name.
+    ///
+    /// # Errors
+    /// A kernel error that names what is left.
+    pub fn remove_container(&self, id: &str, name: &str) -> Result<()> {
+        if self.name_owner(name).as_deref() == Some(id) {
+            let path = self.names().join(name);
+            ignore_absent(fs::remove_file(&path)).doing(|| format!("remove {}", path.display()))?;
+        }
+        remove_folder(&self.container(id))
+    }
+}
+
+fn make_folders(path: &Path) -> Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o711).create(path).map_err(|error| {
+        let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
+        let kernel = Kernel::new(format!("create {}", path.display()), errno);
+        if matches!(errno, Errno::ACCESS | Errno::PERM) {
+            kernel.hint("carboy must be run as root").into()
+        } else {
+            kernel.into()
+        }
+    })
+}
+
+fn lock_folder(path: &Path, operation: FlockOperation) -> Result<OwnedFd> {
+    let folder = File::open(path).doing(|| format!("open {}", path.display()))?;
+    flock(&folder, operation).doing(|| format!("lock {}", path.display()))?;
+    Ok(folder.into())
+}
+
+/// A reader finds the old content or the new one, never a part: the file is written beside and renamed.
+fn write_json<T: Serialize>(folder: &Path, name: &str, value: &T) -> Result<()> {
+    let path = folder.join(name);
+    let beside = folder.join(format!(".{name}"));
+    let text =
+        serde_json::to_vec(value).map_err(|error| Corrupt::new(path.display().to_string(), error.to_string()))?;
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let written =
+        options.open(&beside).and_then(|mut file| file.write_all(&text)).and_then(|()| fs::rename(&beside, &path));
+    written.doing(|| format!("write {}", path.display()))
+}
+
+fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+    let text = match fs::read(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        read => read.doing(|| format!("read {}", path.display()))?,
+    };
+    serde_json::from_slice(&text)
+        .map(Some)
+        .map_err(|error| Corrupt::new(path.display().to_string(), error.to_string()).into())
+}
+
+fn entries(folder: &Path) -> Result<Vec<String>> {
+    let listed = fs::read_dir(folder).doing(|| format!("list {}", folder.display()))?;
+    Ok(listed.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect())
+}
+
+fn ignore_absent(result: std::io::Result<()>) -> std::io::Result<()> {
+    match result {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}
+
+fn remove_folder(path: &Path) -> Result<()> {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(()) };
+    let parent = File::open(parent).doing(|| format!("open {}", parent.display()))?;
+    image::remove_tree(parent.as_fd(), name)
+}

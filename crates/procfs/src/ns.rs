@@ -1,0 +1,100 @@
+//! /proc/PID/ns: namespaces(7). A namespace is known by device and inode of its file; nothing else tells two apart.
+
+use std::fmt;
+use std::os::fd::BorrowedFd;
+
+use error::Errno;
+use rustix::fs::{AtFlags, Mode, OFlags, openat, statat};
+
+/// The kinds of namespaces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// Mounts.
+    Mnt,
+    /// Process ids.
+    Pid,
+    /// Network devices, addresses, ports.
+    Net,
+    /// System V IPC and POSIX message queues.
+    Ipc,
+    /// Host name and NIS domain name.
+    Uts,
+    /// User and group ids, and capabilities.
+    User,
+    /// The root of the cgroup tree.
+    Cgroup,
+    /// Offsets of the monotonic and boot-time clocks.
+    Time,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 8] =
+        [Self::Mnt, Self::Pid, Self::Net, Self::Ipc, Self::Uts, Self::User, Self::Cgroup, Self::Time];
+
+    /// Its name in /proc/PID/ns.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Mnt => "mnt",
+            Self::Pid => "pid",
+            Self::Net => "net",
+            Self::Ipc => "ipc",
+            Self::Uts => "uts",
+            Self::User => "user",
+            Self::Cgroup => "cgroup",
+            Self::Time => "time",
+        }
+    }
+}
+
+/// What names a namespace while it exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NamespaceId {
+    /// The device of its file.
+    pub dev: u64,
+    /// The inode of its file.
+    pub ino: u64,
+}
+
+impl fmt::Display for NamespaceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.ino.fmt(f)
+    }
+}
+
+/// What can be seen of one namespace of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sight {
+    /// It is this one.
+    Id(NamespaceId),
+    /// There is none: the kernel lacks the kind, or the process is a zombie and has left it.
+    Absent,
+    /// It may not be seen (`EACCES`, `EPERM`), or cannot be.
+    Blind(Errno),
+}
+
+impl Sight {
+    /// The namespace, where it could be seen.
+    #[must_use]
+    pub const fn id(self) -> Option<NamespaceId> {
+        match self {
+            Self::Id(id) => Some(id),
+            Self::Absent | Self::Blind(_) => None,
+        }
+    }
+}
+
+/// Reads the namespaces of the process whose folder this is.
+pub(crate) fn read(process: BorrowedFd<'_>) -> Result<[(Kind, Sight); 8], Errno> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let ns = openat(process, "ns", flags, Mode::empty())?;
+    let seen = Kind::ALL.map(|kind| match statat(&ns, kind.name(), AtFlags::empty()) {
+        Ok(stat) => (kind, Sight::Id(NamespaceId { dev: stat.st_dev, ino: stat.st_ino })),
+        Err(Errno::NOENT) => (kind, Sight::Absent),
+        Err(errno) => (kind, Sight::Blind(errno)),
+    });
+    // A process that ends meanwhile shows nothing either; then its folder is gone too.
+    statat(process, "ns", AtFlags::empty())?;
+    Ok(seen)
+}

@@ -1,0 +1,157 @@
+//! A process's folder in /proc, held open, and its files. proc(5).
+//!
+//! The descriptor stands for the process and not for its number: when the process is gone its files are too (`ESRCH`,
+//! `ENOENT`), also after the number was given to another one.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use error::{Corrupt, Doing, Errno, Kernel, Result};
+use rustix::fs::{CWD, Mode, OFlags, PROC_SUPER_MAGIC, ResolveFlags, fstatfs, openat, openat2};
+
+use crate::ns::{Kind, Sight};
+use crate::{CgroupLine, HostPid, IdMap, MountInfo, Stat, Status, cgroup, mountinfo, ns};
+
+/// A process, by its folder in /proc.
+#[derive(Debug)]
+pub struct Process {
+    folder: OwnedFd,
+    name: String,
+}
+
+impl Process {
+    /// Opens the folder of a process.
+    ///
+    /// # Errors
+    /// A kernel error: `ENOENT` where there is no such process, or where /proc hides it (`hidepid`).
+    pub fn open(pid: HostPid) -> Result<Self> {
+        Self::named(pid.to_string())
+    }
+
+    /// Opens the caller's own folder.
+    ///
+    /// # Errors
+    /// A kernel error where /proc is not there.
+    pub fn this() -> Result<Self> {
+        Self::named("self".to_owned())
+    }
+
+    fn named(name: String) -> Result<Self> {
+        let folder = open_below(proc()?.as_fd(), &name, OFlags::PATH | OFlags::DIRECTORY);
+        let folder = folder.doing(|| format!("open /proc/{name}"))?;
+        Ok(Self { folder, name })
+    }
+
+    /// /proc/PID/stat.
+    ///
+    /// # Errors
+    /// A kernel error where the process is gone.
+    pub fn stat(&self) -> Result<Stat> {
+        self.parsed("stat", Stat::parse)
+    }
+
+    /// /proc/PID/status.
+    ///
+    /// # Errors
+    /// A kernel error where the process is gone.
+    pub fn status(&self) -> Result<Status> {
+        self.parsed("status", Status::parse)
+    }
+
+    /// /proc/PID/cgroup: the process's group in every hierarchy.
+    ///
+    /// # Errors
+    /// A kernel error where the process is gone.
+    pub fn cgroup(&self) -> Result<Vec<CgroupLine>> {
+        self.parsed("cgroup", cgroup::parse)
+    }
+
+    /// /proc/PID/mountinfo: the mounts that the process sees, in the order in which they were made.
+    ///
+    /// # Errors
+    /// A kernel error where the process is gone or its mounts may not be seen.
+    pub fn mountinfo(&self) -> Result<Vec<MountInfo>> {
+        self.parsed("mountinfo", mountinfo::parse)
+    }
+
+    /// /proc/PID/uid_map.
+    ///
+    /// # Errors
+    /// A kernel error where the process is gone.
+    pub fn uid_map(&self) -> Result<IdMap> {
+        self.parsed("uid_map", IdMap::parse)
+    }
+
+    /// /proc/PID/gid_map.
+    ///
+    /// # Errors
+    /// A kernel error where the process is gone.
+    pub fn gid_map(&self) -> Result<IdMap> {
+        self.parsed("gid_map", IdMap::parse)
+    }
+
+    /// The namespaces of the process, one of each kind.
+    ///
+    /// # Errors
+    /// A kernel error where the process is gone. What may not be seen is [`Sight::Blind`].
+    pub fn namespaces(&self) -> Result<[(Kind, Sight); 8]> {
+        ns::read(self.folder.as_fd()).doing(|| format!("open /proc/{}/ns", self.name))
+    }
+
+    /// A descriptor of one namespace, for setns(2).
+    ///
+    /// # Errors
+    /// A kernel error: `EACCES` where the process may not be looked at, `ENOENT` where the kernel lacks the kind.
+    pub fn open_namespace(&self, kind: Kind) -> Result<OwnedFd> {
+        let file = format!("ns/{}", kind.name());
+        // These links are magic by nature, so the checks of `open_below` cannot be had; the folder is known to be a procfs.
+        openat(&self.folder, &file, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+            .doing(|| format!("open /proc/{}/{file}", self.name))
+    }
+
+    /// Writes all of `text` to a file of the process in one call, as these files want it.
+    ///
+    /// # Errors
+    /// The kernel's refusal; `EIO` where it took only a part.
+    pub fn write(&self, file: &str, text: &str) -> Result<()> {
+        let action = || format!("write {} to /proc/{}/{file}", text.trim().replace('\n', ", "), self.name);
+        let target = open_below(self.folder.as_fd(), file, OFlags::WRONLY).doing(action)?;
+        let written = File::from(target).write(text.as_bytes()).doing(action)?;
+        if written == text.len() { Ok(()) } else { Err(Kernel::new(action(), Errno::IO).into()) }
+    }
+
+    fn parsed<T>(&self, file: &str, parse: fn(&[u8]) -> Option<T>) -> Result<T> {
+        read_below(self.folder.as_fd(), &format!("/proc/{}/", self.name), file, parse)
+    }
+}
+
+/// Reads a file of /proc that belongs to no process.
+pub(crate) fn read<T>(file: &str, parse: fn(&[u8]) -> Option<T>) -> Result<T> {
+    read_below(proc()?.as_fd(), "/proc/", file, parse)
+}
+
+fn read_below<T>(folder: BorrowedFd<'_>, prefix: &str, file: &str, parse: fn(&[u8]) -> Option<T>) -> Result<T> {
+    let action = || format!("read {prefix}{file}");
+    let mut text = Vec::new();
+    let source = open_below(folder, file, OFlags::RDONLY).doing(action)?;
+    File::from(source).read_to_end(&mut text).doing(action)?;
+    Ok(parse(&text).ok_or_else(|| Corrupt::new(format!("{prefix}{file}"), "is not as proc(5) describes it"))?)
+}
+
+/// The root of the procfs, checked to be one: anything could be mounted there.
+fn proc() -> Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let proc = openat(CWD, "/proc", flags, Mode::empty()).doing(|| "open /proc")?;
+    let kind = fstatfs(&proc).doing(|| "see what is mounted on /proc")?.f_type;
+    if kind != PROC_SUPER_MAGIC {
+        return Err(Kernel::new("find a procfs on /proc", Errno::NODEV).hint("mount -t proc proc /proc").into());
+    }
+    Ok(proc)
+}
+
+/// Opens what lies in the same file system below `folder`: nothing that was mounted over it, nothing a link leads to.
+fn open_below(folder: BorrowedFd<'_>, path: &str, flags: OFlags) -> std::result::Result<OwnedFd, Errno> {
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
+    openat2(folder, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)
+}

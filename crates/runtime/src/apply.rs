@@ -1,0 +1,351 @@
+//! Doing what a plan says. Nothing is decided here; what fails is named by its step.
+
+use std::ffi::CString;
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use cgroup::{Hierarchies, HierarchyIndex};
+use child::{REPORT_LENGTH, Report, Scene, Spawned, Step, Turn};
+use error::{Doing, Errno, Error, Kernel, Refused, RefusedKind, Result};
+use namespace::entrance::Maps;
+use namespace::mnt::Prepared;
+use namespace::mnt::options::Options;
+use procfs::{HostPid, Kind, Process};
+use sys::mount::{Attributes, Change, Reach};
+use sys::namespace::Kinds;
+
+use crate::describe;
+use crate::plan::{HostStep, Plan};
+use crate::root::Root;
+
+/// A process that was started.
+#[derive(Debug)]
+pub struct Running {
+    /// Its PID on the host.
+    pub pid: HostPid,
+    /// A handle on it.
+    pub pidfd: OwnedFd,
+    /// The master of its terminal, if it has one.
+    pub terminal: Option<OwnedFd>,
+}
+
+/// What a plan is applied with.
+pub struct Stage<'s> {
+    /// The hierarchies that it was planned for.
+    pub hierarchies: &'s Hierarchies,
+    /// Those of them whose groups are mounted in the container.
+    pub mounted: &'s [HierarchyIndex],
+    /// The container's root; `None` for a process that enters a container's mounts.
+    pub root: Option<&'s Root>,
+    /// Standard input, output and error, where the process has no terminal.
+    pub standard: [BorrowedFd<'s>; 3],
+    /// Told of the child as soon as it exists and before it runs anything, to put it on record.
+    pub born: &'s mut dyn FnMut(HostPid) -> Result<()>,
+}
+
+/// Applies a plan up to the point where the command runs.
+///
+/// # Errors
+/// The step that failed, on either side. The child is gone then; what else was made is for [`crate::undo`].
+pub fn start<'p>(plan: &'p Plan<'p>, stage: Stage<'_>) -> Result<Running> {
+    let mut work = Work::new(plan, stage)?;
+    for (number, step) in plan.host.iter().enumerate() {
+        if let Err(error) = work.take(step) {
+            let told = work.told_by_child(&error);
+            let error = told.unwrap_or_else(|| at_step(error, number, plan.host.len()));
+            work.end_child();
+            return Err(error);
+        }
+    }
+    work.running()
+}
+
+fn at_step(error: Error, number: usize, count: usize) -> Error {
+    match error {
+        Error::Kernel(mut kernel) => {
+            kernel.action = format!("{} (step {} of {count})", kernel.action, number + 1);
+            Error::Kernel(kernel)
+        }
+        error => error,
+    }
+}
+
+struct Work<'p, 's> {
+    plan: &'p Plan<'p>,
+    stage: Stage<'s>,
+    ours: OwnedFd,
+    theirs: Option<OwnedFd>,
+    namespaces: Vec<OwnedFd>,
+    mounts: Vec<OwnedFd>,
+    groups: cgroup::Groups,
+    child: Option<Spawned>,
+    root: Option<OwnedFd>,
+    terminal: Option<OwnedFd>,
+    failure: Option<Error>,
+}
+
+impl<'p, 's> Work<'p, 's> {
+    fn new(plan: &'p Plan<'p>, stage: Stage<'s>) -> Result<Self> {
+        let (ours, theirs) = sys::socket::pair().doing(|| "connect to the child")?;
+        let groups = cgroup::Groups::prepare(stage.hierarchies, &plan.groups)?;
+        Ok(Self {
+            plan,
+            stage,
+            ours,
+            theirs: Some(theirs),
+            namespaces: Vec::new(),
+            mounts: Vec::new(),
+            groups,
+            child: None,
+            root: None,
+            terminal: None,
+            failure: None,
+        })
+    }
+
+    fn take(&mut self, step: &HostStep) -> Result<()> {
+        match step {
+            HostStep::Group(number) => {
+                self.plan.groups.steps.get(*number).map_or(Ok(()), |step| self.groups.apply(step))
+            }
+            HostStep::OpenNamespace(number) => self.open_namespace(*number),
+            HostStep::JoinPid(path) => {
+                let file = File::open(path).doing(|| format!("open the pid namespace {path}"))?;
+                sys::namespace::join(file.as_fd(), Kinds::PID).doing(|| format!("join the pid namespace {path}"))
+            }
+            HostStep::TimeNamespace(offsets) => time_namespace(offsets),
+            HostStep::Prepare(number) => self.prepare(*number),
+            HostStep::Clone => self.clone_child(),
+            HostStep::AwaitFork => self.await_fork(),
+            HostStep::WriteMaps(maps) => {
+                let pid = self.pid()?;
+                write_proc(pid, "uid_map", &maps.uid)?;
+                write_proc(pid, "gid_map", &maps.gid)
+            }
+            HostStep::MakeRoot => self.make_root(),
+            HostStep::JoinGroup(index) => self.groups.attach(*index, raw(self.pid()?)?),
+            HostStep::OomScoreAdj(value) => write_proc(self.pid()?, "oom_score_adj", &value.to_string()),
+            HostStep::Release(turn) => self.release(*turn),
+            HostStep::AwaitProgram => self.await_program(),
+        }
+    }
+
+    fn pid(&self) -> Result<HostPid> {
+        let child = self.child.as_ref().ok_or_else(|| Kernel::new("find the child", Errno::SRCH))?;
+        Ok(HostPid(child.pid))
+    }
+
+    fn open_namespace(&mut self, number: usize) -> Result<()> {
+        let Some((kind, path)) = self.plan.entrance.child_joins.get(number) else { return Ok(()) };
+        let file = File::open(path).doing(|| format!("open the {} namespace {path}", kind.name()))?;
+        self.namespaces.push(file.into());
+        Ok(())
+    }
+
+    fn prepare(&mut self, number: usize) -> Result<()> {
+        let mount = match self.plan.prepared.get(number) {
+            None => return Ok(()),
+            Some(Prepared::Bind { source, reach, options }) => bind(source, *reach, options)?,
+            Some(Prepared::Group(group)) => {
+                let Some(index) = self.stage.mounted.get(*group) else { return Ok(()) };
+                let view = sys::mount::clone_tree(Some(self.groups.group(*index)?), c"", Reach::One);
+                view.doing(|| "copy the mount of the container's group")?
+            }
+        };
+        self.mounts.push(mount);
+        Ok(())
+    }
+
+    fn clone_child(&mut self) -> Result<()> {
+        let theirs = self.theirs.take().ok_or_else(|| Kernel::new("start the child twice", Errno::INVAL))?;
+        let namespaces: Vec<_> = self.namespaces.iter().map(AsFd::as_fd).collect();
+        let scene = Scene {
+            sync: theirs.as_fd(),
+            namespaces: &namespaces,
+            mounts: &self.mounts,
+            standard: self.stage.standard,
+        };
+        let new = self.plan.entrance.clone;
+        let birthplace = self.groups.into_cgroup().map(|(_, group)| group);
+        let spawned = child::spawn(new, birthplace, &self.plan.child, &scene);
+        let spawned = spawned.doing(|| format!("clone a process with {} new namespaces", describe::kinds(new)))?;
+        let pid = HostPid(spawned.pid);
+        self.child = Some(spawned);
+        self.mounts.clear();
+        (self.stage.born)(pid)
+    }
+
+    fn make_root(&mut self) -> Result<()> {
+        let Some(root) = self.stage.root else { return Ok(()) };
+        let userns = self.user_namespace()?;
+        self.root = Some(root.make(userns.as_ref().map(AsFd::as_fd))?);
+        Ok(())
+    }
+
+    /// The container's user namespace, where it is not the host's.
+    fn user_namespace(&self) -> Result<Option<OwnedFd>> {
+        let joined = self.plan.entrance.child_joins.iter().find(|(kind, _)| *kind == oci::NamespaceKind::User);
+        if let Some((_, path)) = joined {
+            let file = File::open(path).doing(|| format!("open the user namespace {path}"))?;
+            return Ok(Some(file.into()));
+        }
+        if self.plan.entrance.maps == Maps::None {
+            return Ok(None);
+        }
+        Process::open(self.pid()?)?.open_namespace(Kind::User).map(Some)
+    }
+
+    fn release(&mut self, turn: Turn) -> Result<()> {
+        let pass = if turn == Turn::Root { self.root.as_ref().map(AsFd::as_fd) } else { None };
+        sys::socket::send(self.ours.as_fd(), &[turn as u8], pass)
+            .doing(|| format!("tell the child of {}", describe::turn(turn)))
+    }
+
+    /// The next report; `None` when the child executes its program or is gone.
+    fn next_report(&mut self) -> Result<Option<Report>> {
+        let mut message = [0; REPORT_LENGTH];
+        let received = sys::socket::receive(self.ours.as_fd(), &mut message).doing(|| "hear from the child")?;
+        let (length, passed) = received;
+        if length == 0 {
+            return Ok(None);
+        }
+        let report = Report::parse(message).ok_or_else(|| Kernel::new("understand the child", Errno::PROTO))?;
+        if report == Report::Terminal {
+            self.terminal = passed;
+        }
+        if let Report::Failed { step, errno } = report {
+            return Err(self.child_failure(step, errno));
+        }
+        Ok(Some(report))
+    }
+
+    fn await_fork(&mut self) -> Result<()> {
+        loop {
+            match self.next_report()? {
+                Some(Report::Forked(pid)) => return self.follow(pid),
+                Some(_) => {}
+                None => return Err(Kernel::new("find the forked child", Errno::SRCH).into()),
+            }
+        }
+    }
+
+    /// The process that forked leaves; the one that goes on is our child too.
+    fn follow(&mut self, pid: i32) -> Result<()> {
+        let pidfd = sys::process::open(pid).doing(|| format!("open process {pid}"))?;
+        if let Some(former) = self.child.replace(Spawned { pid, pidfd }) {
+            sys::process::wait(former.pidfd.as_fd()).doing(|| "wait for the process that forked")?;
+        }
+        (self.stage.born)(HostPid(pid))
+    }
+
+    fn await_program(&mut self) -> Result<()> {
+        while self.next_report()?.is_some() {}
+        Ok(())
+    }
+
+    /// What the child said before it left, where that is why this side failed.
+    fn told_by_child(&mut self, error: &Error) -> Option<Error> {
+        if error.errno() == Some(Errno::PIPE) {
+            while let Ok(Some(_)) = self.next_report() {}
+        }
+        self.failure.take()
+    }
+
+    fn child_failure(&mut self, step: usize, errno: Errno) -> Error {
+        let count = self.plan.child.len();
+        let error = match self.plan.child.get(step) {
+            Some(Step::Execute { .. }) => command_failure(self.plan, errno),
+            Some(failed) => {
+                let what = describe::child_step(failed).what;
+                let kernel = Kernel::new(format!("{what} (step {} of the child's {count})", step + 1), errno);
+                hinted(kernel, failed).into()
+            }
+            None => Kernel::new("run the child", errno).into(),
+        };
+        self.failure = Some(error.clone());
+        error
+    }
+
+    fn end_child(&mut self) {
+        if let Some(child) = self.child.take() {
+            let _ = sys::process::send_signal(child.pidfd.as_fd(), 9);
+            let _ = sys::process::wait(child.pidfd.as_fd());
+        }
+    }
+
+    fn running(mut self) -> Result<Running> {
+        let child = self.child.take().ok_or_else(|| Kernel::new("find the child", Errno::SRCH))?;
+        Ok(Running { pid: HostPid(child.pid), pidfd: child.pidfd, terminal: self.terminal.take() })
+    }
+}
+
+fn hinted(kernel: Kernel, step: &Step<'_>) -> Kernel {
+    match step {
+        Step::Limit(_) if kernel.errno == Errno::PERM => {
+            kernel.hint("raising a hard limit needs CAP_SYS_RESOURCE, which carboy does not have here: ask for less")
+        }
+        _ => kernel,
+    }
+}
+
+/// The sentences that callers of runtimes know.
+fn command_failure(plan: &Plan<'_>, errno: Errno) -> Error {
+    let Some(Step::Execute { candidates, .. }) = plan.child.last() else {
+        return Kernel::new("execute the command", errno).into();
+    };
+    let first = candidates.first().map(|path| path.to_string_lossy()).unwrap_or_default();
+    let command = if candidates.len() > 1 { first.rsplit('/').next().unwrap_or("") } else { &first };
+    let (reason, kind) = match errno {
+        Errno::NOENT if candidates.len() > 1 => ("executable file not found in $PATH", RefusedKind::CommandNotFound),
+        Errno::NOENT => ("no such file or directory", RefusedKind::CommandNotFound),
+        Errno::NOTDIR => ("not a directory", RefusedKind::CommandNotFound),
+        Errno::ACCESS => ("permission denied", RefusedKind::NotExecutable),
+        Errno::NOEXEC => ("exec format error", RefusedKind::NotExecutable),
+        Errno::ISDIR => ("is a directory", RefusedKind::NotExecutable),
+        errno => {
+            return Kernel::new(format!("execute {command}"), errno).into();
+        }
+    };
+    Refused::new("the command", format!("{command:?}"), reason).kind(kind).into()
+}
+
+fn time_namespace(offsets: &str) -> Result<()> {
+    sys::namespace::unshare(Kinds::TIME).doing(|| "make a time namespace")?;
+    if offsets.is_empty() {
+        return Ok(());
+    }
+    Process::this()?.write("timens_offsets", offsets)
+}
+
+fn write_proc(pid: HostPid, file: &str, text: &str) -> Result<()> {
+    match (Process::open(pid)?.write(file, text), file) {
+        (Err(Error::Kernel(kernel)), "oom_score_adj") if matches!(kernel.errno, Errno::ACCESS | Errno::PERM) => {
+            Err(kernel.hint("lowering it needs CAP_SYS_RESOURCE, which carboy does not have here").into())
+        }
+        (written, _) => written,
+    }
+}
+
+fn bind(source: &str, reach: Reach, options: &Options) -> Result<OwnedFd> {
+    let path = CString::new(source).map_err(|_| Refused::new("mounts.source", "", "holds a NUL character"))?;
+    let mount = sys::mount::clone_tree(None, &path, reach).doing(|| format!("open {source} to bind it"))?;
+    let action = || format!("set the options of the bind of {source}");
+    let Options { set, clear, set_below, clear_below, propagation, .. } = options;
+    if *set != Attributes::NONE || *clear != Attributes::NONE {
+        let change = Change { set: *set, clear: *clear, ..Change::default() };
+        sys::mount::change(mount.as_fd(), Reach::One, &change).doing(action)?;
+    }
+    if *set_below != Attributes::NONE || *clear_below != Attributes::NONE {
+        let change = Change { set: *set_below, clear: *clear_below, ..Change::default() };
+        sys::mount::change(mount.as_fd(), Reach::Recursive, &change).doing(action)?;
+    }
+    if let Some((propagation, reach)) = propagation {
+        let change = Change { propagation: Some(*propagation), ..Change::default() };
+        sys::mount::change(mount.as_fd(), *reach, &change).doing(action)?;
+    }
+    Ok(mount)
+}
+
+fn raw(pid: HostPid) -> Result<rustix::process::Pid> {
+    rustix::process::Pid::from_raw(pid.0).ok_or_else(|| Kernel::new("find the child", Errno::SRCH).into())
+}

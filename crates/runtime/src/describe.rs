@@ -1,0 +1,224 @@
+//! A plan in words: what each step does, and by which system calls, so that what is printed can be held against a trace.
+
+use std::ffi::CStr;
+
+use child::{Step, Turn};
+use namespace::mnt::Prepared;
+use sys::mount::{Attributes, Reach};
+use sys::namespace::Kinds;
+
+use crate::plan::{HostStep, Plan};
+
+/// One step in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// What it does, beginning with a verb.
+    pub what: String,
+    /// The system calls that it is made of, in order; `?` behind one that is made only where needed.
+    pub calls: &'static [&'static str],
+}
+
+impl Line {
+    /// A line.
+    pub fn new(what: impl Into<String>, calls: &'static [&'static str]) -> Self {
+        Self { what: what.into(), calls }
+    }
+}
+
+/// The names of the kinds in a set, in the order of namespaces(7)'s bits.
+#[must_use]
+pub fn kinds(kinds: Kinds) -> String {
+    let all = [
+        (Kinds::MNT, "mnt"),
+        (Kinds::PID, "pid"),
+        (Kinds::NET, "net"),
+        (Kinds::IPC, "ipc"),
+        (Kinds::UTS, "uts"),
+        (Kinds::USER, "user"),
+        (Kinds::CGROUP, "cgroup"),
+        (Kinds::TIME, "time"),
+    ];
+    let names: Vec<_> = all.iter().filter(|(kind, _)| kinds.contains(*kind)).map(|(_, name)| *name).collect();
+    if names.is_empty() { "no".to_owned() } else { names.join(", ") }
+}
+
+/// What a child waits for.
+#[must_use]
+pub const fn turn(turn: Turn) -> &'static str {
+    match turn {
+        Turn::Mapped => "its id maps",
+        Turn::Root => "its root mount",
+        Turn::Contained => "its cgroups",
+    }
+}
+
+fn text(text: &CStr) -> String {
+    text.to_string_lossy().into_owned()
+}
+
+fn place(at: &CStr) -> String {
+    let path = text(at);
+    if path == "." { "/".to_owned() } else { format!("/{path}") }
+}
+
+fn attributes(attributes: Attributes) -> String {
+    let all = [
+        (Attributes::READ_ONLY, "ro"),
+        (Attributes::NOSUID, "nosuid"),
+        (Attributes::NODEV, "nodev"),
+        (Attributes::NOEXEC, "noexec"),
+        (Attributes::NOATIME, "noatime"),
+        (Attributes::STRICTATIME, "strictatime"),
+    ];
+    all.iter().filter(|(bit, _)| attributes.0 & bit.0 != 0).map(|(_, name)| format!(",{name}")).collect()
+}
+
+/// A step of the child in words.
+#[must_use]
+pub fn child_step(step: &Step<'_>) -> Line {
+    match *step {
+        Step::Await(which) => Line::new(format!("wait for {}", turn(which)), &["recvmsg"]),
+        Step::BecomeRoot => Line::new("become root of the user namespace", &["setresgid", "setresuid"]),
+        Step::Join { kinds: joined, .. } => Line::new(format!("join the {} namespace", kinds(joined)), &["setns"]),
+        Step::Unshare(new) => Line::new(format!("make new namespaces: {}", kinds(new)), &["unshare"]),
+        Step::Fork => Line::new("fork into the new pid namespace", &["clone3"]),
+        Step::NewSession => Line::new("begin a session", &["setsid"]),
+        Step::Hostname(name) => Line::new(format!("set the host name {}", text(name)), &["sethostname"]),
+        Step::Domainname(name) => Line::new(format!("set the domain name {}", text(name)), &["setdomainname"]),
+        Step::LoopbackUp => Line::new("set the loopback interface up", &["socket", "ioctl"]),
+        Step::Limit(limit) => {
+            let what = format!("set resource limit {} to {}:{}", limit.resource, limit.soft, limit.hard);
+            Line::new(what, &["prlimit64"])
+        }
+        Step::Umask(mask) => Line::new(format!("set the umask {mask:04o}"), &["umask"]),
+        Step::DropBounding(bits) => {
+            Line::new(format!("drop {} capabilities from the bounding set", bits.count_ones()), &["prctl"])
+        }
+        Step::KeepCapabilities => Line::new("keep capabilities while the user changes", &["prctl"]),
+        Step::Identity { user, group, groups } => {
+            let what = format!("become user {user}, group {group}, groups {:?}", groups.unwrap_or_default());
+            match groups {
+                Some(_) => Line::new(what, &["setgroups", "setresgid", "setresuid"]),
+                None => Line::new(what, &["setresgid", "setresuid"]),
+            }
+        }
+        Step::Capabilities { sets, ambient } => {
+            let what =
+                format!("keep {} capabilities, {} of them ambient", sets.permitted.count_ones(), ambient.count_ones());
+            Line::new(what, &["capset", "prctl?"])
+        }
+        Step::NoNewPrivs => Line::new("set no_new_privs", &["prctl"]),
+        Step::Seccomp { program, .. } => {
+            Line::new(format!("load the seccomp filter of {} instructions", program.len()), &["seccomp"])
+        }
+        Step::WorkingDirectory(path) => Line::new(format!("change to {}", text(path)), &["chdir"]),
+        Step::Standard => Line::new("take standard input, output and error", &["dup3?", "fcntl?"]),
+        Step::Execute { candidates, .. } => {
+            let paths: Vec<_> = candidates.iter().map(|path| text(path)).collect();
+            Line::new(
+                format!("execute {}", paths.join(" or ")),
+                &["rt_sigaction", "rt_sigprocmask", "close_range", "execve"],
+            )
+        }
+        _ => mount_step(step),
+    }
+}
+
+fn mount_step(step: &Step<'_>) -> Line {
+    match *step {
+        Step::RootPropagation(propagation) => {
+            let what = format!("make the copies of the host's mounts {propagation:?}").to_lowercase();
+            Line::new(what, &["mount_setattr"])
+        }
+        Step::AttachRoot => Line::new("attach the root mount", &["move_mount"]),
+        Step::AdoptRoot => Line::new("open the container's root", &["openat"]),
+        Step::Mount { kind, attributes: set, at, .. } => {
+            let what = format!("mount {} at {}{}", text(kind), place(at), attributes(set));
+            Line::new(what, &["fsopen", "fsconfig", "fsmount", "mount_setattr?", "openat2", "mkdirat?", "move_mount"])
+        }
+        Step::Place { handle, at, .. } => {
+            Line::new(format!("put prepared mount {handle} at {}", place(at)), &["openat2", "mkdirat?", "move_mount"])
+        }
+        Step::Remount { at, set, reach } => {
+            let below = if reach == Reach::Recursive { " and all below" } else { "" };
+            Line::new(format!("set {}{below} to{}", place(at), attributes(set)), &["openat2", "mount_setattr"])
+        }
+        Step::Device { folder, name, .. } => {
+            let what = format!("make the device {}/{}", place(folder), text(name));
+            Line::new(what, &["openat2", "mknodat", "fchownat?"])
+        }
+        Step::Link { target, folder, name } => {
+            let what = format!("link {}/{} to {}", place(folder), text(name), text(target));
+            Line::new(what, &["openat2", "symlinkat"])
+        }
+        Step::Folder(at) => Line::new(format!("make sure that {} exists", place(at)), &["openat2", "mkdirat?"]),
+        Step::Mask(at) => Line::new(format!("hide {}", place(at)), &["openat2", "move_mount?"]),
+        Step::ReadOnly(at) => Line::new(
+            format!("make {} read-only", place(at)),
+            &["openat2", "open_tree?", "mount_setattr?", "move_mount?"],
+        ),
+        Step::Terminal { .. } => {
+            Line::new("open a terminal and send its master", &["openat2", "ioctl", "sendmsg", "dup3"])
+        }
+        Step::Sysctl { path, value } => {
+            let what = format!("write {} to /proc/sys/{}", String::from_utf8_lossy(value), text(path));
+            Line::new(what, &["openat", "fstatfs", "openat2", "write"])
+        }
+        Step::PivotRoot => Line::new("make it the only root", &["fchdir", "pivot_root", "umount2", "chdir"]),
+        Step::Root { set, .. } => Line::new(format!("set the root to{}", attributes(set)), &["mount_setattr"]),
+        _ => Line::new(String::new(), &[]),
+    }
+}
+
+/// A step of the host's side in words.
+#[must_use]
+pub fn host_step(step: &HostStep, plan: &Plan<'_>) -> Line {
+    match step {
+        HostStep::Group(number) => group_step(plan.groups.steps.get(*number)),
+        HostStep::OpenNamespace(number) => {
+            let join = plan.entrance.child_joins.get(*number);
+            let what =
+                join.map_or_else(String::new, |(kind, path)| format!("open the {} namespace {path}", kind.name()));
+            Line::new(what, &["openat"])
+        }
+        HostStep::JoinPid(path) => Line::new(format!("join the pid namespace {path}"), &["openat", "setns"]),
+        HostStep::TimeNamespace(offsets) => {
+            let what = format!("make a time namespace: {}", offsets.trim().replace('\n', ", "));
+            Line::new(what, &["unshare", "openat?", "write?"])
+        }
+        HostStep::Prepare(number) => match plan.prepared.get(*number) {
+            Some(Prepared::Bind { source, .. }) => {
+                Line::new(format!("prepare mount {number}: {source}"), &["open_tree", "mount_setattr?"])
+            }
+            Some(Prepared::Group(_)) | None => {
+                Line::new(format!("prepare mount {number}: the container's group"), &["open_tree"])
+            }
+        },
+        HostStep::Clone => {
+            let what = format!("clone the child with new namespaces: {}", kinds(plan.entrance.clone));
+            Line::new(what, &["clone3"])
+        }
+        HostStep::AwaitFork => Line::new("learn which process goes on", &["recvmsg", "pidfd_open", "waitid"]),
+        HostStep::WriteMaps(_) => Line::new("write the id maps", &["openat", "write", "openat", "write"]),
+        HostStep::MakeRoot => Line::new("make the root mount", &["fsopen?", "fsconfig?", "fsmount?", "open_tree?"]),
+        HostStep::JoinGroup(index) => {
+            let name = plan.groups.steps.iter().map(cgroup::plan::Step::place).find(|place| place.hierarchy == *index);
+            let what = name.map_or_else(String::new, |place| place.name.clone());
+            Line::new(format!("move the child into its {what} group"), &["openat", "write"])
+        }
+        HostStep::OomScoreAdj(value) => Line::new(format!("set oom_score_adj to {value}"), &["openat", "write"]),
+        HostStep::Release(which) => Line::new(format!("tell the child of {}", turn(*which)), &["sendmsg"]),
+        HostStep::AwaitProgram => Line::new("wait until the command runs", &["recvmsg"]),
+    }
+}
+
+fn group_step(step: Option<&cgroup::plan::Step>) -> Line {
+    use cgroup::plan::Step;
+    let Some(step) = step else { return Line::new("", &[]) };
+    let calls: &[&str] = match step {
+        Step::Make(..) => &["mkdirat"],
+        Step::Enable(..) | Step::Write(..) => &["openat", "write"],
+        Step::Devices(..) => &["bpf", "bpf"],
+    };
+    Line::new(step.to_string(), calls)
+}

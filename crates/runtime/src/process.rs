@@ -1,0 +1,191 @@
+//! The container's process: who it is, what it may do, what it runs. Runtime specification, "Process";
+//! capabilities(7), seccomp(2), execve(2).
+
+use child::{Console, Step};
+use error::{Refused, Result};
+use namespace::steps::Steps;
+use oci::{Config, NamespaceKind, Process};
+use sys::credentials::{CapabilitySets, ResourceLimit};
+use sys::process::{Argument, Arguments};
+use sys::seccomp::{Flags, Instruction};
+use sys::terminal::Size;
+
+/// The seccomp filter of a process, compiled.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// The program.
+    pub instructions: Vec<Instruction>,
+    /// Its flags.
+    pub flags: Flags,
+}
+
+/// The terminal of a process or its standard streams.
+pub(crate) fn plan_streams(process: &Process, console: Console, steps: &mut Steps<'_>) {
+    if !process.terminal {
+        return steps.push(Step::Standard);
+    }
+    let side = |length: u32| u16::try_from(length).unwrap_or(u16::MAX);
+    let size = process
+        .console_size
+        .as_ref()
+        .map_or_else(Size::default, |size| Size { rows: side(size.height), columns: side(size.width) });
+    steps.push(Step::Terminal { size, owner: process.user.uid, console });
+}
+
+/// What holds for the process and everything it starts, and the program.
+///
+/// The filter is loaded while the process may still load one without no_new_privs, and at the very end where it has
+/// no_new_privs: so the steps before it need nothing of the filter.
+///
+/// # Errors
+/// Refused for a field that cannot be had.
+pub(crate) fn plan(process: &Process, filter: Option<&Filter>, steps: &mut Steps<'_>) -> Result<()> {
+    for limit in &process.rlimits {
+        steps.push(Step::Limit(resource_limit(limit)?));
+    }
+    if let Some(umask) = process.user.umask {
+        steps.push(Step::Umask(umask));
+    }
+    let load = |steps: &mut Steps<'_>| {
+        if let Some(filter) = filter {
+            let program = steps.slice(&filter.instructions);
+            steps.push(Step::Seccomp { program, flags: filter.flags });
+        }
+    };
+    let sets = Sets::of(process)?;
+    if let Some(sets) = &sets {
+        steps.push(Step::DropBounding(all_capabilities() & !sets.bounding));
+    }
+    if process.user.uid != 0 {
+        steps.push(Step::KeepCapabilities);
+    }
+    if !process.no_new_privileges {
+        load(steps);
+    }
+    steps.push(Step::Identity {
+        user: process.user.uid,
+        group: process.user.gid,
+        groups: Some(steps.slice(&process.user.additional_gids)),
+    });
+    if let Some(sets) = sets {
+        steps.push(Step::Capabilities { sets: sets.thread, ambient: sets.ambient });
+    }
+    steps.push(Step::WorkingDirectory(steps.text("process.cwd", &process.cwd)?));
+    if process.no_new_privileges {
+        steps.push(Step::NoNewPrivs);
+        load(steps);
+    }
+    plan_program(process, steps)
+}
+
+/// The program alone: where it may be, its arguments, its environment.
+///
+/// # Errors
+/// Refused for a process without a command, or a NUL in a string.
+pub fn plan_program(process: &Process, steps: &mut Steps<'_>) -> Result<()> {
+    let Some(command) = process.args.first().filter(|command| !command.is_empty()) else {
+        return Err(Refused::new("process.args", "", "names no command").into());
+    };
+    let mut candidates = Vec::new();
+    if command.contains('/') {
+        candidates.push(steps.text("process.args", command)?);
+    } else {
+        let path = process.env.iter().find_map(|variable| variable.strip_prefix("PATH=")).unwrap_or(DEFAULT_PATH);
+        for folder in path.split(':') {
+            let folder = if folder.is_empty() { "." } else { folder };
+            candidates.push(steps.text("process.args", &format!("{folder}/{command}"))?);
+        }
+    }
+    let arguments = vector("process.args", &process.args, steps)?;
+    let environment = vector("process.env", &process.env, steps)?;
+    steps.push(Step::Execute { candidates: steps.slice(&candidates), arguments, environment });
+    Ok(())
+}
+
+/// Where a command is looked for when the environment has no `PATH`.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+fn vector<'a>(field: &str, strings: &[String], steps: &Steps<'a>) -> Result<Arguments<'a>> {
+    let mut arguments = Vec::with_capacity(strings.len() + 1);
+    for string in strings {
+        arguments.push(Argument::new(steps.text(field, string)?));
+    }
+    arguments.push(Argument::END);
+    Arguments::new(steps.slice(&arguments)).ok_or_else(|| Refused::new(field, "", "has no end").into())
+}
+
+fn resource_limit(limit: &oci::Rlimit) -> Result<ResourceLimit> {
+    let found = oci::RLIMITS.iter().find(|(name, _)| *name == limit.kind);
+    let Some((_, resource)) = found else {
+        return Err(Refused::new("process.rlimits", &limit.kind, "is no resource limit of the kernel").into());
+    };
+    if limit.soft > limit.hard {
+        let value = format!("{}={}:{}", limit.kind, limit.soft, limit.hard);
+        return Err(Refused::new("process.rlimits", value, "has a soft limit above the hard one").into());
+    }
+    Ok(ResourceLimit { resource: *resource, soft: limit.soft, hard: limit.hard })
+}
+
+/// The five sets of a process, bit N for capability N.
+#[derive(Debug, Clone, Copy)]
+struct Sets {
+    bounding: u64,
+    ambient: u64,
+    thread: CapabilitySets,
+}
+
+impl Sets {
+    fn of(process: &Process) -> Result<Option<Self>> {
+        let Some(capabilities) = &process.capabilities else { return Ok(None) };
+        let bits = |names: &Option<Vec<String>>| mask(names.as_deref().unwrap_or_default());
+        Ok(Some(Self {
+            bounding: bits(&capabilities.bounding)?,
+            ambient: bits(&capabilities.ambient)?,
+            thread: CapabilitySets {
+                effective: bits(&capabilities.effective)?,
+                permitted: bits(&capabilities.permitted)?,
+                inheritable: bits(&capabilities.inheritable)?,
+            },
+        }))
+    }
+}
+
+fn all_capabilities() -> u64 {
+    oci::CAPABILITIES.iter().fold(0, |mask, (_, number)| mask | 1 << number)
+}
+
+fn mask(names: &[String]) -> Result<u64> {
+    names.iter().try_fold(0, |mask, name| {
+        let found = oci::CAPABILITIES.iter().find(|(known, _)| known == name);
+        found
+            .map(|(_, number)| mask | 1 << number)
+            .ok_or_else(|| Refused::new("process.capabilities", name, "is no capability of the kernel").into())
+    })
+}
+
+/// The kernel settings of the container's namespaces.
+///
+/// # Errors
+/// Refused for a setting of a namespace that the container shares with the host.
+pub(crate) fn plan_sysctls(config: &Config, steps: &mut Steps<'_>) -> Result<()> {
+    for (name, value) in config.linux.iter().flat_map(|linux| &linux.sysctl) {
+        let owner = match name.as_str() {
+            "kernel.domainname" | "kernel.hostname" => NamespaceKind::Uts,
+            name if namespace::ipc::owns(name) => NamespaceKind::Ipc,
+            name if name.starts_with("net.") => NamespaceKind::Net,
+            _ => {
+                return Err(
+                    Refused::new("linux.sysctl", name, "belongs to no namespace: it would change the host").into()
+                );
+            }
+        };
+        if namespace::relation(config, owner) == namespace::Relation::Host {
+            let reason = format!("would change the host, whose {} namespace the container shares", owner.name());
+            return Err(Refused::new("linux.sysctl", name, reason).into());
+        }
+        let path = steps.text("linux.sysctl", &name.replace('.', "/"))?;
+        let value = steps.text("linux.sysctl", value)?;
+        steps.push(Step::Sysctl { path, value: value.to_bytes() });
+    }
+    Ok(())
+}

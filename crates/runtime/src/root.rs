@@ -1,0 +1,150 @@
+//! A container's root as one detached mount: an overlay of read-only layers under a private upper one, or a folder.
+//! overlayfs.rst of the kernel's documentation.
+//!
+//! The parent makes it and passes its descriptor to the child, so it never appears in a mount namespace of the host.
+
+use std::ffi::CString;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use error::{Doing, Refused, Result};
+use sys::mount::{Attributes, Change, Reach};
+
+/// What the container's root is made of. Paths are the host's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Root {
+    /// Layers that stay as they are, under a folder that takes every change.
+    Overlay(Overlay),
+    /// A folder that takes the changes itself.
+    Folder(PathBuf),
+}
+
+/// The folders of an overlay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Overlay {
+    /// The read-only layers, the topmost first.
+    pub lower: Vec<PathBuf>,
+    /// What takes every change.
+    pub upper: PathBuf,
+    /// The kernel's own folder, on the same file system as `upper`.
+    pub work: PathBuf,
+    /// Whether the changes must survive the machine.
+    pub keep: Keep,
+}
+
+/// Whether what a container changes must survive the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// It is written to disk as the container asks, and when it ends.
+    Durable,
+    /// It goes with the container: nothing waits for the disk (`volatile`).
+    Volatile,
+}
+
+impl Root {
+    /// Makes the detached mount. With `userns`, files that belong to user N of a layer belong to user N of that user
+    /// namespace: each layer is taken as an id-mapped mount.
+    ///
+    /// # Errors
+    /// A kernel error that names the folder; `EINVAL` for an overlay on a file system that cannot be its upper layer.
+    pub fn make(&self, userns: Option<BorrowedFd<'_>>) -> Result<OwnedFd> {
+        match self {
+            Self::Overlay(overlay) => overlay.make(userns),
+            Self::Folder(path) => view(path, Reach::Recursive, userns),
+        }
+    }
+
+    /// The folders, each with what it is for; for people.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Overlay(overlay) => {
+                let lower: Vec<_> = overlay.lower.iter().map(|path| path.display().to_string()).collect();
+                format!("overlay of {} under {}", lower.join(", "), overlay.upper.display())
+            }
+            Self::Folder(path) => format!("folder {}", path.display()),
+        }
+    }
+}
+
+impl Overlay {
+    fn make(&self, userns: Option<BorrowedFd<'_>>) -> Result<OwnedFd> {
+        let action = || format!("make the overlay on {}", self.upper.display());
+        let context = sys::mount::fsopen(c"overlay").doing(action)?;
+        match userns {
+            None => self.set_paths(context.as_fd())?,
+            Some(userns) => self.set_mapped(context.as_fd(), userns)?,
+        }
+        if self.keep == Keep::Volatile {
+            sys::mount::set_flag(context.as_fd(), c"volatile").doing(action)?;
+        }
+        sys::mount::set_string(context.as_fd(), c"source", c"carboy").doing(action)?;
+        sys::mount::fsmount(context.as_fd(), Attributes::NONE).doing(action)
+    }
+
+    fn set_paths(&self, context: BorrowedFd<'_>) -> Result<()> {
+        let escaped: Vec<Vec<u8>> = self.lower.iter().map(|path| escape(path)).collect();
+        let lower = text(&escaped.join(&b':'))?;
+        let upper = text(self.upper.as_os_str().as_bytes())?;
+        let work = text(self.work.as_os_str().as_bytes())?;
+        for (key, value) in [(c"lowerdir", lower), (c"upperdir", upper), (c"workdir", work)] {
+            let action = || format!("use {} as the overlay's {}", value.to_string_lossy(), key.to_string_lossy());
+            sys::mount::set_string(context, key, &value).doing(action)?;
+        }
+        Ok(())
+    }
+
+    fn set_mapped(&self, context: BorrowedFd<'_>, userns: BorrowedFd<'_>) -> Result<()> {
+        let above = self.upper.parent().unwrap_or(&self.upper);
+        for path in &self.lower {
+            set_layer(context, c"lowerdir+", view(path, Reach::One, Some(userns))?.as_fd(), path)?;
+        }
+        let changes = view(above, Reach::One, Some(userns))?;
+        for (key, path) in [(c"upperdir", &self.upper), (c"workdir", &self.work)] {
+            let name = text(path.file_name().unwrap_or_default().as_bytes())?;
+            let folder =
+                sys::path::open_below(changes.as_fd(), &name, sys::path::Access::Handle, sys::path::Within::Mount)
+                    .doing(|| format!("open {}", path.display()))?;
+            set_layer(context, key, folder.as_fd(), path)?;
+        }
+        Ok(())
+    }
+}
+
+fn set_layer(context: BorrowedFd<'_>, key: &std::ffi::CStr, layer: BorrowedFd<'_>, path: &Path) -> Result<()> {
+    sys::mount::set_fd(context, key, layer).map_err(|errno| {
+        let action = format!("use {} as an id-mapped layer", path.display());
+        error::Kernel::new(action, errno).hint("a user namespace with an overlay root needs Linux 6.13 or newer").into()
+    })
+}
+
+/// A detached view of a folder of the host.
+fn view(path: &Path, reach: Reach, userns: Option<BorrowedFd<'_>>) -> Result<OwnedFd> {
+    let name = text(path.as_os_str().as_bytes())?;
+    let mount = sys::mount::clone_tree(None, &name, reach).doing(|| format!("open {}", path.display()))?;
+    if userns.is_some() {
+        sys::mount::change(mount.as_fd(), Reach::One, &Change { idmap: userns, ..Change::default() })
+            .doing(|| format!("map the ids of {}", path.display()))?;
+    }
+    Ok(mount)
+}
+
+/// A colon separates layers and a backslash escapes, so both are escaped in names.
+fn escape(path: &Path) -> Vec<u8> {
+    let mut escaped = Vec::new();
+    for byte in path.as_os_str().as_bytes() {
+        if matches!(byte, b':' | b'\\') {
+            escaped.push(b'\\');
+        }
+        escaped.push(*byte);
+    }
+    escaped
+}
+
+fn text(bytes: &[u8]) -> Result<CString> {
+    CString::new(bytes).map_err(|_| {
+        Refused::new("the path", String::from_utf8_lossy(bytes).escape_debug().to_string(), "holds a NUL character")
+            .into()
+    })
+}

@@ -1,0 +1,66 @@
+//! Other programs run for a task: found, started, waited for, and named when they fail.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use error::{Doing, Refused, Result};
+
+/// The program's and its arguments' names, as one would type them.
+pub(crate) fn line(command: &Command) -> String {
+    let program = Path::new(command.get_program()).file_name().unwrap_or_default();
+    std::iter::once(program).chain(command.get_args()).map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+}
+
+/// Runs `command` with this process's own input and output.
+///
+/// # Errors
+/// When it cannot be started, or does not end with 0.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    let status = command.status().doing(|| format!("start {}", line(command)))?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(Refused::new(line(command), "", format!("it ended with {status}")).into())
+    }
+}
+
+/// Runs `command` and returns its output; what it says on stderr passes through.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn read(command: &mut Command) -> Result<Output> {
+    let output = command.stderr(Stdio::inherit()).output().doing(|| format!("start {}", line(command)))?;
+    if output.status.success() {
+        return Ok(output);
+    }
+    Err(Refused::new(line(command), "", format!("it ended with {}", output.status)).into())
+}
+
+/// The cargo that started this task.
+pub(crate) fn cargo(root: &Path) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root);
+    command
+}
+
+/// Where `name` is found in PATH, and in the sbin folders that root's PATH may lack under sudo.
+pub(crate) fn find(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(PathBuf::from));
+    folders.map(|folder| folder.join(name)).find(|file| file.is_file())
+}
+
+/// Builds the release binary and returns its path.
+///
+/// # Errors
+/// When cargo fails, or builds no such binary.
+pub(crate) fn build_carboy(root: &Path) -> Result<PathBuf> {
+    let mut command = cargo(root);
+    command.args(["build", "--release", "--package", "carboy", "--bin", "carboy"]);
+    command.arg("--message-format=json-render-diagnostics");
+    let output = read(&mut command)?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let messages = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let executable = messages.filter_map(|message| message.get("executable")?.as_str().map(PathBuf::from)).next_back();
+    executable.ok_or_else(|| Refused::new(line(&command), "", "it names no executable").into())
+}

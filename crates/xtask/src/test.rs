@@ -1,0 +1,195 @@
+//! `cargo xtask test`: every test of the project in one command, as a newcomer and CI run it.
+//!
+//! What the tests need is installed or named; carboy is built once as a release; unit and kernel tests run side by
+//! side, end-to-end tests one at a time, because they measure and share the host's cgroups. It fails when a test
+//! fails, when one is left out, and when a test leaves a mount, a cgroup or a process behind.
+
+mod leftover;
+mod needs;
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, ExitStatus, Stdio};
+
+use error::{Doing, Refused, Result};
+
+use crate::program;
+use leftover::Host;
+
+/// The end-to-end tests' package.
+const E2E: &str = "carboy-e2e";
+
+/// Cargo's option for one package alone.
+const PACKAGE: &str = "--package";
+
+/// What runs the tests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Runner {
+    /// What every Rust installation has.
+    CargoTest,
+    /// Gives each test a process of its own; used where it is installed.
+    Nextest,
+}
+
+/// How the tests of one run ended.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+struct Counts {
+    passed: usize,
+    failed: usize,
+    left_out: usize,
+}
+
+/// Runs everything.
+///
+/// # Errors
+/// When something needed cannot be had, a test fails or is left out, or something is left behind.
+pub(crate) fn run(root: &Path) -> Result<()> {
+    needs::meet()?;
+    let carboy = program::build_carboy(root)?;
+    let before = Host::read(&carboy)?;
+    let runner = if program::find("cargo-nextest").is_some() { Runner::Nextest } else { Runner::CargoTest };
+    let mut rest = tests(root, &["--workspace", "--exclude", E2E], runner, &carboy)?;
+    if runner == Runner::Nextest {
+        // nextest does not run the examples in documentation.
+        let examples = count(program::cargo(root).args(["test", "--doc", "--workspace"]))?;
+        rest = rest.and(examples);
+    }
+    let end_to_end = tests(root, &[PACKAGE, E2E], runner, &carboy)?;
+    let left = Host::read(&carboy)?.since(&before);
+    for thing in &left {
+        println!("left behind: {thing}");
+    }
+    let all = rest.and(end_to_end);
+    println!(
+        "tests: {} passed, {} failed, {} left out ({} unit and kernel, {} end-to-end)",
+        all.passed,
+        all.failed,
+        all.left_out,
+        rest.total(),
+        end_to_end.total()
+    );
+    verdict(all, left.len())
+}
+
+fn verdict(counts: Counts, left_behind: usize) -> Result<()> {
+    let reason = if counts.failed > 0 {
+        format!("{} failed", counts.failed)
+    } else if counts.left_out > 0 {
+        format!("{} were left out: a test that cannot run here must fail and say what it needs", counts.left_out)
+    } else if left_behind > 0 {
+        format!("they left {left_behind} objects behind on the host")
+    } else if counts.passed == 0 {
+        "there are none".to_owned()
+    } else {
+        return Ok(());
+    };
+    Err(Refused::new("tests", "", reason).into())
+}
+
+/// Runs the tests of the packages that `selection` names; those of [`E2E`] one at a time.
+fn tests(root: &Path, selection: &[&str], runner: Runner, carboy: &Path) -> Result<Counts> {
+    let (run, one_at_a_time): (&[&str], &[&str]) = match runner {
+        Runner::CargoTest => (&["test", "--no-fail-fast"], &["--", "--test-threads=1"]),
+        Runner::Nextest => (&["nextest", "run", "--no-fail-fast", "--no-tests=pass"], &["--test-threads=1"]),
+    };
+    let mut command = program::cargo(root);
+    command.args(run).args(selection);
+    if selection == [PACKAGE, E2E] {
+        command.args(one_at_a_time);
+    }
+    count(command.env("CARBOY_BIN", carboy))
+}
+
+/// Runs `command`, passes on what it prints, and adds up the results it tells.
+fn count(command: &mut Command) -> Result<Counts> {
+    let line = program::line(command);
+    println!("running {line}");
+    // The lines that tell the results are looked for in the text: they must be plain, whatever CI sets.
+    command.env("CARGO_TERM_COLOR", "never");
+    let (reader, writer) = std::io::pipe().doing(|| "make a pipe")?;
+    command.stdin(Stdio::null()).stderr(writer.try_clone().doing(|| "copy a pipe")?).stdout(writer);
+    let mut child = command.spawn().doing(|| format!("start {line}"))?;
+    // The command holds the pipe's other end; as long as it does, reading does not end.
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut counts = Counts::default();
+    for text in BufReader::new(reader).lines() {
+        let text = text.doing(|| format!("read what {line} prints"))?;
+        println!("{text}");
+        counts = counts.and(result_of(&text).unwrap_or_default());
+    }
+    let status = child.wait().doing(|| format!("wait for {line}"))?;
+    Ok(counts.ended(status))
+}
+
+impl Counts {
+    fn and(self, other: Self) -> Self {
+        Self {
+            passed: self.passed + other.passed,
+            failed: self.failed + other.failed,
+            left_out: self.left_out + other.left_out,
+        }
+    }
+
+    fn total(self) -> usize {
+        self.passed + self.failed + self.left_out
+    }
+
+    /// A run that failed without a failed test counts as one: it did not build, or died.
+    fn ended(mut self, status: ExitStatus) -> Self {
+        if !status.success() {
+            self.failed = self.failed.max(1);
+        }
+        self
+    }
+}
+
+/// What a line of cargo test or of nextest tells of the results, if it is the line that does.
+fn result_of(line: &str) -> Option<Counts> {
+    let line = line.trim_start();
+    let summary = line.strip_prefix("test result: ").or_else(|| line.strip_prefix("Summary ["))?;
+    let mut words = summary.split([' ', ';', ',']).filter(|word| !word.is_empty()).peekable();
+    let mut counts = Counts::default();
+    while let Some(word) = words.next() {
+        let Ok(number) = word.parse::<usize>() else { continue };
+        match words.peek().copied() {
+            Some("passed") => counts.passed += number,
+            Some("failed" | "timed" | "exec") => counts.failed += number,
+            Some("ignored" | "skipped") => counts.left_out += number,
+            _ => {}
+        }
+    }
+    Some(counts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counts(passed: usize, failed: usize, left_out: usize) -> Counts {
+        Counts { passed, failed, left_out }
+    }
+
+    #[test]
+    fn both_runners_tell_their_results() {
+        let cargo = "test result: FAILED. 3 passed; 1 failed; 2 ignored; 0 measured; 7 filtered out; finished in 0.00s";
+        assert_eq!(result_of(cargo), Some(counts(3, 1, 2)));
+        let nextest = "     Summary [   0.022s] 18 tests run: 17 passed (1 slow), 1 failed, 4 skipped";
+        assert_eq!(result_of(nextest), Some(counts(17, 1, 4)));
+        assert_eq!(result_of("test a_summary ... ok"), None);
+    }
+
+    #[test]
+    fn failed_left_out_left_behind_and_no_tests_at_all_are_failures() {
+        assert!(verdict(counts(5, 0, 0), 0).is_ok());
+        for (counts, left) in [(counts(5, 1, 0), 0), (counts(5, 0, 1), 0), (counts(5, 0, 0), 1), (counts(0, 0, 0), 0)] {
+            assert!(verdict(counts, left).is_err());
+        }
+    }
+
+    #[test]
+    fn a_run_that_dies_without_a_result_is_a_failure() {
+        let counts =
+            count(Command::new("sh").args(["-c", "echo 'test result: ok. 2 passed; 0 failed'; exit 101"])).unwrap();
+        assert_eq!(counts, self::counts(2, 1, 0));
+    }
+}
