@@ -46,7 +46,7 @@ impl Engine {
             None => None,
         };
         let arena = Bump::new();
-        let plan = runtime::plan::plan_exec(&target, &process, filter.as_ref(), &arena)?;
+        let plan = runtime::plan::plan_exec((&target, &hierarchies), &process, filter.as_ref(), &arena)?;
         drop(held);
         let mut charge = NewProcess { hierarchies: &hierarchies, plan: &plan };
         let input = if options.interactive { Input::Caller } else { Input::Null };
@@ -71,7 +71,7 @@ fn target(pid: i32, container: &Container, hierarchies: &Hierarchies) -> Result<
     let path = GroupPath::parse("the recorded group", &container.record.group)?;
     let attach = Groups::open(hierarchies, &path)?.present().map(|(index, _)| index).collect();
     let groups = cgroup::Plan { path, steps: Vec::new(), attach, parents: Vec::new(), dropped: Vec::new() };
-    Ok(Target { namespaces, groups, unified: hierarchies.unified() })
+    Ok(Target { namespaces, groups })
 }
 
 struct NewProcess<'c> {

@@ -78,6 +78,7 @@ struct Work<'p, 's> {
     namespaces: Vec<OwnedFd>,
     mounts: Vec<OwnedFd>,
     groups: cgroup::Groups,
+    group_files: Vec<OwnedFd>,
     child: Option<Spawned>,
     root: Option<OwnedFd>,
     terminal: Option<OwnedFd>,
@@ -96,6 +97,7 @@ impl<'p, 's> Work<'p, 's> {
             namespaces: Vec::new(),
             mounts: Vec::new(),
             groups,
+            group_files: Vec::new(),
             child: None,
             root: None,
             terminal: None,
@@ -123,7 +125,10 @@ impl<'p, 's> Work<'p, 's> {
                 write_proc(pid, "gid_map", &maps.gid)
             }
             HostStep::MakeRoot => self.make_root(),
-            HostStep::JoinGroup(index) => self.groups.attach(*index, raw(self.pid()?)?),
+            HostStep::OpenGroup(index) => {
+                self.group_files.push(self.groups.join_file(*index)?);
+                Ok(())
+            }
             HostStep::OomScoreAdj(value) => write_proc(self.pid()?, "oom_score_adj", &value.to_string()),
             HostStep::Release(turn) => self.release(*turn),
             HostStep::AwaitProgram => self.await_program(),
@@ -162,6 +167,7 @@ impl<'p, 's> Work<'p, 's> {
         let scene = Scene {
             sync: theirs.as_fd(),
             namespaces: &namespaces,
+            groups: &self.group_files,
             mounts: &self.mounts,
             standard: self.stage.standard,
         };
@@ -172,6 +178,7 @@ impl<'p, 's> Work<'p, 's> {
         let pid = HostPid(spawned.pid);
         self.child = Some(spawned);
         self.mounts.clear();
+        self.group_files.clear();
         (self.stage.born)(pid)
     }
 
@@ -344,8 +351,4 @@ fn bind(source: &str, reach: Reach, options: &Options) -> Result<OwnedFd> {
         sys::mount::change(mount.as_fd(), *reach, &change).doing(action)?;
     }
     Ok(mount)
-}
-
-fn raw(pid: HostPid) -> Result<rustix::process::Pid> {
-    rustix::process::Pid::from_raw(pid.0).ok_or_else(|| Kernel::new("find the child", Errno::SRCH).into())
 }

@@ -48,7 +48,7 @@ pub const fn turn(turn: Turn) -> &'static str {
     match turn {
         Turn::Mapped => "its id maps",
         Turn::Root => "its root mount",
-        Turn::Contained => "its cgroups",
+        Turn::Ready => "the word to go on",
     }
 }
 
@@ -78,6 +78,7 @@ fn attributes(attributes: Attributes) -> String {
 pub fn child_step(step: &Step<'_>) -> Line {
     match *step {
         Step::Await(which) => Line::new(format!("wait for {}", turn(which)), &["recvmsg"]),
+        Step::JoinGroup { hierarchy, .. } => Line::new(format!("join its {} group", text(hierarchy)), &["write"]),
         Step::BecomeRoot => Line::new("become root of the user namespace", &["setresgid", "setresuid"]),
         Step::Join { kinds: joined, .. } => Line::new(format!("join the {} namespace", kinds(joined)), &["setns"]),
         Step::Unshare(new) => Line::new(format!("make new namespaces: {}", kinds(new)), &["unshare"]),
@@ -201,10 +202,10 @@ pub fn host_step(step: &HostStep, plan: &Plan<'_>) -> Line {
         HostStep::AwaitFork => Line::new("learn which process goes on", &["recvmsg", "pidfd_open", "waitid"]),
         HostStep::WriteMaps(_) => Line::new("write the id maps", &["openat", "write", "openat", "write"]),
         HostStep::MakeRoot => Line::new("make the root mount", &["fsopen?", "fsconfig?", "fsmount?", "open_tree?"]),
-        HostStep::JoinGroup(index) => {
-            let name = plan.groups.steps.iter().map(cgroup::plan::Step::place).find(|place| place.hierarchy == *index);
-            let what = name.map_or_else(String::new, |place| place.name.clone());
-            Line::new(format!("move the child into its {what} group"), &["openat", "write"])
+        HostStep::OpenGroup(index) => {
+            let place = plan.groups.steps.iter().map(cgroup::plan::Step::place).find(|place| place.hierarchy == *index);
+            let name = place.map_or("container's", |place| place.name.as_str());
+            Line::new(format!("open the {name} group for the child to join"), &["openat"])
         }
         HostStep::OomScoreAdj(value) => Line::new(format!("set oom_score_adj to {value}"), &["openat", "write"]),
         HostStep::Release(which) => Line::new(format!("tell the child of {}", turn(*which)), &["sendmsg"]),

@@ -5,7 +5,7 @@
 //! ```
 
 use bumpalo::Bump;
-use cgroup::HierarchyIndex;
+use cgroup::{Hierarchies, HierarchyIndex};
 use child::{Console, Step, Turn};
 use error::{Refused, Result};
 use namespace::entrance::{self, Entrance, Forks, Maps};
@@ -38,8 +38,8 @@ pub enum HostStep {
     WriteMaps(namespace::user::Maps),
     /// Make the root mount.
     MakeRoot,
-    /// Put the child into the container's group of a hierarchy.
-    JoinGroup(HierarchyIndex),
+    /// Open the file by which the child joins the container's group of a v1 hierarchy.
+    OpenGroup(HierarchyIndex),
     /// Set how readily the kernel kills the child when memory runs out.
     OomScoreAdj(i32),
     /// Let the child go on.
@@ -71,7 +71,10 @@ pub fn plan<'a>(config: &Config, facts: &Facts, filter: Option<&Filter>, arena: 
     let process = config.process.as_ref().ok_or_else(|| Refused::new("process", "", "is missing"))?;
     let groups = plan_groups(config, facts)?;
     let mut steps = Steps::new(arena);
+    let joins = joins(&groups, &facts.hierarchies);
+    plan_joins(&joins, &facts.hierarchies, &mut steps)?;
     let entrance = entrance::plan(config, &mut steps);
+    namespace::cgroup::plan(config, &mut steps);
     steps.push(Step::NewSession);
     namespace::net::plan(config, &mut steps);
     namespace::uts::plan(config, &mut steps)?;
@@ -82,10 +85,8 @@ pub fn plan<'a>(config: &Config, facts: &Facts, filter: Option<&Filter>, arena: 
     process::plan_streams(process, Console::Bound, &mut steps);
     process::plan_sysctls(config, &mut steps)?;
     mnt::plan_pivot(config, &mut steps)?;
-    steps.push(Step::Await(Turn::Contained));
-    namespace::cgroup::plan(config, &mut steps);
     process::plan(process, filter, &mut steps)?;
-    let host = plan_host(config, process, (&entrance, &prepared, &groups, facts.hierarchies.unified()))?;
+    let host = plan_host(config, process, (&entrance, &prepared, &groups, joins))?;
     Ok(Plan { host, child: steps.finish(), entrance, prepared, groups })
 }
 
@@ -99,12 +100,13 @@ fn plan_groups(config: &Config, facts: &Facts) -> Result<cgroup::Plan> {
 fn plan_host(
     config: &Config,
     process: &Process,
-    (entrance, prepared, groups, unified): (&Entrance, &[Prepared], &cgroup::Plan, Option<HierarchyIndex>),
+    (entrance, prepared, groups, joins): (&Entrance, &[Prepared], &cgroup::Plan, Vec<HierarchyIndex>),
 ) -> Result<Vec<HostStep>> {
     let mut host = Vec::new();
     host.extend((0..entrance.child_joins.len()).map(HostStep::OpenNamespace));
     host.extend((0..groups.steps.len()).map(HostStep::Group));
     host.extend((0..prepared.len()).map(HostStep::Prepare));
+    host.extend(joins.into_iter().map(HostStep::OpenGroup));
     if let Some(offsets) = namespace::time::host(config)? {
         host.push(HostStep::TimeNamespace(offsets));
     }
@@ -117,11 +119,9 @@ fn plan_host(
     if entrance.forks == Forks::Once {
         host.push(HostStep::AwaitFork);
     }
+    host.extend(process.oom_score_adj.map(HostStep::OomScoreAdj));
     host.push(HostStep::MakeRoot);
     host.push(HostStep::Release(Turn::Root));
-    host.extend(joins(groups, unified));
-    host.extend(process.oom_score_adj.map(HostStep::OomScoreAdj));
-    host.push(HostStep::Release(Turn::Contained));
     host.push(HostStep::AwaitProgram);
     Ok(host)
 }
@@ -133,21 +133,32 @@ pub struct Target {
     pub namespaces: Vec<(NamespaceKind, String)>,
     /// Its groups.
     pub groups: cgroup::Plan,
-    /// The v2 hierarchy, if the host has one.
-    pub unified: Option<HierarchyIndex>,
 }
 
-/// The groups that a process must be moved into: into that of v2 it is born.
-fn joins(groups: &cgroup::Plan, unified: Option<HierarchyIndex>) -> impl Iterator<Item = HostStep> {
-    groups.attach.iter().copied().filter(move |index| Some(*index) != unified).map(HostStep::JoinGroup)
+/// The v1 hierarchies whose groups the process joins: into that of v2 it is born.
+fn joins(groups: &cgroup::Plan, hierarchies: &Hierarchies) -> Vec<HierarchyIndex> {
+    let unified = hierarchies.unified();
+    groups.attach.iter().copied().filter(|index| Some(*index) != unified).collect()
+}
+
+fn plan_joins(joins: &[HierarchyIndex], hierarchies: &Hierarchies, steps: &mut Steps<'_>) -> Result<()> {
+    for (handle, index) in joins.iter().enumerate() {
+        let hierarchy = steps.text("the hierarchy", &hierarchies.at(*index)?.to_string())?;
+        steps.push(Step::JoinGroup { handle, hierarchy });
+    }
+    Ok(())
 }
 
 /// Plans one more process in a running container.
 ///
 /// # Errors
 /// As [`plan`].
-pub fn plan_exec<'a>(target: &Target, process: &Process, filter: Option<&Filter>, arena: &'a Bump) -> Result<Plan<'a>> {
+pub fn plan_exec<'a>(
+    (target, hierarchies): (&Target, &Hierarchies),
+    process: &Process, filter: Option<&Filter>, arena: &'a Bump) -> Result<Plan<'a>> {
     let mut steps = Steps::new(arena);
+    let joins = joins(&target.groups, hierarchies);
+    plan_joins(&joins, hierarchies, &mut steps)?;
     let mut entrance = Entrance {
         clone: Kinds::NONE,
         parent_joins: None,
@@ -166,13 +177,13 @@ pub fn plan_exec<'a>(target: &Target, process: &Process, filter: Option<&Filter>
     steps.push(Step::NewSession);
     steps.push(Step::AdoptRoot);
     process::plan_streams(process, Console::None, &mut steps);
-    steps.push(Step::Await(Turn::Contained));
+    steps.push(Step::Await(Turn::Ready));
     process::plan(process, filter, &mut steps)?;
-    let mut host: Vec<_> = (0..entrance.child_joins.len()).map(HostStep::OpenNamespace).collect();
+    let mut host: Vec<_> = joins.into_iter().map(HostStep::OpenGroup).collect();
+    host.extend((0..entrance.child_joins.len()).map(HostStep::OpenNamespace));
     host.extend(entrance.parent_joins.clone().map(HostStep::JoinPid));
     host.push(HostStep::Clone);
-    host.extend(joins(&target.groups, target.unified));
     host.extend(process.oom_score_adj.map(HostStep::OomScoreAdj));
-    host.extend([HostStep::Release(Turn::Contained), HostStep::AwaitProgram]);
+    host.extend([HostStep::Release(Turn::Ready), HostStep::AwaitProgram]);
     Ok(Plan { host, child: steps.finish(), entrance, prepared: Vec::new(), groups: target.groups.clone() })
 }

@@ -79,7 +79,6 @@ fn lines(bytes: &[u8], given: Given<'_>, caller: Lookup<'_>) -> Result<Vec<Varia
 mod tests {
     use super::*;
 
-    #[expect(clippy::unnecessary_wraps, reason = "the form of a look-up")]
     fn caller(name: &str) -> Option<OsString> {
         (name == "MINE").then(|| "my own".into())
     }

@@ -21,8 +21,7 @@ pub(super) fn all(options: &RunOptions, host: &HostFacts) -> Result<()> {
     namespaces(options)?;
     mounts(options)?;
     if options.init && options.namespaces.pid == Namespace::Private && host.init.is_none() {
-        let refused = Refused::new("--init", "", "the program carboy-init is not beside carboy");
-        return Err(refused.hint("install all of carboy's programs in one folder, or leave --init out").into());
+        return Err(Refused::new("--init", "", "the program for it was not found").hint("leave --init out").into());
     }
     Ok(())
 }

@@ -86,8 +86,8 @@ fn namespaces(options: &RunOptions, identity: &Identity) -> Result<Vec<oci::Name
     Ok(namespaces)
 }
 
-/// Without a map of its own, one kind of id is mapped as the other.
-fn mappings(options: &RunOptions) -> (Vec<IdMapping>, Vec<IdMapping>) {
+/// The maps of users and groups. Without a map of its own, one kind of id is mapped as the other.
+pub(super) fn mappings(options: &RunOptions) -> (Vec<IdMapping>, Vec<IdMapping>) {
     let namespaces = &options.namespaces;
     if namespaces.user != Namespace::Private {
         return (Vec::new(), Vec::new());

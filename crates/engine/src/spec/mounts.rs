@@ -1,8 +1,8 @@
 //! What is mounted in a container: the defaults, and what was asked for. Runtime specification, "Mounts".
 
-use oci::Mount;
+use oci::{IdMapping, Mount};
 
-use super::HostFacts;
+use super::{HostFacts, linux};
 use crate::options::{Access, Bind, Mount as Asked, Namespace, Recursion, RunOptions, Tmpfs};
 
 /// Where `--init`'s program is in a container.
@@ -56,17 +56,24 @@ fn defaults(options: &RunOptions) -> Vec<Mount> {
     vec![
         of_namespace(options, &namespaces.pid, ("proc", "/proc"), &["nosuid", "noexec", "nodev"]),
         mount("tmpfs", "tmpfs", "/dev", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
-        mount(
-            "devpts",
-            "devpts",
-            "/dev/pts",
-            &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
-        ),
+        terminals(options),
         of_namespace(options, &namespaces.net, ("sysfs", "/sys"), &read_only(options)),
         mount("cgroup", "cgroup", CONTAINER_CGROUP_MOUNT, &read_only(options)),
         of_namespace(options, &namespaces.ipc, ("mqueue", "/dev/mqueue"), &["nosuid", "noexec", "nodev"]),
         shm,
     ]
+}
+
+/// The file system of terminals. They belong to the group tty, unless a user namespace does not map it: then the kernel
+/// would refuse the option.
+fn terminals(options: &RunOptions) -> Mount {
+    const TTY: u32 = 5;
+    let (_, groups) = linux::mappings(options);
+    let has_tty = |map: &IdMapping| (map.container_id..map.container_id.saturating_add(map.size)).contains(&TTY);
+    let mapped = groups.is_empty() || groups.iter().any(has_tty);
+    let words = ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"];
+    let count = if mapped { words.len() } else { words.len() - 1 };
+    mount("devpts", "devpts", "/dev/pts", words.get(..count).unwrap_or_default())
 }
 
 /// The options of what shows the kernel's own state: only a privileged container can write to it.
