@@ -41,11 +41,15 @@ pub(crate) struct Held {
 }
 
 impl Groups {
-    /// Opens the hierarchies that a plan is about; nothing is made yet.
+    /// Opens the hierarchies that a plan is about; nothing is made yet. A plan without steps enters the groups that
+    /// exist.
     ///
     /// # Errors
     /// A kernel error where a mount point cannot be opened.
     pub fn prepare(hierarchies: &Hierarchies, plan: &Plan) -> Result<Self> {
+        if plan.steps.is_empty() && !plan.attach.is_empty() {
+            return Self::open(hierarchies, &plan.path);
+        }
         let held =
             |index: &HierarchyIndex| Ok(Held { index: *index, root: hierarchies.at(*index)?.open()?, group: None });
         let held = plan.attach.iter().map(held).collect::<Result<_>>()?;

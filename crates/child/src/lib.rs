@@ -7,6 +7,7 @@
 //! ```text
 //! parent                                   child
 //!   clone3 ─────────────────────────────────▶ joins its groups
+//!   waits  ◀────────────────────────────────── [Unshared]               only where it joins namespaces first
 //!   write id maps                             Await(Mapped)            only with a user namespace of its own
 //!     [Mapped] ─────────────────────────────▶ becomes root in it
 //!   make the root mount                       own cgroup namespace, session, loopback, hostname
@@ -230,13 +231,15 @@ pub enum Report {
     Failed {
         /// The step's place in the list.
         step: usize,
-        /// Why.
-        errno: Errno,
+        /// Why: the errno's number.
+        errno: i32,
     },
     /// The master of its terminal comes with this message.
     Terminal,
     /// It has cloned once more: the PID of the process that goes on.
     Forked(i32),
+    /// It is in a user namespace that it has made, whose id maps are empty.
+    Unshared,
 }
 
 /// The length of a report, in bytes.
@@ -245,13 +248,15 @@ pub const REPORT_LENGTH: usize = 8;
 const FAILED: u8 = 1;
 const TERMINAL: u8 = 2;
 const FORKED: u8 = 3;
+const UNSHARED: u8 = 4;
 
 impl Report {
     fn encode(self) -> [u8; REPORT_LENGTH] {
         let (kind, step, value) = match self {
-            Self::Failed { step, errno } => (FAILED, step, errno.raw_os_error()),
+            Self::Failed { step, errno } => (FAILED, step, errno),
             Self::Terminal => (TERMINAL, 0, 0),
             Self::Forked(pid) => (FORKED, 0, pid),
+            Self::Unshared => (UNSHARED, 0, 0),
         };
         let [low, high, ..] = step.to_le_bytes();
         let [a, b, c, d] = value.to_le_bytes();
@@ -264,12 +269,12 @@ impl Report {
         let [kind, _, low, high, a, b, c, d] = bytes;
         let value = i32::from_le_bytes([a, b, c, d]);
         match kind {
-            FAILED if (1..4096).contains(&value) => Some(Self::Failed {
-                step: usize::from(u16::from_le_bytes([low, high])),
-                errno: Errno::from_raw_os_error(value),
-            }),
+            FAILED if (1..4096).contains(&value) => {
+                Some(Self::Failed { step: usize::from(u16::from_le_bytes([low, high])), errno: value })
+            }
             TERMINAL => Some(Self::Terminal),
             FORKED => Some(Self::Forked(value)),
+            UNSHARED => Some(Self::Unshared),
             _ => None,
         }
     }
@@ -328,7 +333,7 @@ fn walk(steps: &[Step<'_>], scene: &Scene<'_>) -> ! {
     let mut state = State { scene, root: None };
     for (number, step) in steps.iter().enumerate() {
         if let Err(errno) = state.take(step) {
-            let report = Report::Failed { step: number, errno };
+            let report = Report::Failed { step: number, errno: errno.raw_os_error() };
             let _ = sys::socket::send(scene.sync, &report.encode(), None);
             break;
         }
@@ -352,7 +357,7 @@ impl State<'_> {
                 let namespace = self.scene.namespaces.get(handle).ok_or(Errno::BADF)?;
                 sys::namespace::join(*namespace, kinds)
             }
-            Step::Unshare(kinds) => sys::namespace::unshare(kinds),
+            Step::Unshare(kinds) => self.unshare(kinds),
             Step::Fork => self.fork(),
             Step::NewSession => sys::process::new_session(),
             Step::Hostname(name) => sys::namespace::set_hostname(name.to_bytes()),
@@ -468,6 +473,15 @@ impl State<'_> {
     fn join_group(&self, handle: usize) -> Result<()> {
         let group = self.scene.groups.get(handle).ok_or(Errno::BADF)?;
         sys::path::write_once(group.as_fd(), b"0")
+    }
+
+    /// The id maps of a new user namespace can be written only once it is there.
+    fn unshare(&self, kinds: Kinds) -> Result<()> {
+        sys::namespace::unshare(kinds)?;
+        if kinds.contains(Kinds::USER) {
+            sys::socket::send(self.scene.sync, &Report::Unshared.encode(), None)?;
+        }
+        Ok(())
     }
 
     /// The process that leads goes on as a child of its parent's parent, who learns the new PID from here.

@@ -2,13 +2,14 @@
 //! the container's command did.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
 
+use engine::HostPid;
 use engine::event::{self, Event, Failure};
+use engine::launch::NewFile;
 use engine::monitor::{Lent, Watch};
 use engine::record::Oom;
 use error::{Doing, Result};
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use sys::signal::Signals;
 use sys::terminal::Settings;
 
@@ -43,9 +44,10 @@ pub(crate) struct Wishes<'w> {
     /// The keys that detach.
     pub(crate) detach_keys: Vec<u8>,
     /// Where the PID goes.
-    pub(crate) pidfile: Option<&'w Path>,
+    pub(crate) pidfile: Option<NewFile<'w>>,
 }
 
+const SIGKILL: i32 = 9;
 const SIGWINCH: u32 = 28;
 /// SIGCHLD and SIGPIPE tell this process something, not the container; so do the stop signals of reading and writing.
 const OWN_SIGNALS: [u32; 4] = [13, 17, 21, 22];
@@ -68,8 +70,10 @@ pub(crate) fn attend(watch: Watch, signals: &OwnedFd, wishes: Wishes<'_>) -> Res
     let mut attendance = Attendance {
         detach_keys: DetachKeys::new(wishes.detach_keys.clone()),
         typing: wishes.interactive && wishes.terminal.is_some(),
+        typed: Vec::new(),
         wishes,
         process: None,
+        alone: false,
         master: None,
         raw: None,
     };
@@ -91,7 +95,12 @@ struct Attendance<'w> {
     wishes: Wishes<'w>,
     detach_keys: DetachKeys,
     typing: bool,
-    process: Option<OwnedFd>,
+    /// What was typed and not yet taken.
+    typed: Vec<u8>,
+    /// The container's process: its PID, and a handle on it.
+    process: Option<(HostPid, OwnedFd)>,
+    /// Whether the monitor is gone.
+    alone: bool,
     master: Option<OwnedFd>,
     raw: Option<RawTerminal>,
 }
@@ -100,6 +109,7 @@ struct Attendance<'w> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Source {
     Monitor,
+    Process,
     Signals,
     Terminal,
     Person,
@@ -111,8 +121,9 @@ impl Attendance<'_> {
             for source in self.wait(watch, signals) {
                 let outcome = match source {
                     Source::Monitor => self.hear(watch)?,
+                    Source::Process => self.see_end()?,
                     Source::Signals => self.forward(signals)?,
-                    Source::Terminal => self.show()?,
+                    Source::Terminal => self.exchange()?,
                     Source::Person => self.type_on()?,
                 };
                 if let Some(outcome) = outcome {
@@ -128,14 +139,28 @@ impl Attendance<'_> {
         let mut candidates: Vec<(Source, BorrowedFd<'_>)> = Vec::with_capacity(4);
         if let Some(master) = &self.master {
             candidates.push((Source::Terminal, master.as_fd()));
-            if self.typing {
+            if self.typing && self.typed.is_empty() {
                 candidates.push((Source::Person, stdin.as_fd()));
             }
         }
-        candidates.push((Source::Signals, signals.as_fd()));
-        candidates.push((Source::Monitor, watch.socket.as_fd()));
+        match (&self.process, self.alone) {
+            // Signals wait until there is somebody to send them to.
+            (None, _) => candidates.push((Source::Monitor, watch.socket.as_fd())),
+            (Some(_), false) => {
+                candidates.push((Source::Signals, signals.as_fd()));
+                candidates.push((Source::Monitor, watch.socket.as_fd()));
+            }
+            (Some((_, process)), true) => {
+                candidates.push((Source::Signals, signals.as_fd()));
+                candidates.push((Source::Process, process.as_fd()));
+            }
+        }
+        let flags = |source| match source {
+            Source::Terminal if !self.typed.is_empty() => PollFlags::IN | PollFlags::OUT,
+            _ => PollFlags::IN,
+        };
         let mut waits = Vec::with_capacity(candidates.len());
-        waits.extend(candidates.iter().map(|(_, descriptor)| PollFd::from_borrowed_fd(*descriptor, PollFlags::IN)));
+        waits.extend(candidates.iter().map(|(source, file)| PollFd::from_borrowed_fd(*file, flags(*source))));
         if poll(&mut waits, None).is_err() {
             return Vec::new();
         }
@@ -146,11 +171,14 @@ impl Attendance<'_> {
     fn hear(&mut self, watch: &Watch) -> Result<Option<Outcome>> {
         match event::receive(&watch.socket)? {
             Some((Event::Started { pid }, handle)) => {
-                self.process = handle;
+                self.process = handle.map(|handle| (HostPid(pid), handle));
                 self.write_pidfile(pid)?;
                 Ok(None)
             }
             Some((Event::Terminal, master)) => {
+                if let Some(master) = &master {
+                    rustix::io::ioctl_fionbio(master, true).doing(|| "set the terminal not to block")?;
+                }
                 self.master = master;
                 self.resize();
                 self.raw = self.wishes.terminal.map(RawTerminal::set).transpose()?;
@@ -161,23 +189,31 @@ impl Attendance<'_> {
                 self.show_the_rest()?;
                 Ok(Some(Outcome::Exited { code, oom, left }))
             }
-            None => Ok(Some(Outcome::Unattended(self.wait_alone()))),
+            // Without its monitor the container goes on, and a handle on its process still tells of its end.
+            None if self.process.is_some() => {
+                self.alone = true;
+                Ok(None)
+            }
+            None => Ok(Some(Outcome::Unattended(None))),
         }
     }
 
-    /// Without its monitor the container goes on, and a handle on its process still tells of its end.
-    fn wait_alone(&self) -> Option<i32> {
-        let process = self.process.as_ref()?;
-        let _ = poll(&mut [PollFd::new(process, PollFlags::IN)], None);
-        sys::process::exit_status(process.as_fd()).map(|ended| match ended {
-            sys::process::Ended::Exited(code) => code,
-            sys::process::Ended::Killed(signal) => 128 + signal,
-        })
+    /// What the kernel tells of the end of a process whose monitor is gone.
+    fn see_end(&mut self) -> Result<Option<Outcome>> {
+        self.show_the_rest()?;
+        let process = self.process.as_ref();
+        let code = process.and_then(|(pid, handle)| engine::containers::exit_code_of(*pid, handle.as_fd()));
+        Ok(Some(Outcome::Unattended(code)))
     }
 
-    fn write_pidfile(&self, pid: i32) -> Result<()> {
-        let Some(path) = self.wishes.pidfile else { return Ok(()) };
-        std::fs::write(path, format!("{pid}\n")).doing(|| format!("write {}", path.display()))
+    /// A container that nobody was told of must not run on.
+    fn write_pidfile(&mut self, pid: i32) -> Result<()> {
+        let Some(pidfile) = &mut self.wishes.pidfile else { return Ok(()) };
+        let written = pidfile.write(&format!("{pid}\n"));
+        if let (Err(_), Some((_, process))) = (&written, &self.process) {
+            let _ = sys::process::send_signal(process.as_fd(), SIGKILL);
+        }
+        written
     }
 
     fn forward(&mut self, signals: &OwnedFd) -> Result<Option<Outcome>> {
@@ -185,7 +221,7 @@ impl Attendance<'_> {
             if signal == SIGWINCH && self.master.is_some() {
                 self.resize();
             } else if !OWN_SIGNALS.contains(&signal)
-                && let Some(process) = &self.process
+                && let Some((_, process)) = &self.process
             {
                 let _ = sys::process::send_signal(process.as_fd(), i32::try_from(signal).unwrap_or(0));
             }
@@ -199,19 +235,34 @@ impl Attendance<'_> {
         }
     }
 
-    fn show(&mut self) -> Result<Option<Outcome>> {
-        let Some(master) = &self.master else { return Ok(None) };
+    /// Shows what the terminal has to say, and gives it what it can take of what was typed. Neither waits for the other:
+    /// a command that reads no more input may still write.
+    fn exchange(&mut self) -> Result<Option<Outcome>> {
+        self.pass_on()?;
+        self.show()?;
+        Ok(None)
+    }
+
+    fn show(&mut self) -> Result<()> {
+        let Some(master) = &self.master else { return Ok(()) };
         let stdout = std::io::stdout();
         if relay::copy_once(master.as_fd(), stdout.as_fd(), &mut [0; 16 * 1024])?.is_none() {
             self.master = None;
         }
-        Ok(None)
+        Ok(())
+    }
+
+    fn pass_on(&mut self) -> Result<()> {
+        let Some(master) = self.master.as_ref().filter(|_| !self.typed.is_empty()) else { return Ok(()) };
+        let taken = relay::write_some(master.as_fd(), &self.typed)?;
+        self.typed.drain(..taken.min(self.typed.len()));
+        Ok(())
     }
 
     fn show_the_rest(&mut self) -> Result<()> {
         while let Some(master) = &self.master {
             let mut wait = [PollFd::new(master, PollFlags::IN)];
-            if poll(&mut wait, Some(&rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 })).unwrap_or(0) == 0 {
+            if poll(&mut wait, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).unwrap_or(0) == 0 {
                 return Ok(());
             }
             self.show()?;
@@ -220,7 +271,6 @@ impl Attendance<'_> {
     }
 
     fn type_on(&mut self) -> Result<Option<Outcome>> {
-        let Some(master) = &self.master else { return Ok(None) };
         let mut buffer = [0; 4096];
         let length = match rustix::io::read(std::io::stdin(), &mut buffer) {
             Ok(0) | Err(rustix::io::Errno::IO) => {
@@ -232,7 +282,8 @@ impl Attendance<'_> {
         };
         let typed = self.detach_keys.see(buffer.get(..length).unwrap_or_default());
         let (Typed::Input(bytes) | Typed::Detach(bytes)) = &typed;
-        relay::write_all(master.as_fd(), bytes)?;
+        self.typed.extend_from_slice(bytes);
+        self.pass_on()?;
         Ok(matches!(typed, Typed::Detach(_)).then_some(Outcome::Detached))
     }
 }

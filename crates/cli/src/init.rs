@@ -73,7 +73,7 @@ fn start(words: &[OsString]) -> Result<std::result::Result<i32, error::Errno>> {
     let mut message = [0; REPORT_LENGTH];
     sys::socket::receive(ours.as_fd(), &mut message).doing(|| "hear from the command")?;
     match Report::parse(message) {
-        Some(Report::Failed { errno, .. }) => Ok(Err(errno)),
+        Some(Report::Failed { errno, .. }) => Ok(Err(error::Errno::from_raw_os_error(errno))),
         _ => Ok(Ok(spawned.pid)),
     }
 }

@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use engine::containers::{Container, Engine, Removal, Status};
 use engine::record::{LiveProcess, Record, short};
-use error::Result;
+use error::{Error, RefusedKind, Result};
+use procfs::HostPid;
 use serde_json::{Value, json};
 
 use crate::report;
@@ -157,39 +158,41 @@ fn state(record: &Record, status: &Status) -> Value {
 
 /// Each namespace's identity as the kernel shows it, and whether it is this command's own too.
 fn namespaces(process: &LiveProcess) -> Value {
-    let link = |process: &str, kind: &str| std::fs::read_link(format!("/proc/{process}/ns/{kind}")).ok();
-    let kinds = ["mnt", "pid", "net", "ipc", "uts", "user", "cgroup", "time"];
-    kinds
-        .into_iter()
-        .map(|kind| {
-            let theirs = link(&process.pid.to_string(), kind);
-            let shared = theirs.is_some() && theirs == link("self", kind);
-            let id = theirs.map(|id| id.to_string_lossy().into_owned());
-            (kind.to_owned(), json!({ "Id": id, "Host": shared }))
-        })
-        .collect::<serde_json::Map<_, _>>()
-        .into()
+    let look = |opened: error::Result<procfs::Process>| opened.and_then(|process| process.namespaces());
+    let (Ok(theirs), Ok(ours)) = (look(procfs::Process::open(HostPid(process.pid))), look(procfs::Process::this()))
+    else {
+        return Value::Null;
+    };
+    let documents = theirs.iter().zip(&ours).map(|((kind, theirs), (_, ours))| {
+        let shared = theirs.id().is_some() && theirs.id() == ours.id();
+        let id = theirs.id().map(|id| format!("{}:[{}]", kind.name(), id.ino));
+        (kind.name().to_owned(), json!({ "Id": id, "Host": shared }))
+    });
+    documents.collect::<serde_json::Map<_, _>>().into()
 }
 
 /// `carboy kill`.
 pub(crate) fn kill(engine: &Engine, words: &[String], signal: u32) -> ExitCode {
-    each(words, |word| engine.kill(word, i32::try_from(signal).unwrap_or(0)))
+    each(words, |word| engine.kill(word, i32::try_from(signal).unwrap_or(0)), |_| false)
 }
 
-/// `carboy rm`.
+/// `carboy rm`. What is not there is told, and by force is no failure.
 pub(crate) fn rm(engine: &Engine, words: &[String], removal: Removal) -> ExitCode {
-    each(words, |word| engine.remove(word, removal))
+    let is_gone = |error: &Error| matches!(error, Error::Refused(refused) if refused.kind == RefusedKind::NoSuchObject);
+    each(words, |word| engine.remove(word, removal), |error| removal == Removal::Forced && is_gone(error))
 }
 
 /// Does something with each container, says which it was done with, and what failed for each of the others.
-fn each(words: &[String], operation: impl Fn(&str) -> Result<()>) -> ExitCode {
+fn each(words: &[String], operation: impl Fn(&str) -> Result<()>, forgives: impl Fn(&Error) -> bool) -> ExitCode {
     let mut code = ExitCode::SUCCESS;
     for word in words {
         match operation(word) {
             Ok(()) => report::line(word),
             Err(error) => {
                 report::error(&error);
-                code = ExitCode::FAILURE;
+                if !forgives(&error) {
+                    code = ExitCode::FAILURE;
+                }
             }
         }
     }

@@ -65,14 +65,15 @@ fn carboy(mut words: Vec<OsString>) -> Result<ExitCode> {
         return Err(Refused::new("carboy", "", "must be run as root").hint("use sudo carboy …").into());
     }
     if let Command::Explain(options, form) = &command {
-        return explain::run(&Engine::at(places.root, places.run), options, *form);
+        let engine = Engine::at(places.root, places.run);
+        return explain::run(&engine, options, *form).map_err(|error| options.in_flags(error));
     }
     let engine = Engine::open(places.root, places.run)?;
     for error in engine.sweep() {
         report::error(&error);
     }
     Ok(match command {
-        Command::Run(options) => run::run(&engine, &options)?,
+        Command::Run(options) => run::run(&engine, &options).map_err(|error| options.in_flags(error))?,
         Command::Exec(options) => run::exec(&engine, &options)?,
         Command::Ps(ps) => {
             let which = if ps.all { Which::All } else { Which::Running };

@@ -98,17 +98,24 @@ pub(crate) fn copy_once(from: BorrowedFd<'_>, to: BorrowedFd<'_>, buffer: &mut [
 /// end of the stream tells it.
 pub(crate) fn write_all(to: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<()> {
     while !bytes.is_empty() {
-        match write(to, bytes) {
-            Ok(length) => bytes = bytes.get(length..).unwrap_or_default(),
-            Err(Errno::AGAIN) => {
+        match write_some(to, bytes)? {
+            0 => {
                 let _ = poll(&mut [PollFd::from_borrowed_fd(to, PollFlags::OUT)], None);
             }
-            Err(Errno::INTR) => {}
-            Err(Errno::IO | Errno::PIPE) => return Ok(()),
-            Err(errno) => return Err(errno).doing(|| "write to the terminal"),
+            length => bytes = bytes.get(length..).unwrap_or_default(),
         }
     }
     Ok(())
+}
+
+/// Writes what the other side takes now, and gives how much that is. Nobody reading any more takes everything.
+pub(crate) fn write_some(to: BorrowedFd<'_>, bytes: &[u8]) -> Result<usize> {
+    match write(to, bytes) {
+        Ok(length) => Ok(length),
+        Err(Errno::AGAIN | Errno::INTR) => Ok(0),
+        Err(Errno::IO | Errno::PIPE) => Ok(bytes.len()),
+        Err(errno) => Err(errno).doing(|| "write to the terminal"),
+    }
 }
 
 #[cfg(test)]

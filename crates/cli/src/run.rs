@@ -1,23 +1,25 @@
 //! `run` and `exec`: start, stay, end as the command did.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use engine::containers::Engine;
-use engine::launch::{Names, check_new_file};
+use engine::launch::{Names, NewFile};
 use engine::options::{ExecOptions, RunOptions};
 use engine::record::Oom;
-use error::{Doing, Refused, Result};
+use error::{Error, Refused, RefusedKind, Result};
 
 use crate::attend::{self, Outcome, Wishes};
 use crate::relay;
 use crate::report;
 
 /// `carboy run`.
-pub(crate) fn run(engine: &Engine, options: &RunOptions) -> Result<ExitCode> {
+pub(crate) fn run<'o>(engine: &Engine, options: &'o RunOptions) -> Result<ExitCode> {
     let settings = terminal(&Streams { tty: options.tty, interactive: options.interactive })?;
-    for (flag, path) in [("--cidfile", &options.cidfile), ("--pidfile", &options.pidfile)] {
-        path.as_ref().map_or(Ok(()), |path| check_new_file(flag, path))?;
-    }
+    let new_file =
+        |flag, path: &'o Option<PathBuf>| path.as_deref().map(|path| NewFile::create(flag, path)).transpose();
+    let mut cidfile = new_file("--cidfile", &options.cidfile)?;
+    let pidfile = new_file("--pidfile", &options.pidfile)?;
     let names = Names::new(options)?;
     let (mut launch, claim, live) = engine.prepare(options, &names)?;
     if let Some(process) = &mut launch.record.config.process {
@@ -25,8 +27,8 @@ pub(crate) fn run(engine: &Engine, options: &RunOptions) -> Result<ExitCode> {
     }
     let arena = bumpalo::Bump::new();
     let plan = launch.plan(&arena)?;
-    if let Some(path) = &options.cidfile {
-        std::fs::write(path, &names.id).doing(|| format!("write {}", path.display()))?;
+    if let Some(cidfile) = &mut cidfile {
+        cidfile.write(&names.id)?;
     }
     let signals = attend::take_signals()?;
     let watch = engine.start(&launch, &plan, (claim, live), attend::lend(settings)?)?;
@@ -34,20 +36,29 @@ pub(crate) fn run(engine: &Engine, options: &RunOptions) -> Result<ExitCode> {
         terminal: settings,
         interactive: options.interactive,
         detach_keys: options.detach_keys.clone(),
-        pidfile: options.pidfile.as_deref(),
+        pidfile,
     };
     let outcome = attend::attend(watch, &signals, wishes)?;
-    if let (Outcome::Failed(_), Some(path)) = (&outcome, &options.cidfile) {
-        let _ = std::fs::remove_file(path);
+    if let (Outcome::Failed(_), Some(cidfile)) = (&outcome, cidfile) {
+        cidfile.remove();
     }
     Ok(end(&outcome, &names.name))
 }
 
 /// `carboy exec`.
 pub(crate) fn exec(engine: &Engine, options: &ExecOptions) -> Result<ExitCode> {
-    let settings = terminal(&Streams { tty: options.tty, interactive: options.interactive })?;
+    let streams = Streams { tty: options.tty, interactive: options.interactive };
+    let settings = match engine.find(&options.container).and_then(|_| terminal(&streams)) {
+        Ok(settings) => settings,
+        Err(error) => return Ok(declined(&error)),
+    };
     let signals = attend::take_signals()?;
-    let watch = engine.exec(options, relay::size(), attend::lend(settings)?)?;
+    let watch = match engine.exec(options, relay::size(), attend::lend(settings)?) {
+        Err(Error::Refused(refused)) if matches!(refused.kind, RefusedKind::Conflict | RefusedKind::NoSuchObject) => {
+            return Ok(declined(&Error::Refused(refused)));
+        }
+        watch => watch?,
+    };
     let wishes = Wishes {
         terminal: settings,
         interactive: options.interactive,
@@ -56,6 +67,13 @@ pub(crate) fn exec(engine: &Engine, options: &ExecOptions) -> Result<ExitCode> {
     };
     let outcome = attend::attend(watch, &signals, wishes)?;
     Ok(end(&outcome, &options.container))
+}
+
+/// A container that is not there or does not run, and no terminal to give to one that does: where Docker's exec ends
+/// with 1, and not with the code for what it could not start.
+fn declined(error: &Error) -> ExitCode {
+    report::error(error);
+    ExitCode::FAILURE
 }
 
 fn console_size() -> oci::ConsoleSize {

@@ -3,12 +3,23 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::panic, clippy::unwrap_used, clippy::expect_used, reason = "tests stop at what goes wrong")]
 
+pub mod fault;
+pub mod trace;
+
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
+use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
+use rustix::termios::{LocalModes, OutputModes, Winsize, tcgetattr, tcsetwinsize};
 use tempfile::TempDir;
 
 /// A carboy with folders of its own, removed with everything in it at the end of the test.
@@ -95,7 +106,9 @@ impl Carboy {
         for folder in ["bin", "etc", "proc", "sys", "dev", "tmp", "root"] {
             fs::create_dir_all(root.join(folder)).unwrap();
         }
-        fs::copy("/bin/busybox", root.join("bin/busybox")).expect("install busybox-static");
+        // Not by this process: a child that another thread forks meanwhile would have the program open for writing.
+        let copied = Command::new("cp").arg("/bin/busybox").arg(root.join("bin/busybox")).status();
+        assert!(copied.is_ok_and(|status| status.success()), "install busybox-static");
         let install = Command::new("chroot").arg(&root).args(["/bin/busybox", "--install", "-s", "/bin"]).status();
         assert!(install.is_ok_and(|status| status.success()), "busybox --install");
         let passwd = "root:x:0:0:root:/root:/bin/sh\nanna:x:1000:1000:Anna:/home/anna:/bin/sh\n";
@@ -138,7 +151,6 @@ impl Drop for Carboy {
 /// # Panics
 /// Where it cannot be started.
 pub fn ended(command: &mut Command) -> Ended {
-    use std::os::unix::process::ExitStatusExt as _;
     let output = command.output().unwrap();
     let code = output.status.code().or_else(|| output.status.signal().map(|signal| 128 + signal));
     Ended {
@@ -157,4 +169,283 @@ pub fn groups() -> BTreeSet<PathBuf> {
     let paths = entries.map(|entry| entry.path());
     let named = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("carboy-"));
     paths.filter(named).collect()
+}
+
+/// A carboy command that runs while the test looks on; killed with the test if it still runs then.
+#[derive(Debug)]
+pub struct Attended {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Attended {
+    /// Starts a command with pipes for its standard streams.
+    ///
+    /// # Panics
+    /// Where it cannot be started.
+    #[must_use]
+    pub fn start(command: &mut Command) -> Self {
+        let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = piped.spawn().unwrap();
+        let (stdin, stdout) = (child.stdin.take(), BufReader::new(child.stdout.take().unwrap()));
+        Self { child, stdin, stdout }
+    }
+
+    /// The next line of its output, without the line's end; at the end of its output an empty one.
+    ///
+    /// # Panics
+    /// Where its output is no text.
+    pub fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).unwrap();
+        line.trim_end_matches('\n').to_owned()
+    }
+
+    /// Gives it a line to read.
+    ///
+    /// # Panics
+    /// Where it does not read any more.
+    pub fn tell(&mut self, line: &str) {
+        let stdin = self.stdin.as_mut().unwrap();
+        writeln!(stdin, "{line}").unwrap();
+    }
+
+    /// Sends a signal to the carboy command itself.
+    ///
+    /// # Panics
+    /// Where it is gone.
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// Waits for its end; the output is what was not yet read.
+    ///
+    /// # Panics
+    /// Where its output is no text.
+    pub fn end(mut self) -> Ended {
+        drop(self.stdin.take());
+        let (mut stdout, mut stderr) = (String::new(), String::new());
+        self.stdout.read_to_string(&mut stdout).unwrap();
+        self.child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        let status = self.child.wait().unwrap();
+        let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+        Ended { code: code.unwrap_or(-1), stdout, stderr }
+    }
+}
+
+impl Drop for Attended {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Carboy {
+    /// What `inspect` says of one container.
+    ///
+    /// # Panics
+    /// Where there is none of that name.
+    pub fn inspect(&self, container: &str) -> serde_json::Value {
+        let ended = self.run(["inspect", container]);
+        assert_eq!(ended.code, 0, "{}", ended.stderr);
+        let mut documents: Vec<serde_json::Value> = serde_json::from_str(&ended.stdout).unwrap();
+        documents.remove(0)
+    }
+}
+
+/// A terminal with a person before it: what carboy is given as its standard streams, as its controlling terminal.
+#[derive(Debug)]
+pub struct Person {
+    master: OwnedFd,
+    terminal: OwnedFd,
+}
+
+/// How long a person waits for something to appear, on a machine that has much else to do.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+impl Person {
+    /// A new terminal of this size.
+    ///
+    /// # Panics
+    /// Without pseudo-terminals.
+    #[must_use]
+    pub fn new(rows: u16, columns: u16) -> Self {
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+        let master = openpt(flags).unwrap();
+        grantpt(&master).unwrap();
+        unlockpt(&master).unwrap();
+        let terminal = ioctl_tiocgptpeer(&master, flags).unwrap();
+        rustix::io::ioctl_fionbio(&master, true).unwrap();
+        let person = Self { master, terminal };
+        person.resize(rows, columns);
+        person
+    }
+
+    /// Makes the window another size; who is in the foreground hears of it.
+    ///
+    /// # Panics
+    /// Never, as long as the terminal is open.
+    pub fn resize(&self, rows: u16, columns: u16) {
+        let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        tcsetwinsize(&self.master, size).unwrap();
+    }
+
+    /// The settings of the terminal, termios(3).
+    ///
+    /// # Panics
+    /// Never, as long as the terminal is open.
+    #[must_use]
+    pub fn settings(&self) -> String {
+        format!("{:?}", tcgetattr(&self.terminal).unwrap())
+    }
+
+    /// Whether the terminal passes on every byte as it comes.
+    ///
+    /// # Panics
+    /// Never, as long as the terminal is open.
+    #[must_use]
+    pub fn is_raw(&self) -> bool {
+        let settings = tcgetattr(&self.terminal).unwrap();
+        let cooked = LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG | LocalModes::IEXTEN;
+        !settings.local_modes.intersects(cooked) && !settings.output_modes.contains(OutputModes::OPOST)
+    }
+
+    /// Starts a command of carboy at this terminal.
+    ///
+    /// # Panics
+    /// Without setsid of util-linux.
+    #[must_use]
+    pub fn start(&self, command: &Command) -> AtTerminal<'_> {
+        let stream = || Stdio::from(self.terminal.try_clone().unwrap());
+        let mut within = Command::new("setsid");
+        within.arg("--ctty").arg(command.get_program()).args(command.get_args());
+        within.stdin(stream()).stdout(stream()).stderr(stream());
+        AtTerminal { person: self, child: within.spawn().expect("install util-linux"), seen: Vec::new() }
+    }
+}
+
+/// A command of carboy at a person's terminal; killed with the test if it still runs then.
+#[derive(Debug)]
+pub struct AtTerminal<'p> {
+    person: &'p Person,
+    child: Child,
+    seen: Vec<u8>,
+}
+
+impl AtTerminal<'_> {
+    /// Types these characters, and watches the screen meanwhile.
+    ///
+    /// # Panics
+    /// Where the terminal does not take them.
+    pub fn types(&mut self, text: &str) {
+        let (began, mut rest) = (Instant::now(), text.as_bytes());
+        while !rest.is_empty() {
+            match rustix::io::write(&self.person.master, rest) {
+                Ok(length) => rest = &rest[length..],
+                Err(Errno::AGAIN) => {
+                    self.read(Duration::from_millis(1));
+                }
+                Err(errno) => panic!("write to the terminal: {errno}"),
+            }
+            assert!(began.elapsed() < PATIENCE, "nobody reads what is typed, {} bytes of it", rest.len());
+        }
+    }
+
+    /// Types as long as anybody takes it.
+    ///
+    /// # Panics
+    /// Where the terminal says anything but that it is full.
+    pub fn types_all_it_takes(&mut self) {
+        let mut taken = Instant::now();
+        while taken.elapsed() < Duration::from_millis(300) {
+            match rustix::io::write(&self.person.master, &[b'x'; 512]) {
+                Ok(_) => taken = Instant::now(),
+                Err(Errno::AGAIN) => {
+                    self.read(Duration::from_millis(20));
+                }
+                Err(errno) => panic!("write to the terminal: {errno}"),
+            }
+        }
+    }
+
+    /// Waits until this text is on the screen; gives what came up to its end, and forgets it.
+    ///
+    /// # Panics
+    /// Where it does not come.
+    pub fn sees(&mut self, text: &str) -> String {
+        let began = Instant::now();
+        loop {
+            let found = self.seen.windows(text.len()).position(|window| window == text.as_bytes());
+            if let Some(start) = found {
+                let shown: Vec<u8> = self.seen.drain(..start + text.len()).collect();
+                return String::from_utf8_lossy(&shown).into_owned();
+            }
+            let ended = self.child.try_wait().unwrap();
+            let came = self.read(Duration::from_millis(50));
+            let shown = String::from_utf8_lossy(&self.seen);
+            assert!(came || ended.is_none(), "it ended with {ended:?}; in place of {text:?} came {shown:?}");
+            assert!(began.elapsed() < PATIENCE, "in place of {text:?} came {shown:?}");
+        }
+    }
+
+    /// Reads what comes within a time; whether anything came.
+    fn read(&mut self, wait: Duration) -> bool {
+        let wait = Timespec { tv_sec: 0, tv_nsec: i64::from(wait.subsec_nanos()) };
+        let master = &self.person.master;
+        if rustix::event::poll(&mut [PollFd::new(master, PollFlags::IN)], Some(&wait)).unwrap() == 0 {
+            return false;
+        }
+        let mut buffer = [0; 65536];
+        let length = rustix::io::read(master, &mut buffer).unwrap();
+        self.seen.extend_from_slice(&buffer[..length]);
+        true
+    }
+
+    /// The PID of the carboy command.
+    #[must_use]
+    pub fn pid(&self) -> rustix::process::Pid {
+        rustix::process::Pid::from_child(&self.child)
+    }
+
+    /// Waits for its end; the output is what was not yet seen.
+    ///
+    /// # Panics
+    /// Where it does not end.
+    #[must_use]
+    pub fn end(mut self) -> Ended {
+        let began = Instant::now();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            self.read(Duration::from_millis(20));
+            let shown = String::from_utf8_lossy(&self.seen);
+            assert!(began.elapsed() < PATIENCE, "it does not end; the screen shows {shown:?}");
+        };
+        while self.read(Duration::ZERO) {}
+        let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+        let stdout = String::from_utf8_lossy(&self.seen).into_owned();
+        Ended { code: code.unwrap_or(-1), stdout, stderr: String::new() }
+    }
+}
+
+impl Drop for AtTerminal<'_> {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Waits until something is true.
+///
+/// # Panics
+/// Where it does not become true.
+pub fn eventually(what: &str, mut is_true: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !is_true() {
+        assert!(began.elapsed() < PATIENCE, "it did not come about: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }

@@ -83,10 +83,10 @@ impl Engine {
     }
 
     fn sweep_one(&self, claim: Claim, live: &Live) -> Result<()> {
-        let ran = live.process.as_ref().and_then(|process| process.started);
-        if ran.is_some() && live.process.as_ref().is_some_and(is_alive) {
+        if live.process.as_ref().is_some_and(runs) {
             return Ok(());
         }
+        let ran = live.process.as_ref().and_then(|process| process.started);
         remove_groups(live)?;
         let id = claim.id.clone();
         match self.store.record(&id) {
@@ -122,13 +122,11 @@ impl Engine {
         }
         Ok(match self.store.live(&record.id)?.map(|live| live.process) {
             None => Status::Gone,
-            Some(Some(process)) if process.started.is_some() => {
-                if is_alive(&process) {
-                    Status::Running(process)
-                } else {
-                    Status::Gone
-                }
+            // Its monitor writes down that it runs only after it does.
+            Some(Some(process)) if runs(&process) => {
+                Status::Running(LiveProcess { started: Some(process.born), ..process })
             }
+            Some(Some(process)) if process.started.is_some() => Status::Gone,
             Some(_) => Status::Created,
         })
     }
@@ -271,6 +269,13 @@ fn is_alive(process: &LiveProcess) -> bool {
     procfs::stat(HostPid(process.pid)).is_ok_and(|stat| stat.start_ticks == process.start_ticks && stat.state != 'Z')
 }
 
+/// Whether the process that was recorded is still there and runs its command.
+fn runs(process: &LiveProcess) -> bool {
+    let executes = |stat: &procfs::Stat| process.started.is_some() || stat.has_executed;
+    let is_it = |stat: &procfs::Stat| stat.start_ticks == process.start_ticks && stat.state != 'Z';
+    procfs::stat(HostPid(process.pid)).is_ok_and(|stat| is_it(&stat) && executes(&stat))
+}
+
 /// A handle on the process that was recorded; `None` where it is gone.
 pub(crate) fn open_process(process: &LiveProcess) -> Option<std::os::fd::OwnedFd> {
     let pidfd = sys::process::open(process.pid).ok()?;
@@ -328,7 +333,7 @@ impl NewContainer<'_> {
 
     fn born(&mut self, pid: HostPid) -> Result<()> {
         let start_ticks = procfs::stat(pid)?.start_ticks;
-        self.live.process = Some(LiveProcess { pid: pid.0, start_ticks, started: None });
+        self.live.process = Some(LiveProcess { pid: pid.0, start_ticks, born: Timestamp::now(), started: None });
         self.write_live()
     }
 
@@ -364,7 +369,7 @@ impl Charge for NewContainer<'_> {
         };
         let running = runtime::apply::start(plan, stage)?;
         if let Some(process) = &mut self.live.process {
-            process.started = Some(Timestamp::now());
+            process.started = Some(process.born);
         }
         self.write_live()?;
         Ok(running)
@@ -395,6 +400,24 @@ fn out_of_memory(facts: &Facts) -> Option<Oom> {
         Some(cgroup::Limit::Unlimited) | None => None,
     };
     Some(Oom { kills, limit_bytes })
+}
+
+/// The exit code of a process that is no child of the caller and has ended, as far as the kernel tells it: while it is a
+/// zombie, and from Linux 6.15 on also after that.
+#[must_use]
+pub fn exit_code_of(pid: HostPid, handle: BorrowedFd<'_>) -> Option<i32> {
+    let told = || {
+        let of_zombie = procfs::stat(pid).ok().and_then(|stat| stat.wait_status);
+        // By its number another process might be found; the handle is its own.
+        sys::process::exit_status(handle).or(of_zombie.map(Ended::from_wait_status)).map(exit_code)
+    };
+    told().or_else(|| {
+        // It is just being waited for; a hang-up says when that is done.
+        let moment = rustix::event::Timespec { tv_sec: 1, tv_nsec: 0 };
+        let mut wait = [rustix::event::PollFd::from_borrowed_fd(handle, rustix::event::PollFlags::empty())];
+        let _ = rustix::event::poll(&mut wait, Some(&moment));
+        told()
+    })
 }
 
 /// The exit code of `run`: the command's, or 128 and the signal that ended it.

@@ -1,14 +1,13 @@
 //! One more process in a running container: in its namespaces, its groups, under its filter.
 
-use std::fs::{self, File};
 use std::os::fd::BorrowedFd;
 
 use bumpalo::Bump;
 use cgroup::{GroupPath, Groups, Hierarchies};
-use error::{Doing, Result};
+use error::Result;
 use namespace::KINDS;
 use oci::NamespaceKind;
-use procfs::HostPid;
+use procfs::{HostPid, Kind, Process, Sight};
 use runtime::apply::{Running, Stage};
 use runtime::plan::{Plan, Target};
 use sys::process::Ended;
@@ -30,10 +29,11 @@ impl Engine {
         let container = self.find(&options.container)?;
         let Status::Running(first) = &container.status else { return Err(not_running(&container).into()) };
         let hierarchies = Hierarchies::read()?;
-        let target = target(first.pid, &container, &hierarchies)?;
-        // The namespace files were opened by number: that the process still lives says that they are its own.
+        let target = target(first.pid, &container, &hierarchies);
+        // The namespace files were found by number: that the process still lives says that they are its own.
         let held = open_process(first).ok_or_else(|| not_running(&container))?;
-        let root = File::open(format!("/proc/{}/root", first.pid)).doing(|| "open the container's root")?.into();
+        let target = target?;
+        let root = Process::open(HostPid(first.pid))?.open_root()?;
         let passwd = read_within(&root, c"etc/passwd")?;
         let group = read_within(&root, c"etc/group")?;
         let config = &container.record.config;
@@ -41,6 +41,9 @@ impl Engine {
         let user = user::resolve(word, &[], &passwd, &group)?;
         let mut process = spec::exec_process(config, options, &user)?;
         process.console_size = Some(oci::ConsoleSize { height: size.rows.into(), width: size.columns.into() });
+        if !target.namespaces.iter().any(|(kind, _)| *kind == NamespaceKind::User) {
+            withhold(&mut process, crate::host::withheld_capabilities()?);
+        }
         let filter = match profile(container.record.confinement, config).filter(|_| !options.privileged) {
             Some(profile) => Some(compile(&profile)?),
             None => None,
@@ -57,21 +60,32 @@ impl Engine {
 /// The namespaces of a process that are not the caller's own, and the groups it is in. The user namespace comes last:
 /// once in it, the caller has no right over the others.
 fn target(pid: i32, container: &Container, hierarchies: &Hierarchies) -> Result<Target> {
-    let mut namespaces = Vec::new();
-    let link = |process: &str, kind: NamespaceKind| {
-        let path = format!("/proc/{process}/ns/{}", kind.name());
-        fs::read_link(&path).doing(|| format!("read {path}"))
+    let theirs = Process::open(HostPid(pid))?.namespaces()?;
+    let ours = Process::this()?.namespaces()?;
+    let differs = |kind: NamespaceKind| {
+        let of = |sights: &[(Kind, Sight); 8]| {
+            sights.iter().find(|(found, _)| found.name() == kind.name()).and_then(|(_, sight)| sight.id())
+        };
+        of(&theirs).is_some() && of(&theirs) != of(&ours)
     };
-    for kind in KINDS {
-        if link(&pid.to_string(), kind)? != link("self", kind)? {
-            namespaces.push((kind, format!("/proc/{pid}/ns/{}", kind.name())));
-        }
-    }
+    let differing = KINDS.into_iter().filter(|kind| differs(*kind));
+    let mut namespaces: Vec<_> = differing.map(|kind| (kind, procfs::ns::path(HostPid(pid), kind.name()))).collect();
     namespaces.sort_by_key(|(kind, _)| *kind == NamespaceKind::User);
     let path = GroupPath::parse("the recorded group", &container.record.group)?;
     let attach = Groups::open(hierarchies, &path)?.present().map(|(index, _)| index).collect();
     let groups = cgroup::Plan { path, steps: Vec::new(), attach, parents: Vec::new(), dropped: Vec::new() };
     Ok(Target { namespaces, groups })
+}
+
+/// Takes from a process what carboy itself does not have and cannot give.
+fn withhold(process: &mut oci::Process, withheld: u64) {
+    let Some(oci::Capabilities { bounding, effective, permitted, .. }) = &mut process.capabilities else { return };
+    for set in [bounding, effective, permitted].into_iter().flatten() {
+        set.retain(|name| {
+            let found = oci::CAPABILITIES.iter().find(|(known, _)| known == name);
+            found.is_none_or(|(_, number)| withheld >> number & 1 == 0)
+        });
+    }
 }
 
 struct NewProcess<'c> {

@@ -20,6 +20,7 @@ pub fn read(options: &RunOptions) -> Result<HostFacts> {
         cpus: u32::try_from(cpus.len()).unwrap_or(u32::MAX),
         hostname,
         last_capability: read_number("/proc/sys/kernel/cap_last_cap")?,
+        withheld_capabilities: withheld_capabilities()?,
         thermal_throttle: cpus.iter().copied().filter(thermal).collect(),
         init: if options.init { Some(own_program()?) } else { None },
         devices: crate::device::read(options)?,
@@ -31,7 +32,16 @@ pub fn read(options: &RunOptions) -> Result<HostFacts> {
 /// # Errors
 /// A kernel error.
 pub fn own_program() -> Result<std::path::PathBuf> {
-    fs::read_link("/proc/self/exe").doing(|| "read /proc/self/exe")
+    procfs::Process::this()?.program()
+}
+
+/// The capabilities that this process does not have, a bit each by number: capget(2).
+///
+/// # Errors
+/// A kernel error.
+pub fn withheld_capabilities() -> Result<u64> {
+    let held = rustix::thread::capabilities(None).doing(|| "read carboy's own capabilities")?;
+    Ok(!held.permitted.bits())
 }
 
 /// The kernel's version, major and minor.

@@ -1,6 +1,9 @@
 //! From options to a container that is ready to start.
 
-use std::fs;
+use std::borrow::Cow;
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use bumpalo::Bump;
@@ -8,6 +11,7 @@ use cgroup::GroupPath;
 use error::{Doing, Refused, RefusedKind, Result};
 use jiff::Timestamp;
 use oci::NamespaceKind;
+use procfs::HostPid;
 use runtime::facts::Facts;
 use runtime::plan::Plan;
 use runtime::process::Filter;
@@ -22,6 +26,9 @@ use crate::record::{Confinement, Live, Record};
 use crate::spec::{self, Identity};
 use crate::store::Claim;
 use crate::user::{self, ResolvedUser};
+
+/// `O_NONBLOCK` of open(2), lest a fifo is waited for.
+const NONBLOCK: i32 = 0o4000;
 
 /// A container that is ready to be planned and started.
 #[derive(Debug)]
@@ -88,7 +95,7 @@ impl Engine {
         let claim = self.claim(&names.id, &live)?;
         let made = options
             .root
-            .prepare(&self.store.container(&names.id), &self.store.root)
+            .prepare(&self.store.container(&names.id), [&self.store.root, &self.store.run])
             .and_then(|()| self.launch(options, names))
             .and_then(|launch| self.record_undo(&launch, &claim, &mut live).map(|()| launch));
         match made {
@@ -118,6 +125,7 @@ impl Engine {
     /// Refused, naming the flag; a kernel error.
     pub fn launch(&self, options: &RunOptions, names: &Names) -> Result<Launch> {
         let container = self.store.container(&names.id);
+        let options = &*self.settled(options)?;
         let host = crate::host::read(options)?;
         options.check(&host)?;
         let user = resolve_user(options, &container)?;
@@ -154,6 +162,22 @@ impl Engine {
         Ok(Launch { record, root: options.root.layers(&container, keep), facts, filter, calls_allowed, input })
     }
 
+    /// The options, with the host's user namespace as what it is: where a container or process that is joined has none of
+    /// its own, there is nothing to join, and the kernel refuses to.
+    fn settled<'o>(&self, options: &'o RunOptions) -> Result<Cow<'o, RunOptions>> {
+        let Namespace::Joined(join) = &options.namespaces.user else { return Ok(Cow::Borrowed(options)) };
+        let path = self.namespace_file(NamespaceKind::User, join)?;
+        let identity = |path: &str| -> Result<(u64, u64)> {
+            let file = fs::metadata(path).doing(|| format!("look at {path}"))?;
+            Ok((file.dev(), file.ino()))
+        };
+        let mut settled = Cow::Borrowed(options);
+        if identity(&path)? == identity("/proc/self/ns/user")? {
+            settled.to_mut().namespaces.user = Namespace::Host;
+        }
+        Ok(settled)
+    }
+
     /// The files of the namespaces that are joined.
     fn joined(&self, options: &RunOptions) -> Result<Vec<(NamespaceKind, String)>> {
         let mut joined = Vec::new();
@@ -168,22 +192,43 @@ impl Engine {
     fn namespace_file(&self, kind: NamespaceKind, join: &Join) -> Result<String> {
         let path = match join {
             Join::Path(path) => path.display().to_string(),
-            Join::Process(process) => format!("/proc/{process}/ns/{}", kind.name()),
+            Join::Process(process) => {
+                let pid = HostPid(i32::try_from(*process).unwrap_or(i32::MAX));
+                procfs::ns::path(pid, kind.name())
+            }
             Join::Container(word) => {
                 let container = self.find(word)?;
                 let Status::Running(process) = &container.status else {
                     return Err(not_running(&container).hint("its namespaces are gone with it: start it first").into());
                 };
-                format!("/proc/{}/ns/{}", process.pid, kind.name())
+                procfs::ns::path(HostPid(process.pid), kind.name())
             }
         };
-        if let Err(error) = fs::metadata(&path) {
-            let field = format!("the {} namespace", kind.name());
-            let reason = format!("is gone or was never there: {path}: {}", crate::event::words(&error));
-            return Err(Refused::new(field, join.to_string(), reason).kind(RefusedKind::NoSuchObject).into());
-        }
+        check_namespace(kind, &path).map_err(|reason| {
+            let refused = Refused::new(flag(kind), join.to_string(), reason).kind(RefusedKind::NoSuchObject);
+            refused.hint(format!("use container:NAME, pid:N of a running process, or path:/proc/N/ns/{}", kind.name()))
+        })?;
         Ok(path)
     }
+}
+
+/// The flag that chooses a namespace of this kind.
+fn flag(kind: NamespaceKind) -> String {
+    match kind {
+        NamespaceKind::User | NamespaceKind::Cgroup | NamespaceKind::Time => format!("--{}ns", kind.name()),
+        _ => format!("--{}", kind.name()),
+    }
+}
+
+/// Why a file is no namespace of this kind, if it is none. The kernel names an open namespace file `net:[4026531840]`.
+fn check_namespace(kind: NamespaceKind, path: &str) -> std::result::Result<(), String> {
+    let gone = |error| format!("is gone or was never there: {path}: {}", crate::event::words(&error));
+    let opened = fs::OpenOptions::new().read(true).custom_flags(NONBLOCK).open(path).map_err(gone)?;
+    let name = procfs::ns::name_of(&opened).map_err(|error| error.to_string())?;
+    if name.split_once(":[").is_some_and(|(found, _)| found == kind.name()) {
+        return Ok(());
+    }
+    Err(format!("is no {} namespace: {path} is {name}", kind.name()))
 }
 
 /// The container's groups: beside those of other containers, or below the parent that was asked for.
@@ -241,16 +286,54 @@ pub(crate) fn compile(profile: &oci::Seccomp) -> Result<Filter> {
     Ok(Filter { instructions: program.instructions, flags: Flags(program.flags) })
 }
 
-/// Where a file that the container's process is told of goes (`--cidfile`, `--pidfile`): it must not exist yet.
-///
-/// # Errors
-/// Refused where it exists.
-pub fn check_new_file(flag: &str, path: &Path) -> Result<()> {
-    if path.exists() {
-        return Err(Refused::new(flag, path.display().to_string(), "exists already")
-            .kind(RefusedKind::Conflict)
-            .hint("delete it, or use another path")
-            .into());
+/// A file that tells of a new container (`--cidfile`, `--pidfile`). It is made before the container, so that none runs
+/// whose file cannot be had, and is gone again where nothing was written.
+#[derive(Debug)]
+pub struct NewFile<'p> {
+    path: &'p Path,
+    file: File,
+    written: bool,
+}
+
+impl<'p> NewFile<'p> {
+    /// Makes the file.
+    ///
+    /// # Errors
+    /// Refused where it exists, or cannot be made.
+    pub fn create(flag: &str, path: &'p Path) -> Result<Self> {
+        match File::create_new(path) {
+            Ok(file) => Ok(Self { path, file, written: false }),
+            Err(error) => {
+                let (reason, hint) = match error.kind() {
+                    ErrorKind::AlreadyExists => ("exists already".to_owned(), "delete it, or use another path"),
+                    _ => (crate::event::words(&error), "use a path where a file can be made"),
+                };
+                let refused = Refused::new(flag, path.display().to_string(), reason).kind(RefusedKind::Conflict);
+                Err(refused.hint(hint).into())
+            }
+        }
     }
-    Ok(())
+
+    /// Writes what it is for.
+    ///
+    /// # Errors
+    /// A kernel error.
+    pub fn write(&mut self, text: &str) -> Result<()> {
+        self.file.write_all(text.as_bytes()).doing(|| format!("write {}", self.path.display()))?;
+        self.written = true;
+        Ok(())
+    }
+
+    /// Takes it back: there is no such container.
+    pub fn remove(mut self) {
+        self.written = false;
+    }
+}
+
+impl Drop for NewFile<'_> {
+    fn drop(&mut self) {
+        if !self.written {
+            let _ = fs::remove_file(self.path);
+        }
+    }
 }

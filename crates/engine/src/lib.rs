@@ -15,3 +15,5 @@ pub mod roots;
 pub mod spec;
 pub mod store;
 pub mod user;
+
+pub use procfs::HostPid;

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use error::{Doing, Result};
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 use sys::clone::Side;
 use sys::process::Ended;
 use sys::signal::Signals;
@@ -146,7 +147,10 @@ impl Monitor {
             }
             if happened(1) {
                 match drained {
-                    Some(master) => self.closed = rustix::io::read(master, &mut [0_u8; 4096]).is_err(),
+                    Some(master) => {
+                        let read = rustix::io::read(master, &mut [0_u8; 4096]);
+                        self.closed = read.is_err_and(|errno| errno != Errno::AGAIN);
+                    }
                     None => self.client_left(),
                 }
             }

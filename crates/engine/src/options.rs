@@ -548,4 +548,13 @@ impl RunOptions {
     pub fn check(&self, host: &HostFacts) -> error::Result<()> {
         check::all(self, host)
     }
+
+    /// An error of a container that was asked for with flags, told in flags where it names a field of the configuration.
+    #[must_use]
+    pub fn in_flags(&self, error: error::Error) -> error::Error {
+        match error {
+            error::Error::Refused(refused) => check::in_flags(self, *refused).into(),
+            error => error,
+        }
+    }
 }

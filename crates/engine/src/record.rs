@@ -84,7 +84,9 @@ pub struct LiveProcess {
     pub pid: i32,
     /// When it began, in clock ticks since boot: with the PID, an identity that no reuse can take.
     pub start_ticks: u64,
-    /// When it began to run the command; `None` while it is being set up.
+    /// When it was made: from then on it counts as running, once it runs the command.
+    pub born: jiff::Timestamp,
+    /// The same when it runs the command; `None` while it is being set up.
     pub started: Option<jiff::Timestamp>,
 }
 

@@ -52,11 +52,11 @@ impl Source {
         }
     }
 
-    /// Puts the layers of a container together in its folder; `data` is where carboy keeps its own.
+    /// Puts the layers of a container together in its folder; `data` is where carboy keeps its own files.
     ///
     /// # Errors
     /// A kernel error; what an archive is refused for.
-    pub fn prepare(&self, container: &Path, data: &Path) -> Result<()> {
+    pub fn prepare(&self, container: &Path, data: [&Path; 2]) -> Result<()> {
         let (upper, lower) = (container.join("upper"), self.lower(container));
         match self {
             Self::Host => hide_in_host(&upper, data)?,
@@ -100,24 +100,34 @@ pub fn read_within(root: &OwnedFd, path: &CStr) -> Result<Vec<u8>> {
 
 /// An empty folder in the upper layer that is marked opaque hides what the lower one has there: overlayfs.rst,
 /// "whiteouts and opaque directories".
-fn hide_in_host(upper: &Path, data: &Path) -> Result<()> {
+fn hide_in_host(upper: &Path, data: [&Path; 2]) -> Result<()> {
     for (name, mode) in EMPTY_IN_HOST {
         make_opaque(&upper.join(name), mode)?;
     }
-    let data = fs::canonicalize(data).doing(|| format!("open {}", data.display()))?;
-    let data = data.strip_prefix("/").unwrap_or(&data);
-    if EMPTY_IN_HOST.iter().any(|(name, _)| data.starts_with(name)) {
-        return Ok(());
+    let mut folders = Vec::with_capacity(data.len());
+    for folder in data {
+        let folder = fs::canonicalize(folder).doing(|| format!("open {}", folder.display()))?;
+        folders.push(folder.strip_prefix("/").map(Path::to_path_buf).unwrap_or(folder));
     }
+    folders.retain(|folder| !EMPTY_IN_HOST.iter().any(|(name, _)| folder.starts_with(name)));
+    folders.sort();
+    folders.dedup_by(|folder, before| folder.starts_with(before));
+    folders.iter().try_for_each(|folder| hide_folder(upper, folder))
+}
+
+/// Makes the folders above one that is hidden as they are on the host.
+fn hide_folder(upper: &Path, folder: &Path) -> Result<()> {
     let mut below = PathBuf::from("/");
     let mut above = upper.to_path_buf();
-    for part in data.parent().into_iter().flat_map(Path::components) {
+    for part in folder.parent().into_iter().flat_map(Path::components) {
         above.push(part);
         below.push(part);
-        fs::DirBuilder::new().create(&above).doing(|| format!("create {}", above.display()))?;
-        copy_owner(&below, &above)?;
+        if !above.is_dir() {
+            fs::DirBuilder::new().create(&above).doing(|| format!("create {}", above.display()))?;
+            copy_owner(&below, &above)?;
+        }
     }
-    make_opaque(&upper.join(data), 0o711)
+    make_opaque(&upper.join(folder), 0o711)
 }
 
 fn make_opaque(path: &Path, mode: u32) -> Result<()> {

@@ -29,6 +29,8 @@ pub struct HostFacts {
     pub hostname: String,
     /// The number of the last capability that the kernel knows (/proc/sys/kernel/cap_last_cap).
     pub last_capability: u32,
+    /// The capabilities that carboy itself does not have here, a bit each by number, and cannot give to others.
+    pub withheld_capabilities: u64,
     /// The CPUs with a folder thermal_throttle in /sys, which tells what others do.
     pub thermal_throttle: Vec<u32>,
     /// Where the program for `--init` is.

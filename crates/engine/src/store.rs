@@ -11,10 +11,10 @@
 //! The run folder is made first and removed last: whatever happens in between, the next command finds it unlocked and
 //! undoes what it tells of.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::{ErrorKind, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, symlink};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use error::{Corrupt, Doing, Kernel, Refused, RefusedKind, Result};
@@ -92,10 +92,14 @@ impl Store {
         let path = self.run_folder(id);
         loop {
             fs::DirBuilder::new().mode(0o700).create(&path).doing(|| format!("create {}", path.display()))?;
-            let folder = lock_folder(&path, FlockOperation::LockExclusive)?;
+            let folder = match lock_folder(&path, FlockOperation::LockExclusive) {
+                // Another command saw the folder between its making and its locking, and swept it.
+                Err(error) if error.errno() == Some(Errno::NOENT) => continue,
+                folder => folder?,
+            };
             let claim = Claim { id: id.to_owned(), _folder: folder };
             match self.write_live(&claim, live) {
-                // Another command saw the folder between its making and its locking, and swept it.
+                // It was swept while the lock was waited for.
                 Err(error) if error.errno() == Some(Errno::NOENT) => {}
                 Err(error) => {
                     let _ = fs::remove_dir_all(&path);
@@ -196,6 +200,10 @@ impl Store {
     /// The id that a name stands for.
     #[must_use]
     pub fn name_owner(&self, name: &str) -> Option<String> {
+        // A path is no name, wherever it leads.
+        if name.contains('/') {
+            return None;
+        }
         fs::read_link(self.names().join(name)).ok()?.into_os_string().into_string().ok()
     }
 
@@ -208,6 +216,9 @@ impl Store {
         for folder in [path.clone(), path.join("upper"), path.join("work")] {
             let mode = if folder.ends_with("upper") { 0o755 } else { 0o700 };
             fs::DirBuilder::new().mode(mode).create(&folder).doing(|| format!("create {}", folder.display()))?;
+            // The upper folder is the container's /, which the caller's umask must not close to its users.
+            fs::set_permissions(&folder, Permissions::from_mode(mode))
+                .doing(|| format!("set the permissions of {}", folder.display()))?;
         }
         Ok(path)
     }
@@ -290,8 +301,12 @@ fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
         .map_err(|error| Corrupt::new(path.display().to_string(), error.to_string()).into())
 }
 
+/// A folder that is not made yet has none: `explain` makes nothing.
 fn entries(folder: &Path) -> Result<Vec<String>> {
-    let listed = fs::read_dir(folder).doing(|| format!("list {}", folder.display()))?;
+    let listed = match fs::read_dir(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        listed => listed.doing(|| format!("list {}", folder.display()))?,
+    };
     Ok(listed.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect())
 }
 

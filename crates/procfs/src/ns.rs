@@ -3,8 +3,12 @@
 use std::fmt;
 use std::os::fd::BorrowedFd;
 
-use error::Errno;
+use std::os::fd::{AsFd, AsRawFd};
+
+use error::{Doing, Errno};
 use rustix::fs::{AtFlags, Mode, OFlags, openat, statat};
+
+use crate::pid::HostPid;
 
 /// The kinds of namespaces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,6 +29,24 @@ pub enum Kind {
     Cgroup,
     /// Offsets of the monotonic and boot-time clocks.
     Time,
+}
+
+/// The path of a process's namespace file, as OCI's `linux.namespaces[].path` wants it. A number can go to another
+/// process: whoever opens the path makes sure, by a handle held meanwhile, that the process was still the same one.
+#[must_use]
+pub fn path(pid: HostPid, kind: &str) -> String {
+    format!("/proc/{}/ns/{kind}", pid.0)
+}
+
+/// The kind and the number by which the kernel names an open namespace file: `net:[4026531840]`. Another file's name is
+/// its path.
+///
+/// # Errors
+/// A kernel error.
+pub fn name_of(file: impl AsFd) -> error::Result<String> {
+    let link = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
+    let name = std::fs::read_link(&link).doing(|| format!("read {link}"))?;
+    Ok(name.to_string_lossy().into_owned())
 }
 
 impl Kind {

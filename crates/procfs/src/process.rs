@@ -3,12 +3,15 @@
 //! The descriptor stands for the process and not for its number: when the process is gone its files are too (`ESRCH`,
 //! `ENOENT`), also after the number was given to another one.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::PathBuf;
 
 use error::{Corrupt, Doing, Errno, Kernel, Result};
-use rustix::fs::{CWD, Mode, OFlags, PROC_SUPER_MAGIC, ResolveFlags, fstatfs, openat, openat2};
+use rustix::fs::{CWD, Mode, OFlags, PROC_SUPER_MAGIC, ResolveFlags, fstatfs, openat, openat2, readlinkat};
 
 use crate::ns::{Kind, Sight};
 use crate::{CgroupLine, HostPid, IdMap, MountInfo, Stat, Status, cgroup, mountinfo, ns};
@@ -108,6 +111,24 @@ impl Process {
         // These links are magic by nature, so the checks of `open_below` cannot be had; the folder is known to be a procfs.
         openat(&self.folder, &file, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
             .doing(|| format!("open /proc/{}/{file}", self.name))
+    }
+
+    /// The process's root folder, as a handle.
+    ///
+    /// # Errors
+    /// A kernel error: `EACCES` where the process may not be looked at.
+    pub fn open_root(&self) -> Result<OwnedFd> {
+        openat(&self.folder, "root", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+            .doing(|| format!("open /proc/{}/root", self.name))
+    }
+
+    /// The path of the program that the process runs.
+    ///
+    /// # Errors
+    /// A kernel error.
+    pub fn program(&self) -> Result<PathBuf> {
+        let path = readlinkat(&self.folder, "exe", Vec::new()).doing(|| format!("read /proc/{}/exe", self.name))?;
+        Ok(OsString::from_vec(path.into_bytes()).into())
     }
 
     /// Writes all of `text` to a file of the process in one call, as these files want it.

@@ -20,7 +20,14 @@ pub struct Stat {
     pub system_ticks: u64,
     /// When it began, since boot. With the PID and the boot id it names the process for all times.
     pub start_ticks: u64,
+    /// Whether it runs a program of its own, and no longer is a copy of its parent: `PF_FORKNOEXEC` is not set.
+    pub has_executed: bool,
+    /// How a zombie ended, in the form of waitpid(2); `None` where the reader may not know.
+    pub wait_status: Option<i32>,
 }
+
+/// <linux/sched.h>: forked, but did not exec.
+const PF_FORKNOEXEC: u64 = 0x40;
 
 impl Stat {
     /// Parses the file. The name stands unescaped in parentheses and may hold any character, parentheses and line ends too;
@@ -32,7 +39,9 @@ impl Stat {
         let mut rest = fields(line.get(close + 1..)?);
         let (state, parent) = (rest.next()?, number(rest.next()?)?);
         let mut skip = |count| rest.nth(count).and_then(number);
-        let (user_ticks, system_ticks, start_ticks) = (skip(9)?, skip(0)?, skip(6)?);
+        let flags: u64 = skip(4)?;
+        let (user_ticks, system_ticks, start_ticks) = (skip(4)?, skip(0)?, skip(6)?);
+        let wait_status = rest.nth(29).and_then(number).filter(|_| state == b"Z");
         Some(Self {
             pid: HostPid(number(line.get(..open)?.trim_ascii())?),
             name: text(line.get(open + 1..close)?),
@@ -41,6 +50,8 @@ impl Stat {
             user_ticks,
             system_ticks,
             start_ticks,
+            has_executed: flags & PF_FORKNOEXEC == 0,
+            wait_status,
         })
     }
 }
@@ -74,6 +85,15 @@ mod tests {
     fn a_parent_outside_is_none() {
         let stat = Stat::parse(format!("1 (init) {}", REST.replacen("S 1", "S 0", 1)).as_bytes()).unwrap();
         assert_eq!(stat.parent, None);
+    }
+
+    #[test]
+    fn a_zombie_tells_how_it_ended_and_a_copy_that_it_has_no_program() {
+        let line =
+            |state: &str, flags: &str| format!("9 (a) {state} 1 9 9 0 -1 {flags} {} 1280", "0 ".repeat(42).trim());
+        let parse = |state: &str, flags: &str| Stat::parse(line(state, flags).as_bytes()).unwrap();
+        assert_eq!((parse("Z", "4194304").wait_status, parse("S", "4194304").wait_status), (Some(1280), None));
+        assert_eq!((parse("S", "4194304").has_executed, parse("S", "4194368").has_executed), (true, false));
     }
 
     #[test]

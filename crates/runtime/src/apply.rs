@@ -119,6 +119,7 @@ impl<'p, 's> Work<'p, 's> {
             HostStep::Prepare(number) => self.prepare(*number),
             HostStep::Clone => self.clone_child(),
             HostStep::AwaitFork => self.await_fork(),
+            HostStep::AwaitUnshare => self.await_unshare(),
             HostStep::WriteMaps(maps) => {
                 let pid = self.pid()?;
                 write_proc(pid, "uid_map", &maps.uid)?;
@@ -221,7 +222,7 @@ impl<'p, 's> Work<'p, 's> {
             self.terminal = passed;
         }
         if let Report::Failed { step, errno } = report {
-            return Err(self.child_failure(step, errno));
+            return Err(self.child_failure(step, Errno::from_raw_os_error(errno)));
         }
         Ok(Some(report))
     }
@@ -232,6 +233,16 @@ impl<'p, 's> Work<'p, 's> {
                 Some(Report::Forked(pid)) => return self.follow(pid),
                 Some(_) => {}
                 None => return Err(Kernel::new("find the forked child", Errno::SRCH).into()),
+            }
+        }
+    }
+
+    fn await_unshare(&mut self) -> Result<()> {
+        loop {
+            match self.next_report()? {
+                Some(Report::Unshared) => return Ok(()),
+                Some(_) => {}
+                None => return Err(Kernel::new("find the child's user namespace", Errno::SRCH).into()),
             }
         }
     }

@@ -3,6 +3,7 @@
 use std::ffi::CStr;
 
 use child::{Step, Turn};
+use namespace::entrance::Maps;
 use namespace::mnt::Prepared;
 use sys::mount::{Attributes, Reach};
 use sys::namespace::Kinds;
@@ -14,7 +15,8 @@ use crate::plan::{HostStep, Plan};
 pub struct Line {
     /// What it does, beginning with a verb.
     pub what: String,
-    /// The system calls that it is made of, in order; `?` behind one that is made only where needed.
+    /// The system calls that it is made of, in order, without the closing of descriptors: `a|b` is either of two; `?`
+    /// behind one says at most once, `*` as often as needed, `+` at least once.
     pub calls: &'static [&'static str],
 }
 
@@ -24,6 +26,19 @@ impl Line {
         Self { what: what.into(), calls }
     }
 }
+
+/// Opens a place within the root, and makes what is missing of it.
+const REACH: &str = "openat2|mkdirat+";
+/// Writes a file of a process.
+const WRITE_OF_PROCESS: [&str; 5] = ["openat", "fstatfs", "openat2", "openat2", "write"];
+/// A root whose layers are id-mapped: each is opened, mapped and set, and the overlay is made as the container's root user.
+const MAPPED_ROOT: [&str; 5] = [
+    "openat|fstatfs|openat2*",
+    "fsopen?",
+    "open_tree|mount_setattr|openat2|fsconfig|fcntl|statx|setfsgid|setfsuid|capget|capset+",
+    "fsmount?",
+    "setfsgid|setfsuid|capget|capset*",
+];
 
 /// The names of the kinds in a set, in the order of namespaces(7)'s bits.
 #[must_use]
@@ -81,19 +96,21 @@ pub fn child_step(step: &Step<'_>) -> Line {
         Step::JoinGroup { hierarchy, .. } => Line::new(format!("join its {} group", text(hierarchy)), &["write"]),
         Step::BecomeRoot => Line::new("become root of the user namespace", &["setresgid", "setresuid"]),
         Step::Join { kinds: joined, .. } => Line::new(format!("join the {} namespace", kinds(joined)), &["setns"]),
-        Step::Unshare(new) => Line::new(format!("make new namespaces: {}", kinds(new)), &["unshare"]),
-        Step::Fork => Line::new("fork into the new pid namespace", &["clone3"]),
+        Step::Unshare(new) => Line::new(format!("make new namespaces: {}", kinds(new)), &["unshare", "sendmsg?"]),
+        Step::Fork => Line::new("fork into the new pid namespace", &["clone3", "sendmsg?", "exit_group?"]),
         Step::NewSession => Line::new("begin a session", &["setsid"]),
         Step::Hostname(name) => Line::new(format!("set the host name {}", text(name)), &["sethostname"]),
         Step::Domainname(name) => Line::new(format!("set the domain name {}", text(name)), &["setdomainname"]),
         Step::LoopbackUp => Line::new("set the loopback interface up", &["socket", "ioctl"]),
         Step::Limit(limit) => {
-            let what = format!("set resource limit {} to {}:{}", limit.resource, limit.soft, limit.hard);
+            let named = oci::RLIMITS.iter().find(|(_, number)| *number == limit.resource);
+            let name = named.map_or("a resource limit", |(name, _)| name);
+            let what = format!("set {name} to {}:{}", limit.soft, limit.hard);
             Line::new(what, &["prlimit64"])
         }
         Step::Umask(mask) => Line::new(format!("set the umask {mask:04o}"), &["umask"]),
         Step::DropBounding(bits) => {
-            Line::new(format!("drop {} capabilities from the bounding set", bits.count_ones()), &["prctl"])
+            Line::new(format!("drop {} capabilities from the bounding set", bits.count_ones()), &["prctl*"])
         }
         Step::KeepCapabilities => Line::new("keep capabilities while the user changes", &["prctl"]),
         Step::Identity { user, group, groups } => {
@@ -106,19 +123,21 @@ pub fn child_step(step: &Step<'_>) -> Line {
         Step::Capabilities { sets, ambient } => {
             let what =
                 format!("keep {} capabilities, {} of them ambient", sets.permitted.count_ones(), ambient.count_ones());
-            Line::new(what, &["capset", "prctl?"])
+            Line::new(what, &["capset", "prctl*"])
         }
         Step::NoNewPrivs => Line::new("set no_new_privs", &["prctl"]),
         Step::Seccomp { program, .. } => {
             Line::new(format!("load the seccomp filter of {} instructions", program.len()), &["seccomp"])
         }
         Step::WorkingDirectory(path) => Line::new(format!("change to {}", text(path)), &["chdir"]),
-        Step::Standard => Line::new("take standard input, output and error", &["dup3?", "fcntl?"]),
+        Step::Standard => {
+            Line::new("take standard input, output and error", &["dup3|fcntl", "dup3|fcntl", "dup3|fcntl"])
+        }
         Step::Execute { candidates, .. } => {
             let paths: Vec<_> = candidates.iter().map(|path| text(path)).collect();
             Line::new(
                 format!("execute {}", paths.join(" or ")),
-                &["rt_sigaction", "rt_sigprocmask", "close_range", "execve"],
+                &["rt_sigaction+", "rt_sigprocmask", "close_range", "execve+"],
             )
         }
         _ => mount_step(step),
@@ -133,40 +152,63 @@ fn mount_step(step: &Step<'_>) -> Line {
         }
         Step::AttachRoot => Line::new("attach the root mount", &["move_mount"]),
         Step::AdoptRoot => Line::new("open the container's root", &["openat"]),
-        Step::Mount { kind, attributes: set, at, .. } => {
+        Step::Mount { kind, attributes: set, at, propagation, .. } => {
             let what = format!("mount {} at {}{}", text(kind), place(at), attributes(set));
-            Line::new(what, &["fsopen", "fsconfig", "fsmount", "mount_setattr?", "openat2", "mkdirat?", "move_mount"])
+            match propagation {
+                None => Line::new(what, &["fsopen", "fsconfig+", "fsmount", REACH, "move_mount"]),
+                Some(_) => Line::new(what, &["fsopen", "fsconfig+", "fsmount", "mount_setattr", REACH, "move_mount"]),
+            }
         }
         Step::Place { handle, at, .. } => {
-            Line::new(format!("put prepared mount {handle} at {}", place(at)), &["openat2", "mkdirat?", "move_mount"])
+            Line::new(format!("put prepared mount {handle} at {}", place(at)), &[REACH, "move_mount"])
         }
         Step::Remount { at, set, reach } => {
             let below = if reach == Reach::Recursive { " and all below" } else { "" };
-            Line::new(format!("set {}{below} to{}", place(at), attributes(set)), &["openat2", "mount_setattr"])
+            let what = format!("set {}{below} to {}", place(at), attributes(set).trim_start_matches(','));
+            Line::new(what, &["openat2", "mount_setattr"])
         }
-        Step::Device { folder, name, .. } => {
+        Step::Device { folder, name, owner, .. } => {
             let what = format!("make the device {}/{}", place(folder), text(name));
-            Line::new(what, &["openat2", "mknodat", "fchownat?"])
+            let calls: &[&str] = if owner == (0, 0) { &[REACH, "mknodat"] } else { &[REACH, "mknodat", "fchownat"] };
+            Line::new(what, calls)
         }
         Step::Link { target, folder, name } => {
             let what = format!("link {}/{} to {}", place(folder), text(name), text(target));
-            Line::new(what, &["openat2", "symlinkat"])
+            Line::new(what, &[REACH, "symlinkat"])
         }
-        Step::Folder(at) => Line::new(format!("make sure that {} exists", place(at)), &["openat2", "mkdirat?"]),
-        Step::Mask(at) => Line::new(format!("hide {}", place(at)), &["openat2", "move_mount?"]),
+        Step::Folder(at) => Line::new(format!("make sure that {} exists", place(at)), &[REACH]),
+        Step::Mask(at) => Line::new(
+            format!("hide {}", place(at)),
+            &["openat2", "fstat?", "fsopen?", "fsconfig*", "fsmount?", "open_tree?", "move_mount?"],
+        ),
         Step::ReadOnly(at) => Line::new(
             format!("make {} read-only", place(at)),
             &["openat2", "open_tree?", "mount_setattr?", "move_mount?"],
         ),
         Step::Terminal { .. } => {
-            Line::new("open a terminal and send its master", &["openat2", "ioctl", "sendmsg", "dup3"])
+            const CALLS: [&str; 11] = [
+                "openat2",
+                "openat2",
+                "ioctl+",
+                "fchownat?",
+                "sendmsg",
+                "ioctl",
+                "openat2|mkdirat*",
+                "open_tree?",
+                "move_mount?",
+                "dup3|fcntl",
+                "dup3|fcntl+",
+            ];
+            Line::new("open a terminal and send its master", &CALLS)
         }
         Step::Sysctl { path, value } => {
             let what = format!("write {} to /proc/sys/{}", String::from_utf8_lossy(value), text(path));
             Line::new(what, &["openat", "fstatfs", "openat2", "write"])
         }
         Step::PivotRoot => Line::new("make it the only root", &["fchdir", "pivot_root", "umount2", "chdir"]),
-        Step::Root { set, .. } => Line::new(format!("set the root to{}", attributes(set)), &["mount_setattr"]),
+        Step::Root { set, .. } => {
+            Line::new(format!("set the root to {}", attributes(set).trim_start_matches(',')), &["mount_setattr"])
+        }
         _ => Line::new(String::new(), &[]),
     }
 }
@@ -175,7 +217,7 @@ fn mount_step(step: &Step<'_>) -> Line {
 #[must_use]
 pub fn host_step(step: &HostStep, plan: &Plan<'_>) -> Line {
     match step {
-        HostStep::Group(number) => group_step(plan.groups.steps.get(*number)),
+        HostStep::Group(number) => group_step(plan.groups.steps.get(*number), plan),
         HostStep::OpenNamespace(number) => {
             let join = plan.entrance.child_joins.get(*number);
             let what =
@@ -185,14 +227,22 @@ pub fn host_step(step: &HostStep, plan: &Plan<'_>) -> Line {
         HostStep::JoinPid(path) => Line::new(format!("join the pid namespace {path}"), &["openat", "setns"]),
         HostStep::TimeNamespace(offsets) => {
             let what = format!("make a time namespace: {}", offsets.trim().replace('\n', ", "));
-            Line::new(what, &["unshare", "openat?", "write?"])
+            if offsets.is_empty() {
+                return Line::new(what, &["unshare"]);
+            }
+            Line::new(what, &["unshare", "openat", "fstatfs", "openat2", "openat2", "write"])
         }
         HostStep::Prepare(number) => match plan.prepared.get(*number) {
             Some(Prepared::Bind { source, .. }) => {
-                Line::new(format!("prepare mount {number}: {source}"), &["open_tree", "mount_setattr?"])
+                Line::new(format!("prepare mount {number}: {source}"), &["open_tree", "mount_setattr*"])
             }
             Some(Prepared::Group(_)) | None => {
-                Line::new(format!("prepare mount {number}: the container's group"), &["open_tree"])
+                let placed = plan.child.iter().find_map(|step| match step {
+                    Step::Place { handle, at, .. } if handle == number => Some(place(at)),
+                    _ => None,
+                });
+                let at = placed.unwrap_or_default();
+                Line::new(format!("prepare mount {number}: the container's group for {at}"), &["open_tree"])
             }
         },
         HostStep::Clone => {
@@ -200,26 +250,44 @@ pub fn host_step(step: &HostStep, plan: &Plan<'_>) -> Line {
             Line::new(what, &["clone3"])
         }
         HostStep::AwaitFork => Line::new("learn which process goes on", &["recvmsg", "pidfd_open", "waitid"]),
-        HostStep::WriteMaps(_) => Line::new("write the id maps", &["openat", "write", "openat", "write"]),
-        HostStep::MakeRoot => Line::new("make the root mount", &["fsopen?", "fsconfig?", "fsmount?", "open_tree?"]),
+        HostStep::AwaitUnshare => Line::new("wait for the child's user namespace", &["recvmsg"]),
+        HostStep::WriteMaps(_) => {
+            const CALLS: [&str; 10] = [
+                "openat", "fstatfs", "openat2", "openat2", "write", "openat", "fstatfs", "openat2", "openat2", "write",
+            ];
+            Line::new("write the id maps", &CALLS)
+        }
+        HostStep::MakeRoot if maps_ids(plan) => Line::new("make the root mount", &MAPPED_ROOT),
+        HostStep::MakeRoot => Line::new("make the root mount", &["fsopen?", "fsconfig*", "fsmount?", "open_tree?"]),
         HostStep::OpenGroup(index) => {
             let place = plan.groups.steps.iter().map(cgroup::plan::Step::place).find(|place| place.hierarchy == *index);
             let name = place.map_or("container's", |place| place.name.as_str());
             Line::new(format!("open the {name} group for the child to join"), &["openat"])
         }
-        HostStep::OomScoreAdj(value) => Line::new(format!("set oom_score_adj to {value}"), &["openat", "write"]),
+        HostStep::OomScoreAdj(value) => Line::new(format!("set oom_score_adj to {value}"), &WRITE_OF_PROCESS),
         HostStep::Release(which) => Line::new(format!("tell the child of {}", turn(*which)), &["sendmsg"]),
-        HostStep::AwaitProgram => Line::new("wait until the command runs", &["recvmsg"]),
+        HostStep::AwaitProgram => Line::new("wait until the command runs", &["recvmsg+"]),
     }
 }
 
-fn group_step(step: Option<&cgroup::plan::Step>) -> Line {
-    use cgroup::plan::Step;
+/// Whether the container is in a user namespace that is not the host's.
+fn maps_ids(plan: &Plan<'_>) -> bool {
+    let joined = plan.entrance.child_joins.iter().any(|(kind, _)| *kind == oci::NamespaceKind::User);
+    joined || plan.entrance.maps != Maps::None
+}
+
+/// The container's own group stays open from its making on; one above it is opened for each step.
+fn group_step(step: Option<&cgroup::plan::Step>, plan: &Plan<'_>) -> Line {
+    use cgroup::plan::{Role, Step};
     let Some(step) = step else { return Line::new("", &[]) };
+    let own = step.place().path == plan.groups.path;
     let calls: &[&str] = match step {
-        Step::Make(..) => &["mkdirat"],
-        Step::Enable(..) | Step::Write(..) => &["openat", "write"],
-        Step::Devices(..) => &["bpf", "bpf"],
+        Step::Make(_, Role::Container) => &["mkdirat", "openat"],
+        Step::Make(_, Role::Parent) => &["mkdirat"],
+        Step::Enable(..) | Step::Write(..) if own => &["openat", "write"],
+        Step::Enable(..) | Step::Write(..) => &["openat", "openat", "write"],
+        Step::Devices(..) if own => &["bpf", "bpf"],
+        Step::Devices(..) => &["openat", "bpf", "bpf"],
     };
     Line::new(step.to_string(), calls)
 }

@@ -34,6 +34,8 @@ pub enum HostStep {
     Clone,
     /// Learn which process goes on.
     AwaitFork,
+    /// Wait until the child has made its user namespace.
+    AwaitUnshare,
     /// Write the id maps of the child's user namespace.
     WriteMaps(namespace::user::Maps),
     /// Make the root mount.
@@ -113,6 +115,9 @@ fn plan_host(
     host.extend(entrance.parent_joins.clone().map(HostStep::JoinPid));
     host.push(HostStep::Clone);
     if let Some(maps) = namespace::user::host(config)?.filter(|_| entrance.maps == Maps::Written) {
+        if !entrance.clone.contains(Kinds::USER) {
+            host.push(HostStep::AwaitUnshare);
+        }
         host.push(HostStep::WriteMaps(maps));
         host.push(HostStep::Release(Turn::Mapped));
     }
@@ -155,7 +160,10 @@ fn plan_joins(joins: &[HierarchyIndex], hierarchies: &Hierarchies, steps: &mut S
 /// As [`plan`].
 pub fn plan_exec<'a>(
     (target, hierarchies): (&Target, &Hierarchies),
-    process: &Process, filter: Option<&Filter>, arena: &'a Bump) -> Result<Plan<'a>> {
+    process: &Process,
+    filter: Option<&Filter>,
+    arena: &'a Bump,
+) -> Result<Plan<'a>> {
     let mut steps = Steps::new(arena);
     let joins = joins(&target.groups, hierarchies);
     plan_joins(&joins, hierarchies, &mut steps)?;

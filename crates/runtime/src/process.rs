@@ -10,6 +10,9 @@ use sys::process::{Argument, Arguments};
 use sys::seccomp::{Flags, Instruction};
 use sys::terminal::Size;
 
+/// What new files of a container do not get if nothing is asked, as in every peer: not the caller's umask.
+const DEFAULT_UMASK: u32 = 0o022;
+
 /// The seccomp filter of a process, compiled.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
@@ -43,9 +46,7 @@ pub(crate) fn plan(process: &Process, filter: Option<&Filter>, steps: &mut Steps
     for limit in &process.rlimits {
         steps.push(Step::Limit(resource_limit(limit)?));
     }
-    if let Some(umask) = process.user.umask {
-        steps.push(Step::Umask(umask));
-    }
+    steps.push(Step::Umask(process.user.umask.unwrap_or(DEFAULT_UMASK)));
     let load = |steps: &mut Steps<'_>| {
         if let Some(filter) = filter {
             let program = steps.slice(&filter.instructions);

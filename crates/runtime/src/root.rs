@@ -4,8 +4,10 @@
 //! The parent makes it and passes its descriptor to the child, so it never appears in a mount namespace of the host.
 
 use std::ffi::CString;
+use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use error::{Doing, Refused, Result};
@@ -72,15 +74,22 @@ impl Overlay {
     fn make(&self, userns: Option<BorrowedFd<'_>>) -> Result<OwnedFd> {
         let action = || format!("make the overlay on {}", self.upper.display());
         let context = sys::mount::fsopen(c"overlay").doing(action)?;
-        match userns {
-            None => self.set_paths(context.as_fd())?,
-            Some(userns) => self.set_mapped(context.as_fd(), userns)?,
-        }
+        let layers = match userns {
+            None => self.set_paths(context.as_fd()).map(|()| None)?,
+            Some(userns) => Some(self.set_mapped(context.as_fd(), userns)?),
+        };
         if self.keep == Keep::Volatile {
             sys::mount::set_flag(context.as_fd(), c"volatile").doing(action)?;
         }
         sys::mount::set_string(context.as_fd(), c"source", c"carboy").doing(action)?;
-        sys::mount::fsmount(context.as_fd(), Attributes::NONE).doing(action)
+        let Some(Layers { _mounts, user, group }) = layers else {
+            return sys::mount::fsmount(context.as_fd(), Attributes::NONE).doing(action);
+        };
+        // An overlay writes as who made it, and through an id-mapped mount nobody can write whom it does not map.
+        sys::credentials::act_on_files_as(user, group).doing(|| format!("act on files as user {user}"))?;
+        let mount = sys::mount::fsmount(context.as_fd(), Attributes::NONE).doing(action);
+        sys::credentials::act_on_files_as(0, 0).doing(|| "act on files as root")?;
+        mount
     }
 
     fn set_paths(&self, context: BorrowedFd<'_>) -> Result<()> {
@@ -95,11 +104,14 @@ impl Overlay {
         Ok(())
     }
 
-    fn set_mapped(&self, context: BorrowedFd<'_>, userns: BorrowedFd<'_>) -> Result<()> {
-        let above = self.upper.parent().unwrap_or(&self.upper);
+    fn set_mapped(&self, context: BorrowedFd<'_>, userns: BorrowedFd<'_>) -> Result<Layers> {
+        let mut mounts = Vec::with_capacity(self.lower.len() + 1);
         for path in &self.lower {
-            set_layer(context, c"lowerdir+", view(path, Reach::One, Some(userns))?.as_fd(), path)?;
+            let layer = view(path, Reach::One, Some(userns))?;
+            set_layer(context, c"lowerdir+", layer.as_fd(), path)?;
+            mounts.push(layer);
         }
+        let above = self.upper.parent().unwrap_or(&self.upper);
         let changes = view(above, Reach::One, Some(userns))?;
         for (key, path) in [(c"upperdir", &self.upper), (c"workdir", &self.work)] {
             let name = text(path.file_name().unwrap_or_default().as_bytes())?;
@@ -108,8 +120,21 @@ impl Overlay {
                     .doing(|| format!("open {}", path.display()))?;
             set_layer(context, key, folder.as_fd(), path)?;
         }
-        Ok(())
+        let owner = File::from(changes.as_fd().try_clone_to_owned().doing(|| "copy a descriptor")?).metadata();
+        let owner = owner.doing(|| format!("look at {}", above.display()))?;
+        mounts.push(changes);
+        Ok(Layers { _mounts: mounts, user: owner.uid(), group: owner.gid() })
     }
+}
+
+/// What an overlay of id-mapped layers needs until it is made.
+struct Layers {
+    /// The mounts that the layers are taken from: the kernel copies them when all is said.
+    _mounts: Vec<OwnedFd>,
+    /// The host's user that stands for the container's root, to whom the folders above the layers belong.
+    user: u32,
+    /// Its group.
+    group: u32,
 }
 
 fn set_layer(context: BorrowedFd<'_>, key: &std::ffi::CStr, layer: BorrowedFd<'_>, path: &Path) -> Result<()> {

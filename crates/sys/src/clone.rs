@@ -1,11 +1,11 @@
-//! New processes: clone3(2), fork(2), close_range(2).
+//! New processes: clone3(2), clone(2), fork(2), close_range(2).
 
 use core::mem::size_of;
 
 use rustix::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use crate::namespace::Kinds;
-use crate::raw::{Arguments, everywhere, owned, signed, syscall};
+use crate::raw::{Arguments, everywhere, number, owned, signed, syscall};
 use crate::{Errno, Result};
 
 const CLONE_PIDFD: u64 = 0x1000;
@@ -64,7 +64,8 @@ struct CloneArgs {
     cgroup: u64,
 }
 
-/// Makes a process that shares nothing with the caller but open descriptions: clone3 without `CLONE_VM`.
+/// Makes a process that shares nothing with the caller but open descriptions: clone3 without `CLONE_VM`, or clone where
+/// there is no clone3 and nothing is asked that only clone3 can do.
 ///
 /// # Errors
 /// clone3(2): `EPERM` without the right to make a namespace, `ENOSPC` at a namespace limit, `EAGAIN` at the limit of
@@ -88,7 +89,16 @@ pub unsafe fn clone3(request: &Clone3<'_>) -> Result<Side> {
     let words: Arguments = [(&raw const arguments) as usize, size_of::<CloneArgs>(), 0, 0, 0];
     // SAFETY: both structures outlive the call; no CLONE_VM and no stack is given, so the child runs on its own copy of
     // this stack; what the child may do afterwards is the caller's promise.
-    match unsafe { syscall(everywhere::CLONE3, words) }? {
+    let cloned = match unsafe { syscall(everywhere::CLONE3, words) } {
+        // In a container whose seccomp profile does not look behind clone3's pointer, as Docker's does not.
+        Err(Errno::NOSYS) if arguments.flags & !(CLONE_PIDFD | CLONE_PARENT) == 0 => {
+            let flags = usize::try_from(arguments.flags | arguments.exit_signal).map_err(|_| Errno::INVAL)?;
+            // SAFETY: as above; clone(2) puts the pidfd where its third argument points.
+            unsafe { syscall(number::CLONE, [flags, 0, (&raw mut pidfd) as usize, 0, 0]) }
+        }
+        cloned => cloned,
+    };
+    match cloned? {
         0 => Ok(Side::Child),
         pid => {
             let pid = i32::try_from(pid).map_err(|_| Errno::OVERFLOW)?;

@@ -1,4 +1,4 @@
-//! Who a process is and what it may do: setresuid(2), setgroups(2), capset(2), prctl(2), prlimit(2).
+//! Who a process is and what it may do: setresuid(2), setfsuid(2), setgroups(2), capset(2), prctl(2), prlimit(2).
 //!
 //! The raw calls change the calling thread only, which is all of a process that has one.
 
@@ -45,12 +45,47 @@ pub fn set_groups(groups: &[u32]) -> Result<()> {
     unsafe { syscall(number::SETGROUPS, [groups.len(), groups.as_ptr() as usize, 0, 0, 0]) }.map(drop)
 }
 
+/// Sets the user and the group as which file systems see the caller, and takes up every permitted capability: the kernel
+/// takes those over files away when the user is no longer root.
+///
+/// # Errors
+/// `EPERM` where the caller may not take these ids.
+pub fn act_on_files_as(user: u32, group: u32) -> Result<()> {
+    for (call, id) in [(number::SETFSGID, group as usize), (number::SETFSUID, user as usize)] {
+        // SAFETY: no pointers. The call gives the former id, and tells nothing of an error.
+        unsafe { syscall(call, [id, 0, 0, 0, 0]) }?;
+        // SAFETY: no pointers. An id that there is not changes nothing.
+        let taken = unsafe { syscall(call, [u32::MAX as usize, 0, 0, 0, 0]) }?;
+        if taken != id {
+            return Err(Errno::PERM);
+        }
+    }
+    let sets = capabilities()?;
+    set_capabilities(&CapabilitySets { effective: sets.permitted, ..sets })
+}
+
+const LINUX_CAPABILITY_VERSION_3: u32 = 0x2008_0522;
+
+/// The three thread capability sets.
+fn capabilities() -> Result<CapabilitySets> {
+    let header: [u32; 2] = [LINUX_CAPABILITY_VERSION_3, 0];
+    let mut data = [0_u32; 6];
+    // SAFETY: header and data are laid out as version 3 of capget(2) has them and live across the call.
+    unsafe { syscall(number::CAPGET, [header.as_ptr() as usize, data.as_mut_ptr() as usize, 0, 0, 0]) }?;
+    let [effective, permitted, inheritable, high @ ..] = data.map(u64::from);
+    let set = |low, high: u64| low | high << 32;
+    Ok(CapabilitySets {
+        effective: set(effective, high[0]),
+        permitted: set(permitted, high[1]),
+        inheritable: set(inheritable, high[2]),
+    })
+}
+
 /// Sets the three thread capability sets.
 ///
 /// # Errors
 /// `EPERM` for a permitted capability that the caller has not.
 pub fn set_capabilities(sets: &CapabilitySets) -> Result<()> {
-    const LINUX_CAPABILITY_VERSION_3: u32 = 0x2008_0522;
     let header: [u32; 2] = [LINUX_CAPABILITY_VERSION_3, 0];
     let low = |bits: u64| u32::try_from(bits & u64::from(u32::MAX)).unwrap_or(0);
     let high = |bits: u64| u32::try_from(bits >> 32).unwrap_or(0);

@@ -116,6 +116,14 @@ pub enum Ended {
     Killed(i32),
 }
 
+impl Ended {
+    /// Of a status as waitpid(2) gives it.
+    #[must_use]
+    pub const fn from_wait_status(status: i32) -> Self {
+        if status & 0x7f == 0 { Self::Exited((status >> 8) & 0xff) } else { Self::Killed(status & 0x7f) }
+    }
+}
+
 /// Waits for the end of a child, and takes its zombie away.
 ///
 /// # Errors
@@ -159,5 +167,5 @@ pub fn exit_status(pidfd: BorrowedFd<'_>) -> Option<Ended> {
     unsafe { syscall(number::IOCTL, [fd(pidfd), PIDFD_GET_INFO, info.as_mut_ptr() as usize, 0, 0]) }.ok()?;
     let told = info.first().is_some_and(|mask| u64::from(*mask) & PIDFD_INFO_EXIT != 0);
     let status = i32::try_from(*info.get(EXIT_CODE)?).ok().filter(|_| told)?;
-    Some(if status & 0x7f == 0 { Ended::Exited((status >> 8) & 0xff) } else { Ended::Killed(status & 0x7f) })
+    Some(Ended::from_wait_status(status))
 }

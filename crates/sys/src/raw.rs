@@ -9,8 +9,10 @@ use crate::{Errno, Result};
 /// System call numbers: <asm/unistd.h>. Those above 423 are the same on every architecture.
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod number {
+    pub(crate) const CAPGET: usize = 125;
     pub(crate) const CAPSET: usize = 126;
     pub(crate) const CHDIR: usize = 80;
+    pub(crate) const CLONE: usize = 56;
     pub(crate) const DUP3: usize = 292;
     pub(crate) const EXECVE: usize = 59;
     pub(crate) const EXIT_GROUP: usize = 231;
@@ -32,6 +34,8 @@ pub(crate) mod number {
     pub(crate) const SECCOMP: usize = 317;
     pub(crate) const SENDMSG: usize = 46;
     pub(crate) const SETDOMAINNAME: usize = 171;
+    pub(crate) const SETFSGID: usize = 123;
+    pub(crate) const SETFSUID: usize = 122;
     pub(crate) const SETGROUPS: usize = 116;
     pub(crate) const SETHOSTNAME: usize = 170;
     pub(crate) const SETNS: usize = 308;
@@ -50,8 +54,10 @@ pub(crate) mod number {
 /// System call numbers: <asm-generic/unistd.h>.
 #[cfg(target_arch = "aarch64")]
 pub(crate) mod number {
+    pub(crate) const CAPGET: usize = 90;
     pub(crate) const CAPSET: usize = 91;
     pub(crate) const CHDIR: usize = 49;
+    pub(crate) const CLONE: usize = 220;
     pub(crate) const DUP3: usize = 24;
     pub(crate) const EXECVE: usize = 221;
     pub(crate) const EXIT_GROUP: usize = 94;
@@ -73,6 +79,8 @@ pub(crate) mod number {
     pub(crate) const SECCOMP: usize = 277;
     pub(crate) const SENDMSG: usize = 211;
     pub(crate) const SETDOMAINNAME: usize = 162;
+    pub(crate) const SETFSGID: usize = 152;
+    pub(crate) const SETFSUID: usize = 151;
     pub(crate) const SETGROUPS: usize = 159;
     pub(crate) const SETHOSTNAME: usize = 161;
     pub(crate) const SETNS: usize = 268;
@@ -160,7 +168,18 @@ pub(crate) unsafe fn syscall(number: usize, arguments: Arguments) -> Result<usiz
 fn checked(result: isize) -> Result<usize> {
     match usize::try_from(result) {
         Ok(value) => Ok(value),
-        Err(_) => Err(Errno::from_raw_os_error(i32::try_from(-result).unwrap_or(0))),
+        Err(_) => Err(errno(result)),
+    }
+}
+
+/// The kernel's errors are -4095 to -1. The number is checked here, in the one place that makes an errno of it, so that no
+/// panic can come of it.
+#[inline(never)]
+fn errno(result: isize) -> Errno {
+    const LARGEST: i32 = 4095;
+    match i32::try_from(result.wrapping_neg()) {
+        Ok(number) if (1..=LARGEST).contains(&number) => Errno::from_raw_os_error(number),
+        _ => Errno::IO,
     }
 }
 

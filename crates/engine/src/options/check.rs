@@ -26,6 +26,30 @@ pub(super) fn all(options: &RunOptions, host: &HostFacts) -> Result<()> {
     Ok(())
 }
 
+/// The flags behind fields of the configuration that rooms below may refuse.
+const FLAGS: [(&str, &str); 9] = [
+    ("linux.resources.memory.limit", "--memory"),
+    ("linux.resources.memory.swap", "--memory-swap"),
+    ("linux.resources.memory.reservation", "--memory-reservation"),
+    ("linux.resources.cpu.quota", "--cpu-quota"),
+    ("linux.resources.cpu.period", "--cpu-period"),
+    ("linux.resources.cpu.shares", "--cpu-shares"),
+    ("linux.resources.cpu.cpus", "--cpuset-cpus"),
+    ("linux.resources.cpu.mems", "--cpuset-mems"),
+    ("linux.resources.pids.limit", "--pids-limit"),
+];
+
+/// A refusal of a field as one of the flag and the value that it came from.
+pub(super) fn in_flags(options: &RunOptions, mut refused: Refused) -> Refused {
+    if let Some((_, flag)) = FLAGS.iter().find(|(field, _)| *field == refused.field) {
+        (refused.field, refused.value) = match (*flag, options.resources.nano_cpus) {
+            ("--cpu-quota" | "--cpu-period", Some(nano)) => ("--cpus".to_owned(), cpus(nano)),
+            _ => ((*flag).to_owned(), refused.value),
+        };
+    }
+    refused
+}
+
 fn memory(options: &RunOptions) -> Result<()> {
     let resources = &options.resources;
     let limit = match resources.memory {

@@ -37,7 +37,7 @@ pub(super) fn process(options: &RunOptions, host: &HostFacts, user: &ResolvedUse
         args: arguments(options)?,
         env: environment(options, user, hostname),
         cwd: options.workdir.as_ref().map_or("/", |path| path.as_str()).to_owned(),
-        capabilities: Some(sets(capabilities(&options.security, host)?, user.uid.0)),
+        capabilities: Some(sets(capabilities(options, host)?, user.uid.0)),
         rlimits: options.ulimits.iter().map(rlimit).collect(),
         no_new_privileges: options.security.no_new_privileges,
         oom_score_adj: Some(options.oom_score_adj.unwrap_or(0)),
@@ -146,26 +146,32 @@ fn rlimit(ulimit: &crate::options::Ulimit) -> Rlimit {
 }
 
 /// Every capability that the kernel knows.
-fn all(host: &HostFacts) -> impl Iterator<Item = &'static str> {
+fn known(host: &HostFacts) -> impl Iterator<Item = (&'static str, u32)> {
     let last = host.last_capability;
-    oci::CAPABILITIES.iter().filter(move |(_, number)| *number <= last).map(|(name, _)| *name)
+    oci::CAPABILITIES.iter().copied().filter(move |(_, number)| *number <= last)
 }
 
-/// What root may do. `ALL` among the added ones means all that are not dropped; among the dropped ones, none but the
+/// What root may do: nothing that carboy itself may not. `ALL` among the added ones means all that are not dropped; among the dropped ones, none but the
 /// added.
-fn capabilities(security: &Security, host: &HostFacts) -> Result<Vec<String>> {
-    let Security { cap_add, cap_drop, .. } = security;
+fn capabilities(options: &RunOptions, host: &HostFacts) -> Result<Vec<String>> {
+    let Security { cap_add, cap_drop, privileged, .. } = &options.security;
+    // Another user namespace has every capability of its own.
+    let withheld = if options.namespaces.user == Namespace::Host { host.withheld_capabilities } else { 0 };
     for (flag, words) in [("--cap-add", cap_add), ("--cap-drop", cap_drop)] {
         for word in words {
-            if let Capabilities::One(name) = word
-                && !all(host).any(|known| known == *name)
-            {
+            let Capabilities::One(name) = word else { continue };
+            let Some((_, number)) = known(host).find(|(known, _)| known == name) else {
                 return Err(Refused::new(flag, *name, "is not known to this host's kernel").into());
+            };
+            if flag == "--cap-add" && withheld >> number & 1 == 1 {
+                let refused = Refused::new(flag, *name, "is no capability of carboy's own here");
+                return Err(refused.hint("start carboy with it, or leave it out").into());
             }
         }
     }
-    if security.privileged {
-        return Ok(all(host).map(str::to_owned).collect());
+    let all = || known(host).filter(|(_, number)| withheld >> number & 1 == 0).map(|(name, _)| name);
+    if *privileged {
+        return Ok(all().map(str::to_owned).collect());
     }
     let dropped = |name: &&'static str| !cap_drop.contains(&Capabilities::One(name));
     let added = cap_add.iter().filter_map(|word| match word {
@@ -173,7 +179,7 @@ fn capabilities(security: &Security, host: &HostFacts) -> Result<Vec<String>> {
         Capabilities::All => None,
     });
     let mut names: Vec<&str> = if cap_add.contains(&Capabilities::All) {
-        all(host).filter(dropped).collect()
+        all().filter(dropped).collect()
     } else if cap_drop.contains(&Capabilities::All) {
         added.collect()
     } else {

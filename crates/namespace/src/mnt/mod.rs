@@ -82,6 +82,8 @@ pub struct Facts {
 /// Refused for a mount that cannot be had.
 pub fn plan(config: &Config, facts: &Facts, steps: &mut Steps<'_>) -> Result<Vec<Prepared>> {
     let mut prepared = Vec::new();
+    // Folders and nodes get the permissions that they are made with, whatever the caller's umask.
+    steps.push(Step::Umask(0));
     steps.push(Step::RootPropagation(host_propagation(config)?));
     steps.push(Step::Await(Turn::Root));
     steps.push(Step::AttachRoot);
