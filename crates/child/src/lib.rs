@@ -285,6 +285,8 @@ impl Report {
 pub struct Scene<'a> {
     /// The child's end of the connection with its parent.
     pub sync: BorrowedFd<'a>,
+    /// The parent's end, of which the child keeps no copy: it would never hear that the parent is gone.
+    pub parent: BorrowedFd<'a>,
     /// Namespaces to join.
     pub namespaces: &'a [BorrowedFd<'a>],
     /// The `tasks` files of the groups to join.
@@ -318,7 +320,10 @@ pub fn spawn(
     // SAFETY: in the child only `walk` runs, which takes no lock and allocates nothing (`cargo xtask tidy` looks at its
     // object file), and it never returns.
     match unsafe { sys::clone::clone3(&request) }? {
-        Side::Child => walk(steps, scene),
+        Side::Child => {
+            sys::clone::close_copy(scene.parent);
+            walk(steps, scene)
+        }
         Side::Parent { pid, pidfd } => Ok(Spawned { pid, pidfd }),
     }
 }

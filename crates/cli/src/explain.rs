@@ -2,10 +2,12 @@
 
 use std::process::ExitCode;
 
+use cgroup::Version;
 use cgroup::plan::Step as GroupStep;
 use engine::containers::Engine;
 use engine::launch::{Launch, Names};
 use engine::options::RunOptions;
+use engine::record::short;
 use error::Result;
 use namespace::{KINDS, Relation, relation};
 use runtime::describe::{Line, child_step, host_step};
@@ -38,38 +40,29 @@ pub(crate) fn run(engine: &Engine, options: &RunOptions, form: Form) -> Result<E
 
 fn text(launch: &Launch, plan: &Plan<'_>) {
     let config = &launch.record.config;
-    heading("NAMESPACES");
-    for kind in KINDS {
-        report::line(&format!("  {:<7} {}", kind.name(), words(relation(config, kind))));
-    }
-    heading("CGROUPS");
-    report::line(&format!("  {} in: {}", plan.groups.path, hierarchies(launch, plan).join(", ")));
-    for row in limits(plan) {
-        report::line(&format!("  {row}"));
-    }
-    for dropped in &plan.groups.dropped {
-        report::line(&format!("  left out: {} = {}: {}", dropped.field, dropped.value, dropped.reason));
-    }
-    heading("ROOT");
-    report::line(&format!("  {}", launch.root.describe()));
-    heading("PROCESS");
-    for row in process(launch) {
-        report::line(&format!("  {row}"));
-    }
-    heading("STEPS OF THE HOST'S SIDE");
-    lines(plan.host.iter().map(|step| host_step(step, plan)));
-    heading("STEPS OF THE CHILD");
-    lines(plan.child.iter().map(child_step));
+    let mut rows = vec!["NAMESPACES".to_owned()];
+    rows.extend(KINDS.map(|kind| format!("  {:<7} {}", kind.name(), words(relation(config, kind)))));
+    rows.push("CGROUPS".to_owned());
+    rows.push(format!("  {} in {}", plan.groups.path, hierarchies(launch, plan).join(", ")));
+    rows.extend(limits(launch, plan).into_iter().map(|row| format!("  {row}")));
+    let dropped = plan.groups.dropped.iter();
+    rows.extend(
+        dropped.map(|dropped| format!("  left out: {} = {}: {}", dropped.field, dropped.value, dropped.reason)),
+    );
+    rows.push("ROOT".to_owned());
+    rows.push(format!("  {}", launch.root.describe()));
+    rows.push("PROCESS".to_owned());
+    rows.extend(process(launch).into_iter().map(|row| format!("  {row}")));
+    rows.push("STEPS OF THE HOST'S SIDE".to_owned());
+    rows.extend(lines(plan.host.iter().map(|step| host_step(step, plan))));
+    rows.push("STEPS OF THE CHILD".to_owned());
+    rows.extend(lines(plan.child.iter().map(child_step)));
+    let id = &launch.record.id;
+    report::line(&rows.join("\n").replace(id.as_str(), &format!("{}…", short(id))));
 }
 
-fn heading(title: &str) {
-    report::line(title);
-}
-
-fn lines(lines: impl Iterator<Item = Line>) {
-    for (number, line) in lines.enumerate() {
-        report::line(&format!("  {:>3}  {}", number + 1, line.what));
-    }
+fn lines(lines: impl Iterator<Item = Line>) -> impl Iterator<Item = String> {
+    lines.enumerate().map(|(number, line)| format!("  {:>3}  {}", number + 1, line.what))
 }
 
 fn words(relation: Relation<'_>) -> String {
@@ -85,18 +78,22 @@ fn hierarchies(launch: &Launch, plan: &Plan<'_>) -> Vec<String> {
     plan.groups.attach.iter().filter_map(name).collect()
 }
 
-/// One value of a group, with the name that it has on either version.
-fn limits(plan: &Plan<'_>) -> Vec<String> {
+/// Each value of a group, with the file and the value on this host first, and those of the other version beside it.
+fn limits(launch: &Launch, plan: &Plan<'_>) -> Vec<String> {
+    let version = |index| launch.facts.hierarchies.at(index).map(|hierarchy| hierarchy.version).ok();
     let mut rows = Vec::new();
     for step in &plan.groups.steps {
-        if let GroupStep::Write(place, write) = step {
-            let other = write
-                .other
-                .as_ref()
-                .map_or_else(String::new, |(file, value)| format!("   (other version: {file} = {value})"));
-            rows.push(format!("{}/{} = {}{other}", place, write.file, write.value));
-        } else if let GroupStep::Devices(..) = step {
-            rows.push(step.to_string());
+        match step {
+            GroupStep::Write(place, write) => {
+                let (here, there) =
+                    if version(place.hierarchy) == Some(Version::V2) { ("v2", "v1") } else { ("v1", "v2") };
+                let set = format!("{here}: {} = {}", write.file, write.value);
+                let beside =
+                    write.other.as_ref().map_or_else(String::new, |(file, value)| format!("{there}: {file} = {value}"));
+                rows.push(format!("{:<7} {set:<46} {beside}", place.name).trim_end().to_owned());
+            }
+            GroupStep::Devices(..) => rows.push(step.to_string()),
+            GroupStep::Make(..) | GroupStep::Enable(..) => {}
         }
     }
     rows

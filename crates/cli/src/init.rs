@@ -67,7 +67,8 @@ fn start(words: &[OsString]) -> Result<std::result::Result<i32, error::Errno>> {
     let (ours, theirs) = sys::socket::pair().doing(|| "connect to the command")?;
     let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
     let standard = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
-    let scene = Scene { sync: theirs.as_fd(), namespaces: &[], groups: &[], mounts: &[], standard };
+    let (sync, parent) = (theirs.as_fd(), ours.as_fd());
+    let scene = Scene { sync, parent, namespaces: &[], groups: &[], mounts: &[], standard };
     let spawned = child::spawn(Kinds::NONE, None, &steps.finish(), &scene).doing(|| "start the command")?;
     drop(theirs);
     let mut message = [0; REPORT_LENGTH];

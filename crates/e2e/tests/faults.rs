@@ -63,6 +63,13 @@ impl Bench {
         places
     }
 
+    /// Lets what one fault has left not be taken for another's.
+    fn put_away(&self, left: &[String]) {
+        for path in left.iter().map(Path::new).filter(|path| path.starts_with(self.carboy.folder())) {
+            let _ = std::fs::remove_file(path).or_else(|_| std::fs::remove_dir_all(path));
+        }
+    }
+
     /// What is left, now that the next command has run.
     fn left(&self) -> Vec<String> {
         let mut left = self.carboy.left_behind();
@@ -102,6 +109,7 @@ impl Stage {
 fn wrong_with(bench: &Bench, (place, stage): &(Place, Stage), fault: Fault) -> Option<String> {
     let watched = bench.run(Some((place.clone(), fault)));
     let left = bench.left();
+    bench.put_away(&left);
     let at = format!("{fault:?} at {:?} {} number {}: code {}", place.role, place.name, place.nth, watched.code);
     let errors: Vec<&str> = watched.stderr.lines().filter(|line| line.starts_with("error: ")).collect();
     let problem = if watched.hung {

@@ -143,7 +143,9 @@ impl Monitor {
             }
             let happened = |place: usize| waits.get(place).is_some_and(|wait| !wait.revents().is_empty());
             if happened(0) {
-                return sys::process::wait(running.pidfd.as_fd()).unwrap_or(Ended::Exited(255));
+                let process = running.pidfd.as_fd();
+                let ended = sys::process::wait(process).ok().or_else(|| sys::process::exit_status(process));
+                return ended.unwrap_or(Ended::Exited(255));
             }
             if happened(1) {
                 match drained {

@@ -252,9 +252,14 @@ impl Store {
     /// # Errors
     /// A kernel error that names what is left.
     pub fn remove_container(&self, id: &str, name: &str) -> Result<()> {
-        if self.name_owner(name).as_deref() == Some(id) {
-            let path = self.names().join(name);
-            ignore_absent(fs::remove_file(&path)).doing(|| format!("remove {}", path.display()))?;
+        let path = self.names().join(name);
+        let action = || format!("remove {}", path.display());
+        match fs::read_link(&path) {
+            Ok(owner) if owner == Path::new(id) => ignore_absent(fs::remove_file(&path)).doing(action)?,
+            // It is another container's by now.
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error).doing(action),
         }
         remove_folder(&self.container(id))
     }

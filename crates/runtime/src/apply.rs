@@ -167,6 +167,7 @@ impl<'p, 's> Work<'p, 's> {
         let namespaces: Vec<_> = self.namespaces.iter().map(AsFd::as_fd).collect();
         let scene = Scene {
             sync: theirs.as_fd(),
+            parent: self.ours.as_fd(),
             namespaces: &namespaces,
             groups: &self.group_files,
             mounts: &self.mounts,

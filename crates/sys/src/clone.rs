@@ -5,7 +5,7 @@ use core::mem::size_of;
 use rustix::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use crate::namespace::Kinds;
-use crate::raw::{Arguments, everywhere, number, owned, signed, syscall};
+use crate::raw::{Arguments, everywhere, fd, number, owned, signed, syscall};
 use crate::{Errno, Result};
 
 const CLONE_PIDFD: u64 = 0x1000;
@@ -135,6 +135,12 @@ pub fn fork_to_parent(new: Kinds) -> Result<Side> {
     // SAFETY: the child goes on with what its parent did until here, and the parent leaves; the caller is itself the
     // child of a clone3 and so has one thread.
     unsafe { clone3(&request) }
+}
+
+/// Closes a new process's copy of what its parent holds open. close(2) frees the descriptor whatever it gives.
+pub fn close_copy(descriptor: BorrowedFd<'_>) {
+    // SAFETY: no pointers. The owner is the parent's: in the copy of it that the caller is, it is neither used nor dropped.
+    let _ = unsafe { syscall(number::CLOSE, [fd(descriptor), 0, 0, 0, 0]) };
 }
 
 /// Marks every descriptor from `first` on close-on-exec: nothing that was opened by others reaches the new program.
