@@ -97,8 +97,7 @@ pub fn run(command: &Command, folder: &Path, fault: Option<(Place, Fault)>) -> W
     let mut waits = Command::new("sh");
     waits.args(["-c", "kill -STOP $$; exec \"$@\"", "sh"]).arg(command.get_program()).args(command.get_args());
     waits.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&errors).unwrap());
-    let child = waits.spawn().unwrap();
-    let pid = Pid::from_raw(child.id().cast_signed());
+    let pid = Pid::from_raw(waits.spawn().unwrap().id().cast_signed());
     waitpid(pid, Some(WaitPidFlag::WUNTRACED)).unwrap();
     let births = Options::PTRACE_O_TRACEFORK | Options::PTRACE_O_TRACEVFORK | Options::PTRACE_O_TRACECLONE;
     let options = births | Options::PTRACE_O_TRACESYSGOOD | Options::PTRACE_O_TRACEEXEC | Options::PTRACE_O_EXITKILL;

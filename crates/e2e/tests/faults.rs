@@ -1,59 +1,102 @@
 //! Every step fails once: each system call of a full run, in carboy's command, in its monitor and in the container's first
 //! process before its program, is made to fail, and, apart, its process is killed there. Nothing may hang, an error is one
-//! line that names the step, and at the latest after the next carboy command nothing is left.
+//! line that names the step, and at the latest after the next carboy command nothing is left. The same for the command
+//! that cleans up after a killed monitor, for `exec`, and for `rm -f`.
 //!
 //! The list of calls comes from a run in which all goes well, so it covers steps that are added later.
-#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests stop at what goes wrong, and say where they are")]
+#![expect(clippy::unwrap_used, reason = "tests stop at what goes wrong")]
 
+use std::collections::BTreeMap;
+use std::fs;
 use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
-use carboy_e2e::Carboy;
 use carboy_e2e::fault::{Fault, Place, Role, Watched, run};
 use carboy_e2e::trace::{most_options, parent_group};
+use carboy_e2e::{Carboy, eventually};
 use nix::errno::Errno;
 
 /// Calls whose failure says nothing of carboy: memory, of which Rust's answer to a lack is to abort; the end; and close,
 /// which frees the descriptor whatever it gives.
 const NOT_FAILED: [&str; 8] = ["brk", "mmap", "munmap", "mremap", "madvise", "exit_group", "close", "sigaltstack"];
 
-/// Calls of the plan that only inform: a hint of a file's length, what is at a path that may be missing.
+/// Calls of the plan that cannot fail, or only inform of a file's length.
 const MAY_FAIL: [&str; 3] = ["statx", "lseek", "umask"];
 
-/// A container whose every step is looked at.
+/// The name of a container that runs meanwhile.
+const OTHER: &str = "other";
+
+/// A command of carboy whose every call is looked at.
 struct Bench {
     carboy: Carboy,
     words: Vec<String>,
+    /// How many calls are looked at of those that stand between calls of the same two names.
+    alike: usize,
+    /// What is done before each run.
+    before: fn(&Self),
+    /// What is done after each run, before it is looked at what is left.
+    after: fn(&Self),
 }
 
 impl Bench {
-    fn new() -> Self {
-        let carboy = Carboy::new();
+    fn new(carboy: Carboy, words: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        // The first command makes carboy's folders.
+        assert_eq!(carboy.run(["ps"]).code, 0);
+        let words = words.into_iter().map(Into::into).collect();
+        Self { carboy, words, alike: 1, before: |_| {}, after: |_| {} }
+    }
+
+    /// `carboy run` with these options and a command that ends at once.
+    fn of_run(carboy: Carboy, options: impl IntoIterator<Item = impl Into<String>>) -> Self {
         let root = carboy.busybox().display().to_string();
-        let mut words = vec!["run".to_owned()];
-        words.extend(most_options(&carboy));
-        words.extend([root, "true".to_owned()]);
-        Self { carboy, words }
+        let words = ["run".to_owned()].into_iter().chain(options.into_iter().map(Into::into));
+        let words: Vec<String> = words.chain([root, "true".to_owned()]).collect();
+        Self::new(carboy, words)
     }
 
-    fn run(&self, fault: Option<(Place, Fault)>) -> Watched {
-        run(&self.carboy.command(&self.words), self.carboy.folder(), fault)
+    /// The same with few options.
+    fn of_short_run(carboy: Carboy, options: &[&str]) -> Self {
+        let group = parent_group(&carboy);
+        let words: Vec<String> =
+            ["--rm", "--cgroup-parent", &group].iter().chain(options).map(|&word| word.to_owned()).collect();
+        Self::of_run(carboy, words)
     }
 
-    /// The calls of a run in which all goes well, less those between the first and the last of many alike in a row.
+    fn of_full_run() -> Self {
+        let carboy = Carboy::new();
+        let options = most_options(&carboy);
+        Self { alike: usize::MAX, ..Self::of_run(carboy, options) }
+    }
+
+    /// Runs the command, and gives what was left at once, and what after the next command.
+    fn run(&self, fault: Option<(Place, Fault)>) -> (Watched, Vec<String>, Vec<String>) {
+        (self.before)(self);
+        let watched = run(&self.carboy.command(&self.words), self.carboy.folder(), fault);
+        let at_once = self.left_at_once();
+        (self.after)(self);
+        let mut left = self.carboy.left_behind();
+        left.extend(self.groups());
+        left.retain(|left| !is_of_other(&self.carboy, left));
+        (watched, at_once, left)
+    }
+
+    /// The calls of a run in which all goes well, less those between the first and the last of many of one name in a row.
     fn places(&self, role: Role) -> Vec<(Place, Stage)> {
-        // The first run makes carboy's folders.
-        let _ = self.run(None);
-        let watched = self.run(None);
-        assert_eq!((watched.code, watched.hung), (0, false), "{}", watched.stderr);
-        assert_eq!(self.left(), Vec::<String>::new());
+        let (watched, _, left) = self.run(None);
+        assert_eq!((watched.code, watched.hung, left), (0, false, Vec::new()), "{}", watched.stderr);
         let calls: Vec<(Place, i64)> = watched.calls.into_iter().filter(|(place, _)| place.role == role).collect();
-        let mut stage = Stage::Before;
+        let mut stage = if role == Role::Command { Stage::Start } else { Stage::Before };
         let mut places: Vec<(Place, Stage)> = Vec::new();
+        let mut seen = BTreeMap::new();
         for (number, (place, gave)) in calls.iter().enumerate() {
             stage = stage.at(place);
-            let alike = |other: Option<&(Place, i64)>| other.is_some_and(|(other, _)| other.name == place.name);
-            let amid = number > 0 && alike(calls.get(number - 1)) && alike(calls.get(number + 1));
-            if stage != Stage::Start && !amid && !NOT_FAILED.contains(&place.name) {
+            let name = |number: usize| calls.get(number).map(|(place, _)| place.name);
+            let around = (name(number.wrapping_sub(1)), place.name, name(number + 1));
+            let amid = around.0 == Some(place.name) && around.2 == Some(place.name);
+            let alike = seen.entry(around).or_insert(0);
+            if stage != Stage::Start && !amid && !NOT_FAILED.contains(&place.name) && *alike < self.alike {
+                *alike += 1;
                 places.push((place.clone(), stage));
             }
             if stage == Stage::Plan && place.role == Role::Monitor && place.name == "recvmsg" && *gave == 0 {
@@ -66,18 +109,26 @@ impl Bench {
     /// Lets what one fault has left not be taken for another's.
     fn put_away(&self, left: &[String]) {
         for path in left.iter().map(Path::new).filter(|path| path.starts_with(self.carboy.folder())) {
-            let _ = std::fs::remove_file(path).or_else(|_| std::fs::remove_dir_all(path));
+            let _ = fs::remove_file(path).or_else(|_| fs::remove_dir_all(path));
         }
     }
 
-    /// What is left, now that the next command has run.
-    fn left(&self) -> Vec<String> {
-        let mut left = self.carboy.left_behind();
-        let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    /// What is left before the next command.
+    fn left_at_once(&self) -> Vec<String> {
+        let folders = ["root/containers", "root/names", "run"].map(|folder| self.carboy.folder().join(folder));
+        let entries = folders.iter().flat_map(|folder| fs::read_dir(folder).into_iter().flatten().flatten());
+        let mut left: Vec<String> = entries.map(|entry| entry.path().display().to_string()).collect();
+        left.extend(self.groups());
+        left.retain(|left| !is_of_other(&self.carboy, left));
+        left
+    }
+
+    /// The groups that are there for this carboy's containers.
+    fn groups(&self) -> Vec<String> {
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
         let points = mounts.lines().filter(|line| line.contains(" - cgroup")).filter_map(|line| line.split(' ').nth(4));
         let groups = points.map(|point| format!("{point}{}", parent_group(&self.carboy)));
-        left.extend(groups.filter(|group| Path::new(group).exists()));
-        left
+        groups.filter(|group| Path::new(group).exists()).collect()
     }
 }
 
@@ -97,7 +148,6 @@ enum Stage {
 impl Stage {
     fn at(self, place: &Place) -> Self {
         match (place.role, place.name, self) {
-            (Role::Command, "execve" | "brk", Self::Before) if place.nth == 1 => Self::Start,
             (Role::Command, "geteuid", Self::Start) => Self::Before,
             (Role::Monitor, "mkdirat", Self::Before) | (Role::Child, _, Self::Before) => Self::Plan,
             (_, _, stage) => stage,
@@ -107,43 +157,43 @@ impl Stage {
 
 /// What is wrong with how a run with a fault went, if anything is.
 fn wrong_with(bench: &Bench, (place, stage): &(Place, Stage), fault: Fault) -> Option<String> {
-    let watched = bench.run(Some((place.clone(), fault)));
-    let left = bench.left();
+    let (watched, at_once, left) = bench.run(Some((place.clone(), fault)));
     bench.put_away(&left);
-    let at = format!("{fault:?} at {:?} {} number {}: code {}", place.role, place.name, place.nth, watched.code);
     let errors: Vec<&str> = watched.stderr.lines().filter(|line| line.starts_with("error: ")).collect();
     let problem = if watched.hung {
         "it hangs"
     } else if !left.is_empty() {
         "something is left"
-    } else if !watched.struck || matches!(fault, Fault::Kill) {
+    } else if !watched.struck {
+        "this call was not made"
+    } else if matches!(fault, Fault::Kill) {
         return None;
+    } else if !at_once.is_empty() && watched.stderr.is_empty() {
+        "something was left to the next command without a word"
     } else if watched.code == 0 && *stage == Stage::Plan && !MAY_FAIL.contains(&place.name) {
         "the step's failure is passed over"
-    } else if ![0, 125].contains(&watched.code) {
+    } else if ![0, 1, 125].contains(&watched.code) {
         "the code is neither 0 nor 125"
     } else if watched.code == 125 && errors.len() != 1 {
         "there is not one line of error"
-    } else if watched.code == 125 && *stage == Stage::Plan && !errors.concat().contains("(step ") {
+    } else if watched.code == 125 && *stage == Stage::Plan && !names_step(&errors.concat()) {
         "the error names no step"
     } else {
         return None;
     };
+    let at = format!("{fault:?} at {:?} {} number {}: code {}", place.role, place.name, place.nth, watched.code);
     Some(format!("{problem}: {at}\n  {left:?}\n  {}", watched.stderr.replace('\n', "\n  ")))
 }
 
-fn each_call(role: Role, fault: impl Fn(usize) -> Fault) {
-    let bench = Bench::new();
+fn names_step(error: &str) -> bool {
+    error.contains("(step ") || error.starts_with("error: cannot execute ")
+}
+
+fn each_call(bench: &Bench, role: Role, fault: impl Fn(usize) -> Fault) {
     let places = bench.places(role);
-    let check = |(number, place)| {
-        if std::env::var_os("DBG").is_some() {
-            eprintln!("{number} {place:?}");
-        }
-        wrong_with(&bench, place, fault(number))
-    };
+    let check = |(number, place)| wrong_with(bench, place, fault(number));
     let wrong: Vec<String> = places.iter().enumerate().filter_map(check).collect();
-    eprintln!("{} calls of {role:?}", places.len());
-    assert!(places.len() > 50, "{places:?}");
+    assert!(places.len() >= 10, "{places:?}");
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), places.len(), wrong.join("\n"));
 }
 
@@ -152,32 +202,141 @@ fn error(number: usize) -> Fault {
     Fault::Error([Errno::EIO, Errno::ENOMEM, Errno::ENOSPC, Errno::EPERM][number % 4])
 }
 
+fn killed(_: usize) -> Fault {
+    Fault::Kill
+}
+
+/// Starts a container that stays, as nobody's child.
+fn start_other(carboy: &Carboy, options: &[&str]) {
+    let root = carboy.busybox().display().to_string();
+    let words = ["run", "--rm", "--name", OTHER].iter().chain(options).copied();
+    let command = carboy.command(words.chain([root.as_str(), "sleep", "1000"]));
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "\"$@\" >&- 2>&- &", "sh"]).arg(command.get_program()).args(command.get_args());
+    assert!(shell.stdin(Stdio::null()).status().unwrap().success());
+    eventually("the other container runs", || carboy.run(["ps", "-q"]).stdout.lines().count() == 1);
+}
+
+/// Whether something belongs to the container that runs meanwhile, and not to the one that is looked at.
+fn is_of_other(carboy: &Carboy, left: &str) -> bool {
+    let owner = fs::read_link(carboy.folder().join("root/names").join(OTHER)).unwrap_or_default();
+    let id = owner.display().to_string();
+    let named = left.strip_prefix("container ").is_some_and(|short| !short.is_empty() && id.starts_with(short));
+    named || left.ends_with(&format!("/names/{OTHER}")) || (!id.is_empty() && left.contains(&id))
+}
+
 #[test]
 fn each_call_of_the_command_that_fails_leaves_nothing() {
-    each_call(Role::Command, error);
+    each_call(&Bench::of_full_run(), Role::Command, error);
 }
 
 #[test]
 fn each_call_of_the_monitor_that_fails_leaves_nothing() {
-    each_call(Role::Monitor, error);
+    each_call(&Bench::of_full_run(), Role::Monitor, error);
 }
 
 #[test]
 fn each_call_of_the_child_that_fails_leaves_nothing() {
-    each_call(Role::Child, error);
+    each_call(&Bench::of_full_run(), Role::Child, error);
 }
 
 #[test]
 fn a_command_that_is_killed_at_any_call_leaves_nothing() {
-    each_call(Role::Command, |_| Fault::Kill);
+    each_call(&Bench::of_full_run(), Role::Command, killed);
 }
 
 #[test]
 fn a_monitor_that_is_killed_at_any_call_leaves_nothing() {
-    each_call(Role::Monitor, |_| Fault::Kill);
+    each_call(&Bench::of_full_run(), Role::Monitor, killed);
 }
 
 #[test]
 fn a_child_that_is_killed_at_any_call_leaves_nothing() {
-    each_call(Role::Child, |_| Fault::Kill);
+    each_call(&Bench::of_full_run(), Role::Child, killed);
+}
+
+#[test]
+fn each_call_for_a_terminal_that_fails_leaves_nothing() {
+    let bench = Bench::of_short_run(Carboy::new(), &["-t"]);
+    each_call(&bench, Role::Command, error);
+    each_call(&bench, Role::Child, error);
+    each_call(&bench, Role::Monitor, killed);
+}
+
+#[test]
+fn each_call_on_the_way_into_namespaces_of_another_process_that_fails_leaves_nothing() {
+    let other = Carboy::new();
+    start_other(&other, &["--uidmap", "0:100000:65536", "--gidmap", "0:100000:65536"]);
+    let joined = format!("pid:{}", other.inspect(OTHER)["State"]["Pid"]);
+    let bench = Bench::of_short_run(Carboy::new(), &["--userns", &joined, "--net", &joined]);
+    each_call(&bench, Role::Monitor, error);
+    each_call(&bench, Role::Child, error);
+    each_call(&bench, Role::Monitor, killed);
+    each_call(&bench, Role::Child, killed);
+}
+
+#[test]
+fn each_call_to_unpack_an_archive_that_fails_leaves_nothing() {
+    let carboy = Carboy::new();
+    let archive = carboy.folder().join("root.tar").display().to_string();
+    let mut tar = Command::new("tar");
+    tar.arg("-C").arg(carboy.busybox()).args(["-cf", &archive]);
+    let packed = tar.args(["bin/busybox", "bin/true", "etc/passwd", "dev", "proc", "sys"]).status();
+    assert!(packed.is_ok_and(|status| status.success()), "install tar");
+    let group = parent_group(&carboy);
+    let bench = Bench::new(carboy, ["run", "--rm", "--cgroup-parent", &group, &archive, "true"]);
+    each_call(&bench, Role::Command, error);
+    each_call(&bench, Role::Command, killed);
+}
+
+/// A command after a monitor that was killed before it could clean up.
+fn after_a_killed_monitor() -> Bench {
+    let mut bench = Bench::new(Carboy::new(), ["ps", "-a", "-q"]);
+    bench.before = |bench| {
+        let root = bench.carboy.busybox().display().to_string();
+        let group = parent_group(&bench.carboy);
+        let command = bench.carboy.command(["run", "--rm", "--cgroup-parent", &group, &root, "true"]);
+        let place = Place { role: Role::Monitor, name: "waitid", nth: 1 };
+        let watched = run(&command, bench.carboy.folder(), Some((place, Fault::Kill)));
+        assert!(watched.struck && !bench.left_at_once().is_empty(), "{watched:?}");
+    };
+    bench
+}
+
+#[test]
+fn each_call_of_the_next_command_that_fails_leaves_nothing_to_the_one_after_it() {
+    each_call(&after_a_killed_monitor(), Role::Command, error);
+}
+
+#[test]
+fn a_next_command_that_is_killed_at_any_call_leaves_nothing_to_the_one_after_it() {
+    each_call(&after_a_killed_monitor(), Role::Command, killed);
+}
+
+#[test]
+fn each_call_of_exec_that_fails_leaves_nothing() {
+    let carboy = Carboy::new();
+    start_other(&carboy, &["-m", "64m"]);
+    let bench = Bench::new(carboy, ["exec", OTHER, "true"]);
+    for role in [Role::Command, Role::Monitor, Role::Child] {
+        each_call(&bench, role, error);
+        each_call(&bench, role, killed);
+    }
+    assert_eq!(bench.carboy.run(["ps", "-q"]).stdout.lines().count(), 1, "the container runs on");
+}
+
+#[test]
+fn each_call_of_a_removal_that_fails_leaves_nothing_to_the_next_one() {
+    let mut bench = Bench::new(Carboy::new(), ["rm", "-f", OTHER]);
+    bench.before = |bench| start_other(&bench.carboy, &[]);
+    bench.after = |bench| {
+        let _ = bench.carboy.run(["rm", "-f", OTHER]);
+        // The container's monitor may still be cleaning up.
+        let began = Instant::now();
+        while !bench.carboy.left_behind().is_empty() && began.elapsed() < Duration::from_secs(5) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    each_call(&bench, Role::Command, error);
+    each_call(&bench, Role::Command, killed);
 }

@@ -143,8 +143,8 @@ impl Matching<'_> {
     }
 }
 
-fn demand(holds: bool, what: &str) -> Result<(), String> {
-    if holds { Ok(()) } else { Err(format!("the arguments are others: {what}")) }
+fn demand(holds: impl FnOnce() -> bool, what: &str) -> Result<(), String> {
+    if holds() { Ok(()) } else { Err(format!("the arguments are others: {what}")) }
 }
 
 /// Whether the calls do what the words say, as far as their arguments tell.
@@ -153,11 +153,11 @@ fn tells_of(what: &str, calls: &[&Call]) -> Result<(), String> {
     let last = *calls.last().ok_or("no call")?;
     if let Some(place) = what.strip_prefix("create the cgroup ") {
         let (point, path) = group(place);
-        return demand(first.descriptor() == point && first.quotes(path.trim_start_matches('/')), place);
+        return demand(|| first.descriptor() == point && first.quotes(path.trim_start_matches('/')), place);
     }
     if let Some((setting, place)) = what.strip_prefix("set ").and_then(|rest| rest.rsplit_once(" on ")) {
         let ((file, value), (point, path)) = (setting.split_once(" = ").unwrap(), group(place));
-        return demand(last.descriptor() == format!("{point}{path}/{file}") && last.quotes(value), setting);
+        return demand(|| last.descriptor() == format!("{point}{path}/{file}") && last.quotes(value), setting);
     }
     if let Some(rest) = what.strip_prefix("prepare mount ") {
         let (_, source) = rest.split_once(": ").unwrap();
@@ -167,36 +167,39 @@ fn tells_of(what: &str, calls: &[&Call]) -> Result<(), String> {
                 at == "/sys/fs/cgroup" || first.descriptor().contains(&format!("/{}/", at.rsplit('/').next().unwrap()))
             },
         );
-        return demand(opened, rest);
+        return demand(|| opened, rest);
     }
     if let Some(hierarchy) = of(what, "open the ", " group for the child to join") {
         let point = point(hierarchy);
-        return demand(first.descriptor().starts_with(&point) && first.quotes("tasks"), hierarchy);
+        return demand(|| first.descriptor().starts_with(&point) && first.quotes("tasks"), hierarchy);
     }
     if let Some(hierarchy) = of(what, "join its ", " group") {
         let file = last.descriptor();
-        return demand(file.starts_with(&point(hierarchy)) && file.ends_with("/tasks") && last.quotes("0"), hierarchy);
+        return demand(
+            || file.starts_with(&point(hierarchy)) && file.ends_with("/tasks") && last.quotes("0"),
+            hierarchy,
+        );
     }
     if let Some((_, path)) = what.strip_prefix("open the ").and_then(|rest| rest.split_once(" namespace ")) {
-        return demand(first.quotes(path), path);
+        return demand(|| first.quotes(path), path);
     }
     if let Some(path) = what.strip_prefix("join the pid namespace /") {
-        return demand(first.quotes(&format!("/{path}")) && last.says("CLONE_NEWPID"), path);
+        return demand(|| first.quotes(&format!("/{path}")) && last.says("CLONE_NEWPID"), path);
     }
     if let Some(kind) = of(what, "join the ", " namespace") {
-        return demand(flags(last) == BTreeSet::from([flag(kind)]), kind);
+        return demand(|| flags(last) == BTreeSet::from([flag(kind)]), kind);
     }
     let clones = what.strip_prefix("clone the child with new namespaces: ");
     if let Some(kinds) = clones.or_else(|| what.strip_prefix("make new namespaces: ")) {
         let planned: BTreeSet<_> = kinds.split(", ").filter(|kind| *kind != "no").map(flag).collect();
-        return demand(flags(first) == planned, kinds);
+        return demand(|| flags(first) == planned, kinds);
     }
     if let Some(offsets) = what.strip_prefix("make a time namespace: ") {
         let written = format!("{}\\n", offsets.replace(", ", "\\n"));
-        return demand(first.says("CLONE_NEWTIME") && (offsets.is_empty() || last.quotes(&written)), offsets);
+        return demand(|| first.says("CLONE_NEWTIME") && (offsets.is_empty() || last.quotes(&written)), offsets);
     }
     if let Some(value) = what.strip_prefix("set oom_score_adj to ") {
-        return demand(last.descriptor().ends_with("/oom_score_adj") && last.quotes(value), value);
+        return demand(|| last.descriptor().ends_with("/oom_score_adj") && last.quotes(value), value);
     }
     if let Some(at) = what.strip_prefix("make sure that ").and_then(|rest| rest.strip_suffix(" exists")) {
         return reaches(at, calls);
@@ -213,7 +216,7 @@ fn tells_of_mounts(what: &str, calls: &[&Call]) -> Option<Result<(), String>> {
         let set = words_of(made, "MOUNT_ATTR_");
         let planned: BTreeSet<_> = attributes.split(',').filter(|word| !word.is_empty()).map(attribute).collect();
         let reached: Vec<&Call> = calls.iter().copied().filter(|call| call.name != "fsconfig").collect();
-        return Some(demand(first.quotes(kind) && set == planned, rest).and_then(|()| reaches(at, &reached)));
+        return Some(demand(|| first.quotes(kind) && set == planned, rest).and_then(|()| reaches(at, &reached)));
     }
     if let Some((_, at)) = what.strip_prefix("put prepared mount ").and_then(|rest| rest.split_once(" at ")) {
         return Some(reaches(at, calls));
@@ -221,52 +224,52 @@ fn tells_of_mounts(what: &str, calls: &[&Call]) -> Option<Result<(), String>> {
     if let Some((path, below)) = what.strip_prefix("make the device ").map(|path| (path, "")) {
         let (folder, name) = path.rsplit_once('/').unwrap_or((path, below));
         let made = calls.iter().find(|call| call.name == "mknodat").unwrap();
-        return Some(demand(made.quotes(name), path).and_then(|()| reaches(folder, calls)));
+        return Some(demand(|| made.quotes(name), path).and_then(|()| reaches(folder, calls)));
     }
     if let Some((path, target)) = what.strip_prefix("link ").and_then(|rest| rest.split_once(" to ")) {
         let (folder, name) = path.rsplit_once('/').unwrap();
-        return Some(demand(last.quotes(name) && last.quotes(target), path).and_then(|()| reaches(folder, calls)));
+        return Some(demand(|| last.quotes(name) && last.quotes(target), path).and_then(|()| reaches(folder, calls)));
     }
     if let Some(at) = what.strip_prefix("hide ") {
         let exists = !first.failed();
         let covered = calls.iter().any(|call| call.name == "move_mount");
-        return Some(demand(exists == covered, at).and_then(|()| reaches(at, calls)));
+        return Some(demand(|| exists == covered, at).and_then(|()| reaches(at, calls)));
     }
     if let Some(at) = of(what, "make ", " read-only") {
         let set = calls.iter().any(|call| call.name == "mount_setattr" && call.says("attr_set=MOUNT_ATTR_RDONLY,"));
-        return Some(demand(set != first.failed(), at).and_then(|()| reaches(at, calls)));
+        return Some(demand(|| set != first.failed(), at).and_then(|()| reaches(at, calls)));
     }
     if let Some((at, attributes)) = what.strip_prefix("set /").and_then(|rest| rest.split_once(" to ")) {
         let (at, recursive) = at.strip_suffix(" and all below").map_or((at, false), |at| (at, true));
         let planned: BTreeSet<_> = attributes.split(',').map(attribute).collect();
         let holds = words_of(last, "MOUNT_ATTR_") == planned && last.says("AT_RECURSIVE") == recursive;
-        return Some(demand(holds, at).and_then(|()| reaches(&format!("/{at}"), calls)));
+        return Some(demand(|| holds, at).and_then(|()| reaches(&format!("/{at}"), calls)));
     }
     if let Some(attributes) = what.strip_prefix("set the root to ") {
         let planned: BTreeSet<_> = attributes.split(',').map(attribute).collect();
-        return Some(demand(words_of(last, "MOUNT_ATTR_") == planned, attributes));
+        return Some(demand(|| words_of(last, "MOUNT_ATTR_") == planned, attributes));
     }
     if let Some((value, path)) = what.strip_prefix("write ").and_then(|rest| rest.split_once(" to /proc/sys/")) {
-        return Some(demand(calls[2].quotes(path) && last.quotes(value), path));
+        return Some(demand(|| calls[2].quotes(path) && last.quotes(value), path));
     }
     Some(match what {
         "make the copies of the host's mounts private" => {
-            demand(first.quotes("/") && first.says("AT_RECURSIVE") && first.says("propagation=MS_PRIVATE"), what)
+            demand(|| first.quotes("/") && first.says("AT_RECURSIVE") && first.says("propagation=MS_PRIVATE"), what)
         }
-        "attach the root mount" => demand(first.quotes("/"), what),
-        "make it the only root" => demand(calls[1].says("\".\", \".\"") && calls[2].says("MNT_DETACH"), what),
+        "attach the root mount" => demand(|| first.quotes("/"), what),
+        "make it the only root" => demand(|| calls[1].says("\".\", \".\"") && calls[2].says("MNT_DETACH"), what),
         "make the root mount" => {
             let made: Vec<_> = calls.iter().filter(|call| call.name == "fsconfig").collect();
             let layers = ["lowerdir", "upperdir", "workdir"];
             let set = |key: &&str| made.iter().any(|call| call.quotes(key) || call.quotes(&format!("{key}+")));
-            demand(calls.iter().any(|call| call.quotes("overlay")) && layers.iter().all(set), what)
+            demand(|| calls.iter().any(|call| call.quotes("overlay")) && layers.iter().all(set), what)
         }
         "take standard input, output and error" => {
             let places = |(number, call): (usize, &&Call)| match call.name.as_str() {
                 "dup3" => call.says(&format!(", {number}")),
                 _ => call.arguments.starts_with(&number.to_string()) && call.says("F_SETFD, 0"),
             };
-            demand(calls.iter().enumerate().all(places), what)
+            demand(|| calls.iter().enumerate().all(places), what)
         }
         _ => return None,
     })
@@ -277,58 +280,58 @@ fn tells_of_process(what: &str, calls: &[&Call]) -> Result<(), String> {
     let (first, last) = (calls[0], calls[calls.len() - 1]);
     let named = |prefix: &str| what.strip_prefix(prefix);
     if let Some(name) = named("set the host name ").or_else(|| named("set the domain name ")) {
-        return demand(first.quotes(name), name);
+        return demand(|| first.quotes(name), name);
     }
     if let Some((limit, values)) = named("set RLIMIT_").and_then(|rest| rest.split_once(" to ")) {
         let (soft, hard) = values.split_once(':').unwrap();
         let written = format!("rlim_cur={soft}, rlim_max={hard}");
-        return demand(first.says(&format!("RLIMIT_{limit}")) && first.says(&written), limit);
+        return demand(|| first.says(&format!("RLIMIT_{limit}")) && first.says(&written), limit);
     }
     if let Some(count) = of(what, "drop ", " capabilities from the bounding set") {
         let all = calls.iter().all(|call| call.says("PR_CAPBSET_DROP"));
-        return demand(all && count.parse() == Ok(calls.len()), count);
+        return demand(|| all && count.parse() == Ok(calls.len()), count);
     }
     if let Some(identity) = named("become user ") {
         let (user, rest) = identity.split_once(", group ").unwrap();
         let (group, groups) = rest.split_once(", groups ").unwrap();
         let triple = |id: &str| format!("{id}, {id}, {id}");
         let holds = calls[0].says(groups) && calls[1].says(&triple(group)) && calls[2].says(&triple(user));
-        return demand(holds, identity);
+        return demand(|| holds, identity);
     }
     if let Some(count) = named("keep ").and_then(|rest| rest.split_once(" capabilities, ")).map(|(count, _)| count) {
         let permitted = first.arguments.split("permitted=").nth(1).and_then(|rest| rest.split(", inheritable").next());
         let held = permitted.map_or(0, |sets| sets.matches("CAP_").count());
-        return demand(first.name == "capset" && count.parse() == Ok(held), count);
+        return demand(|| first.name == "capset" && count.parse() == Ok(held), count);
     }
     if let Some(length) = of(what, "load the seccomp filter of ", " instructions") {
-        return demand(first.says(&format!("{{len={length},")), length);
+        return demand(|| first.says(&format!("{{len={length},")), length);
     }
     if let Some(mask) = named("set the umask ") {
-        return demand(u32::from_str_radix(&first.arguments, 8) == u32::from_str_radix(mask, 8), mask);
+        return demand(|| u32::from_str_radix(&first.arguments, 8) == u32::from_str_radix(mask, 8), mask);
     }
     if let Some(path) = named("change to ") {
-        return demand(first.quotes(path), path);
+        return demand(|| first.quotes(path), path);
     }
     if let Some(paths) = named("execute ") {
         let tried: Vec<_> = calls.iter().filter(|call| call.name == "execve").collect();
         let in_order = tried.iter().zip(paths.split(" or ")).all(|(call, path)| call.quotes(path));
-        return demand(in_order && !last.failed(), paths);
+        return demand(|| in_order && !last.failed(), paths);
     }
     if let Some(turn) = named("tell the child of ").or_else(|| named("wait for ")) {
         let byte = ["its id maps", "its root mount", "the word to go on"].iter().position(|known| *known == turn);
-        return demand(first.says(&format!("iov_base=\"\\{}\"", byte.unwrap() + 1)), turn);
+        return demand(|| first.says(&format!("iov_base=\"\\{}\"", byte.unwrap() + 1)), turn);
     }
     match what {
         "write the id maps" => {
-            demand(calls[4].descriptor().ends_with("/uid_map") && last.descriptor().ends_with("/gid_map"), what)
+            demand(|| calls[4].descriptor().ends_with("/uid_map") && last.descriptor().ends_with("/gid_map"), what)
         }
-        "become root of the user namespace" => demand(first.says("0, 0, 0") && last.says("0, 0, 0"), what),
-        "set the loopback interface up" => demand(last.says("\"lo\"") && last.says("IFF_UP"), what),
-        "keep capabilities while the user changes" => demand(first.says("PR_SET_KEEPCAPS, 1"), what),
-        "set no_new_privs" => demand(first.says("PR_SET_NO_NEW_PRIVS, 1"), what),
-        "wait until the command runs" => demand(last.result == "0", what),
+        "become root of the user namespace" => demand(|| first.says("0, 0, 0") && last.says("0, 0, 0"), what),
+        "set the loopback interface up" => demand(|| last.says("\"lo\"") && last.says("IFF_UP"), what),
+        "keep capabilities while the user changes" => demand(|| first.says("PR_SET_KEEPCAPS, 1"), what),
+        "set no_new_privs" => demand(|| first.says("PR_SET_NO_NEW_PRIVS, 1"), what),
+        "wait until the command runs" => demand(|| last.result == "0", what),
         "begin a session" | "fork into the new pid namespace" | "learn which process goes on" => Ok(()),
-        "open a terminal and send its master" => demand(first.quotes("dev/pts"), what),
+        "open a terminal and send its master" => demand(|| first.quotes("dev/pts"), what),
         _ => Err(format!("this test knows nothing of {what:?}")),
     }
 }
@@ -343,7 +346,7 @@ fn reaches(at: &str, calls: &[&Call]) -> Result<(), String> {
     let opened: Vec<_> = calls.iter().filter(|call| call.name == "openat2").collect();
     let (first, last) = (opened.first(), opened.last());
     let whole = |call: Option<&&&Call>| call.is_some_and(|call| call.quotes(place) && call.says("RESOLVE_IN_ROOT"));
-    demand(whole(first) && whole(last) && opened.len() != 2, at)
+    demand(|| whole(first) && whole(last) && opened.len() != 2, at)
 }
 
 fn flag(kind: &str) -> String {

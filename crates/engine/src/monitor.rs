@@ -53,6 +53,9 @@ pub(crate) trait Charge {
     fn finish(&mut self, ended: Ended) -> Event;
 }
 
+/// The exit code of a process of which the kernel does not tell it.
+const UNKNOWN: i32 = 255;
+
 /// Standard input of a charge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Input {
@@ -144,8 +147,9 @@ impl Monitor {
             let happened = |place: usize| waits.get(place).is_some_and(|wait| !wait.revents().is_empty());
             if happened(0) {
                 let process = running.pidfd.as_fd();
-                let ended = sys::process::wait(process).ok().or_else(|| sys::process::exit_status(process));
-                return ended.unwrap_or(Ended::Exited(255));
+                return sys::process::wait(process).unwrap_or_else(|_| {
+                    Ended::Exited(crate::containers::exit_code_of(running.pid, process).unwrap_or(UNKNOWN))
+                });
             }
             if happened(1) {
                 match drained {

@@ -11,6 +11,8 @@ use namespace::entrance::Maps;
 use namespace::mnt::Prepared;
 use namespace::mnt::options::Options;
 use procfs::{HostPid, Kind, Process};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::retry_on_intr;
 use sys::mount::{Attributes, Change, Reach};
 use sys::namespace::Kinds;
 
@@ -228,9 +230,15 @@ impl<'p, 's> Work<'p, 's> {
         Ok(Some(report))
     }
 
+    /// The process that goes on has a copy of the connection, so that no end of file tells of the death of the one that
+    /// forks.
     fn await_fork(&mut self) -> Result<()> {
         loop {
-            match self.next_report()? {
+            let reports = match &self.child {
+                Some(child) => either_readable(self.ours.as_fd(), child.pidfd.as_fd())?,
+                None => true,
+            };
+            match if reports { self.next_report()? } else { None } {
                 Some(Report::Forked(pid)) => return self.follow(pid),
                 Some(_) => {}
                 None => return Err(Kernel::new("find the forked child", Errno::SRCH).into()),
@@ -296,6 +304,13 @@ impl<'p, 's> Work<'p, 's> {
         let child = self.child.take().ok_or_else(|| Kernel::new("find the child", Errno::SRCH))?;
         Ok(Running { pid: HostPid(child.pid), pidfd: child.pidfd, terminal: self.terminal.take() })
     }
+}
+
+/// Waits until one of two descriptors can be read; whether the first can.
+fn either_readable(first: BorrowedFd<'_>, second: BorrowedFd<'_>) -> Result<bool> {
+    let mut waits = [first, second].map(|descriptor| PollFd::from_borrowed_fd(descriptor, PollFlags::IN));
+    retry_on_intr(|| poll(&mut waits, None)).doing(|| "wait for the child")?;
+    Ok(waits.first().is_some_and(|wait| !wait.revents().is_empty()))
 }
 
 fn hinted(kernel: Kernel, step: &Step<'_>) -> Kernel {

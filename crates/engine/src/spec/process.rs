@@ -40,7 +40,7 @@ pub(super) fn process(options: &RunOptions, host: &HostFacts, user: &ResolvedUse
         capabilities: Some(sets(capabilities(options, host)?, user.uid.0)),
         rlimits: options.ulimits.iter().map(rlimit).collect(),
         no_new_privileges: options.security.no_new_privileges,
-        oom_score_adj: Some(options.oom_score_adj.unwrap_or(0)),
+        oom_score_adj: options.oom_score_adj,
         ..Process::default()
     })
 }

@@ -142,8 +142,7 @@ fn nothing_asked_is_dockers_default_container() {
             "CAP_AUDIT_WRITE"
           ],
           "ambient": []
-        },
-        "oomScoreAdj": 0
+        }
       },
       "root": {
         "path": "/root-of-it"
