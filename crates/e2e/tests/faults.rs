@@ -24,6 +24,9 @@ const NOT_FAILED: [&str; 8] = ["brk", "mmap", "munmap", "mremap", "madvise", "ex
 /// Calls of the plan that cannot fail, or only inform of a file's length.
 const MAY_FAIL: [&str; 3] = ["statx", "lseek", "umask"];
 
+/// What `--cidfile` and `--pidfile` make.
+const FILES: [&str; 2] = ["cid", "pid"];
+
 /// The name of a container that runs meanwhile.
 const OTHER: &str = "other";
 
@@ -123,6 +126,12 @@ impl Bench {
         left
     }
 
+    /// Whether something is the record of a container that stays on record after its end.
+    fn stays(&self, left: &str) -> bool {
+        let root = self.carboy.folder().join("root");
+        Path::new(left).starts_with(root) && self.words.iter().all(|word| word != "--rm")
+    }
+
     /// The groups that are there for this carboy's containers.
     fn groups(&self) -> Vec<String> {
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
@@ -168,7 +177,11 @@ fn wrong_with(bench: &Bench, (place, stage): &(Place, Stage), fault: Fault) -> O
         "this call was not made"
     } else if matches!(fault, Fault::Kill) {
         return None;
-    } else if !at_once.is_empty() && watched.stderr.is_empty() {
+    } else if watched.code == 125 && FILES.iter().any(|name| bench.carboy.folder().join(name).exists()) {
+        "a file tells of a container that never was"
+    } else if watched.code == 125 && *stage == Stage::Plan && !at_once.is_empty() {
+        "something is left of a container that never was"
+    } else if at_once.iter().any(|left| !bench.stays(left)) && watched.stderr.is_empty() {
         "something was left to the next command without a word"
     } else if watched.code == 0 && *stage == Stage::Plan && !MAY_FAIL.contains(&place.name) {
         "the step's failure is passed over"
@@ -260,6 +273,29 @@ fn each_call_for_a_terminal_that_fails_leaves_nothing() {
     let bench = Bench::of_short_run(Carboy::new(), &["-t"]);
     each_call(&bench, Role::Command, error);
     each_call(&bench, Role::Child, error);
+    each_call(&bench, Role::Monitor, killed);
+}
+
+#[test]
+fn each_call_for_the_files_that_tell_of_a_container_that_fails_leaves_nothing() {
+    let carboy = Carboy::new();
+    let [cid, pid] = FILES.map(|name| carboy.folder().join(name).display().to_string());
+    let mut bench = Bench::of_short_run(carboy, &["--cidfile", &cid, "--pidfile", &pid]);
+    bench.before = |bench| {
+        for name in FILES {
+            let _ = fs::remove_file(bench.carboy.folder().join(name));
+        }
+    };
+    each_call(&bench, Role::Command, error);
+}
+
+#[test]
+fn each_call_for_a_container_that_stays_on_record_that_fails_leaves_nothing_else() {
+    let mut bench = Bench::of_run(Carboy::new(), ["--name", "kept"]);
+    bench.after = |bench| {
+        let _ = bench.carboy.run(["rm", "-f", "kept"]);
+    };
+    each_call(&bench, Role::Monitor, error);
     each_call(&bench, Role::Monitor, killed);
 }
 

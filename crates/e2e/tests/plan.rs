@@ -476,6 +476,12 @@ fn what_is_explained_of_a_privileged_run_is_what_happens() {
 }
 
 #[test]
+fn what_is_explained_of_a_run_with_a_terminal_and_an_init_is_what_happens() {
+    let carboy = Carboy::new();
+    Shown::of(&carboy, &["--rm", "-t", "--init", "-u", "anna"], &["true"]).is_what_happens();
+}
+
+#[test]
 fn what_is_explained_of_a_run_in_namespaces_of_the_host_is_what_happens() {
     let carboy = Carboy::new();
     let options = ["--rm", "--net", "host", "--pid", "host", "--ipc", "host", "--uts", "host", "--cgroupns", "host"];

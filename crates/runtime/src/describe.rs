@@ -249,7 +249,7 @@ pub fn host_step(step: &HostStep, plan: &Plan<'_>) -> Line {
             let what = format!("clone the child with new namespaces: {}", kinds(plan.entrance.clone));
             Line::new(what, &["clone3"])
         }
-        HostStep::AwaitFork => Line::new("learn which process goes on", &["recvmsg", "pidfd_open", "waitid"]),
+        HostStep::AwaitFork => Line::new("learn which process goes on", &["ppoll", "recvmsg", "pidfd_open", "waitid"]),
         HostStep::AwaitUnshare => Line::new("wait for the child's user namespace", &["recvmsg"]),
         HostStep::WriteMaps(_) => {
             const CALLS: [&str; 10] = [
