@@ -7,7 +7,7 @@
 
 mod bundle;
 mod contender;
-mod floor;
+pub(crate) mod floor;
 mod table;
 pub(crate) mod worker;
 
@@ -38,9 +38,10 @@ pub(crate) fn run(root: &Path, rounds: usize) -> Result<()> {
             .hint("run it with sudo")
             .into());
     }
-    let carboy = program::build_carboy(root)?;
+    let carboy = program::build(root, "carboy")?;
+    let floor = program::build(root, "xtask")?;
     let bundle = Bundle::make()?;
-    let contenders = contender::all(&carboy, &bundle);
+    let contenders = contender::all(&carboy, &floor, &bundle);
     let mut rows = Vec::new();
     let mut workers = Vec::new();
     for contender in &contenders {

@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         ["test"] => test::run(&root()),
         ["bench"] => bench::run(&root(), bench::ROUNDS),
         ["bench", rounds] => rounds_of(rounds).and_then(|rounds| bench::run(&root(), rounds)),
+        [bench::floor::WORD, root] => bench::floor::run(root),
         [bench::worker::WORD, mode, command @ ..] => bench::worker::run(mode, command),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");

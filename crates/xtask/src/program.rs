@@ -50,13 +50,13 @@ pub(crate) fn find(name: &str) -> Option<PathBuf> {
     folders.map(|folder| folder.join(name)).find(|file| file.is_file())
 }
 
-/// Builds the release binary and returns its path.
+/// Builds a package's program as the release is, and returns its path.
 ///
 /// # Errors
 /// When cargo fails, or builds no such binary.
-pub(crate) fn build_carboy(root: &Path) -> Result<PathBuf> {
+pub(crate) fn build(root: &Path, package: &str) -> Result<PathBuf> {
     let mut command = cargo(root);
-    command.args(["build", "--release", "--package", "carboy", "--bin", "carboy"]);
+    command.args(["build", "--release", "--package", package, "--bin", package]);
     command.arg("--message-format=json-render-diagnostics");
     let output = read(&mut command)?;
     let text = String::from_utf8_lossy(&output.stdout);

@@ -45,7 +45,7 @@ struct Counts {
 /// When something needed cannot be had, a test fails or is left out, or something is left behind.
 pub(crate) fn run(root: &Path) -> Result<()> {
     needs::meet()?;
-    let carboy = program::build_carboy(root)?;
+    let carboy = program::build(root, "carboy")?;
     let before = Host::read(&carboy)?;
     let runner = if program::find("cargo-nextest").is_some() { Runner::Nextest } else { Runner::CargoTest };
     let mut rest = tests(root, &["--workspace", "--exclude", E2E], runner, &carboy)?;

@@ -30,7 +30,7 @@ impl Contender {
 const UNIFIED: &str = "/sys/fs/cgroup/unified";
 
 /// Everybody who is here; carboy first.
-pub(super) fn all(carboy: &Path, bundle: &Bundle) -> Vec<Contender> {
+pub(super) fn all(carboy: &Path, floor: &Path, bundle: &Bundle) -> Vec<Contender> {
     let mut run = vec![carboy.display().to_string()];
     run.extend(["run", "--rm", "-m", "64m"].map(str::to_owned));
     run.extend([bundle.root().display().to_string(), "/bin/true".to_owned()]);
@@ -43,7 +43,7 @@ pub(super) fn all(carboy: &Path, bundle: &Bundle) -> Vec<Contender> {
             println!("{name} is not installed and is left out");
         }
     }
-    all.extend(floor::contender(bundle.root()));
+    all.push(floor::contender(floor, bundle.root()));
     all
 }
 
