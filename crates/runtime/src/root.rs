@@ -86,10 +86,11 @@ impl Overlay {
             return sys::mount::fsmount(context.as_fd(), Attributes::NONE).doing(action);
         };
         // An overlay writes as who made it, and through an id-mapped mount nobody can write whom it does not map.
-        sys::credentials::act_on_files_as(user, group).doing(|| format!("act on files as user {user}"))?;
-        let mount = sys::mount::fsmount(context.as_fd(), Attributes::NONE).doing(action);
-        sys::credentials::act_on_files_as(0, 0).doing(|| "act on files as root")?;
-        mount
+        let acting = sys::credentials::act_on_files_as(user, group).doing(|| format!("act on files as user {user}"));
+        let mount = acting.and_then(|()| sys::mount::fsmount(context.as_fd(), Attributes::NONE).doing(action));
+        // Also where only half of the change was made: what is to be undone belongs to root.
+        let back = sys::credentials::act_on_files_as(0, 0).doing(|| "act on files as root");
+        mount.and_then(|mount| back.map(|()| mount))
     }
 
     fn set_paths(&self, context: BorrowedFd<'_>) -> Result<()> {
