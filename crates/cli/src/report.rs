@@ -1,5 +1,7 @@
 //! What people read: errors on one line with a hint below, sizes, ages.
 
+use std::io::Write as _;
+
 use engine::event::Failure;
 use error::Error;
 
@@ -24,9 +26,14 @@ pub(crate) fn warning(text: &str) {
 }
 
 /// Prints a command's result.
-#[expect(clippy::print_stdout, reason = "this is where results come out")]
+/// A full disk is told of; a reader who has left wants no more.
+#[expect(clippy::print_stderr, reason = "this is where errors come out")]
 pub(crate) fn line(text: &str) {
-    println!("{text}");
+    if let Err(error) = writeln!(std::io::stdout(), "{text}")
+        && error.kind() != std::io::ErrorKind::BrokenPipe
+    {
+        eprintln!("error: cannot write to standard output: {error}");
+    }
 }
 
 /// A size with the largest unit that leaves a whole number, or one decimal.

@@ -30,8 +30,18 @@ pub(crate) fn run<'o>(engine: &Engine, options: &'o RunOptions) -> Result<ExitCo
     if let Some(cidfile) = &mut cidfile {
         cidfile.write(&names.id)?;
     }
-    let signals = attend::take_signals()?;
-    let watch = engine.start(&launch, &plan, (claim, live), attend::lend(settings)?)?;
+    let start = || {
+        let signals = attend::take_signals()?;
+        let watch = engine.start(&launch, &plan, (claim, live), attend::lend(settings)?)?;
+        Ok((signals, watch))
+    };
+    let (signals, watch) = match start() {
+        Err(error) => {
+            cidfile.into_iter().for_each(NewFile::remove);
+            return Err(error);
+        }
+        started => started?,
+    };
     let wishes = Wishes {
         terminal: settings,
         interactive: options.interactive,

@@ -158,6 +158,11 @@ impl Watching {
                 Some(_) => Role::Program,
             };
             self.add(pid, role);
+            // It is still within execve, of whose end the next stop tells.
+            if let Some(process) = self.processes.get_mut(&pid) {
+                process.within = Some(self.watched.calls.len());
+                self.watched.calls.push((Place { role, name: "execve", nth: 0 }, 0));
+            }
         } else if event != Event::PTRACE_EVENT_STOP as i32 {
             let born = Pid::from_raw(i32::try_from(ptrace::getevent(pid).unwrap_or(0)).unwrap());
             let role = match self.processes.get(&pid).map(|parent| parent.role) {

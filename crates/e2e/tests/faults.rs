@@ -158,6 +158,8 @@ impl Stage {
     fn at(self, place: &Place) -> Self {
         match (place.role, place.name, self) {
             (Role::Command, "geteuid", Self::Start) => Self::Before,
+            // From here on the container is its monitor's.
+            (Role::Command, "clone3", Self::Before) => Self::After,
             (Role::Monitor, "mkdirat", Self::Before) | (Role::Child, _, Self::Before) => Self::Plan,
             (_, _, stage) => stage,
         }
@@ -177,7 +179,10 @@ fn wrong_with(bench: &Bench, (place, stage): &(Place, Stage), fault: Fault) -> O
         "this call was not made"
     } else if matches!(fault, Fault::Kill) {
         return None;
-    } else if watched.code == 125 && FILES.iter().any(|name| bench.carboy.folder().join(name).exists()) {
+    } else if watched.code == 125
+        && *stage == Stage::Before
+        && FILES.iter().any(|name| bench.carboy.folder().join(name).exists())
+    {
         "a file tells of a container that never was"
     } else if watched.code == 125 && *stage == Stage::Plan && !at_once.is_empty() {
         "something is left of a container that never was"
@@ -327,7 +332,7 @@ fn each_call_to_unpack_an_archive_that_fails_leaves_nothing() {
 
 /// A command after a monitor that was killed before it could clean up.
 fn after_a_killed_monitor() -> Bench {
-    let mut bench = Bench::new(Carboy::new(), ["ps", "-a", "-q"]);
+    let mut bench = Bench { alike: usize::MAX, ..Bench::new(Carboy::new(), ["ps", "-a", "-q"]) };
     bench.before = |bench| {
         let root = bench.carboy.busybox().display().to_string();
         let group = parent_group(&bench.carboy);
@@ -347,6 +352,24 @@ fn each_call_of_the_next_command_that_fails_leaves_nothing_to_the_one_after_it()
 #[test]
 fn a_next_command_that_is_killed_at_any_call_leaves_nothing_to_the_one_after_it() {
     each_call(&after_a_killed_monitor(), Role::Command, killed);
+}
+
+#[test]
+fn a_container_of_which_it_is_not_known_any_more_what_exists_is_told_of_and_can_be_removed() {
+    let bench = after_a_killed_monitor();
+    (bench.before)(&bench);
+    let id = fs::read_dir(bench.carboy.folder().join("run")).unwrap().next().unwrap().unwrap().file_name();
+    fs::write(bench.carboy.folder().join("run").join(&id).join("live.json"), "{").unwrap();
+    let listed = bench.carboy.run(["ps", "-a", "-q"]);
+    assert!(listed.stderr.contains("live.json"), "{}", listed.stderr);
+    assert!(id.to_string_lossy().starts_with(listed.stdout.trim()), "{}", listed.stdout);
+    assert!(!bench.groups().is_empty(), "they are not forgotten");
+    assert_eq!(bench.carboy.run(["rm", "-f", listed.stdout.trim()]).code, 0);
+    assert_eq!(bench.carboy.left_behind(), Vec::<String>::new());
+    // Nobody knows any more that the group above was made for it.
+    for group in bench.groups() {
+        fs::remove_dir(group).unwrap();
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use cgroup::GroupPath;
 use cgroup::plan::Parent;
-use error::{Error, Refused, RefusedKind, Result};
+use error::{Doing, Errno, Error, Kernel, Refused, RefusedKind, Result};
 use jiff::Timestamp;
 use procfs::HostPid;
 use runtime::apply::{Running, Stage};
@@ -78,12 +78,16 @@ impl Engine {
         let Lock::Taken(claim) = self.store.lock(id)? else { return Ok(()) };
         match self.store.live(id) {
             Ok(Some(live)) => self.sweep_one(claim, &live),
-            Ok(None) | Err(_) => self.store.release(claim),
+            Ok(None) => self.store.release(claim),
+            // What must be undone may be read another time.
+            Err(error) => Err(error),
         }
     }
 
     fn sweep_one(&self, claim: Claim, live: &Live) -> Result<()> {
-        if live.process.as_ref().is_some_and(runs) {
+        if let Some(process) = &live.process
+            && runs(process)?
+        {
             return Ok(());
         }
         let ran = live.process.as_ref().and_then(|process| process.started);
@@ -120,15 +124,27 @@ impl Engine {
         if let Some(exit) = &record.exit {
             return Ok(Status::Exited(exit.clone()));
         }
-        Ok(match self.store.live(&record.id)?.map(|live| live.process) {
+        Ok(match self.live_or_recorded(record)?.map(|live| live.process) {
             None => Status::Gone,
             // Its monitor writes down that it runs only after it does.
-            Some(Some(process)) if runs(&process) => {
+            Some(Some(process)) if runs(&process)? => {
                 Status::Running(LiveProcess { started: Some(process.born), ..process })
             }
             Some(Some(process)) if process.started.is_some() => Status::Gone,
             Some(_) => Status::Created,
         })
+    }
+
+    /// What exists on the host for a container: where that was written by another carboy, or is damaged, as far as its
+    /// record tells.
+    fn live_or_recorded(&self, record: &Record) -> Result<Option<Live>> {
+        match self.store.live(&record.id) {
+            Err(Error::Corrupt(_)) => {
+                let Record { name, group, remove, .. } = record.clone();
+                Ok(Some(Live { name, group, parents: Vec::new(), remove, process: None }))
+            }
+            live => live,
+        }
     }
 
     /// The container that `word` means: its name, its id, or the beginning of its id.
@@ -225,14 +241,14 @@ impl Engine {
                     .hint(format!("stop it first with carboy kill {name}, or use rm -f"))
                     .into());
             }
-            kill_and_wait(process);
+            kill_and_wait(process)?;
         }
         let id = &container.record.id;
         loop {
             match self.store.lock(id)? {
                 Lock::Absent => return self.store.remove_container(id, &container.record.name),
                 Lock::Taken(claim) => {
-                    if let Some(live) = self.store.live(id)? {
+                    if let Some(live) = self.live_or_recorded(&container.record)? {
                         remove_groups(&live)?;
                     }
                     self.store.remove_container(id, &container.record.name)?;
@@ -270,10 +286,16 @@ fn is_alive(process: &LiveProcess) -> bool {
 }
 
 /// Whether the process that was recorded is still there and runs its command.
-fn runs(process: &LiveProcess) -> bool {
+///
+/// # Errors
+/// A kernel error where it cannot be told: what is not known to be gone is not treated as gone.
+fn runs(process: &LiveProcess) -> Result<bool> {
     let executes = |stat: &procfs::Stat| process.started.is_some() || stat.has_executed;
     let is_it = |stat: &procfs::Stat| stat.start_ticks == process.start_ticks && stat.state != 'Z';
-    procfs::stat(HostPid(process.pid)).is_ok_and(|stat| is_it(&stat) && executes(&stat))
+    match procfs::stat(HostPid(process.pid)) {
+        Err(error) if matches!(error.errno(), Some(Errno::NOENT | Errno::SRCH)) => Ok(false),
+        stat => stat.map(|stat| is_it(&stat) && executes(&stat)),
+    }
 }
 
 /// A handle on the process that was recorded; `None` where it is gone.
@@ -282,12 +304,17 @@ pub(crate) fn open_process(process: &LiveProcess) -> Option<std::os::fd::OwnedFd
     is_alive(process).then_some(pidfd)
 }
 
-fn kill_and_wait(process: &LiveProcess) {
-    if let Some(pidfd) = open_process(process) {
-        let _ = sys::process::send_signal(pidfd.as_fd(), 9);
-        let mut wait = [rustix::event::PollFd::new(&pidfd, rustix::event::PollFlags::IN)];
-        let _ = rustix::event::poll(&mut wait, None);
+fn kill_and_wait(process: &LiveProcess) -> Result<()> {
+    let action = || format!("kill process {}", process.pid);
+    let Some(pidfd) = open_process(process) else {
+        return if runs(process)? { Err(Kernel::new(action(), Errno::BUSY).into()) } else { Ok(()) };
+    };
+    match sys::process::send_signal(pidfd.as_fd(), 9) {
+        Err(Errno::SRCH) => return Ok(()),
+        sent => sent.doing(action)?,
     }
+    let mut wait = [rustix::event::PollFd::new(&pidfd, rustix::event::PollFlags::IN)];
+    rustix::event::poll(&mut wait, None).map(drop).doing(action)
 }
 
 /// Removes a container's groups with every process that is still in them.

@@ -312,7 +312,12 @@ fn entries(folder: &Path) -> Result<Vec<String>> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         listed => listed.doing(|| format!("list {}", folder.display()))?,
     };
-    Ok(listed.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect())
+    let mut names = Vec::new();
+    for entry in listed {
+        let name = entry.doing(|| format!("list {}", folder.display()))?.file_name();
+        names.extend(name.into_string().ok());
+    }
+    Ok(names)
 }
 
 fn ignore_absent(result: std::io::Result<()>) -> std::io::Result<()> {
