@@ -7,7 +7,11 @@ use error::{Refused, Result};
 use crate::Limit;
 use crate::file::number_at;
 use crate::hierarchy::Controller;
+use crate::setting::Setting;
 use crate::write::Write;
+
+/// What can be set.
+pub const SETTINGS: &[Setting] = &[];
 
 const SHARES_V1: &str = "cpu.shares";
 const WEIGHT_V2: &str = "cpu.weight";

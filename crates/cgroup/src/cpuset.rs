@@ -8,7 +8,11 @@ use std::fmt;
 use error::{Refused, Result};
 
 use crate::hierarchy::Controller;
+use crate::setting::Setting;
 use crate::write::{INHERITED, Write};
+
+/// What can be set.
+pub const SETTINGS: &[Setting] = &[];
 
 /// The same names in both versions.
 const CPUS: &str = "cpuset.cpus";

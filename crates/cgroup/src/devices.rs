@@ -10,7 +10,11 @@ use error::{Refused, Result};
 use sys::bpf::Insn;
 
 use crate::hierarchy::Controller;
+use crate::setting::Setting;
 use crate::write::Write;
+
+/// What can be set.
+pub const SETTINGS: &[Setting] = &[];
 
 const ALLOW_V1: &str = "devices.allow";
 const DENY_V1: &str = "devices.deny";

@@ -6,7 +6,11 @@
 use crate::file::EVENTS_V2;
 use crate::file::number_at;
 use crate::hierarchy::Controller;
+use crate::setting::Setting;
 use crate::write::Write;
+
+/// What can be set.
+pub const SETTINGS: &[Setting] = &[];
 
 const STATE_V1: &str = "freezer.state";
 const FREEZE_V2: &str = "cgroup.freeze";

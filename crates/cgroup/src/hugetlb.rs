@@ -5,7 +5,11 @@
 use error::{Refused, Result};
 
 use crate::hierarchy::Controller;
+use crate::setting::Setting;
 use crate::write::Write;
+
+/// What can be set.
+pub const SETTINGS: &[Setting] = &[];
 
 const FIELD: &str = "linux.resources.hugepageLimits";
 

@@ -6,7 +6,11 @@
 use error::{Refused, Result};
 
 use crate::hierarchy::Controller;
+
 use crate::write::Write;
+
+/// What can be set.
+pub const SETTINGS: &[crate::Setting] = &[];
 
 const WEIGHT_V1: &str = "blkio.bfq.weight";
 const WEIGHT_DEVICE_V1: &str = "blkio.bfq.weight_device";

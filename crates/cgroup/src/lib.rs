@@ -28,6 +28,7 @@ pub mod pids;
 pub mod plan;
 pub mod rdma;
 mod remove;
+pub mod setting;
 mod tree;
 pub mod unified;
 pub mod write;
@@ -41,6 +42,7 @@ pub use hierarchy::{Controller, Hierarchies, Hierarchy, HierarchyIndex, Version}
 pub use path::GroupPath;
 pub use plan::{Asked, Plan, Step, plan};
 pub use remove::Left;
+pub use setting::{Setting, SettingFile};
 pub use write::Write;
 
 /// A limit as the kernel holds it: none at all is not a number.

@@ -8,7 +8,11 @@ use error::{Refused, Result};
 use crate::Limit;
 use crate::file::number_at;
 use crate::hierarchy::Controller;
+use crate::setting::Setting;
 use crate::write::Write;
+
+/// What can be set.
+pub const SETTINGS: &[Setting] = &[];
 
 /// The smallest limit that a container can be started with; the kernel itself takes any.
 pub const MINIMUM_BYTES: u64 = 6 << 20;

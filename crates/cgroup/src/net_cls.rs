@@ -3,7 +3,11 @@
 //! Documentation/admin-guide/cgroup-v1/net_cls.rst, OCI config-linux.md "Network". v2 has no such controller.
 
 use crate::hierarchy::Controller;
+use crate::setting::Setting;
 use crate::write::Write;
+
+/// What can be set.
+pub const SETTINGS: &[Setting] = &[];
 
 const FIELD: &str = "linux.resources.network.classID";
 

@@ -7,7 +7,11 @@ use error::Result;
 use crate::Limit;
 use crate::file::number_at;
 use crate::hierarchy::Controller;
+use crate::setting::Setting;
 use crate::write::Write;
+
+/// What can be set.
+pub const SETTINGS: &[Setting] = &[];
 
 /// The same names in both versions.
 const MAX: &str = "pids.max";

@@ -7,7 +7,11 @@ use std::collections::BTreeMap;
 use error::{Refused, Result};
 
 use crate::hierarchy::Controller;
+use crate::setting::Setting;
 use crate::write::Write;
+
+/// What can be set.
+pub const SETTINGS: &[Setting] = &[];
 
 /// The same name in both versions.
 const MAX: &str = "rdma.max";

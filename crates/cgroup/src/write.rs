@@ -1,4 +1,5 @@
-//! One value for one cgroup file, and how the same setting reads in the other version.
+//! One value for one cgroup file, how the same setting reads in the other version, and how the file reads back, so that
+//! the former value can be put back.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -21,6 +22,24 @@ pub struct Write {
     pub field: Cow<'static, str>,
     /// File and value of the same setting in the other version, where that has one.
     pub other: Option<(Cow<'static, str>, String)>,
+    /// How the file reads.
+    pub(crate) reads: Reads,
+}
+
+/// How a file reads, compared with what is written to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reads {
+    /// The text is the value.
+    Value,
+    /// A line for each key that has a value. A key is the first word of what is written, and this is what clears it.
+    Lines {
+        /// What is written after the key where it has no line.
+        cleared: &'static str,
+    },
+    /// The value stands behind this key, among others.
+    At(&'static str),
+    /// It tells nothing from which a write could be made again.
+    Never,
 }
 
 impl Write {
@@ -30,7 +49,8 @@ impl Write {
         file: impl Into<Cow<'static, str>>,
         value: impl ToString,
     ) -> Self {
-        Self { controller, file: file.into(), value: value.to_string(), field: field.into(), other: None }
+        let (field, file, value) = (field.into(), file.into(), value.to_string());
+        Self { controller, file, value, field, other: None, reads: Reads::Value }
     }
 
     #[must_use]
@@ -38,10 +58,64 @@ impl Write {
         self.other = Some((file.into(), value.to_string()));
         self
     }
+
+    #[must_use]
+    pub(crate) const fn reads(mut self, reads: Reads) -> Self {
+        self.reads = reads;
+        self
+    }
+
+    /// What to write to have the file as `text` shows it; `None` where the text does not tell.
+    #[must_use]
+    pub(crate) fn former(&self, text: &str) -> Option<String> {
+        let text = text.trim_end();
+        match self.reads {
+            Reads::Value => Some(text.to_owned()),
+            Reads::Lines { cleared } => {
+                let key = self.value.split(' ').next()?;
+                let line = text.lines().find(|line| line.split(' ').next() == Some(key));
+                Some(line.map_or_else(|| format!("{key} {cleared}"), str::to_owned))
+            }
+            Reads::At(key) => {
+                text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')).map(str::to_owned)
+            }
+            Reads::Never => None,
+        }
+    }
 }
 
 impl fmt::Display for Write {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} = {}", self.file, self.value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(value: &str, reads: Reads) -> Write {
+        Write::new(Controller::Io, "field", "file", value).reads(reads)
+    }
+
+    #[test]
+    fn a_file_that_is_its_value_is_put_back_whole() {
+        assert_eq!(write("1", Reads::Value).former("50000 100000\n").unwrap(), "50000 100000");
+    }
+
+    #[test]
+    fn a_line_is_put_back_by_its_key_and_one_that_was_not_there_is_cleared() {
+        let lines = Reads::Lines { cleared: "0" };
+        assert_eq!(write("8:0 5", lines).former("8:16 7\n8:0 9\n").unwrap(), "8:0 9");
+        assert_eq!(write("8:0 5", lines).former("8:01 7\n").unwrap(), "8:0 0");
+        assert_eq!(write("8:0 5", lines).former("").unwrap(), "8:0 0");
+    }
+
+    #[test]
+    fn a_value_among_others_is_found_by_its_key() {
+        let text = "oom_kill_disable 0\nunder_oom 0\noom_kill 3\n";
+        assert_eq!(write("1", Reads::At("oom_kill_disable")).former(text).unwrap(), "0");
+        assert_eq!(write("1", Reads::At("absent")).former(text), None);
+        assert_eq!(write("a", Reads::Never).former(text), None);
     }
 }
