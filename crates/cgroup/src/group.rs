@@ -84,9 +84,14 @@ impl Groups {
         match step {
             Step::Make(place, role) => self.make(place.hierarchy, &place.path, *role, step),
             Step::Enable(place, controllers) => {
-                let words: Vec<String> = controllers.iter().map(|one| format!("+{}", one.name(Version::V2))).collect();
+                let words: Vec<String> = controllers.iter().map(enabling).collect();
                 let group = self.directory(place.hierarchy, &place.path)?;
                 file::write(group.as_fd(), SUBTREE_CONTROL_V2, &words.join(" ")).map_err(|errno| failed(step, errno))
+            }
+            Step::Measure(place, controller) => {
+                let group = self.directory(place.hierarchy, &place.path)?;
+                let _ = file::write(group.as_fd(), SUBTREE_CONTROL_V2, &enabling(controller));
+                Ok(())
             }
             Step::Write(place, write) => {
                 let group = self.directory(place.hierarchy, &place.path)?;
@@ -267,6 +272,11 @@ impl Groups {
         let opened = tree::open(&held.root, path.relative()).doing(|| format!("open the cgroup {path}"))?;
         Ok(Directory::Opened(opened))
     }
+}
+
+/// `+memory`, as `cgroup.subtree_control` takes it.
+fn enabling(controller: &Controller) -> String {
+    format!("+{}", controller.name(Version::V2))
 }
 
 enum Directory<'a> {

@@ -54,6 +54,9 @@ pub enum Step {
     Make(Place, Role),
     /// On v2: let the groups below use controllers. Never undone: others may have come to rely on it.
     Enable(Place, Vec<Controller>),
+    /// The same for a controller that holds the container to nothing but measures what it uses: where it cannot be had,
+    /// it is done without.
+    Measure(Place, Controller),
     /// Write a value.
     Write(Place, Write),
     /// On v2: put a device program in force.
@@ -65,7 +68,11 @@ impl Step {
     #[must_use]
     pub const fn place(&self) -> &Place {
         match self {
-            Self::Make(place, _) | Self::Enable(place, _) | Self::Write(place, _) | Self::Devices(place, _) => place,
+            Self::Make(place, _)
+            | Self::Enable(place, _)
+            | Self::Measure(place, _)
+            | Self::Write(place, _)
+            | Self::Devices(place, _) => place,
         }
     }
 }
@@ -75,9 +82,9 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Make(place, _) => write!(f, "create the cgroup {place}"),
-            Self::Enable(place, controllers) => {
-                let names: Vec<&str> = controllers.iter().map(|controller| controller.name(Version::V2)).collect();
-                write!(f, "enable {} below {place}", names.join(", "))
+            Self::Enable(place, controllers) => write!(f, "enable {} below {place}", names(controllers)),
+            Self::Measure(place, controller) => {
+                write!(f, "enable {controller} below {place} to measure it, where it can be had")
             }
             Self::Write(place, value) => write!(f, "set {value} on {place}"),
             Self::Devices(place, program) => {
@@ -86,6 +93,14 @@ impl fmt::Display for Step {
         }
     }
 }
+
+fn names(controllers: &[Controller]) -> String {
+    let names: Vec<&str> = controllers.iter().map(|controller| controller.name(Version::V2)).collect();
+    names.join(", ")
+}
+
+/// What a container's use is measured by on v2, where no setting asks for the controller.
+const MEASURED: [Controller; 4] = [Controller::Cpu, Controller::Memory, Controller::Io, Controller::Pids];
 
 /// A default that this host cannot have.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,7 +143,7 @@ impl Plan {
     pub fn writes(&self) -> impl Iterator<Item = (&Place, &Write)> {
         self.steps.iter().filter_map(|step| match step {
             Step::Write(place, write) => Some((place, write)),
-            Step::Make(..) | Step::Enable(..) | Step::Devices(..) => None,
+            Step::Make(..) | Step::Enable(..) | Step::Measure(..) | Step::Devices(..) => None,
         })
     }
 }
@@ -141,9 +156,7 @@ pub fn plan(hierarchies: &Hierarchies, facts: &HostFacts, path: &GroupPath, aske
     if path.is_root() {
         return Err(root_refused());
     }
-    let mut planner = Planner { hierarchies, facts, path, asked, settings: Vec::new(), dropped: Vec::new() };
-    planner.rooms()?;
-    let Planner { settings, dropped, .. } = planner;
+    let (settings, dropped) = settings(hierarchies, facts, path, asked)?;
     let mut plan = Plan { path: path.clone(), steps: Vec::new(), attach: Vec::new(), parents: Vec::new(), dropped };
     let mut writable: Vec<_> = hierarchies.iter().filter(|(_, hierarchy)| !hierarchy.read_only).collect();
     writable.sort_by_key(|(index, hierarchy)| (hierarchy.version == Version::V1, *index));
@@ -154,6 +167,18 @@ pub fn plan(hierarchies: &Hierarchies, facts: &HostFacts, path: &GroupPath, aske
     }
     plan.steps.extend(settings);
     Ok(plan)
+}
+
+/// What the rooms give a fresh group, and the defaults that this host cannot have.
+pub(crate) fn settings(
+    hierarchies: &Hierarchies,
+    facts: &HostFacts,
+    path: &GroupPath,
+    asked: &Asked<'_>,
+) -> Result<(Vec<Step>, Vec<Dropped>)> {
+    let mut planner = Planner { hierarchies, facts, path, asked, settings: Vec::new(), dropped: Vec::new() };
+    planner.rooms()?;
+    Ok((planner.settings, planner.dropped))
 }
 
 /// The refusal of the root of a hierarchy as a container's group.
@@ -339,14 +364,27 @@ impl Levels<'_> {
                     plan.steps.push(Step::Write(place.clone(), write));
                 }
             }
-            let enabled = self.facts.enabled.get(level).map_or(&[][..], Vec::as_slice);
-            let missing: Vec<Controller> = needed.iter().copied().filter(|one| !enabled.contains(one)).collect();
-            if !missing.is_empty() {
-                plan.steps.push(Step::Enable(place, missing));
-            }
+            plan.steps.extend(self.enable(level, place, &needed));
         }
         plan.steps.push(Step::Make(place(self.index, self.hierarchy, self.path), Role::Container));
         Ok(())
+    }
+
+    /// Enables what is not yet, below one of the groups above the container's.
+    fn enable(&self, level: usize, place: Place, needed: &[Controller]) -> Vec<Step> {
+        let enabled = self.facts.enabled.get(level).map_or(&[][..], Vec::as_slice);
+        let mut steps = Vec::new();
+        let missing: Vec<Controller> = needed.iter().copied().filter(|one| !enabled.contains(one)).collect();
+        let wanted: Vec<Controller> = MEASURED
+            .into_iter()
+            .filter(|one| self.hierarchy.version == Version::V2 && self.hierarchy.controllers.contains(one))
+            .filter(|one| !enabled.contains(one) && !missing.contains(one))
+            .collect();
+        if !missing.is_empty() {
+            steps.push(Step::Enable(place.clone(), missing));
+        }
+        steps.extend(wanted.into_iter().map(|controller| Step::Measure(place.clone(), controller)));
+        steps
     }
 
     /// What must be enabled above the container's group; nothing on v1.
@@ -425,8 +463,10 @@ mod tests {
             shown(&plan),
             [
                 "enable memory, cpu, pids below unified:/",
+                "enable io below unified:/ to measure it, where it can be had",
                 "create the cgroup unified:/team",
                 "enable memory, cpu, pids below unified:/team",
+                "enable io below unified:/team to measure it, where it can be had",
                 "create the cgroup unified:/team/web",
                 "set memory.max = 67108864 on unified:/team/web",
                 "set cpu.max = 50000 100000 on unified:/team/web",
@@ -442,11 +482,13 @@ mod tests {
     fn what_is_enabled_already_or_not_needed_is_not_enabled() {
         let host = samples::v2();
         let asked = resources(r#"{"memory":{"limit":67108864},"pids":{"limit":20}}"#);
-        let facts = HostFacts { enabled: vec![vec![Controller::Memory]], ..facts(&host) };
-        let plan = plan(&host, &facts, &path("/c"), &Asked { resources: &asked, defaulted: &[] }).unwrap();
-        assert_eq!(shown(&plan)[0], "enable pids below unified:/");
-        let plan = planned(&host, "/c", "{}").unwrap();
-        assert_eq!(shown(&plan), ["create the cgroup unified:/c"]);
+        let with = |enabled: &[Controller], asked: &oci::Resources| {
+            let facts = HostFacts { enabled: vec![enabled.to_vec()], ..facts(&host) };
+            shown(&plan(&host, &facts, &path("/c"), &Asked { resources: asked, defaulted: &[] }).unwrap())
+        };
+        let steps = with(&[Controller::Memory, Controller::Cpu, Controller::Io], &asked);
+        assert_eq!(steps[..2], ["enable pids below unified:/", "create the cgroup unified:/c"]);
+        assert_eq!(with(&MEASURED, &oci::Resources::default()), ["create the cgroup unified:/c"]);
     }
 
     #[test]

@@ -284,8 +284,8 @@ fn group_step(step: Option<&cgroup::plan::Step>, plan: &Plan<'_>) -> Line {
     let calls: &[&str] = match step {
         Step::Make(_, Role::Container) => &["mkdirat", "openat"],
         Step::Make(_, Role::Parent) => &["mkdirat"],
-        Step::Enable(..) | Step::Write(..) if own => &["openat", "write"],
-        Step::Enable(..) | Step::Write(..) => &["openat", "openat", "write"],
+        Step::Enable(..) | Step::Measure(..) | Step::Write(..) if own => &["openat", "write"],
+        Step::Enable(..) | Step::Measure(..) | Step::Write(..) => &["openat", "openat", "write"],
         Step::Devices(..) if own => &["bpf", "bpf"],
         Step::Devices(..) => &["openat", "bpf", "bpf"],
     };
