@@ -48,7 +48,12 @@ impl Groups {
     /// A kernel error where a mount point cannot be opened.
     pub fn prepare(hierarchies: &Hierarchies, plan: &Plan) -> Result<Self> {
         if plan.steps.is_empty() && !plan.attach.is_empty() {
-            return Self::open(hierarchies, &plan.path);
+            let mut groups = Self::open(hierarchies, &plan.path)?;
+            if let Some((index, path)) = hierarchies.unified().zip(plan.birthplace.as_ref()) {
+                let held = groups.held_mut(index)?;
+                held.group = Some(tree::open(&held.root, path.relative()).doing(|| format!("open the cgroup {path}"))?);
+            }
+            return Ok(groups);
         }
         let held =
             |index: &HierarchyIndex| Ok(Held { index: *index, root: hierarchies.at(*index)?.open()?, group: None });

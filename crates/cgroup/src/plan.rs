@@ -132,6 +132,9 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// The hierarchies to attach to: every writable one, v2 first.
     pub attach: Vec<HierarchyIndex>,
+    /// Where a process that enters is born on v2, when that is a group nested in the container's: one that has given
+    /// controllers to the groups below it takes no process itself.
+    pub birthplace: Option<GroupPath>,
     /// The groups above the container's that are new.
     pub parents: Vec<Parent>,
     /// The defaults that this host cannot have.
@@ -157,7 +160,14 @@ pub fn plan(hierarchies: &Hierarchies, facts: &HostFacts, path: &GroupPath, aske
         return Err(root_refused());
     }
     let (settings, dropped) = settings(hierarchies, facts, path, asked)?;
-    let mut plan = Plan { path: path.clone(), steps: Vec::new(), attach: Vec::new(), parents: Vec::new(), dropped };
+    let mut plan = Plan {
+        path: path.clone(),
+        steps: Vec::new(),
+        attach: Vec::new(),
+        birthplace: None,
+        parents: Vec::new(),
+        dropped,
+    };
     let mut writable: Vec<_> = hierarchies.iter().filter(|(_, hierarchy)| !hierarchy.read_only).collect();
     writable.sort_by_key(|(index, hierarchy)| (hierarchy.version == Version::V1, *index));
     for (index, hierarchy) in writable {
@@ -179,6 +189,22 @@ pub(crate) fn settings(
     let mut planner = Planner { hierarchies, facts, path, asked, settings: Vec::new(), dropped: Vec::new() };
     planner.rooms()?;
     Ok((planner.settings, planner.dropped))
+}
+
+/// What must be enabled in the groups above an existing one before it takes these settings.
+pub(crate) fn enabling(
+    hierarchies: &Hierarchies,
+    facts: &HostFacts,
+    path: &GroupPath,
+    settings: &[Step],
+) -> Result<Vec<Step>> {
+    let Some(index) = hierarchies.unified() else { return Ok(Vec::new()) };
+    let hierarchy = hierarchies.at(index)?;
+    let levels = Levels { index, hierarchy, hierarchies, facts, path };
+    let needed = levels.needed(settings);
+    let above = path.ancestors().into_iter().enumerate();
+    let steps = above.flat_map(|(level, ancestor)| levels.enable(level, place(index, hierarchy, &ancestor), &needed));
+    Ok(steps.filter(|step| matches!(step, Step::Enable(..))).collect())
 }
 
 /// The refusal of the root of a hierarchy as a container's group.

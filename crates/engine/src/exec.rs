@@ -73,8 +73,18 @@ fn target(pid: i32, container: &Container, hierarchies: &Hierarchies) -> Result<
     namespaces.sort_by_key(|(kind, _)| *kind == NamespaceKind::User);
     let path = GroupPath::parse("the recorded group", &container.record.group)?;
     let attach = Groups::open(hierarchies, &path)?.present().map(|(index, _)| index).collect();
-    let groups = cgroup::Plan { path, steps: Vec::new(), attach, parents: Vec::new(), dropped: Vec::new() };
+    let birthplace = birthplace(pid, &path)?;
+    let (steps, parents, dropped) = (Vec::new(), Vec::new(), Vec::new());
+    let groups = cgroup::Plan { path, steps, attach, birthplace, parents, dropped };
     Ok(Target { namespaces, groups })
+}
+
+/// The group of v2 that the first process is in, where the container has nested it in its own.
+fn birthplace(pid: i32, path: &GroupPath) -> Result<Option<GroupPath>> {
+    let groups = Process::open(HostPid(pid))?.cgroup()?;
+    let Some(own) = groups.iter().find(|group| group.hierarchy == 0 && !group.deleted) else { return Ok(None) };
+    let Some(own) = own.path.to_str().and_then(|own| own.strip_prefix(&format!("{path}/"))) else { return Ok(None) };
+    GroupPath::parse("the first process's group", &format!("{path}/{own}")).map(Some)
 }
 
 /// Takes from a process what carboy itself does not have and cannot give.

@@ -115,6 +115,17 @@ impl Corrupt {
 }
 
 impl Error {
+    /// The same with what the user must know, in place of its own hint; corrupt files have none.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        match &mut self {
+            Self::Refused(refused) => refused.hint = Some(hint.into()),
+            Self::Kernel(kernel) => kernel.hint = Some(hint.into()),
+            Self::Corrupt(_) => {}
+        }
+        self
+    }
+
     /// What the user can do, where anything can be done.
     #[must_use]
     pub fn hint(&self) -> Option<&str> {
