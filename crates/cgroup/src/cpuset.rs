@@ -8,11 +8,9 @@ use std::fmt;
 use error::{Refused, Result};
 
 use crate::hierarchy::Controller;
-use crate::setting::Setting;
+use crate::path::GroupPath;
+use crate::setting::{Setting, SettingFile};
 use crate::write::{INHERITED, Write};
-
-/// What can be set.
-pub const SETTINGS: &[Setting] = &[];
 
 /// The same names in both versions.
 const CPUS: &str = "cpuset.cpus";
@@ -22,6 +20,37 @@ const MEMS_EFFECTIVE_V2: &str = "cpuset.mems.effective";
 
 const CPUS_FIELD: &str = "linux.resources.cpu.cpus";
 const MEMS_FIELD: &str = "linux.resources.cpu.mems";
+
+/// What can be set.
+pub const SETTINGS: &[Setting] = &[
+    Setting {
+        controller: Controller::Cpuset,
+        flag: Some("--cpuset-cpus"),
+        field: Some(CPUS_FIELD),
+        v1: Some(SettingFile { name: CPUS, value: "LIST" }),
+        v2: Some(SettingFile { name: CPUS, value: "LIST" }),
+        unit: "CPU numbers and ranges, 0-3,5",
+        effect: "runs on these CPUs only; sched_setaffinity cannot reach others",
+    },
+    Setting {
+        controller: Controller::Cpuset,
+        flag: Some("--cpuset-mems"),
+        field: Some(MEMS_FIELD),
+        v1: Some(SettingFile { name: MEMS, value: "LIST" }),
+        v2: Some(SettingFile { name: MEMS, value: "LIST" }),
+        unit: "memory node numbers and ranges, 0-3,5",
+        effect: "memory comes from these nodes only; on v2 what is on others moves there",
+    },
+    Setting {
+        controller: Controller::Cpuset,
+        flag: Some("--cgroup-conf"),
+        field: Some("linux.resources.unified"),
+        v1: None,
+        v2: Some(SettingFile { name: "cpuset.cpus.partition", value: "root, isolated or member" }),
+        unit: "root, isolated or member",
+        effect: "the CPUs are taken from all other groups; isolated ones are not balanced between either",
+    },
+];
 
 /// A set of CPU or memory node numbers, kept as ranges that are sorted, apart and not empty.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Hash)]
@@ -103,17 +132,46 @@ pub struct Available {
     pub cpus: Set,
     /// Its memory nodes.
     pub mems: Set,
+    /// On v1, where it has nothing of one of them: the nearest group above it that has both.
+    pub above: Option<Above>,
+}
+
+/// A group that has CPUs and memory nodes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Above {
+    /// Its path below the root of the mount.
+    pub group: GroupPath,
+    /// Its CPUs.
+    pub cpus: Set,
+    /// Its memory nodes.
+    pub mems: Set,
 }
 
 impl Available {
     /// What an existing v1 group has; `None` where that cannot be read.
     pub(crate) fn read_v1(read: impl Fn(&str) -> Option<String>) -> Option<Self> {
-        Some(Self { cpus: Set::parse(&read(CPUS)?)?, mems: Set::parse(&read(MEMS)?)? })
+        Some(Self { cpus: Set::parse(&read(CPUS)?)?, mems: Set::parse(&read(MEMS)?)?, above: None })
+    }
+
+    /// Where this v1 group has nothing to give: finds the nearest above it that has, for the refusal to name. `above` gives
+    /// the groups above it with the texts of their files, the nearest first.
+    pub(crate) fn look_above_v1<'a, R>(&mut self, mut above: impl Iterator<Item = (&'a GroupPath, R)>)
+    where
+        R: Fn(&str) -> Option<String>,
+    {
+        if !self.cpus.is_empty() && !self.mems.is_empty() {
+            return;
+        }
+        self.above = above.find_map(|(group, read)| {
+            let Self { cpus, mems, .. } = Self::read_v1(read)?;
+            (!cpus.is_empty() && !mems.is_empty()).then(|| Above { group: group.clone(), cpus, mems })
+        });
     }
 
     /// What an existing v2 group may use; `None` where it has no cpuset controller.
     pub(crate) fn read_v2(read: impl Fn(&str) -> Option<String>) -> Option<Self> {
-        Some(Self { cpus: Set::parse(&read(CPUS_EFFECTIVE_V2)?)?, mems: Set::parse(&read(MEMS_EFFECTIVE_V2)?)? })
+        let (cpus, mems) = (Set::parse(&read(CPUS_EFFECTIVE_V2)?)?, Set::parse(&read(MEMS_EFFECTIVE_V2)?)?);
+        Some(Self { cpus, mems, above: None })
     }
 }
 
@@ -156,7 +214,13 @@ pub fn inherit_v1(parent: &Available) -> Result<Vec<Write>> {
     let list = |field, file: &'static str, set: &Set| -> Result<Write> {
         if set.is_empty() {
             let reason = format!("the group above has an empty {file}, so that no process can join");
-            let hint = format!("write the numbers to use to {file} of every group above the container's");
+            let hint = match &parent.above {
+                Some(Above { group, cpus, mems }) => format!(
+                    "{group} has cpus {cpus} and memory nodes {mems}: write those to use to {CPUS} and {MEMS} of every group \
+                     between it and the container's, the upper ones first"
+                ),
+                None => format!("write those to use to {CPUS} and {MEMS} of every group above the container's"),
+            };
             return Err(Refused::new(field, "", reason).hint(hint).into());
         }
         Ok(Write::new(Controller::Cpuset, INHERITED, file, set))
@@ -195,7 +259,7 @@ mod tests {
     }
 
     fn available(cpus: &str, mems: &str) -> Available {
-        Available { cpus: set(cpus), mems: set(mems) }
+        Available { cpus: set(cpus), mems: set(mems), above: None }
     }
 
     fn cpu(cpus: &str, mems: &str) -> oci::Cpu {
@@ -273,8 +337,50 @@ mod tests {
     }
 
     #[test]
-    fn a_v1_parent_with_nothing_to_give_is_refused() {
-        assert!(inherit_v1(&available("", "0")).is_err());
+    fn a_v1_parent_with_nothing_to_give_is_refused_and_the_nearest_group_that_has_some_is_named() {
         assert!(plan_v1(&cpu("0", "0"), &available("0", "")).is_err());
+        let mut parent = available("", "0");
+        let error = inherit_v1(&parent).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "cannot use linux.resources.cpu.cpus: the group above has an empty cpuset.cpus, so that no process can join"
+        );
+        assert!(error.hint().unwrap().contains("every group above the container's"));
+        let groups = ["/a/b", "/a", "/"].map(|path| GroupPath::parse("", path).unwrap());
+        let lists = [("1\n", "\n"), ("0-1\n", "0\n"), ("0-3\n", "0\n")];
+        let texts = lists.map(|(cpus, mems)| move |file: &str| Some(if file == CPUS { cpus } else { mems }.to_owned()));
+        parent.look_above_v1(groups.iter().zip(texts));
+        assert_eq!(
+            inherit_v1(&parent).unwrap_err().hint(),
+            Some(
+                "/a has cpus 0-1 and memory nodes 0: write those to use to cpuset.cpus and cpuset.mems of every group \
+                 between it and the container's, the upper ones first"
+            )
+        );
+        let mut full = available("0", "0");
+        full.look_above_v1(groups.iter().zip(texts));
+        assert_eq!(full.above, None);
+    }
+
+    #[test]
+    fn what_is_written_stands_in_the_table() {
+        for write in plan_v1(&cpu("0", "0"), &available("0", "0")).unwrap() {
+            let setting = SETTINGS.iter().find(|setting| setting.field == Some(write.field.as_ref())).unwrap();
+            assert_eq!((setting.v1.unwrap().name, setting.v2.unwrap().name), (&*write.file, &*write.file));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_plans_of_both_versions_describe_the_same(cpus in "[0-7]?", mems in "[0-1]?") {
+            let parent = available("0-5", "0");
+            match (plan_v1(&cpu(&cpus, &mems), &parent), plan_v2(&cpu(&cpus, &mems), Some(&parent))) {
+                (Ok(mut v1), Ok(v2)) => {
+                    v1.retain(|write| write.field != INHERITED);
+                    prop_assert_eq!(v1, v2);
+                }
+                (v1, v2) => prop_assert_eq!(v1.unwrap_err(), v2.unwrap_err()),
+            }
+        }
     }
 }

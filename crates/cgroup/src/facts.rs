@@ -7,9 +7,9 @@ use rustix::fs::{AtFlags, OFlags, statat};
 use rustix::io::Errno;
 
 use crate::file::SUBTREE_CONTROL_V2;
-use crate::hierarchy::{Controller, Hierarchies, Hierarchy, HierarchyIndex, Version, parse_controllers};
+use crate::hierarchy::{Controller, Hierarchies, Hierarchy, HierarchyIndex, Mounted, Version, parse_controllers};
 use crate::path::GroupPath;
-use crate::{cpu, cpuset, file, memory};
+use crate::{cpu, cpuset, evacuate, file, memory, systemd};
 
 /// What the groups above a new one are like.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -22,8 +22,24 @@ pub struct HostFacts {
     pub bandwidth: Option<cpu::Bandwidth>,
     /// Whether swap limits exist. v2 has them wherever the kernel has swap at all.
     pub swap: bool,
+    /// Where systemd makes the container's groups: the unit, and systemd's version. `None` where carboy makes them.
+    pub systemd: Option<Commission>,
     /// What each existing ancestor has enabled for the groups below it in the v2 hierarchy, the root first.
     pub enabled: Vec<Vec<Controller>>,
+    /// Whether the root of the v2 mount has processes and is not the hierarchy's real root: nothing can be enabled below
+    /// it until they are elsewhere.
+    pub inhabited: bool,
+}
+
+/// What systemd is asked to make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Commission {
+    /// The container's unit.
+    pub unit: systemd::Unit,
+    /// systemd's version, by which it knows properties.
+    pub version: u32,
+    /// What `systemctl status` calls the unit.
+    pub description: String,
 }
 
 impl HostFacts {
@@ -36,7 +52,10 @@ impl HostFacts {
         let ancestors = path.ancestors();
         for (index, hierarchy) in hierarchies.iter() {
             facts.ancestors.push(1);
-            if hierarchy.read_only || !is_needed(hierarchies, index, hierarchy, &ancestors) {
+            if hierarchy.obstacle.is_some()
+                || hierarchy.mounted != Mounted::ByHost
+                || !is_needed(hierarchies, index, hierarchy, &ancestors)
+            {
                 continue;
             }
             let groups = existing(&hierarchy.open()?, &ancestors).doing(|| format!("open {hierarchy}:{path}"))?;
@@ -44,6 +63,14 @@ impl HostFacts {
                 *count = groups.len();
             }
             facts.read_controllers(hierarchies, index, hierarchy, &groups);
+            if let Some(parent) = &mut facts.cpuset
+                && hierarchy.version == Version::V1
+                && hierarchies.index_of(Controller::Cpuset) == Some(index)
+            {
+                let read = |group, name: &str| file::read(group, name).ok();
+                let above = ancestors.iter().zip(&groups).rev().skip(1);
+                parent.look_above_v1(above.map(|(path, group)| (path, move |name: &str| read(group, name))));
+            }
         }
         Ok(facts)
     }
@@ -63,6 +90,7 @@ impl HostFacts {
             let enabled =
                 |group| text(group, SUBTREE_CONTROL_V2).map_or_else(Vec::new, |text| parse_controllers(&text));
             self.enabled = groups.iter().map(enabled).collect();
+            self.inhabited = groups.first().is_some_and(evacuate::is_needed);
             if here(Controller::Cpuset) {
                 self.cpuset = nearest.find_map(|group| cpuset::Available::read_v2(|name| text(group, name)));
             }

@@ -10,6 +10,10 @@ use rustix::io::{Errno, retry_on_intr};
 pub(crate) const PROCS: &str = "cgroup.procs";
 /// v1: the tasks of a group; a task that writes 0 moves itself alone.
 pub(crate) const TASKS_V1: &str = "tasks";
+/// v2: what kind of group it is, as `threaded`; the root of the hierarchy has none.
+pub(crate) const TYPE_V2: &str = "cgroup.type";
+/// v2: the threads of a group, where [`PROCS`] cannot be read (`EOPNOTSUPP`) since it is threaded.
+pub(crate) const THREADS_V2: &str = "cgroup.threads";
 /// v2: what is enabled for the groups below.
 pub(crate) const SUBTREE_CONTROL_V2: &str = "cgroup.subtree_control";
 /// v2: whether a group is populated and frozen; a change wakes `POLLPRI`.

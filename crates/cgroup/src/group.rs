@@ -17,12 +17,14 @@ use rustix::io::Errno;
 use rustix::process::Pid;
 use sys::bpf;
 
+use crate::facts::Commission;
 use crate::file::{PROCS, SUBTREE_CONTROL_V2, TASKS_V1};
-use crate::hierarchy::{Controller, Hierarchies, Hierarchy, HierarchyIndex, Version};
+use crate::hierarchy::{Controller, Hierarchies, Hierarchy, HierarchyIndex, Mounted, Version};
 use crate::path::GroupPath;
-use crate::plan::{Parent, Plan, Role, Step, root_refused};
+use crate::plan::{Parent, Place, Plan, Role, Step, root_refused};
 use crate::remove::Left;
-use crate::{cpu, cpuacct, file, memory, pids, remove, tree};
+use crate::systemd::{Instance, Manager, Property, Scope, UnitKind};
+use crate::{cpu, cpuacct, evacuate, file, memory, mount, pids, remove, tree};
 
 /// The groups of one container in all hierarchies.
 #[derive(Debug)]
@@ -30,6 +32,8 @@ pub struct Groups {
     pub(crate) hierarchies: Hierarchies,
     pub(crate) path: GroupPath,
     pub(crate) held: Vec<Held>,
+    /// A new systemd scope, which its first process is not in yet.
+    scope: Option<Scope>,
 }
 
 /// One hierarchy's root, and the container's group in it once that exists.
@@ -57,8 +61,12 @@ impl Groups {
         }
         let held =
             |index: &HierarchyIndex| Ok(Held { index: *index, root: hierarchies.at(*index)?.open()?, group: None });
-        let held = plan.attach.iter().map(held).collect::<Result<_>>()?;
-        Ok(Self { hierarchies: hierarchies.clone(), path: plan.path.clone(), held })
+        // One that is still to be mounted, or that might be unmounted meanwhile, is opened by its own step.
+        let mounted = |index: &&HierarchyIndex| {
+            hierarchies.at(**index).is_ok_and(|hierarchy| hierarchy.mounted == Mounted::ByHost)
+        };
+        let held = plan.attach.iter().filter(mounted).map(held).collect::<Result<_>>()?;
+        Ok(Self { hierarchies: hierarchies.clone(), path: plan.path.clone(), held, scope: None })
     }
 
     /// Opens the groups that exist at a path: to enter, read, kill or remove them. None at all is no error.
@@ -70,15 +78,21 @@ impl Groups {
             return Err(root_refused());
         }
         let mut held = Vec::new();
-        for (index, hierarchy) in hierarchies.iter().filter(|(_, hierarchy)| !hierarchy.read_only) {
-            let root = hierarchy.open()?;
+        for (index, hierarchy) in hierarchies.iter().filter(|(_, hierarchy)| hierarchy.obstacle.is_none()) {
+            let root = match hierarchy.mounted {
+                Mounted::ByHost => hierarchy.open()?,
+                Mounted::ByCarboy | Mounted::NotYet => match mount::open(hierarchy) {
+                    Some(root) => root,
+                    None => continue,
+                },
+            };
             let group = match tree::open(&root, path.relative()) {
                 Err(Errno::NOENT) => None,
                 group => Some(group.doing(|| format!("open the cgroup {hierarchy}:{path}"))?),
             };
             held.push(Held { index, root, group });
         }
-        Ok(Self { hierarchies: hierarchies.clone(), path: path.clone(), held })
+        Ok(Self { hierarchies: hierarchies.clone(), path: path.clone(), held, scope: None })
     }
 
     /// Does one step of a plan.
@@ -88,6 +102,15 @@ impl Groups {
     pub fn apply(&mut self, step: &Step) -> Result<()> {
         match step {
             Step::Make(place, role) => self.make(place.hierarchy, &place.path, *role, step),
+            Step::Mount(Place { hierarchy: index, .. }, _) => {
+                let root = mount::apply(self.hierarchies.at(*index)?)?;
+                self.held.push(Held { index: *index, root, group: None });
+                Ok(())
+            }
+            Step::Evacuate(place) => {
+                let root = self.directory(place.hierarchy, &GroupPath::root())?;
+                evacuate::apply(root.as_fd(), place.path.relative()).map_err(|errno| failed(step, errno))
+            }
             Step::Enable(place, controllers) => {
                 let words: Vec<String> = controllers.iter().map(enabling).collect();
                 let group = self.directory(place.hierarchy, &place.path)?;
@@ -102,6 +125,10 @@ impl Groups {
                 let group = self.directory(place.hierarchy, &place.path)?;
                 file::write(group.as_fd(), &write.file, &write.value).map_err(|errno| failed(step, errno))
             }
+            Step::Unit(_, commission, properties) => self.start_unit(commission, properties),
+            Step::Properties(_, unit, properties) => {
+                Manager::connect(Instance::System)?.set_properties(unit, properties)
+            }
             Step::Devices(place, program) => {
                 let group = self.directory(place.hierarchy, &place.path)?;
                 let loaded = bpf::prog_load_cgroup_device(&program.instructions);
@@ -112,10 +139,28 @@ impl Groups {
         }
     }
 
+    /// Has systemd make the container's unit. Where it does not make the group that the plan is about, that is an error.
+    fn start_unit(&mut self, commission: &Commission, properties: &[Property]) -> Result<()> {
+        let Commission { unit, .. } = commission;
+        let mut manager = Manager::connect(Instance::System)?;
+        let made = match unit.kind() {
+            UnitKind::Slice => manager.start_slice(unit, properties)?,
+            UnitKind::Scope => {
+                let scope = manager.start_scope(unit, properties)?;
+                self.scope.insert(scope).group().clone()
+            }
+        };
+        if made == self.path {
+            return Ok(());
+        }
+        let reason = format!("systemd has made it at {made}, not at {}", self.path);
+        Err(Refused::new("the systemd unit", unit.name(), reason).into())
+    }
+
     fn make(&mut self, index: HierarchyIndex, path: &GroupPath, role: Role, step: &Step) -> Result<()> {
         let held = self.held_mut(index)?;
         match (mkdirat(&held.root, path.relative(), Mode::from_raw_mode(0o755)), role) {
-            (Ok(()), Role::Container) => {
+            (Ok(()), Role::Container | Role::Unit) | (Err(Errno::EXIST), Role::Unit) => {
                 held.group = Some(tree::open(&held.root, path.relative()).map_err(|errno| failed(step, errno))?);
                 Ok(())
             }
@@ -302,6 +347,11 @@ impl AsFd for Directory<'_> {
 fn failed(step: &Step, errno: Errno) -> Error {
     let error = Kernel::new(step.to_string(), errno);
     let hint = match (step, errno) {
+        (Step::Make(..), Errno::AGAIN) => {
+            Some("cgroup.max.descendants or cgroup.max.depth of a group above is reached: raise it, or remove groups")
+        }
+        (Step::Make(..), Errno::NOENT) => Some("the group above was removed meanwhile: try again"),
+        (Step::Evacuate(..), Errno::BUSY) => Some("processes of another pid namespace are in the group: share theirs"),
         (Step::Enable(..), Errno::BUSY) => Some("the group has processes of its own: choose a parent without any"),
         (Step::Make(..) | Step::Write(..), Errno::ACCESS | Errno::PERM) => {
             Some("cgroups are made as root, and a group cannot be given more than the one above it has")

@@ -12,7 +12,7 @@ use procfs::{CgroupLine, MountInfo};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 
-use crate::file;
+use crate::{file, mount};
 
 /// Where every distribution mounts its hierarchies: only for hints, the real places come from mountinfo.
 const USUAL_PLACE: &str = "/sys/fs/cgroup";
@@ -134,6 +134,28 @@ impl fmt::Display for Version {
     }
 }
 
+/// Why no group can be made in a hierarchy, though it is mounted. It gets none then; a limit that needs it is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Obstacle {
+    /// It is mounted read-only, as in most containers.
+    ReadOnly,
+    /// With `nsdelegate`, v2 lets a process move only between groups of its own cgroup namespace, and this mount shows
+    /// another part of the tree: it was made before the namespace was entered (kernel/cgroup/cgroup.c
+    /// `cgroup_procs_write_permission`, `ENOENT`).
+    OutsideNamespace,
+}
+
+/// Who mounted a hierarchy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mounted {
+    /// The host.
+    ByHost,
+    /// carboy, for a container that needs it: the next one that needs it finds it.
+    ByCarboy,
+    /// Nobody yet: it is mounted by a step of the plan.
+    NotYet,
+}
+
 /// One mounted cgroup tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hierarchy {
@@ -147,8 +169,10 @@ pub struct Hierarchy {
     pub mount_point: PathBuf,
     /// The group that is at the mount point: `/` on the host, the container's own group inside one.
     pub mount_root: PathBuf,
-    /// Whether it is mounted read-only.
-    pub read_only: bool,
+    /// Why no group can be made in it, where none can.
+    pub obstacle: Option<Obstacle>,
+    /// Who mounted it.
+    pub mounted: Mounted,
     /// The group of the reading process, as its cgroup namespace shows it.
     pub own: Option<PathBuf>,
 }
@@ -175,7 +199,12 @@ impl Hierarchy {
         openat(CWD, &self.mount_point, flags, Mode::empty()).doing(|| format!("open {}", self.mount_point.display()))
     }
 
-    fn has(&self, controller: Controller) -> bool {
+    /// Whether the mount shows more than the reader's cgroup namespace: its root is then written `/..`.
+    fn is_outside_namespace(&self) -> bool {
+        self.mount_root.starts_with("/..")
+    }
+
+    pub(crate) fn has(&self, controller: Controller) -> bool {
         self.controllers.contains(&controller)
     }
 }
@@ -197,7 +226,9 @@ pub struct HierarchyIndex(pub usize);
 /// Every hierarchy that is mounted where this process can see it, in the order of the mounts.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Hierarchies {
-    all: Vec<Hierarchy>,
+    pub(crate) all: Vec<Hierarchy>,
+    /// The v1 hierarchies that the kernel has and that are mounted nowhere here: what is bound to each.
+    pub(crate) unmounted: Vec<CgroupLine>,
 }
 
 impl Hierarchies {
@@ -221,18 +252,23 @@ impl Hierarchies {
     #[must_use]
     pub fn parse(mountinfo: &[u8], self_cgroup: &[u8]) -> Self {
         let groups = procfs::cgroup::parse(self_cgroup).unwrap_or_default();
-        let mut seen: Vec<(MountInfo, Hierarchy)> = Vec::new();
-        for mount in mountinfo.split(|byte| *byte == b'\n').filter_map(MountInfo::parse) {
-            // What is mounted over another mount hides it.
-            seen.retain(|(below, _)| (below.id, &below.mount_point) != (mount.parent, &mount.mount_point));
-            let Some(hierarchy) = hierarchy(&mount, &groups) else { continue };
-            match seen.iter_mut().find(|(known, _)| known.device == mount.device) {
-                Some(known) if rank(&hierarchy) < rank(&known.1) => *known = (mount, hierarchy),
+        let mounts: Vec<MountInfo> = mountinfo.split(|byte| *byte == b'\n').filter_map(MountInfo::parse).collect();
+        let mut seen: Vec<((u32, u32), Hierarchy)> = Vec::new();
+        for (number, mount) in mounts.iter().enumerate() {
+            let Some(hierarchy) = hierarchy(mount, &groups) else { continue };
+            if is_hidden(mount, mounts.split_at(number + 1)) {
+                continue;
+            }
+            match seen.iter_mut().find(|(device, _)| *device == mount.device) {
+                Some((_, known)) if rank(&hierarchy) < rank(known) => *known = hierarchy,
                 Some(_) => {}
-                None => seen.push((mount, hierarchy)),
+                None => seen.push((mount.device, hierarchy)),
             }
         }
-        Self { all: seen.into_iter().map(|(_, hierarchy)| hierarchy).collect() }
+        let all: Vec<Hierarchy> = seen.into_iter().map(|(_, hierarchy)| hierarchy).collect();
+        let v1 = groups.into_iter().filter(|group| group.hierarchy != 0);
+        let unmounted = v1.filter(|group| !all.iter().any(|hierarchy| is_in(group, hierarchy)));
+        Self { unmounted: unmounted.collect(), all }
     }
 
     /// The hierarchy that a controller is to be used through: the v1 one where it is bound to one, else v2.
@@ -284,18 +320,28 @@ impl Hierarchies {
             return Err(Refused::new(field, value, self.absence(controller)).hint(hint_for(controller)).into());
         };
         let hierarchy = self.at(index)?;
-        if hierarchy.read_only {
-            let reason =
-                format!("the {controller} controller is mounted read-only on {}", hierarchy.mount_point.display());
-            return Err(Refused::new(field, value, reason).into());
-        }
-        Ok(index)
+        let point = hierarchy.mount_point.display();
+        let (reason, hint) = match hierarchy.obstacle {
+            None => return Ok(index),
+            Some(Obstacle::ReadOnly) => (
+                format!("the {controller} controller is mounted read-only on {point}"),
+                "leave the setting out, or mount it writable: a container needs --privileged for that".to_owned(),
+            ),
+            Some(Obstacle::OutsideNamespace) => (
+                format!("the {controller} controller's mount on {point} is of another cgroup namespace"),
+                format!("leave the setting out, or mount it anew from here (mount -t cgroup2 cgroup2 {point})"),
+            ),
+        };
+        Err(Refused::new(field, value, reason).hint(hint).into())
     }
 
     /// Why a controller cannot be had: where it was looked for.
     fn absence(&self, controller: Controller) -> String {
         let v1 = controller.name(Version::V1);
         match self.unified().and_then(|index| self.at(index).ok()) {
+            _ if self.unmounted.iter().flat_map(|line| &line.controllers).any(|bound| bound == v1) => {
+                format!("needs the {v1} cgroup controller, whose v1 hierarchy is not mounted here")
+            }
             _ if self.all.is_empty() => format!("needs the {v1} cgroup controller, and no cgroup hierarchy is mounted"),
             Some(unified) => format!(
                 "needs the {v1} cgroup controller, which this host has in no v1 hierarchy and not in {}/{CONTROLLERS}",
@@ -319,9 +365,27 @@ pub(crate) fn parse_controllers(text: &str) -> Vec<Controller> {
     text.split_whitespace().filter_map(|name| Controller::parse(name, Version::V2)).collect()
 }
 
-/// The better of two mounts of one hierarchy comes first: writable, then the one that shows more of the tree.
-fn rank(hierarchy: &Hierarchy) -> (bool, usize) {
-    (hierarchy.read_only, hierarchy.mount_root.components().count())
+/// The better of two mounts of one hierarchy comes first: one to make groups in, the host's own, one of this cgroup
+/// namespace, the one that shows more of the tree.
+fn rank(hierarchy: &Hierarchy) -> (bool, Mounted, bool, usize) {
+    let depth = hierarchy.mount_root.components().count();
+    (hierarchy.obstacle.is_some(), hierarchy.mounted, hierarchy.is_outside_namespace(), depth)
+}
+
+/// Whether a later mount covers one, or one that it is mounted below: on the same folder, or on a folder above it, as
+/// when /sys is mounted after /sys/fs/cgroup.
+fn is_hidden(mount: &MountInfo, (before, after): (&[MountInfo], &[MountInfo])) -> bool {
+    let above = |mount: &&MountInfo| before.iter().find(|other| other.id == mount.parent && other.id != mount.id);
+    // A path leads through a mount for each of its folders at the most: lists that lead in a circle end too.
+    let depth = mount.mount_point.components().count() + before.len();
+    std::iter::successors(Some(mount), above).take(depth).any(|one| {
+        after.iter().any(|later| {
+            (later.parent == one.id && later.mount_point == one.mount_point)
+                || (later.parent == one.parent
+                    && later.mount_point != one.mount_point
+                    && one.mount_point.starts_with(&later.mount_point))
+        })
+    })
 }
 
 /// The hierarchy that a mount shows, if it shows one.
@@ -342,9 +406,22 @@ fn hierarchy(mount: &MountInfo, groups: &[CgroupLine]) -> Option<Hierarchy> {
         name: options().find_map(|option| option.strip_prefix("name=")).map(str::to_owned),
         mount_point: mount.mount_point.clone(),
         mount_root: mount.root.clone(),
-        read_only: mount.is_read_only(),
+        obstacle: None,
+        mounted: Mounted::ByHost,
         own: None,
     };
+    // Nothing that carboy knows is bound to it.
+    if version == Version::V1 && hierarchy.controllers.is_empty() && hierarchy.name.is_none() {
+        return None;
+    }
+    if mount.is_read_only() {
+        hierarchy.obstacle = Some(Obstacle::ReadOnly);
+    } else if version == Version::V2 && hierarchy.is_outside_namespace() && options().any(|one| one == "nsdelegate") {
+        hierarchy.obstacle = Some(Obstacle::OutsideNamespace);
+    }
+    if version == Version::V1 && mount::is_ours(mount, &hierarchy) {
+        hierarchy.mounted = Mounted::ByCarboy;
+    }
     hierarchy.own = groups.iter().find(|group| is_in(group, &hierarchy)).map(|group| group.path.clone());
     Some(hierarchy)
 }
@@ -495,9 +572,9 @@ mod tests {
         assert_eq!(keys(&host), ["memory", "cpu,cpuacct"]);
         let memory = host.of(Controller::Memory).unwrap();
         assert_eq!(memory.mount_point, Path::new("/mnt/with space"));
-        assert_eq!((memory.mount_root.as_path(), memory.read_only), (Path::new("/docker/4f"), false));
+        assert_eq!((memory.mount_root.as_path(), memory.obstacle), (Path::new("/docker/4f"), None));
         assert_eq!(memory.own.as_deref(), Some(Path::new("/docker/4f/inner")));
-        assert!(host.of(Controller::Cpu).unwrap().read_only);
+        assert_eq!(host.of(Controller::Cpu).unwrap().obstacle, Some(Obstacle::ReadOnly));
     }
 
     #[test]
@@ -510,6 +587,108 @@ mod tests {
     fn a_hierarchy_that_is_mounted_over_is_not_there() {
         let over = format!("{}99 35 0:77 / /sys/fs/cgroup/memory rw - tmpfs tmpfs rw\n", samples::HYBRID);
         assert!(Hierarchies::parse(over.as_bytes(), b"").of(Controller::Memory).is_none());
+    }
+
+    #[test]
+    fn a_hierarchy_is_not_there_where_a_folder_above_it_is_mounted_over() {
+        // A container whose /sys was mounted after its /sys/fs/cgroup, side by side on its root.
+        let sysfs = "1938 1 0:9 / / rw - overlay overlay rw\n\
+            1965 1938 0:30 / /sys/fs/cgroup ro,relatime - cgroup2 cgroup2 rw,nsdelegate\n\
+            1709 1938 0:26 / /sys ro - sysfs sysfs rw\n";
+        assert_eq!(Hierarchies::parse(sysfs.as_bytes(), b"0::/\n").iter().count(), 0);
+        // What is below the covered one is covered too; what is mounted on the cover is not.
+        let over = format!(
+            "{}98 23 0:77 / /sys/fs rw - tmpfs tmpfs rw\n99 98 0:78 / /sys/fs/memory rw - cgroup cgroup rw,memory\n",
+            samples::HYBRID
+        );
+        assert_eq!(keys(&Hierarchies::parse(over.as_bytes(), b"")), ["memory"]);
+    }
+
+    #[test]
+    fn lists_that_lead_in_a_circle_end() {
+        let circle = b"1 2 0:1 / /a rw - tmpfs tmpfs rw\n2 1 0:2 / /a/b rw - cgroup2 cgroup2 rw\n";
+        assert_eq!(Hierarchies::parse(circle, b"").iter().count(), 1);
+    }
+
+    #[test]
+    fn in_a_container_without_a_cgroup_namespace_its_own_group_is_the_root_of_each_mount() {
+        // docker run on a v1 host, before it gave containers cgroup namespaces.
+        const ID: &str = "c33988ec7651ebc867cb24755eaf637a6734088bc7eef59d5799293a9e5450f7";
+        let mounts = |access: &str| {
+            format!(
+                "515 510 0:89 / /sys {access},nosuid,nodev,noexec,relatime - sysfs sysfs {access}\n\
+                 516 515 0:90 / /sys/fs/cgroup rw,nosuid,nodev,noexec,relatime - tmpfs tmpfs rw,mode=755,inode64\n\
+                 517 516 0:28 /docker/{ID} /sys/fs/cgroup/systemd {access},nosuid,nodev,noexec,relatime master:11 - cgroup cgroup rw,xattr,name=systemd\n\
+                 518 516 0:31 /docker/{ID} /sys/fs/cgroup/memory {access},nosuid,nodev,noexec,relatime master:15 - cgroup cgroup rw,memory\n\
+                 519 516 0:32 /docker/{ID} /sys/fs/cgroup/pids {access},nosuid,nodev,noexec,relatime master:16 - cgroup cgroup rw,pids\n\
+                 520 516 0:33 /docker/{ID} /sys/fs/cgroup/cpu,cpuacct {access},nosuid,nodev,noexec,relatime master:17 - cgroup cgroup rw,cpu,cpuacct\n"
+            )
+        };
+        let own = format!(
+            "11:memory:/docker/{ID}\n10:cpu,cpuacct:/docker/{ID}\n9:pids:/docker/{ID}\n1:name=systemd:/docker/{ID}\n0::/system.slice/containerd.service\n"
+        );
+        let plain = Hierarchies::parse(mounts("ro").as_bytes(), own.as_bytes());
+        assert_eq!(keys(&plain), ["name=systemd", "memory", "pids", "cpu,cpuacct"]);
+        assert!(plain.iter().all(|(_, one)| one.obstacle == Some(Obstacle::ReadOnly)));
+        let error = plain.writable(Controller::Pids, "--pids-limit", "20").unwrap_err();
+        assert!(error.to_string().ends_with("mounted read-only on /sys/fs/cgroup/pids"), "{error}");
+        assert!(error.hint().unwrap().contains("--privileged"));
+        let privileged = Hierarchies::parse(mounts("rw").as_bytes(), own.as_bytes());
+        for (_, hierarchy) in privileged.iter() {
+            assert_eq!((hierarchy.obstacle, hierarchy.own.as_ref()), (None, Some(&hierarchy.mount_root)));
+        }
+        assert!(privileged.writable(Controller::Pids, "--pids-limit", "20").is_ok());
+    }
+
+    #[test]
+    fn mounts_from_before_the_cgroup_namespace_show_more_than_it() {
+        // A system container on a mixed host.
+        let v1 = "526 524 0:30 / /sys/fs/cgroup ro,nosuid,nodev,noexec - tmpfs tmpfs ro,size=4096k,nr_inodes=1024,mode=755\n\
+            527 526 0:31 /../../.. /sys/fs/cgroup/unified rw,nosuid,nodev,noexec,relatime - cgroup2 cgroup2 rw\n\
+            528 526 0:32 /../../.. /sys/fs/cgroup/systemd rw,nosuid,nodev,noexec,relatime - cgroup cgroup rw,xattr,name=systemd\n\
+            529 526 0:36 /../../.. /sys/fs/cgroup/memory rw,nosuid,nodev,noexec,relatime - cgroup cgroup rw,memory\n\
+            530 526 0:36 / /mnt/memory rw,relatime - cgroup cgroup rw,memory\n";
+        let host = Hierarchies::parse(v1.as_bytes(), b"4:memory:/\n1:name=systemd:/\n0::/\n");
+        assert!(host.iter().all(|(_, hierarchy)| hierarchy.obstacle.is_none() && hierarchy.own == Some("/".into())));
+        assert_eq!(
+            host.of(Controller::Memory).unwrap().mount_point,
+            Path::new("/mnt/memory"),
+            "its own is the better one"
+        );
+        let v2 = "29 23 0:25 /../.. /sys/fs/cgroup rw,nosuid,nodev,noexec,relatime shared:4 - cgroup2 cgroup2 rw,nsdelegate,memory_recursiveprot\n";
+        let host = Hierarchies::parse(v2.as_bytes(), b"0::/\n");
+        let unified = host.unified().unwrap();
+        assert_eq!(host.at(unified).unwrap().obstacle, Some(Obstacle::OutsideNamespace));
+        let error = host.writable(Controller::Freezer, "pause", "").unwrap_err();
+        assert!(error.to_string().ends_with("/sys/fs/cgroup is of another cgroup namespace"), "{error}");
+    }
+
+    #[test]
+    fn a_new_mount_over_the_one_from_before_the_namespace_is_what_counts() {
+        let pod = "556 469 0:24 / /sys ro,nosuid,nodev,noexec,relatime - sysfs sysfs rw\n\
+            628 556 0:30 /../../../../.. /sys/fs/cgroup ro,nosuid,nodev,noexec,relatime - cgroup2 cgroup2 rw,nsdelegate,memory_recursiveprot\n\
+            640 628 0:30 / /sys/fs/cgroup rw,nosuid,nodev,noexec,relatime - cgroup2 cgroup rw,nsdelegate,memory_recursiveprot\n";
+        let host = Hierarchies::parse(pod.as_bytes(), b"0::/\n");
+        let unified = host.at(host.unified().unwrap()).unwrap();
+        assert_eq!((unified.obstacle, unified.mount_root.as_path()), (None, Path::new("/")));
+    }
+
+    #[test]
+    fn a_hierarchy_of_nothing_that_is_known_is_left_alone() {
+        let debug = format!("{}99 31 0:50 / /sys/fs/cgroup/debug rw - cgroup cgroup rw,debug\n", samples::HYBRID);
+        let host = Hierarchies::parse(debug.as_bytes(), b"");
+        assert_eq!(host.iter().count(), 9);
+        assert_eq!(host.by_key(""), host.unified());
+    }
+
+    #[test]
+    fn a_controller_whose_hierarchy_is_not_mounted_here_is_refused_with_that() {
+        let host = Hierarchies::parse(b"", b"5:net_cls,net_prio:/\n4:memory:/\n0::/\n");
+        let error = host.writable(Controller::Memory, "--memory", "1g").unwrap_err();
+        assert!(
+            error.to_string().ends_with("memory cgroup controller, whose v1 hierarchy is not mounted here"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -1,24 +1,40 @@
-//! Stopping, resuming and killing everything in a container's groups, and below them.
+//! Killing everything in a container's groups, and below them.
+//!
+//! Where the v2 tree has `cgroup.kill` (Linux 5.14), the kernel kills all at once, what is being forked too. Elsewhere
+//! processes are listed and killed one by one, and those that fork meanwhile are not on the list. So they are held first:
+//! frozen, and refused new processes by the pids controller, as far as there is either; without both they are listed and
+//! killed until nobody is left. A v1 freezer holds the killed too, so it is thawed, with whatever the container froze in
+//! itself; on v2 a frozen process dies.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use error::{Doing, Kernel, Result};
+use error::{Doing, Error, Kernel, Result};
+use procfs::{HostPid, Process};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use crate::file::{EVENTS_V2, KILL_V2, PROCS};
-use crate::freezer::{self, Wish};
+use crate::file::{KILL_V2, PROCS, THREADS_V2};
+use crate::freezer::Wish;
 use crate::group::Groups;
 use crate::hierarchy::{Controller, Version};
-use crate::{file, tree};
+use crate::pause::{Task, named};
+use crate::{file, pids, tree};
 
-/// How long a kill waits for processes to be gone, and a freeze for them to stand still.
+/// How long a kill waits for processes to be gone.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The longest wait between two looks at a v1 freezer.
-const LONGEST_WAIT: Duration = Duration::from_millis(64);
+/// How long it waits for those on its list before it lists them anew.
+const ROUND: Duration = Duration::from_millis(50);
+
+/// The processes in a container's groups.
+#[derive(Debug, Default)]
+pub(crate) struct Members {
+    /// Those that the caller's pid namespace numbers.
+    pub(crate) seen: Vec<Pid>,
+    /// Whether there are others: the kernel lists each as 0.
+    pub(crate) unseen: bool,
+}
 
 impl Groups {
     /// The processes in the groups and below them, in any hierarchy, as the caller's pid namespace numbers them,
@@ -27,66 +43,90 @@ impl Groups {
     /// # Errors
     /// A kernel error where a group cannot be read; one that vanishes meanwhile is empty.
     pub fn processes(&self) -> Result<Vec<Pid>> {
-        let mut processes = Vec::new();
+        self.members().map(|members| members.seen)
+    }
+
+    pub(crate) fn members(&self) -> Result<Members> {
+        let mut members = Members::default();
         for held in &self.held {
             let Some(group) = &held.group else { continue };
             let mut failed = None;
-            let mut list = |group: BorrowedFd<'_>| match file::read(group, PROCS) {
-                Ok(text) => processes.extend(text.lines().filter_map(|line| Pid::from_raw(line.parse().ok()?))),
-                // The group is gone (ENODEV on its open files), or it is threaded and its processes are listed above it.
-                Err(Errno::NOENT | Errno::NODEV | Errno::OPNOTSUPP) => {}
+            let mut list = |group: BorrowedFd<'_>| match listed(group) {
+                Ok(numbers) => members.add(numbers),
+                // The group is gone: its files are (ENOENT), or they were open (ENODEV).
+                Err(Errno::NOENT | Errno::NODEV) => {}
                 Err(errno) => failed = Some(errno),
             };
             list(group.as_fd());
             let walked = match tree::walk(group.as_fd(), list, |_, _| {}) {
-                Err(Errno::NOENT) => Ok(()),
+                Err(Errno::NOENT | Errno::NODEV) => Ok(()),
                 walked => walked,
             };
             failed
                 .map_or(walked, Err)
                 .doing(|| format!("list the processes of the cgroup {}", self.name(held.index)))?;
         }
-        processes.sort_unstable_by_key(|process: &Pid| process.as_raw_nonzero());
-        processes.dedup();
-        Ok(processes)
+        members.seen.sort_unstable_by_key(|process: &Pid| process.as_raw_nonzero());
+        members.seen.dedup();
+        Ok(members)
     }
 
-    /// Kills everything in the groups and below them, and waits until it is dead: by v2's `cgroup.kill` where there is
-    /// one, else frozen first, so that nothing can fork away.
+    /// Kills everything in the groups and below them, and waits until it is dead. The groups are good for nothing but
+    /// their removal then.
     ///
     /// # Errors
-    /// A kernel error; `ETIMEDOUT` when processes are left that do not die, as in an uninterruptible wait.
+    /// A kernel error; `ETIME` naming processes that do not die, as in an uninterruptible wait; refused where a group
+    /// above is frozen on v1.
     pub fn kill(&self) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
-        let mut freeze = !self.kill_at_once();
+        let mut hold = false;
         loop {
-            if freeze {
-                // Only against forks: a group that does not stand still at once is killed all the same.
-                let _ = self.freezer(Wish::Freeze);
+            hold |= !self.kill_at_once();
+            if hold {
+                self.hold(deadline.min(Instant::now() + ROUND));
             }
             let doomed = self.doomed();
             for process in doomed.iter().flatten() {
                 // One that is gone meanwhile is what we want.
                 let _ = pidfd_send_signal(process, Signal::KILL);
             }
-            // A v1 freezer holds even the killed, so it is thawed whatever failed.
-            let _ = self.freezer(Wish::Thaw);
+            self.thaw_nested();
             let doomed = doomed?;
-            if doomed.is_empty() && self.processes()?.is_empty() {
-                return Ok(());
+            if doomed.is_empty() {
+                let left = self.members()?;
+                if left.seen.is_empty() && !left.unseen {
+                    return Ok(());
+                }
+                std::thread::sleep(Duration::from_millis(1));
             }
-            wait_for(&doomed, deadline)?;
-            freeze = true;
+            wait_for(&doomed, deadline.min(Instant::now() + ROUND))?;
+            if let Some(refused) = self.held_dead() {
+                return Err(refused);
+            }
             if Instant::now() >= deadline {
-                let action = format!("kill what is in the cgroup {}", self.path);
-                return Err(Kernel::new(action, Errno::TIMEDOUT).into());
+                let inhabitants = self.inhabitants().unwrap_or_else(|| named(&[]));
+                let action = format!("kill what is in the cgroup {}: {inhabitants} did not die", self.path);
+                return Err(Kernel::new(action, Errno::TIME).into());
             }
+            hold = true;
         }
     }
 
     fn kill_at_once(&self) -> bool {
         let unified = self.hierarchies.unified().and_then(|index| self.group(index).ok());
+        // A threaded group refuses it (EOPNOTSUPP): a process is not in it alone.
         unified.is_some_and(|group| file::write(group, KILL_V2, "1").is_ok())
+    }
+
+    /// Keeps what is in the groups from forking, as far as that can be had: what escapes is killed in the next round.
+    fn hold(&self, deadline: Instant) {
+        if let Some((_, group)) = self.controlled(Controller::Pids) {
+            let write = pids::none();
+            let _ = file::write(group, &write.file, &write.value);
+        }
+        if self.tell(Wish::Freeze).is_ok() {
+            let _ = self.settle(deadline);
+        }
     }
 
     /// Handles on the processes of the groups. A number may have gone to another process between the reading and the
@@ -104,66 +144,45 @@ impl Groups {
         Ok(opened.into_iter().filter(|(process, _)| still.contains(process)).map(|(_, handle)| handle).collect())
     }
 
-    /// Stops everything in the groups, and waits until it stands still.
-    ///
-    /// # Errors
-    /// A kernel error; `ETIMEDOUT` when something does not stand still; `ENOENT` without a freezer.
-    pub fn freeze(&self) -> Result<()> {
-        self.freezer(Wish::Freeze)?;
-        let deadline = Instant::now() + PATIENCE;
-        let mut wait = Duration::from_millis(1);
-        while self.frozen() != Some(true) {
-            let now = Instant::now();
-            if now >= deadline {
-                return Err(Kernel::new(format!("freeze the cgroup {}", self.path), Errno::TIMEDOUT).into());
-            }
-            self.wait_for_freezer(wait.min(deadline - now));
-            wait = (wait * 2).min(LONGEST_WAIT);
-        }
-        Ok(())
+    /// Whether a v1 freezer above holds the killed: they die when it lets go, which nothing here can bring about.
+    fn held_dead(&self) -> Option<Error> {
+        let is_v1 = self.controlled(Controller::Freezer).is_some_and(|(version, _)| version == Version::V1);
+        if is_v1 && !self.processes().ok()?.is_empty() { self.held_above() } else { None }
     }
 
-    /// Lets everything in the groups go on.
-    ///
-    /// # Errors
-    /// A kernel error; `ENOENT` without a freezer.
-    pub fn thaw(&self) -> Result<()> {
-        self.freezer(Wish::Thaw)
-    }
-
-    /// Whether everything stands still; `None` where that cannot be read.
-    #[must_use]
-    pub fn frozen(&self) -> Option<bool> {
-        let (version, group) = self.controlled(Controller::Freezer)?;
-        let read = |name: &str| file::read(group, name).ok();
-        match version {
-            Version::V1 => freezer::stats_v1(read).frozen,
-            Version::V2 => freezer::stats_v2(read).frozen,
+    /// Who is in the groups, for an error; nobody any more where that is `None`.
+    pub(crate) fn inhabitants(&self) -> Option<String> {
+        let Members { seen, unseen } = self.members().ok()?;
+        let tasks: Vec<Task> = seen.iter().filter_map(|pid| Task::read(pid.as_raw_nonzero().get())).collect();
+        match tasks.as_slice() {
+            [] if unseen => Some("processes of another pid namespace".to_owned()),
+            [] => None,
+            tasks => Some(named(tasks)),
         }
     }
+}
 
-    fn freezer(&self, wish: Wish) -> Result<()> {
-        let missing = || Kernel::new(format!("find the freezer of the cgroup {}", self.path), Errno::NOENT);
-        let (version, group) = self.controlled(Controller::Freezer).ok_or_else(missing)?;
-        let write = match version {
-            Version::V1 => freezer::plan_v1(wish),
-            Version::V2 => freezer::plan_v2(wish),
-        };
-        file::write(group, &write.file, &write.value).doing(|| format!("set {write} on freezer:{}", self.path))
+impl Members {
+    fn add(&mut self, numbers: Vec<i32>) {
+        self.unseen |= numbers.contains(&0);
+        self.seen.extend(numbers.into_iter().filter_map(Pid::from_raw));
     }
+}
 
-    /// v2 tells when it is done; v1 has to be asked again.
-    fn wait_for_freezer(&self, patience: Duration) {
-        let v2 = self.controlled(Controller::Freezer).filter(|(version, _)| *version == Version::V2);
-        let events = v2.and_then(|(_, group)| file::open(group, EVENTS_V2, OFlags::RDONLY).ok());
-        match (events, Timespec::try_from(patience)) {
-            (Some(events), Ok(patience)) => {
-                // A signal or an error only makes the caller look earlier.
-                let _ = poll(&mut [PollFd::new(&events, PollFlags::PRI)], Some(&patience));
-            }
-            _ => std::thread::sleep(patience),
-        }
+/// The numbers of a group's processes. A threaded v2 group lists threads alone, since its processes are listed above it;
+/// where that is above the container's group too, they are found by their threads.
+fn listed(group: BorrowedFd<'_>) -> std::result::Result<Vec<i32>, Errno> {
+    let parsed = |text: String| text.lines().filter_map(|line| line.parse().ok()).collect::<Vec<i32>>();
+    match file::read(group, PROCS) {
+        Err(Errno::OPNOTSUPP) => {}
+        read => return read.map(parsed),
     }
+    // One without a number here stays 0; one that is gone is nobody's.
+    let process = |thread| match thread {
+        0 => Some(0),
+        _ => Some(Process::open(HostPid(thread)).ok()?.status().ok()?.tgid.0),
+    };
+    Ok(parsed(file::read(group, THREADS_V2)?).into_iter().filter_map(process).collect())
 }
 
 /// Waits until each of the processes is dead, or for the deadline.

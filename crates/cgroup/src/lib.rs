@@ -8,10 +8,13 @@
 //! "Control groups". Sizes are bytes, times microseconds, as in the kernel's files.
 #![forbid(unsafe_code)]
 
+pub mod change;
 pub mod cpu;
 pub mod cpuacct;
 pub mod cpuset;
+pub mod delegation;
 pub mod devices;
+mod evacuate;
 pub mod facts;
 mod file;
 pub mod freezer;
@@ -20,15 +23,21 @@ pub mod hierarchy;
 pub mod hugetlb;
 pub mod io;
 mod kill;
+pub mod mark;
 pub mod memory;
+mod mount;
 pub mod net_cls;
 pub mod net_prio;
+mod nftables;
 pub mod path;
+mod pause;
 pub mod pids;
 pub mod plan;
+pub mod pressure;
 pub mod rdma;
 mod remove;
 pub mod setting;
+pub mod systemd;
 mod tree;
 pub mod unified;
 pub mod write;
@@ -38,7 +47,7 @@ mod kernel;
 
 pub use facts::HostFacts;
 pub use group::Groups;
-pub use hierarchy::{Controller, Hierarchies, Hierarchy, HierarchyIndex, Version};
+pub use hierarchy::{Controller, Hierarchies, Hierarchy, HierarchyIndex, Mounted, Version};
 pub use path::GroupPath;
 pub use plan::{Asked, Plan, Step, plan};
 pub use remove::Left;

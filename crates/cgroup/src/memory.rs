@@ -2,20 +2,17 @@
 //!
 //! Documentation/admin-guide/cgroup-v1/memory.rst, cgroup-v2.rst "Memory", OCI config-linux.md "Memory". OCI's `swap` is
 //! memory and swap together, as v1's memsw has it; v2 limits swap alone.
+//!
+//! Memory "used" is what is used less the page cache on the inactive list ([`Stats::used_bytes`]): the kernel drops that
+//! first, and without being felt. Docker and the kubelet count the same way.
 
 use error::{Refused, Result};
 
 use crate::Limit;
 use crate::file::number_at;
 use crate::hierarchy::Controller;
-use crate::setting::Setting;
-use crate::write::Write;
-
-/// What can be set.
-pub const SETTINGS: &[Setting] = &[];
-
-/// The smallest limit that a container can be started with; the kernel itself takes any.
-pub const MINIMUM_BYTES: u64 = 6 << 20;
+use crate::setting::{Setting, SettingFile};
+use crate::write::{Reads, Write, put_before};
 
 const LIMIT_V1: &str = "memory.limit_in_bytes";
 const LIMIT_V2: &str = "memory.max";
@@ -23,8 +20,11 @@ const SWAP_V1: &str = "memory.memsw.limit_in_bytes";
 const SWAP_V2: &str = "memory.swap.max";
 const RESERVATION_V1: &str = "memory.soft_limit_in_bytes";
 const RESERVATION_V2: &str = "memory.low";
+const KERNEL_TCP_V1: &str = "memory.kmem.tcp.limit_in_bytes";
 const SWAPPINESS_V1: &str = "memory.swappiness";
 const OOM_CONTROL_V1: &str = "memory.oom_control";
+/// The same name in both versions, with other keys.
+const STAT: &str = "memory.stat";
 
 const LIMIT: &str = "linux.resources.memory.limit";
 const SWAP: &str = "linux.resources.memory.swap";
@@ -33,6 +33,124 @@ const KERNEL: &str = "linux.resources.memory.kernel";
 const KERNEL_TCP: &str = "linux.resources.memory.kernelTCP";
 const SWAPPINESS: &str = "linux.resources.memory.swappiness";
 const DISABLE_OOM_KILLER: &str = "linux.resources.memory.disableOOMKiller";
+const USE_HIERARCHY: &str = "linux.resources.memory.useHierarchy";
+const CHECK_BEFORE_UPDATE: &str = "linux.resources.memory.checkBeforeUpdate";
+const UNIFIED: &str = "linux.resources.unified";
+
+/// What can be set.
+pub const SETTINGS: &[Setting] = &[
+    Setting {
+        controller: Controller::Memory,
+        flag: Some("--memory"),
+        field: Some(LIMIT),
+        v1: Some(SettingFile { name: LIMIT_V1, value: "BYTES, -1 for none" }),
+        v2: Some(SettingFile { name: LIMIT_V2, value: "BYTES, max for none" }),
+        unit: "bytes, rounded down to whole pages",
+        effect: "page cache is dropped and memory swapped out to stay below it; where that fails a process is killed",
+    },
+    Setting {
+        controller: Controller::Memory,
+        flag: Some("--memory-swap"),
+        field: Some(SWAP),
+        v1: Some(SettingFile { name: SWAP_V1, value: "BYTES of memory and swap together, -1 for none" }),
+        v2: Some(SettingFile { name: SWAP_V2, value: "BYTES of swap alone, max for none" }),
+        unit: "bytes of memory and swap together, -1 for no limit of swap",
+        effect: "nothing more is swapped out beyond it, so that the memory limit is hit",
+    },
+    Setting {
+        controller: Controller::Memory,
+        flag: Some("--memory-reservation"),
+        field: Some(RESERVATION),
+        v1: Some(SettingFile { name: RESERVATION_V1, value: "BYTES, -1 for none" }),
+        v2: Some(SettingFile { name: RESERVATION_V2, value: "BYTES, max for all" }),
+        unit: "bytes",
+        effect: "memory below it is taken last when the host runs short",
+    },
+    Setting {
+        controller: Controller::Memory,
+        flag: Some("--memory-swappiness"),
+        field: Some(SWAPPINESS),
+        v1: Some(SettingFile { name: SWAPPINESS_V1, value: "NUMBER" }),
+        v2: None,
+        unit: "0 to 100",
+        effect: "how readily memory is swapped out instead of page cache being dropped",
+    },
+    Setting {
+        controller: Controller::Memory,
+        flag: Some("--oom-kill-disable"),
+        field: Some(DISABLE_OOM_KILLER),
+        v1: Some(SettingFile { name: OOM_CONTROL_V1, value: "1 or 0" }),
+        v2: None,
+        unit: "true or false",
+        effect: "a process that hits the memory limit waits until some is free instead of being killed",
+    },
+    Setting {
+        controller: Controller::Memory,
+        flag: Some("--kernel-memory"),
+        field: Some(KERNEL),
+        v1: None,
+        v2: None,
+        unit: "bytes",
+        effect: "none since Linux 5.16: memory of the kernel counts as memory and has no limit of its own",
+    },
+    Setting {
+        controller: Controller::Memory,
+        flag: Some("--kernel-memory-tcp"),
+        field: Some(KERNEL_TCP),
+        v1: Some(SettingFile { name: KERNEL_TCP_V1, value: "BYTES, -1 for none" }),
+        v2: None,
+        unit: "bytes",
+        effect: "the buffers of TCP sockets are kept below it: packets are dropped and writers wait",
+    },
+    Setting {
+        controller: Controller::Memory,
+        flag: None,
+        field: Some(USE_HIERARCHY),
+        v1: None,
+        v2: None,
+        unit: "true",
+        effect: "groups below count too: always so since Linux 5.11",
+    },
+    Setting {
+        controller: Controller::Memory,
+        flag: None,
+        field: Some(CHECK_BEFORE_UPDATE),
+        v1: None,
+        v2: None,
+        unit: "true or false",
+        effect: "none: carboy always refuses to lower a limit below what is used",
+    },
+    Setting {
+        controller: Controller::Memory,
+        flag: Some("--cgroup-conf"),
+        field: Some(UNIFIED),
+        v1: None,
+        v2: Some(SettingFile { name: "memory.high", value: "BYTES, max for none" }),
+        unit: "bytes",
+        effect: "processes beyond it are slowed down and have to free memory themselves; nothing is killed",
+    },
+    Setting {
+        controller: Controller::Memory,
+        flag: Some("--cgroup-conf"),
+        field: Some(UNIFIED),
+        v1: None,
+        v2: Some(SettingFile { name: "memory.min", value: "BYTES, max for all" }),
+        unit: "bytes",
+        effect: "memory below it is never taken, even if another process has to be killed",
+    },
+    Setting {
+        controller: Controller::Memory,
+        flag: Some("--cgroup-conf"),
+        field: Some(UNIFIED),
+        v1: None,
+        v2: Some(SettingFile { name: "memory.oom.group", value: "1 or 0" }),
+        unit: "1 or 0",
+        effect: "when one process is killed for memory, all of the group are killed with it",
+    },
+];
+
+/// The smallest limit that a container can be started with; the kernel itself takes any.
+pub const MINIMUM_BYTES: u64 = 6 << 20;
 
 /// The smallest v1 number that means no limit: `PAGE_COUNTER_MAX` in bytes, with pages of up to 64 KiB.
 const UNLIMITED_V1: u64 = 0x7fff_ffff_ffff_0000;
@@ -45,15 +163,14 @@ struct Settings {
     /// Swap alone: what `total` leaves beside `limit`.
     swap: Option<Limit>,
     reservation: Option<Limit>,
+    kernel_tcp: Option<Limit>,
 }
 
 impl Settings {
     fn of(memory: &oci::Memory) -> Result<Self> {
-        for (field, value) in [(KERNEL, memory.kernel), (KERNEL_TCP, memory.kernel_tcp)] {
-            if let Some(value) = value.filter(|value| *value > 0) {
-                let reason = "the kernel no longer has limits for kernel memory alone";
-                return Err(Refused::new(field, value.to_string(), reason).hint("leave it out").into());
-            }
+        if memory.use_hierarchy == Some(false) {
+            let reason = "since Linux 5.11 groups below always count too";
+            return Err(Refused::new(USE_HIERARCHY, "false", reason).hint("leave it out").into());
         }
         let limit = self::limit(memory.limit);
         let total = self::limit(memory.swap);
@@ -62,21 +179,21 @@ impl Settings {
             (_, Some(Limit::Unlimited)) => Some(Limit::Unlimited),
             (Some(Limit::At(limit)), Some(Limit::At(total))) => {
                 let refused = || {
-                    Refused::new(
-                        SWAP,
-                        total.to_string(),
-                        format!("is memory and swap together, and below the memory limit {limit}"),
-                    )
-                    .hint("give the memory limit plus the swap that is wanted, or -1 for unlimited swap")
+                    let reason = format!("is memory and swap together, and below the memory limit {limit}");
+                    let hint = "give --memory-swap as the memory limit plus the swap that is wanted, or as -1 for \
+                                unlimited swap";
+                    Refused::new(SWAP, total.to_string(), reason).hint(hint)
                 };
                 Some(Limit::At(total.checked_sub(limit).ok_or_else(refused)?))
             }
             (None | Some(Limit::Unlimited), Some(Limit::At(total))) => {
                 let reason = "is memory and swap together, and there is no memory limit";
-                return Err(Refused::new(SWAP, total.to_string(), reason).hint("give a memory limit too").into());
+                let hint = "give --memory too, or --memory-swap -1";
+                return Err(Refused::new(SWAP, total.to_string(), reason).hint(hint).into());
             }
         };
-        Ok(Self { limit, total, swap, reservation: self::limit(memory.reservation) })
+        let (reservation, kernel_tcp) = (self::limit(memory.reservation), self::limit(memory.kernel_tcp));
+        Ok(Self { limit, total, swap, reservation, kernel_tcp })
     }
 }
 
@@ -102,25 +219,36 @@ fn text_v2(limit: Limit) -> String {
     }
 }
 
-/// What a fresh v1 group is given. The limit comes before memsw, which must never be the smaller of the two.
+/// Why a limit of kernel memory alone is left out, where one is asked for. Linux 5.16 refuses it and since 6.6 takes and
+/// ignores it (mm/memcontrol-v1.c `mem_cgroup_write`); v2 never had it. Other runtimes leave it out too.
+pub(crate) fn left_out(memory: &oci::Memory) -> Option<Refused> {
+    let bytes = memory.kernel.filter(|bytes| *bytes > 0)?;
+    let reason = "memory of the kernel counts as memory, and has had no limit of its own since Linux 5.16";
+    Some(Refused::new(KERNEL, bytes.to_string(), reason))
+}
+
+/// What a fresh v1 group is given. The limit comes before memsw, which must never be the smaller of the two. A group
+/// inherits from its parent that the OOM killer is disabled, so that `false` is written too.
 ///
 /// # Errors
-/// Refused for a swap total without or below a memory limit, and for limits that the kernel no longer has.
+/// Refused for a swap total without or below a memory limit, and for what the kernel no longer has.
 pub fn plan_v1(memory: &oci::Memory) -> Result<Vec<Write>> {
-    let Settings { limit, total, swap, reservation } = Settings::of(memory)?;
+    let Settings { limit, total, swap, reservation, kernel_tcp } = Settings::of(memory)?;
     let write = |field, file, limit: Limit| Write::new(Controller::Memory, field, file, text_v1(limit));
     let mut writes = Vec::new();
     writes.extend(limit.map(|limit| write(LIMIT, LIMIT_V1, limit).other(LIMIT_V2, text_v2(limit))));
     writes.extend(total.zip(swap).map(|(total, swap)| write(SWAP, SWAP_V1, total).other(SWAP_V2, text_v2(swap))));
     writes.extend(reservation.map(|low| write(RESERVATION, RESERVATION_V1, low).other(RESERVATION_V2, text_v2(low))));
+    writes.extend(kernel_tcp.map(|limit| write(KERNEL_TCP, KERNEL_TCP_V1, limit)));
     if let Some(swappiness) = memory.swappiness {
         if swappiness > 100 {
             return Err(Refused::new(SWAPPINESS, swappiness.to_string(), "is not between 0 and 100").into());
         }
         writes.push(Write::new(Controller::Memory, SWAPPINESS, SWAPPINESS_V1, swappiness));
     }
-    if memory.disable_oom_killer == Some(true) {
-        writes.push(Write::new(Controller::Memory, DISABLE_OOM_KILLER, OOM_CONTROL_V1, 1));
+    if let Some(disabled) = memory.disable_oom_killer {
+        let write = Write::new(Controller::Memory, DISABLE_OOM_KILLER, OOM_CONTROL_V1, u8::from(disabled));
+        writes.push(write.reads(Reads::At("oom_kill_disable")));
     }
     Ok(writes)
 }
@@ -128,22 +256,101 @@ pub fn plan_v1(memory: &oci::Memory) -> Result<Vec<Write>> {
 /// What a fresh v2 group is given.
 ///
 /// # Errors
-/// As [`plan_v1`]; refused too for what v2 does not have for a group: swappiness, and disabling the OOM killer.
+/// As [`plan_v1`]; refused too for what v2 does not have for a group: swappiness, a limit of TCP buffers, and disabling
+/// the OOM killer.
 pub fn plan_v2(memory: &oci::Memory) -> Result<Vec<Write>> {
-    let Settings { limit, total, swap, reservation } = Settings::of(memory)?;
+    let Settings { limit, total, swap, reservation, kernel_tcp } = Settings::of(memory)?;
     let write = |field, file, limit: Limit| Write::new(Controller::Memory, field, file, text_v2(limit));
     let mut writes = Vec::new();
     writes.extend(limit.map(|limit| write(LIMIT, LIMIT_V2, limit).other(LIMIT_V1, text_v1(limit))));
     writes.extend(total.zip(swap).map(|(total, swap)| write(SWAP, SWAP_V2, swap).other(SWAP_V1, text_v1(total))));
     writes.extend(reservation.map(|low| write(RESERVATION, RESERVATION_V2, low).other(RESERVATION_V1, text_v1(low))));
+    if let Some(Limit::At(bytes)) = kernel_tcp {
+        let reason = "cgroup v2 has no limit for the buffers of TCP sockets alone: they count as memory";
+        return Err(Refused::new(KERNEL_TCP, bytes.to_string(), reason).hint("leave it out").into());
+    }
     if let Some(swappiness) = memory.swappiness {
-        return Err(Refused::new(SWAPPINESS, swappiness.to_string(), "cgroup v2 has no swappiness for a group").into());
+        let reason = "cgroup v2 has no swappiness for a group";
+        return Err(Refused::new(SWAPPINESS, swappiness.to_string(), reason)
+            .hint("limit swap with --memory-swap")
+            .into());
     }
     if memory.disable_oom_killer == Some(true) {
         let reason = "cgroup v2 cannot disable the OOM killer for a group";
-        return Err(Refused::new(DISABLE_OOM_KILLER, "true", reason).into());
+        let hint = "set memory.high with --cgroup-conf, which slows processes down instead";
+        return Err(Refused::new(DISABLE_OOM_KILLER, "true", reason).hint(hint).into());
     }
     Ok(writes)
+}
+
+/// The writes of a fresh plan in the order in which a v1 group takes them that has and uses what `now` says: memsw must
+/// never be below the limit, so that it grows before the limit and shrinks after it.
+///
+/// # Errors
+/// Refused for a limit below what is used, and for one above a memsw that is not to change.
+pub(crate) fn change_v1(mut writes: Vec<Write>, now: &Stats) -> Result<Vec<Write>> {
+    refuse_below_use(&writes, LIMIT_V1, now)?;
+    let Some(present) = now.total_limit() else { return Ok(writes) };
+    match (asked(&writes, LIMIT_V1), asked(&writes, SWAP_V1)) {
+        (_, Some(total)) if ceiling(total) >= ceiling(present) => put_before(&mut writes, SWAP_V1, LIMIT_V1),
+        (_, Some(total)) => {
+            let used = now.used_bytes().zip(now.swap_bytes).map(|(used, swap)| used.saturating_add(swap));
+            if let Some(used) = used.filter(|used| ceiling(total) < *used) {
+                let reason = format!("is below the {used} bytes of memory and swap that are used");
+                return Err(Refused::new(SWAP, text_v1(total), reason).hint(FREE_FIRST).into());
+            }
+        }
+        (Some(limit), None) if ceiling(limit) > ceiling(present) => {
+            let reason = format!("is above the {} bytes of memory and swap together that it has", ceiling(present));
+            return Err(Refused::new(LIMIT, text_v1(limit), reason).hint("change --memory-swap too").into());
+        }
+        (_, None) => {}
+    }
+    Ok(writes)
+}
+
+/// The writes of a fresh plan in the order in which they serve a v2 group that has and uses what `now` says. The kernel
+/// takes every order, but kills where it cannot reclaim: a limit that shrinks comes after swap that grows.
+///
+/// # Errors
+/// Refused for a limit below what is used.
+pub(crate) fn change_v2(mut writes: Vec<Write>, now: &Stats) -> Result<Vec<Write>> {
+    refuse_below_use(&writes, LIMIT_V2, now)?;
+    if asked(&writes, LIMIT_V2).zip(now.limit).is_some_and(|(limit, present)| ceiling(limit) < ceiling(present)) {
+        put_before(&mut writes, SWAP_V2, LIMIT_V2);
+    }
+    Ok(writes)
+}
+
+const FREE_FIRST: &str = "give more, or let the container free some first";
+
+/// Refuses to lower a limit below what is used: v1 answers `EBUSY`, after having dropped the container's cache, and v2
+/// kills.
+fn refuse_below_use(writes: &[Write], file: &str, now: &Stats) -> Result<()> {
+    let (Some(present), Some(used)) = (now.limit, now.used_bytes()) else { return Ok(()) };
+    let below = |write: &&Write| {
+        let asked = asked(std::slice::from_ref(*write), file).map(ceiling);
+        asked.is_some_and(|asked| asked < ceiling(present) && asked < used)
+    };
+    let Some(write) = writes.iter().find(below) else { return Ok(()) };
+    let reason = format!("is below the {used} bytes that are used, page cache that can be dropped not counted");
+    Err(Refused::new(write.field.clone(), &write.value, reason).hint(FREE_FIRST).into())
+}
+
+/// What is to be written to a file of limits.
+fn asked(writes: &[Write], file: &str) -> Option<Limit> {
+    match writes.iter().find(|write| write.file == file)?.value.as_str() {
+        "-1" | "max" => Some(Limit::Unlimited),
+        bytes => bytes.parse().ok().map(Limit::At),
+    }
+}
+
+/// A limit as a number that compares: no limit is above every other.
+const fn ceiling(limit: Limit) -> u64 {
+    match limit {
+        Limit::Unlimited => u64::MAX,
+        Limit::At(bytes) => bytes,
+    }
 }
 
 /// Whether this kernel accounts swap on v1: it does not where it was started with `swapaccount=0`.
@@ -160,41 +367,111 @@ pub(crate) fn refuse_swap_v1(write: &Write) -> Option<Refused> {
     (write.file == SWAP_V1).then(refused)
 }
 
-/// A group's memory, in bytes. What could not be read is `None`.
+/// A group's memory, in bytes, with that of the groups below it. What could not be read is `None`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Stats {
     /// The limit of memory without swap.
     pub limit: Option<Limit>,
-    /// What is used now, page cache included.
+    /// The limit of swap alone, as v2 has it; on v1 what memory and swap together leave beside the memory limit. There a
+    /// group that uses less memory than its limit may swap out so much more.
+    pub swap_limit: Option<Limit>,
+    /// What is used now, page cache included; see [`Self::used_bytes`].
     pub usage_bytes: Option<u64>,
     /// The most that was ever used; v2 has it since Linux 5.19.
     pub peak_bytes: Option<u64>,
-    /// Processes of this group, and on v2 of those below it, that the OOM killer has killed.
+    /// What is swapped out now.
+    pub swap_bytes: Option<u64>,
+    /// Page cache that the kernel drops first.
+    pub inactive_file_bytes: Option<u64>,
+    /// All page cache, tmpfs and shared memory included.
+    pub file_bytes: Option<u64>,
+    /// Memory that stands for no file: heaps, stacks.
+    pub anon_bytes: Option<u64>,
+    /// How often memory was short at this group's own limit, on v1 at that of memory and swap together too, so that some
+    /// had to be reclaimed. v2 has it since Linux 5.2; v1 has it no more since Linux 6.15 where there can be no swap.
+    pub limit_hits: Option<u64>,
+    /// How often this group's own limit led to the OOM killer; v2 since Linux 5.2, v1 does not tell.
+    pub oom_events: Option<u64>,
+    /// Processes of this group, and on v2 of those below it, that the OOM killer has killed, whichever level's limit led
+    /// to it.
     pub oom_kills: Option<u64>,
 }
 
-/// Reads a v1 group; `read` gives a file's text.
+impl Stats {
+    /// What is used now without the page cache that the kernel drops first.
+    #[must_use]
+    pub fn used_bytes(&self) -> Option<u64> {
+        Some(self.usage_bytes?.saturating_sub(self.inactive_file_bytes?))
+    }
+
+    /// The limit of memory and swap together, as v1's memsw and OCI have it.
+    #[must_use]
+    pub fn total_limit(&self) -> Option<Limit> {
+        Some(match (self.limit?, self.swap_limit?) {
+            (Limit::At(limit), Limit::At(swap)) => Limit::At(limit.saturating_add(swap)),
+            (Limit::Unlimited, _) | (_, Limit::Unlimited) => Limit::Unlimited,
+        })
+    }
+}
+
+/// Reads a v1 group; `read` gives a file's text, and is called once for each file.
 pub fn stats_v1(read: impl Fn(&str) -> Option<String>) -> Stats {
     let number = |file: &str| read(file)?.trim().parse::<u64>().ok();
+    let limit =
+        |file| number(file).map(|bytes| if bytes >= UNLIMITED_V1 { Limit::Unlimited } else { Limit::At(bytes) });
+    let (memory, total) = (limit(LIMIT_V1), limit(SWAP_V1));
+    let swap_limit = memory.zip(total).map(|limits| match limits {
+        (Limit::At(memory), Limit::At(total)) => Limit::At(total.saturating_sub(memory)),
+        _ => Limit::Unlimited,
+    });
+    let stat = read(STAT);
+    let at = |key| number_at(stat.as_deref()?, key);
     Stats {
-        limit: number(LIMIT_V1).map(|bytes| if bytes >= UNLIMITED_V1 { Limit::Unlimited } else { Limit::At(bytes) }),
+        limit: memory,
+        swap_limit,
         usage_bytes: number("memory.usage_in_bytes"),
         peak_bytes: number("memory.max_usage_in_bytes"),
+        // Without "total_" they are those of this group alone.
+        swap_bytes: at("total_swap"),
+        inactive_file_bytes: at("total_inactive_file"),
+        file_bytes: at("total_cache"),
+        anon_bytes: at("total_rss"),
+        limit_hits: limit_hits_v1(swap_limit, number("memory.failcnt"), number("memory.memsw.failcnt")),
+        oom_events: None,
         oom_kills: oom_kills_v1(&read),
     }
 }
 
-/// Reads a v2 group; `read` gives a file's text.
+/// Memory is charged to memsw first, so that where it allows no swap only memsw's limit is ever hit. Since Linux 6.15
+/// that is not counted (mm/page_counter.c `track_failcnt`, which memsw's counter does not have), and 0 says nothing.
+fn limit_hits_v1(swap_limit: Option<Limit>, memory: Option<u64>, together: Option<u64>) -> Option<u64> {
+    match (swap_limit, together) {
+        (Some(Limit::At(0)), Some(0)) => None,
+        (_, together) => Some(memory?.saturating_add(together.unwrap_or(0))),
+    }
+}
+
+/// Reads a v2 group; `read` gives a file's text, and is called once for each file.
 pub fn stats_v2(read: impl Fn(&str) -> Option<String>) -> Stats {
     let number = |file: &str| read(file)?.trim().parse::<u64>().ok();
-    let limit = || match read(LIMIT_V2)?.trim() {
+    let limit = |file| match read(file)?.trim() {
         "max" => Some(Limit::Unlimited),
         bytes => bytes.parse().ok().map(Limit::At),
     };
+    let (stat, local) = (read(STAT), read("memory.events.local"));
+    let at = |key| number_at(stat.as_deref()?, key);
+    let event = |key| number_at(local.as_deref()?, key);
     Stats {
-        limit: limit(),
+        limit: limit(LIMIT_V2),
+        swap_limit: limit(SWAP_V2),
         usage_bytes: number("memory.current"),
         peak_bytes: number("memory.peak"),
+        swap_bytes: number("memory.swap.current"),
+        inactive_file_bytes: at("inactive_file"),
+        file_bytes: at("file"),
+        anon_bytes: at("anon"),
+        limit_hits: event("max"),
+        oom_events: event("oom"),
         oom_kills: oom_kills_v2(&read),
     }
 }
@@ -211,7 +488,10 @@ pub fn oom_kills_v2(read: impl Fn(&str) -> Option<String>) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::hierarchy::Version;
 
     const MIB: i64 = 1 << 20;
 
@@ -279,9 +559,185 @@ mod tests {
         let swappiness = oci::Memory { swappiness: Some(10), ..Default::default() };
         assert_eq!(shown(&plan_v1(&swappiness).unwrap()), ["memory.swappiness = 10"]);
         assert!(plan_v2(&swappiness).is_err());
-        let no_killer = oci::Memory { disable_oom_killer: Some(true), ..Default::default() };
-        assert_eq!(shown(&plan_v1(&no_killer).unwrap()), ["memory.oom_control = 1"]);
-        assert!(plan_v2(&no_killer).is_err());
+        let killer = |disabled| oci::Memory { disable_oom_killer: Some(disabled), ..Default::default() };
+        assert_eq!(shown(&plan_v1(&killer(true)).unwrap()), ["memory.oom_control = 1"]);
+        assert!(plan_v2(&killer(true)).is_err());
+        assert_eq!(shown(&plan_v1(&killer(false)).unwrap()), ["memory.oom_control = 0"]);
+        assert_eq!(plan_v2(&killer(false)).unwrap(), []);
+        let tcp = |bytes| oci::Memory { kernel_tcp: Some(bytes), ..Default::default() };
+        assert_eq!(shown(&plan_v1(&tcp(MIB)).unwrap()), ["memory.kmem.tcp.limit_in_bytes = 1048576"]);
+        assert!(plan_v2(&tcp(MIB)).is_err());
+        assert_eq!(plan_v2(&tcp(-1)).unwrap(), []);
+    }
+
+    #[test]
+    fn the_state_of_the_oom_killer_is_put_back_from_among_others() {
+        let asked = oci::Memory { disable_oom_killer: Some(true), ..Default::default() };
+        let former = plan_v1(&asked).unwrap()[0].former("oom_kill_disable 0\nunder_oom 0\noom_kill 0\n");
+        assert_eq!(former.unwrap(), "0");
+        let limit = plan_v1(&memory(MIB, MIB)).unwrap();
+        assert_eq!(limit[0].former("9223372036854771712\n").unwrap(), "9223372036854771712");
+        assert_eq!(plan_v2(&memory(MIB, MIB)).unwrap()[0].former("max\n").unwrap(), "max");
+    }
+
+    #[test]
+    fn what_the_kernel_no_longer_has_is_left_out_or_refused() {
+        let kernel = |bytes| oci::Memory { kernel: Some(bytes), ..Default::default() };
+        assert_eq!((plan_v1(&kernel(MIB)).unwrap(), plan_v2(&kernel(MIB)).unwrap()), (vec![], vec![]));
+        let left_out = left_out(&kernel(MIB)).unwrap();
+        assert_eq!((left_out.field.as_str(), left_out.value.as_str()), ("linux.resources.memory.kernel", "1048576"));
+        assert_eq!((super::left_out(&kernel(-1)), super::left_out(&kernel(0))), (None, None));
+        let hierarchy = |on| oci::Memory { use_hierarchy: Some(on), ..Default::default() };
+        assert_eq!((plan_v1(&hierarchy(true)).unwrap(), plan_v2(&hierarchy(true)).unwrap()), (vec![], vec![]));
+        assert!(plan_v1(&hierarchy(false)).is_err() && plan_v2(&hierarchy(false)).is_err());
+    }
+
+    #[test]
+    fn what_is_written_stands_in_the_table() {
+        let both = oci::Memory { reservation: Some(MIB), ..memory(MIB, MIB) };
+        let all =
+            oci::Memory { kernel_tcp: Some(MIB), swappiness: Some(0), disable_oom_killer: Some(true), ..both.clone() };
+        for (writes, version) in [(plan_v1(&all), Version::V1), (plan_v2(&both), Version::V2)] {
+            for write in writes.unwrap() {
+                let setting = SETTINGS.iter().find(|one| one.file(version).is_some_and(|file| file.name == write.file));
+                assert_eq!(setting.and_then(|setting| setting.field), Some(write.field.as_ref()), "{write}");
+            }
+        }
+    }
+
+    /// A group that has a limit and a swap total, and uses half a mebibyte, as much cache, and no swap.
+    fn now(limit: i64, total: i64) -> Stats {
+        let limit_of = |value: i64| u64::try_from(value).map_or(Limit::Unlimited, Limit::At);
+        let swap_limit = if total < 0 { Limit::Unlimited } else { limit_of(total - limit) };
+        Stats {
+            limit: Some(limit_of(limit)),
+            swap_limit: Some(swap_limit),
+            usage_bytes: Some(1 << 20),
+            inactive_file_bytes: Some(1 << 19),
+            swap_bytes: Some(0),
+            ..Stats::default()
+        }
+    }
+
+    fn files(writes: Result<Vec<Write>>) -> Vec<String> {
+        writes.unwrap().iter().map(|write| write.file.to_string()).collect()
+    }
+
+    #[test]
+    fn memsw_grows_before_the_limit_and_shrinks_after_it() {
+        let (limit, swap) = ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes");
+        let change = |to: oci::Memory, now| files(change_v1(plan_v1(&to).unwrap(), &now));
+        assert_eq!(change(memory(4 * MIB, 8 * MIB), now(2 * MIB, 2 * MIB)), [swap, limit]);
+        assert_eq!(change(memory(2 * MIB, 2 * MIB), now(4 * MIB, 8 * MIB)), [limit, swap]);
+        assert_eq!(change(memory(2 * MIB, -1), now(4 * MIB, 8 * MIB)), [swap, limit]);
+        assert_eq!(change(memory(-1, -1), now(4 * MIB, 8 * MIB)), [swap, limit]);
+        assert_eq!(change(memory(2 * MIB, 2 * MIB), now(-1, -1)), [limit, swap]);
+        let unknown = Stats { swap_limit: None, ..now(2 * MIB, 2 * MIB) };
+        assert_eq!(change(memory(4 * MIB, 0), unknown), [limit]);
+    }
+
+    #[test]
+    fn on_v2_there_is_room_in_swap_before_a_limit_shrinks() {
+        let change = |to: oci::Memory, now| files(change_v2(plan_v2(&to).unwrap(), &now));
+        assert_eq!(change(memory(2 * MIB, 8 * MIB), now(4 * MIB, 4 * MIB)), ["memory.swap.max", "memory.max"]);
+        assert_eq!(change(memory(4 * MIB, 4 * MIB), now(2 * MIB, 8 * MIB)), ["memory.max", "memory.swap.max"]);
+    }
+
+    #[test]
+    fn a_limit_below_what_is_used_is_refused_and_cache_that_can_be_dropped_does_not_count() {
+        let half = MIB / 2;
+        for version in [Version::V1, Version::V2] {
+            let change = |to: oci::Memory, now: &Stats| match version {
+                Version::V1 => change_v1(plan_v1(&to).unwrap(), now),
+                Version::V2 => change_v2(plan_v2(&to).unwrap(), now),
+            };
+            assert!(change(memory(half, 0), &now(MIB, MIB)).is_ok());
+            let error = change(memory(half - 1, 0), &now(MIB, MIB)).unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                "cannot use linux.resources.memory.limit 524287: is below the 524288 bytes that are used, page cache \
+                 that can be dropped not counted"
+            );
+            assert_eq!(error.hint(), Some("give more, or let the container free some first"));
+            assert!(change(memory(half - 1, 0), &now(half - 2, half)).is_ok(), "it grows");
+            assert!(change(memory(-1, 0), &now(MIB, -1)).is_ok());
+        }
+        let swapped = Stats { swap_bytes: Some(1 << 20), ..now(2 * MIB, 4 * MIB) };
+        let error = change_v1(plan_v1(&memory(MIB, MIB)).unwrap(), &swapped).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "cannot use linux.resources.memory.swap 1048576: is below the 1572864 bytes of memory and swap that are used"
+        );
+    }
+
+    #[test]
+    fn a_file_of_unified_is_checked_like_the_field() {
+        let unified = crate::unified::plan_v2("memory.max", "4096").unwrap();
+        let error = change_v2(vec![unified], &now(MIB, MIB)).unwrap_err();
+        assert!(error.to_string().starts_with("cannot use linux.resources.unified.memory.max 4096: "), "{error}");
+    }
+
+    #[test]
+    fn a_limit_above_a_swap_total_that_stays_is_refused_with_the_flag_to_change_too() {
+        let error = change_v1(plan_v1(&memory(4 * MIB, 0)).unwrap(), &now(2 * MIB, 2 * MIB)).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "cannot use linux.resources.memory.limit 4194304: is above the 2097152 bytes of memory and swap together \
+             that it has"
+        );
+        assert_eq!(error.hint(), Some("change --memory-swap too"));
+        assert!(plan_v1(&memory(4 * MIB, 2 * MIB)).unwrap_err().hint().unwrap().contains("--memory-swap"));
+    }
+
+    /// What both plans mean: memory, swap alone, and reservation; `None` where nothing is written.
+    fn meaning(writes: &[Write]) -> [Option<Limit>; 3] {
+        let any = |v1, v2| asked(writes, v1).or_else(|| asked(writes, v2));
+        let alone = match (asked(writes, LIMIT_V1), asked(writes, SWAP_V1)) {
+            (Some(Limit::At(limit)), Some(Limit::At(total))) => Some(Limit::At(total - limit)),
+            (_, total) => total,
+        };
+        let swap = alone.or_else(|| asked(writes, SWAP_V2));
+        [any(LIMIT_V1, LIMIT_V2), swap, any(RESERVATION_V1, RESERVATION_V2)]
+    }
+
+    proptest! {
+        #[test]
+        fn the_plans_of_both_versions_describe_the_same(
+            limit in prop::option::of(-1_i64..100),
+            swap in prop::option::of(-1_i64..100),
+            reservation in prop::option::of(-1_i64..100),
+        ) {
+            let asked = oci::Memory { limit, swap, reservation, ..Default::default() };
+            match (plan_v1(&asked), plan_v2(&asked)) {
+                (Ok(v1), Ok(v2)) => {
+                    prop_assert_eq!(meaning(&v1), meaning(&v2));
+                    prop_assert_eq!(v1.len(), v2.len());
+                    for (one, other) in v1.iter().zip(&v2) {
+                        prop_assert_eq!(one.other.clone(), Some((other.file.clone(), other.value.clone())));
+                        prop_assert_eq!(other.other.clone(), Some((one.file.clone(), one.value.clone())));
+                    }
+                }
+                (v1, v2) => prop_assert_eq!(v1.unwrap_err(), v2.unwrap_err()),
+            }
+        }
+
+        #[test]
+        fn memsw_is_never_below_the_limit_on_the_way(
+            from in 1_i64..50, from_swap in 0_i64..50, to in 1_i64..50, to_swap in 0_i64..50,
+        ) {
+            let present = Stats { usage_bytes: Some(0), ..now(from, from + from_swap) };
+            let (mut limit, mut total) = (from, from + from_swap);
+            for write in change_v1(plan_v1(&memory(to, to + to_swap)).unwrap(), &present).unwrap() {
+                *(if write.file == LIMIT_V1 { &mut limit } else { &mut total }) = write.value.parse().unwrap();
+                prop_assert!(limit <= total, "{}", write);
+            }
+            prop_assert_eq!((limit, total), (to, to + to_swap));
+        }
+
+        #[test]
+        fn reading_never_fails_hard(text in "(max |oom_kill |anon )?[ -~\n]{0,40}") {
+            let _ = (stats_v1(|_| Some(text.clone())), stats_v2(|_| Some(text.clone())));
+        }
     }
 
     #[test]
@@ -289,29 +745,63 @@ mod tests {
         let v1 = stats_v1(|file| {
             Some(match file {
                 "memory.limit_in_bytes" => "67108864\n".into(),
-                "memory.usage_in_bytes" => "4096\n".into(),
-                "memory.max_usage_in_bytes" => "8192\n".into(),
+                "memory.memsw.limit_in_bytes" => "134217728\n".into(),
+                "memory.usage_in_bytes" => "40960\n".into(),
+                "memory.max_usage_in_bytes" => "81920\n".into(),
+                "memory.failcnt" => "2\n".into(),
+                "memory.memsw.failcnt" => "7\n".into(),
                 "memory.oom_control" => "oom_kill_disable 0\nunder_oom 0\noom_kill 3\n".into(),
+                "memory.stat" => {
+                    "cache 1\nrss 1\nswap 1\ninactive_file 1\nhierarchical_memory_limit 67108864\ntotal_cache 12288\n\
+                     total_rss 8192\ntotal_rss_huge 0\ntotal_swap 4096\ntotal_swapcached 0\ntotal_inactive_file 8192\n"
+                        .into()
+                }
                 _ => return None,
             })
         });
         let v2 = stats_v2(|file| {
             Some(match file {
                 "memory.max" => "67108864\n".into(),
-                "memory.current" => "4096\n".into(),
-                "memory.peak" => "8192\n".into(),
-                "memory.events" => "low 0\nhigh 0\nmax 9\noom 4\noom_kill 3\noom_group_kill 0\n".into(),
+                "memory.swap.max" => "67108864\n".into(),
+                "memory.current" => "40960\n".into(),
+                "memory.swap.current" => "4096\n".into(),
+                "memory.peak" => "81920\n".into(),
+                "memory.events" => "low 0\nhigh 0\nmax 11\noom 4\noom_kill 3\noom_group_kill 0\n".into(),
+                "memory.events.local" => "low 0\nhigh 0\nmax 9\noom 2\noom_kill 1\noom_group_kill 0\n".into(),
+                "memory.stat" => "anon 8192\nfile 12288\nkernel 4096\nfile_mapped 0\nanon_thp 0\ninactive_file 8192\n\
+                     active_file 4096\n"
+                    .into(),
                 _ => return None,
             })
         });
-        assert_eq!(v1, v2);
-        assert_eq!((v1.limit, v1.oom_kills), (Some(Limit::At(64 << 20)), Some(3)));
+        assert_eq!(v2.oom_events, Some(2));
+        assert_eq!(v1, Stats { oom_events: None, ..v2 });
+        assert_eq!((v1.limit, v1.swap_limit), (Some(Limit::At(64 << 20)), Some(Limit::At(64 << 20))));
+        assert_eq!((v1.total_limit(), v1.limit_hits, v1.oom_kills), (Some(Limit::At(128 << 20)), Some(9), Some(3)));
+        assert_eq!((v1.used_bytes(), v1.swap_bytes), (Some(32_768), Some(4096)));
+    }
+
+    #[test]
+    fn a_count_that_the_kernel_no_longer_keeps_is_unknown_and_not_zero() {
+        let swap = Some(Limit::At(4096));
+        assert_eq!(limit_hits_v1(Some(Limit::At(0)), Some(0), Some(0)), None);
+        assert_eq!(limit_hits_v1(Some(Limit::At(0)), Some(0), Some(3)), Some(3));
+        assert_eq!(limit_hits_v1(swap, Some(0), Some(0)), Some(0));
+        assert_eq!((limit_hits_v1(None, Some(2), None), limit_hits_v1(swap, None, Some(1))), (Some(2), None));
+    }
+
+    #[test]
+    fn what_is_used_is_never_below_zero_and_unknown_where_a_part_is() {
+        let stats = |usage_bytes, inactive_file_bytes| Stats { usage_bytes, inactive_file_bytes, ..Stats::default() };
+        assert_eq!(stats(Some(1), Some(2)).used_bytes(), Some(0));
+        assert_eq!((stats(Some(1), None).used_bytes(), stats(None, Some(1)).used_bytes()), (None, None));
     }
 
     #[test]
     fn unlimited_and_unreadable_are_two_things() {
         assert_eq!(stats_v1(|_| None), Stats::default());
-        assert_eq!(stats_v1(|_| Some("9223372036854771712\n".into())).limit, Some(Limit::Unlimited));
+        let unlimited = stats_v1(|_| Some("9223372036854771712\n".into()));
+        assert_eq!((unlimited.limit, unlimited.total_limit()), (Some(Limit::Unlimited), Some(Limit::Unlimited)));
         assert_eq!(stats_v2(|_| Some("max\n".into())).limit, Some(Limit::Unlimited));
         assert_eq!(stats_v2(|_| Some("rubbish".into())), Stats::default());
     }

@@ -1,6 +1,7 @@
 //! A class on the packets of a group, for tc(8) and the firewall.
 //!
-//! Documentation/admin-guide/cgroup-v1/net_cls.rst, OCI config-linux.md "Network". v2 has no such controller.
+//! Documentation/admin-guide/cgroup-v1/net_cls.rst, OCI config-linux.md "Network". v2 has no such controller; where no v1
+//! hierarchy has it either, nftables marks the packets: [`crate::mark`].
 
 use crate::hierarchy::Controller;
 use crate::setting::Setting;
@@ -9,7 +10,7 @@ use crate::write::Write;
 /// What can be set.
 pub const SETTINGS: &[Setting] = &[];
 
-const FIELD: &str = "linux.resources.network.classID";
+pub(crate) const FIELD: &str = "linux.resources.network.classID";
 
 /// What a fresh v1 group is given; 0 is what it has anyway.
 #[must_use]

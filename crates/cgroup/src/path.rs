@@ -55,7 +55,7 @@ impl GroupPath {
         Ok(self.join(&child.relative))
     }
 
-    fn join(&self, name: &str) -> Self {
+    pub(crate) fn join(&self, name: &str) -> Self {
         let relative = if self.is_root() { name.to_owned() } else { format!("{}/{name}", self.relative) };
         Self { relative }
     }

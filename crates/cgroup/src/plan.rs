@@ -1,14 +1,16 @@
 //! From what was asked to the steps that give it: pure, so that what is explained is what is done.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use error::{Error, Refused, Result};
 
-use crate::facts::HostFacts;
-use crate::hierarchy::{Controller, Hierarchies, Hierarchy, HierarchyIndex, Version};
+use crate::facts::{Commission, HostFacts};
+use crate::hierarchy::{Controller, Hierarchies, Hierarchy, HierarchyIndex, Mounted, Version};
 use crate::path::GroupPath;
+use crate::systemd::{self, Property};
 use crate::write::Write;
-use crate::{cpu, cpuset, devices, hugetlb, io, memory, net_cls, net_prio, pids, rdma, unified};
+use crate::{cpu, cpuset, devices, evacuate, hugetlb, io, mark, memory, net_cls, net_prio, pids, rdma, unified};
 
 /// What a container is to be held to.
 #[derive(Debug, Clone, Copy)]
@@ -43,6 +45,8 @@ impl fmt::Display for Place {
 pub enum Role {
     /// The container's own.
     Container,
+    /// The container's own, which systemd may have made with its unit.
+    Unit,
     /// One above it that did not exist: it goes with the last container in it.
     Parent,
 }
@@ -52,11 +56,21 @@ pub enum Role {
 pub enum Step {
     /// Make a group.
     Make(Place, Role),
+    /// Mount a v1 hierarchy that the container needs and nobody has mounted, unless another container has meanwhile. The
+    /// last container in it unmounts it.
+    Mount(Place, PathBuf),
+    /// On v2: move the processes of the group above into this one, which is made for them, so that controllers can be
+    /// enabled. Never undone: they could not move back.
+    Evacuate(Place),
     /// On v2: let the groups below use controllers. Never undone: others may have come to rely on it.
     Enable(Place, Vec<Controller>),
     /// The same for a controller that holds the container to nothing but measures what it uses: where it cannot be had,
     /// it is done without.
     Measure(Place, Controller),
+    /// Have systemd make the container's unit, and its group with it.
+    Unit(Place, Commission, Vec<Property>),
+    /// Have systemd remember other properties of the container's unit.
+    Properties(Place, systemd::Unit, Vec<Property>),
     /// Write a value.
     Write(Place, Write),
     /// On v2: put a device program in force.
@@ -69,8 +83,12 @@ impl Step {
     pub const fn place(&self) -> &Place {
         match self {
             Self::Make(place, _)
+            | Self::Mount(place, _)
+            | Self::Evacuate(place)
             | Self::Enable(place, _)
             | Self::Measure(place, _)
+            | Self::Unit(place, ..)
+            | Self::Properties(place, ..)
             | Self::Write(place, _)
             | Self::Devices(place, _) => place,
         }
@@ -82,16 +100,27 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Make(place, _) => write!(f, "create the cgroup {place}"),
+            Self::Mount(place, point) => write!(f, "mount the v1 hierarchy {} on {}", place.name, point.display()),
+            Self::Evacuate(place) => write!(f, "move the processes of the group above it into the cgroup {place}"),
             Self::Enable(place, controllers) => write!(f, "enable {} below {place}", names(controllers)),
             Self::Measure(place, controller) => {
                 write!(f, "enable {controller} below {place} to measure it, where it can be had")
             }
+            Self::Unit(_, commission, properties) => {
+                write!(f, "have systemd start {} with {}", commission.unit, list(properties))
+            }
+            Self::Properties(_, unit, properties) => write!(f, "have systemd set {} of {unit}", list(properties)),
             Self::Write(place, value) => write!(f, "set {value} on {place}"),
             Self::Devices(place, program) => {
                 write!(f, "attach a device program of {} instructions to {place}", program.instructions.len())
             }
         }
     }
+}
+
+fn list(properties: &[Property]) -> String {
+    let properties: Vec<String> = properties.iter().map(ToString::to_string).collect();
+    properties.join(", ")
 }
 
 fn names(controllers: &[Controller]) -> String {
@@ -102,7 +131,7 @@ fn names(controllers: &[Controller]) -> String {
 /// What a container's use is measured by on v2, where no setting asks for the controller.
 const MEASURED: [Controller; 4] = [Controller::Cpu, Controller::Memory, Controller::Io, Controller::Pids];
 
-/// A default that this host cannot have.
+/// A default that this host cannot have, or what no kernel has any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dropped {
     /// The OCI field.
@@ -146,7 +175,7 @@ impl Plan {
     pub fn writes(&self) -> impl Iterator<Item = (&Place, &Write)> {
         self.steps.iter().filter_map(|step| match step {
             Step::Write(place, write) => Some((place, write)),
-            Step::Make(..) | Step::Enable(..) | Step::Measure(..) | Step::Devices(..) => None,
+            _ => None,
         })
     }
 }
@@ -168,10 +197,17 @@ pub fn plan(hierarchies: &Hierarchies, facts: &HostFacts, path: &GroupPath, aske
         parents: Vec::new(),
         dropped,
     };
-    let mut writable: Vec<_> = hierarchies.iter().filter(|(_, hierarchy)| !hierarchy.read_only).collect();
+    let mut writable: Vec<_> = hierarchies.iter().filter(|(_, hierarchy)| hierarchy.obstacle.is_none()).collect();
     writable.sort_by_key(|(index, hierarchy)| (hierarchy.version == Version::V1, *index));
+    if let Some(commission) = &facts.systemd {
+        plan.steps.extend(unit(hierarchies, commission, &settings, asked.resources)?);
+    }
     for (index, hierarchy) in writable {
         let levels = Levels { index, hierarchy, hierarchies, facts, path };
+        if hierarchy.mounted != Mounted::ByHost {
+            let root = place(index, hierarchy, &GroupPath::root());
+            plan.steps.push(Step::Mount(root, hierarchy.mount_point.clone()));
+        }
         levels.plan(&mut plan, &settings)?;
         plan.attach.push(index);
     }
@@ -191,6 +227,35 @@ pub(crate) fn settings(
     Ok((planner.settings, planner.dropped))
 }
 
+/// What systemd is asked for: a unit that has the settings as its properties.
+fn unit(
+    hierarchies: &Hierarchies,
+    commission: &Commission,
+    settings: &[Step],
+    asked: &oci::Resources,
+) -> Result<Option<Step>> {
+    let Some(place) = systemd_place(hierarchies, commission.unit.path())? else { return Ok(None) };
+    let mut properties = commission.unit.plan(&commission.description, commission.version);
+    properties.extend(properties_of(hierarchies, settings, commission.version));
+    properties.extend(systemd::devices(&asked.devices, commission.version));
+    Ok(Some(Step::Unit(place, commission.clone(), properties)))
+}
+
+/// The properties that say what settings write.
+pub(crate) fn properties_of(hierarchies: &Hierarchies, settings: &[Step], systemd: u32) -> Vec<Property> {
+    let write = |step| match step {
+        &Step::Write(ref place, ref write) => Some((hierarchies.at(place.hierarchy).ok()?.version, write)),
+        _ => None,
+    };
+    systemd::settings(settings.iter().filter_map(write), systemd)
+}
+
+/// The group of a unit in the hierarchy that systemd keeps its units in: v2, or the v1 one of its name.
+pub(crate) fn systemd_place(hierarchies: &Hierarchies, path: &GroupPath) -> Result<Option<Place>> {
+    let Some(index) = hierarchies.unified().or_else(|| hierarchies.by_key("name=systemd")) else { return Ok(None) };
+    Ok(Some(place(index, hierarchies.at(index)?, path)))
+}
+
 /// What must be enabled in the groups above an existing one before it takes these settings.
 pub(crate) fn enabling(
     hierarchies: &Hierarchies,
@@ -204,7 +269,7 @@ pub(crate) fn enabling(
     let needed = levels.needed(settings);
     let above = path.ancestors().into_iter().enumerate();
     let steps = above.flat_map(|(level, ancestor)| levels.enable(level, place(index, hierarchy, &ancestor), &needed));
-    Ok(steps.filter(|step| matches!(step, Step::Enable(..))).collect())
+    Ok(steps.filter(|step| !matches!(step, Step::Measure(..))).collect())
 }
 
 /// The refusal of the root of a hierarchy as a container's group.
@@ -237,6 +302,8 @@ impl Planner<'_> {
                 Version::V2 => memory::plan_v2(memory)?,
             };
             self.swap_and_rest(writes)?;
+            let left_out = memory::left_out(memory);
+            self.dropped.extend(left_out.map(|Refused { field, value, reason, .. }| Dropped { field, value, reason }));
         }
         if let Some(cpu) = &asked.cpu {
             let writes = match self.version(Controller::Cpu) {
@@ -274,7 +341,9 @@ impl Planner<'_> {
         };
         self.extend(writes)?;
         if let Some(network) = &asked.network {
-            self.extend(net_cls::plan_v1(network))?;
+            if mark::plan(self.hierarchies, self.path, Some(network))?.is_none() {
+                self.extend(net_cls::plan_v1(network))?;
+            }
             self.extend(net_prio::plan_v1(network)?)?;
         }
         let writes = match self.version(Controller::Rdma) {
@@ -329,7 +398,7 @@ impl Planner<'_> {
         let nothing = oci::Cpu::default();
         let cpu = cpu.unwrap_or(&nothing);
         let available = self.facts.cpuset.as_ref();
-        let usable = self.hierarchies.of(Controller::Cpuset).filter(|hierarchy| !hierarchy.read_only);
+        let usable = self.hierarchies.of(Controller::Cpuset).filter(|hierarchy| hierarchy.obstacle.is_none());
         let writes = match (usable.map(|hierarchy| hierarchy.version), available) {
             (Some(Version::V1), Some(parent)) => cpuset::plan_v1(cpu, parent)?,
             (_, available) => cpuset::plan_v2(cpu, available)?,
@@ -379,6 +448,11 @@ struct Levels<'a> {
 
 impl Levels<'_> {
     fn plan(&self, plan: &mut Plan, settings: &[Step]) -> Result<()> {
+        if self.facts.systemd.is_some() && self.hierarchy.version == Version::V2 {
+            // systemd has made it, with all controllers enabled above it, since it is delegated.
+            plan.steps.push(Step::Make(place(self.index, self.hierarchy, self.path), Role::Unit));
+            return Ok(());
+        }
         let needed = self.needed(settings);
         let existing = self.facts.ancestors.get(self.index.0).copied().unwrap_or(1);
         for (level, ancestor) in self.path.ancestors().iter().enumerate() {
@@ -392,7 +466,8 @@ impl Levels<'_> {
             }
             plan.steps.extend(self.enable(level, place, &needed));
         }
-        plan.steps.push(Step::Make(place(self.index, self.hierarchy, self.path), Role::Container));
+        let role = if self.facts.systemd.is_some() { Role::Unit } else { Role::Container };
+        plan.steps.push(Step::Make(place(self.index, self.hierarchy, self.path), role));
         Ok(())
     }
 
@@ -407,6 +482,10 @@ impl Levels<'_> {
             .filter(|one| !enabled.contains(one) && !missing.contains(one))
             .collect();
         if !missing.is_empty() {
+            if level == 0 && self.facts.inhabited {
+                let leaf = place.path.join(evacuate::LEAF);
+                steps.push(Step::Evacuate(Place { path: leaf, ..place.clone() }));
+            }
             steps.push(Step::Enable(place.clone(), missing));
         }
         steps.extend(wanted.into_iter().map(|controller| Step::Measure(place.clone(), controller)));
@@ -449,10 +528,12 @@ mod tests {
         let set = |text| cpuset::Set::parse(text).unwrap();
         HostFacts {
             ancestors: hierarchies.iter().map(|_| 1).collect(),
-            cpuset: Some(cpuset::Available { cpus: set("0-3"), mems: set("0") }),
+            cpuset: Some(cpuset::Available { cpus: set("0-3"), mems: set("0"), above: None }),
             bandwidth: None,
             swap: true,
+            systemd: None,
             enabled: vec![Vec::new()],
+            inhabited: false,
         }
     }
 

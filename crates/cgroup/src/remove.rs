@@ -14,8 +14,9 @@ use rustix::io::Errno;
 
 use crate::file::{EVENTS_V2, populated};
 use crate::group::{Groups, Held};
+use crate::hierarchy::{Hierarchy, Mounted};
 use crate::plan::Parent;
-use crate::{file, tree};
+use crate::{file, mount, tree};
 
 /// How long all removals together wait for dying processes.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -42,13 +43,37 @@ pub(crate) fn remove(groups: Groups, parents: &[Parent]) -> Vec<Left> {
     for held in first.into_iter().chain(rest) {
         if let Err(errno) = remove_one(&groups, held, deadline) {
             let group = groups.name(held.index);
-            left.push(Left { error: Kernel::new(format!("remove the cgroup {group}"), errno).into(), group });
+            let error = Kernel::new(format!("remove the cgroup {group}"), errno);
+            // Those in it may be gone by now.
+            let inside = groups.inhabitants().filter(|_| errno == Errno::BUSY);
+            let error = match inside {
+                Some(inside) => error.hint(format!("still in it: {inside}; end them, then remove it again")),
+                None => error,
+            };
+            left.push(Left { error: error.into(), group });
         }
     }
     for parent in parents.iter().rev() {
         left.extend(remove_parent(&groups, parent));
     }
+    left.extend(unmount(groups));
     left
+}
+
+/// Takes away the mounts that were made for containers of which this was the last.
+fn unmount(groups: Groups) -> Vec<Left> {
+    let Groups { hierarchies, held, .. } = groups;
+    let ours =
+        |held: &Held| Some(hierarchies.at(held.index).ok()?.clone()).filter(|one| one.mounted != Mounted::ByHost);
+    let ours: Vec<Hierarchy> = held.iter().filter_map(ours).collect();
+    // What is open on a mount keeps it.
+    drop(held);
+    let release = |hierarchy: Hierarchy| {
+        let errno = mount::release(&hierarchy).err()?;
+        let group = hierarchy.mount_point.display().to_string();
+        Some(Left { error: Kernel::new(format!("unmount {group}"), errno).into(), group })
+    };
+    ours.into_iter().filter_map(release).collect()
 }
 
 fn remove_one(groups: &Groups, held: &Held, deadline: Instant) -> Result<(), Errno> {
@@ -57,7 +82,9 @@ fn remove_one(groups: &Groups, held: &Held, deadline: Instant) -> Result<(), Err
     loop {
         match unlinkat(&held.root, path, AtFlags::REMOVEDIR) {
             Ok(()) | Err(Errno::NOENT) => return Ok(()),
-            Err(Errno::BUSY | Errno::NOTEMPTY) => {}
+            // Processes, or groups nested in it, or the kernel has not let go of them yet. A group that is removed by
+            // another tool at the same time is gone (ENODEV).
+            Err(Errno::BUSY | Errno::NOTEMPTY | Errno::NODEV) => {}
             Err(errno) => return Err(errno),
         }
         let group = match tree::open(&held.root, path) {
@@ -68,7 +95,11 @@ fn remove_one(groups: &Groups, held: &Held, deadline: Instant) -> Result<(), Err
         let remove_below = |above: BorrowedFd<'_>, name: &CStr| {
             removed_below |= unlinkat(above, name, AtFlags::REMOVEDIR).is_ok();
         };
-        tree::walk(group.as_fd(), |_| {}, remove_below)?;
+        match tree::walk(group.as_fd(), |_| {}, remove_below) {
+            // Removed under the walk.
+            Ok(()) | Err(Errno::NOENT | Errno::NODEV) => {}
+            Err(errno) => return Err(errno),
+        }
         if removed_below {
             continue;
         }

@@ -20,7 +20,7 @@ fn open_name(above: impl AsFd, name: &CStr) -> Result<OwnedFd, Errno> {
 }
 
 /// The names of the groups right below one.
-fn children(group: impl AsFd) -> Result<Vec<CString>, Errno> {
+pub(crate) fn children(group: impl AsFd) -> Result<Vec<CString>, Errno> {
     let mut names = Vec::new();
     // A handle cannot be listed.
     for entry in Dir::new(file::open(group, ".", OFlags::RDONLY | OFlags::DIRECTORY)?)? {

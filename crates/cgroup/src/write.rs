@@ -90,12 +90,33 @@ impl fmt::Display for Write {
     }
 }
 
+/// Moves the write of the file `first` before that of `second`, where both are there.
+pub(crate) fn put_before(writes: &mut [Write], first: &str, second: &str) {
+    let of = |file: &str| writes.iter().position(|write| write.file == file);
+    if let (Some(first), Some(second)) = (of(first), of(second))
+        && second < first
+        && let Some(between) = writes.get_mut(second..=first)
+    {
+        between.rotate_right(1);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn write(value: &str, reads: Reads) -> Write {
         Write::new(Controller::Io, "field", "file", value).reads(reads)
+    }
+
+    #[test]
+    fn a_write_is_put_before_another_and_stays_where_it_is_before_already() {
+        let mut writes: Vec<Write> =
+            ["a", "b", "c"].map(|file| Write::new(Controller::Io, "field", file, "1")).into_iter().collect();
+        for (first, second) in [("c", "a"), ("c", "a"), ("x", "a"), ("c", "x"), ("b", "b")] {
+            put_before(&mut writes, first, second);
+            assert_eq!(writes.iter().map(|write| write.file.as_ref()).collect::<String>(), "cab");
+        }
     }
 
     #[test]

@@ -238,7 +238,7 @@ pub enum Report {
     Terminal,
     /// It has cloned once more: the PID of the process that goes on.
     Forked(i32),
-    /// It is in a user namespace that it has made, whose id maps are empty.
+    /// It is in a user namespace that it has made, whose id maps are empty, or in a net namespace that it has made.
     Unshared,
 }
 
@@ -480,10 +480,10 @@ impl State<'_> {
         sys::path::write_once(group.as_fd(), b"0")
     }
 
-    /// The id maps of a new user namespace can be written only once it is there.
+    /// The id maps of a new user namespace can be written only once it is there; so can the rules of a net namespace.
     fn unshare(&self, kinds: Kinds) -> Result<()> {
         sys::namespace::unshare(kinds)?;
-        if kinds.contains(Kinds::USER) {
+        if kinds.contains(Kinds::USER) || kinds.contains(Kinds::NET) {
             sys::socket::send(self.scene.sync, &Report::Unshared.encode(), None)?;
         }
         Ok(())

@@ -10,6 +10,7 @@ use crate::explain::Form;
 use crate::flags::{End, Flag, Given, Read, Usage, nearest, text};
 use crate::help;
 use crate::run_flags::{self, Draft, EXPLAIN_RUN, RUN, Run};
+use crate::update::{UPDATE, Update};
 use crate::value::environment::{self, Lookup};
 use crate::value::{keys, name, signal};
 
@@ -30,6 +31,12 @@ pub(crate) enum Command {
     Kill(Signal, Vec<String>),
     /// Remove these.
     Rm(Rm),
+    /// Hold these to other limits.
+    Update(Box<Update>),
+    /// Stop every process of these.
+    Pause(Vec<String>),
+    /// Let the processes of these go on.
+    Unpause(Vec<String>),
     /// Print this text.
     Help(String),
     /// Print the version.
@@ -78,6 +85,9 @@ pub(crate) fn read(words: impl IntoIterator<Item = OsString>, caller: Lookup<'_>
         "inspect" => inspect(&mut parser),
         "kill" => kill(&mut parser),
         "rm" => rm(&mut parser),
+        "update" => update(&mut parser),
+        "pause" => Ok(containers(&PAUSE, &mut parser, &mut ())?.map_or_else(|help| help, Command::Pause)),
+        "unpause" => Ok(containers(&UNPAUSE, &mut parser, &mut ())?.map_or_else(|help| help, Command::Unpause)),
         "help" => Ok(carboy_help()),
         "version" => Ok(Command::Version),
         _ => Err(unknown(&word)),
@@ -89,7 +99,7 @@ fn before_command(written: &str) -> error::Error {
     refused.hint("name the command first, for example: carboy run -it host bash").into()
 }
 
-const COMMANDS: [(&str, &str); 7] = [
+const COMMANDS: [(&str, &str); 10] = [
     (RUN.command, RUN.doc),
     ("explain", EXPLAIN_RUN.doc),
     (EXEC.command, EXEC.doc),
@@ -97,6 +107,9 @@ const COMMANDS: [(&str, &str); 7] = [
     (INSPECT.command, INSPECT.doc),
     (KILL.command, KILL.doc),
     (RM.command, RM.doc),
+    (UPDATE.command, UPDATE.doc),
+    (PAUSE.command, PAUSE.doc),
+    (UNPAUSE.command, UNPAUSE.doc),
 ];
 
 fn carboy_help() -> Command {
@@ -297,6 +310,35 @@ fn rm(parser: &mut Parser) -> Result<Command> {
         Err(help) => help,
         Ok(containers) => Command::Rm(Rm { containers, ..rm }),
     })
+}
+
+const PAUSE: Usage<()> = Usage {
+    command: "pause",
+    words: "CONTAINER...",
+    doc: "Stop every process of containers where it stands",
+    flags: &[],
+    end: End::Never,
+};
+
+const UNPAUSE: Usage<()> = Usage {
+    command: "unpause",
+    words: "CONTAINER...",
+    doc: "Let the processes of paused containers go on",
+    flags: &[],
+    end: End::Never,
+};
+
+fn update(parser: &mut Parser) -> Result<Command> {
+    let mut update = Update::default();
+    let containers = match containers(&UPDATE, parser, &mut update)? {
+        Err(help) => return Ok(help),
+        Ok(containers) => containers,
+    };
+    if update == Update::default() {
+        let refused = Refused::new("update", containers.join(" "), "there is nothing to change");
+        return Err(refused.hint("give one or more flags, for example: carboy update -m 512m web").into());
+    }
+    Ok(Command::Update(Box::new(Update { containers, ..update })))
 }
 
 /// Reads the words of a command that names at least one container; or gives its help.

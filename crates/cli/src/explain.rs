@@ -92,8 +92,8 @@ fn limits(launch: &Launch, plan: &Plan<'_>) -> Vec<String> {
                     write.other.as_ref().map_or_else(String::new, |(file, value)| format!("{there}: {file} = {value}"));
                 rows.push(format!("{:<7} {set:<46} {beside}", place.name).trim_end().to_owned());
             }
-            GroupStep::Devices(..) => rows.push(step.to_string()),
-            GroupStep::Make(..) | GroupStep::Enable(..) => {}
+            GroupStep::Devices(..) | GroupStep::Mount(..) | GroupStep::Evacuate(..) => rows.push(step.to_string()),
+            _ => {}
         }
     }
     rows

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use cgroup::Hierarchies;
 use engine::containers::{Container, Engine, Removal, Status};
 use engine::record::{LiveProcess, Record, short};
 use error::{Error, RefusedKind, Result};
@@ -30,6 +31,7 @@ pub(crate) enum Form {
 
 /// `carboy ps`.
 pub(crate) fn ps(engine: &Engine, which: Which, form: Form) -> Result<ExitCode> {
+    let hierarchies = Hierarchies::read()?;
     let mut rows = vec![["CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PID", "NAMES"].map(str::to_owned)];
     for container in engine.list()? {
         let running = matches!(container.status, Status::Running(_));
@@ -40,7 +42,8 @@ pub(crate) fn ps(engine: &Engine, which: Which, form: Form) -> Result<ExitCode> 
             report::line(short(&container.record.id));
             continue;
         }
-        rows.push(row(&container));
+        let paused = container.is_paused(&hierarchies)?;
+        rows.push(row(&container, if paused { " (Paused)" } else { "" }));
     }
     if form == Form::Table {
         table(&rows);
@@ -48,14 +51,15 @@ pub(crate) fn ps(engine: &Engine, which: Which, form: Form) -> Result<ExitCode> 
     Ok(ExitCode::SUCCESS)
 }
 
-fn row(container: &Container) -> [String; 7] {
+fn row(container: &Container, paused: &str) -> [String; 7] {
     let Container { record, status } = container;
     let command = command(record).join(" ");
     let shown: String = command.chars().take(20).collect();
     let shown = if shown.len() < command.len() { format!("\"{shown}…\"") } else { format!("\"{shown}\"") };
     let pid = if let Status::Running(process) = status { process.pid.to_string() } else { String::new() };
     let created = format!("{} ago", report::span(age(record.created)));
-    [short(&record.id).to_owned(), record.image.clone(), shown, created, describe(status), pid, record.name.clone()]
+    let status = format!("{}{paused}", describe(status));
+    [short(&record.id).to_owned(), record.image.clone(), shown, created, status, pid, record.name.clone()]
 }
 
 fn command(record: &Record) -> &[String] {
@@ -89,11 +93,13 @@ fn table(rows: &[[String; 7]]) {
 
 /// `carboy inspect`: Docker's document, with what the kernel says of the namespaces beside it.
 pub(crate) fn inspect(engine: &Engine, words: &[String]) -> Result<ExitCode> {
+    let hierarchies = Hierarchies::read()?;
     let mut documents = Vec::new();
     let mut code = ExitCode::SUCCESS;
     for word in words {
-        match engine.find(word) {
-            Ok(container) => documents.push(document(&container)),
+        let found = engine.find(word).and_then(|container| document(&container, &hierarchies));
+        match found {
+            Ok(document) => documents.push(document),
             Err(error) => {
                 report::error(&error);
                 code = ExitCode::FAILURE;
@@ -104,16 +110,16 @@ pub(crate) fn inspect(engine: &Engine, words: &[String]) -> Result<ExitCode> {
     Ok(code)
 }
 
-fn document(container: &Container) -> Value {
+fn document(container: &Container, hierarchies: &Hierarchies) -> Result<Value> {
     let Container { record, status } = container;
     let process = record.config.process.as_ref();
     let args = command(record);
-    json!({
+    Ok(json!({
         "Id": record.id,
         "Created": record.created.to_string(),
         "Path": args.first(),
         "Args": args.get(1..).unwrap_or_default(),
-        "State": state(record, status),
+        "State": state(container, hierarchies)?,
         "Image": record.image,
         "Name": format!("/{}", record.name),
         "Config": {
@@ -133,27 +139,31 @@ fn document(container: &Container) -> Value {
         "CgroupPath": record.group,
         "Namespaces": if let Status::Running(process) = status { namespaces(process) } else { Value::Null },
         "OCIConfig": record.config,
-    })
+    }))
 }
 
-fn state(record: &Record, status: &Status) -> Value {
+fn state(container: &Container, hierarchies: &Hierarchies) -> Result<Value> {
+    let Container { record, status } = container;
+    let paused = container.is_paused(hierarchies)?;
     let word = match status {
         Status::Created => "created",
+        Status::Running(_) if paused => "paused",
         Status::Running(_) => "running",
         Status::Exited(_) | Status::Gone => "exited",
     };
     let process = if let Status::Running(process) = status { Some(process) } else { None };
     let exit = record.exit.as_ref();
     let started = process.and_then(|process| process.started).or_else(|| exit.and_then(|exit| exit.started));
-    json!({
+    Ok(json!({
         "Status": word,
         "Running": process.is_some(),
+        "Paused": paused,
         "OOMKilled": exit.is_some_and(|exit| exit.oom.is_some()),
         "Pid": process.map_or(0, |process| process.pid),
         "ExitCode": exit.map_or(Some(0), |exit| exit.code),
         "StartedAt": started.map(|time| time.to_string()),
         "FinishedAt": exit.map(|exit| exit.finished.to_string()),
-    })
+    }))
 }
 
 /// Each namespace's identity as the kernel shows it, and whether it is this command's own too.
@@ -182,8 +192,22 @@ pub(crate) fn rm(engine: &Engine, words: &[String], removal: Removal) -> ExitCod
     each(words, |word| engine.remove(word, removal), |error| removal == Removal::Forced && is_gone(error))
 }
 
+/// `carboy pause`.
+pub(crate) fn pause(engine: &Engine, words: &[String]) -> ExitCode {
+    each(words, |word| engine.pause(word), |_| false)
+}
+
+/// `carboy unpause`.
+pub(crate) fn unpause(engine: &Engine, words: &[String]) -> ExitCode {
+    each(words, |word| engine.unpause(word), |_| false)
+}
+
 /// Does something with each container, says which it was done with, and what failed for each of the others.
-fn each(words: &[String], operation: impl Fn(&str) -> Result<()>, forgives: impl Fn(&Error) -> bool) -> ExitCode {
+pub(crate) fn each(
+    words: &[String],
+    operation: impl Fn(&str) -> Result<()>,
+    forgives: impl Fn(&Error) -> bool,
+) -> ExitCode {
     let mut code = ExitCode::SUCCESS;
     for word in words {
         match operation(word) {

@@ -7,11 +7,13 @@ mod explain;
 mod flags;
 mod help;
 mod init;
+mod limit_flags;
 mod list;
 mod relay;
 mod report;
 mod run;
 mod run_flags;
+mod update;
 mod value;
 
 use std::ffi::OsString;
@@ -85,6 +87,9 @@ fn carboy(mut words: Vec<OsString>) -> Result<ExitCode> {
             let removal = if rm.force { Removal::Forced } else { Removal::Unforced };
             list::rm(&engine, &rm.containers, removal)
         }
+        Command::Update(update) => update::run(&engine, &update),
+        Command::Pause(containers) => list::pause(&engine, &containers),
+        Command::Unpause(containers) => list::unpause(&engine, &containers),
         Command::Explain(..) | Command::Help(_) | Command::Version => ExitCode::from(OWN_ERROR),
     })
 }

@@ -3,12 +3,13 @@
 
 use std::path::PathBuf;
 
-use engine::options::{Namespace, Root, RunOptions};
+use engine::options::{Limits, Manager, Namespace, Root, RunOptions};
 use error::Result;
 use lexopt::Parser;
 
 use crate::explain::Form;
 use crate::flags::{End, Flag, Given, Read, Usage};
+use crate::limit_flags::{LimitFlags, Limited};
 use crate::value::environment::Lookup;
 use crate::value::quantity::Clock;
 use crate::value::{device, environment, keys, limit, mount, name, namespace, quantity, root, security, signal};
@@ -56,6 +57,12 @@ pub(crate) fn read(usage: &Usage<Draft>, parser: &mut Parser, form: Form, caller
     draft.finish(root::root(&word)?, words.collect(), caller)
 }
 
+impl Limited for Draft {
+    fn limits(&mut self) -> &mut Limits {
+        &mut self.options.resources.limits
+    }
+}
+
 impl Draft {
     fn finish(self, root: Root, command: Vec<String>, caller: Lookup<'_>) -> Result<Run> {
         let mut options = self.options;
@@ -77,7 +84,7 @@ pub(crate) const RUN: Usage<Draft> = Usage {
     words: WORDS,
     doc: "Run a command in a new container\n\nROOT is host (a private view of this machine's own root), a folder (./rootfs) or a tar file\n\
         (./rootfs.tar, .gz, .zst). What is written in it reaches none of them.",
-    flags: &[FLAGS],
+    flags: &[FLAGS, LimitFlags::ALL],
     end: End::FirstWord,
 };
 
@@ -88,6 +95,7 @@ pub(crate) const EXPLAIN_RUN: Usage<Draft> = Usage {
     doc: "Print what carboy run would do with the same words, without doing it",
     flags: &[
         FLAGS,
+        LimitFlags::ALL,
         &[Flag::switch("json", |draft, on| draft.form = if on { Form::Json } else { Form::Text }, "print JSON")],
     ],
     end: End::FirstWord,
@@ -136,7 +144,6 @@ const FLAGS: &[Flag<Draft>] = &[
     Flag::values("cap-drop", "CAPABILITY", cap_drop, "take a capability away, or ALL"),
     Flag::values("security-opt", "OPTION", security_opt, "seccomp=FILE|unconfined|builtin, no-new-privileges"),
     Flag::values("sysctl", "NAME=VALUE", sysctl, "set a kernel setting of its namespaces"),
-    Flag::values("device-cgroup-rule", "RULE", device_rule, "let it use device nodes: \"c 1:3 rwm\""),
     // Its namespaces.
     Flag::value("pid", NAMESPACE, pid, "be in this pid namespace: private, host, container:NAME, pid:N or path:/FILE"),
     Flag::value("network", NAMESPACE, network, "as --pid, for net; none is private").alias("net"),
@@ -148,18 +155,9 @@ const FLAGS: &[Flag<Draft>] = &[
     Flag::values("uidmap", "INSIDE:HOST:SIZE", uidmap, "map users in a user namespace of its own"),
     Flag::values("gidmap", "INSIDE:HOST:SIZE", gidmap, "map groups in a user namespace of its own"),
     Flag::value("time-offset", "OFFSETS", time_offset, "shift its clocks: monotonic=SECONDS,boottime=SECONDS"),
-    // Its limits.
-    Flag::value("memory", "BYTES", memory, "limit memory; 0 is no limit").short('m'),
-    Flag::value("memory-swap", "BYTES", memory_swap, "limit memory and swap together (twice --memory); -1 is no limit"),
-    Flag::value("memory-reservation", "BYTES", memory_reservation, "memory it keeps when the host runs short"),
-    Flag::value("cpus", "NUMBER", cpus, "limit CPU time, in CPUs: 1.5"),
-    Flag::value("cpu-period", "USEC", cpu_period, "the period in which --cpu-quota counts (100000)"),
-    Flag::value("cpu-quota", "USEC", cpu_quota, "limit CPU time in each period; -1 is no limit"),
-    Flag::value("cpu-shares", "WEIGHT", cpu_shares, "weigh its CPU time against its neighbours' (1024)").short('c'),
-    Flag::value("cpuset-cpus", "LIST", cpuset_cpus, "run on these CPUs alone: 0-3,5"),
-    Flag::value("cpuset-mems", "LIST", cpuset_mems, "use these memory nodes alone"),
-    Flag::value("pids-limit", "NUMBER", pids_limit, "limit processes and threads; -1 is no limit"),
+    // Its cgroups.
     Flag::value("cgroup-parent", "GROUP", cgroup_parent, "put its cgroup below this one"),
+    Flag::value("cgroup-manager", "MANAGER", cgroup_manager, "who makes its cgroup: cgroupfs or systemd (as the host)"),
 ];
 
 fn entrypoint(draft: &mut Draft, given: Given<'_>) -> Result<()> {
@@ -296,11 +294,6 @@ fn sysctl(draft: &mut Draft, given: Given<'_>) -> Result<()> {
     Ok(())
 }
 
-fn device_rule(draft: &mut Draft, given: Given<'_>) -> Result<()> {
-    draft.options.resources.device_rules.push(device::rule(given)?);
-    Ok(())
-}
-
 fn pid(draft: &mut Draft, given: Given<'_>) -> Result<()> {
     draft.options.namespaces.pid = namespace::namespace(given, Namespace::Private)?;
     Ok(())
@@ -356,61 +349,21 @@ fn time_offset(draft: &mut Draft, given: Given<'_>) -> Result<()> {
     Ok(())
 }
 
-fn memory(draft: &mut Draft, given: Given<'_>) -> Result<()> {
-    draft.options.resources.memory = Some(quantity::bytes_or_unlimited(given)?);
-    Ok(())
-}
-
-fn memory_swap(draft: &mut Draft, given: Given<'_>) -> Result<()> {
-    draft.options.resources.memory_swap = quantity::memory_and_swap(given)?;
-    Ok(())
-}
-
-fn memory_reservation(draft: &mut Draft, given: Given<'_>) -> Result<()> {
-    draft.options.resources.memory_reservation = Some(quantity::bytes(given)?).filter(|bytes| *bytes != 0);
-    Ok(())
-}
-
-fn cpus(draft: &mut Draft, given: Given<'_>) -> Result<()> {
-    draft.options.resources.nano_cpus = Some(quantity::cpus(given)?);
-    Ok(())
-}
-
-fn cpu_period(draft: &mut Draft, given: Given<'_>) -> Result<()> {
-    draft.options.resources.cpu_period_usec = quantity::count(given)?;
-    Ok(())
-}
-
-fn cpu_quota(draft: &mut Draft, given: Given<'_>) -> Result<()> {
-    draft.options.resources.cpu_quota_usec = quantity::count_or_unlimited(given)?;
-    Ok(())
-}
-
-fn cpu_shares(draft: &mut Draft, given: Given<'_>) -> Result<()> {
-    draft.options.resources.cpu_shares = quantity::count(given)?;
-    Ok(())
-}
-
-fn cpuset_cpus(draft: &mut Draft, given: Given<'_>) -> Result<()> {
-    draft.options.resources.cpuset_cpus = limit::set(given)?;
-    Ok(())
-}
-
-fn cpuset_mems(draft: &mut Draft, given: Given<'_>) -> Result<()> {
-    draft.options.resources.cpuset_mems = limit::set(given)?;
-    Ok(())
-}
-
-fn pids_limit(draft: &mut Draft, given: Given<'_>) -> Result<()> {
-    draft.options.resources.pids_limit = Some(quantity::processes(given)?);
-    Ok(())
-}
-
 fn cgroup_parent(draft: &mut Draft, given: Given<'_>) -> Result<()> {
     if given.value.split('/').any(|part| part == "..") {
         return Err(given.refused("leads upwards").hint("name a group from the root of the hierarchies").into());
     }
     draft.options.resources.cgroup_parent = Some(given.value.to_owned()).filter(|parent| !parent.is_empty());
+    Ok(())
+}
+
+fn cgroup_manager(draft: &mut Draft, given: Given<'_>) -> Result<()> {
+    let manager = match given.value {
+        "cgroupfs" => Manager::Cgroupfs,
+        "systemd" => Manager::Systemd,
+        _ => return Err(given.refused("is no manager of cgroups").hint("use cgroupfs or systemd").into()),
+    };
+    draft.options.resources.cgroup_manager = Some(manager);
     Ok(())
 }
 

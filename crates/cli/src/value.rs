@@ -1,12 +1,14 @@
 //! Flag values: one file for each kind, from a word to a typed value or a refusal that names the flag.
 
 pub(crate) mod device;
+pub(crate) mod disk;
 pub(crate) mod environment;
 pub(crate) mod keys;
 pub(crate) mod limit;
 pub(crate) mod mount;
 pub(crate) mod name;
 pub(crate) mod namespace;
+pub(crate) mod network;
 pub(crate) mod quantity;
 pub(crate) mod root;
 pub(crate) mod security;

@@ -4,6 +4,7 @@
 #![expect(clippy::panic, clippy::unwrap_used, clippy::expect_used, reason = "tests stop at what goes wrong")]
 
 pub mod fault;
+pub mod group;
 pub mod trace;
 
 use std::collections::BTreeSet;

@@ -7,53 +7,11 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use carboy_e2e::group::{Version, either, hierarchy, setting};
 use carboy_e2e::{Attended, Carboy, Ended};
 
 /// Says that it runs and waits to be told to end.
 const WAIT: &str = "echo ready; read -r go";
-
-/// A controller's own hierarchy where it has one, else the unified one.
-enum Version {
-    V1(PathBuf),
-    V2(PathBuf),
-}
-
-fn hierarchy(controller: &str) -> Version {
-    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
-    let mut unified = None;
-    for line in mounts.lines() {
-        let (place, kind) = line.split_once(" - ").unwrap();
-        let point = PathBuf::from(place.split(' ').nth(4).unwrap());
-        let mut kind = kind.split(' ');
-        match (kind.next(), kind.next_back()) {
-            (Some("cgroup"), Some(options)) if options.split(',').any(|option| option == controller) => {
-                return Version::V1(point);
-            }
-            (Some("cgroup2"), _) => unified = Some(point),
-            _ => {}
-        }
-    }
-    Version::V2(unified.expect("this host has no cgroup hierarchy"))
-}
-
-/// What a running container's group says in a file of a controller, by the file's name in v1 and in v2.
-fn setting(carboy: &Carboy, container: &str, controller: &str, (v1, v2): (&str, &str)) -> String {
-    let document = carboy.inspect(container);
-    let group = document["CgroupPath"].as_str().unwrap().trim_start_matches('/');
-    let path = match hierarchy(controller) {
-        Version::V1(point) => point.join(group).join(format!("{controller}.{v1}")),
-        Version::V2(point) => point.join(group).join(format!("{controller}.{v2}")),
-    };
-    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())).trim().to_owned()
-}
-
-/// The form of a value in v1 or in v2.
-fn either(controller: &str, v1: &str, v2: &str) -> String {
-    match hierarchy(controller) {
-        Version::V1(_) => v1.to_owned(),
-        Version::V2(_) => v2.to_owned(),
-    }
-}
 
 /// Starts a container called `it` with these flags; it waits.
 fn waiting(carboy: &Carboy, flags: &[&str]) -> Attended {

@@ -4,11 +4,12 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 
 use cgroup::GroupPath;
+use cgroup::mark::Place;
 use cgroup::plan::Parent;
 use error::{Doing, Errno, Error, Kernel, Refused, RefusedKind, Result};
 use jiff::Timestamp;
-use procfs::HostPid;
-use runtime::apply::{Running, Stage};
+use procfs::{HostPid, NamespaceId};
+use runtime::apply::{News, Running, Stage};
 use runtime::facts::Facts;
 use runtime::plan::Plan;
 use sys::process::Ended;
@@ -16,7 +17,7 @@ use sys::process::Ended;
 use crate::event::Event;
 use crate::launch::Launch;
 use crate::monitor::{self, Charge, Lent, Watch};
-use crate::record::{Exit, Live, LiveProcess, Oom, Record};
+use crate::record::{Exit, Live, LiveProcess, LiveTable, Oom, Record};
 use crate::store::{Claim, Lock, Store};
 
 /// The engine: operations on what is on disk and in the kernel.
@@ -93,13 +94,17 @@ impl Engine {
         let ran = live.process.as_ref().and_then(|process| process.started);
         remove_groups(live)?;
         let id = claim.id.clone();
+        let held = self.store.hold(&id)?;
         match self.store.record(&id) {
             Ok(Some(mut record)) if ran.is_some() && !live.remove => {
                 let exit = Exit { code: None, started: ran, finished: Timestamp::now(), oom: None };
                 record.exit.get_or_insert(exit);
                 self.store.write_record(&record)?;
             }
-            _ => self.store.remove_container(&id, &live.name)?,
+            _ => {
+                drop(held);
+                self.store.remove_container(&id, &live.name)?;
+            }
         }
         self.store.release(claim)
     }
@@ -141,7 +146,7 @@ impl Engine {
         match self.store.live(&record.id) {
             Err(Error::Corrupt(_)) => {
                 let Record { name, group, remove, .. } = record.clone();
-                Ok(Some(Live { name, group, parents: Vec::new(), remove, process: None }))
+                Ok(Some(Live { name, group, parents: Vec::new(), remove, process: None, table: None }))
             }
             live => live,
         }
@@ -211,7 +216,8 @@ impl Engine {
         monitor::fork(&mut charge, launch.input, lent)
     }
 
-    /// Sends a signal to a container's first process.
+    /// Sends a signal to a container's first process. One that is paused takes it when it goes on, which a kill makes it
+    /// do.
     ///
     /// # Errors
     /// Refused where it does not run.
@@ -222,9 +228,10 @@ impl Engine {
         };
         let pidfd = open_process(process).ok_or_else(|| not_running(&container))?;
         match sys::process::send_signal(pidfd.as_fd(), signal) {
-            Err(error::Errno::SRCH) => Err(not_running(&container).into()),
-            sent => error::Doing::doing(sent, || format!("send signal {signal} to {word}")),
+            Err(error::Errno::SRCH) => return Err(not_running(&container).into()),
+            sent => sent.doing(|| format!("send signal {signal} to {word}"))?,
         }
+        if signal == KILL { crate::pause::release(&container.record) } else { Ok(()) }
     }
 
     /// Removes a container; one that runs only with `Removal::Forced`.
@@ -241,7 +248,7 @@ impl Engine {
                     .hint(format!("stop it first with carboy kill {name}, or use rm -f"))
                     .into());
             }
-            kill_and_wait(process)?;
+            kill_and_wait(&container.record, process)?;
         }
         let id = &container.record.id;
         loop {
@@ -261,6 +268,9 @@ impl Engine {
     }
 }
 
+/// SIGKILL, signal(7).
+const KILL: i32 = 9;
+
 /// Whether a running container is removed too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Removal {
@@ -270,7 +280,7 @@ pub enum Removal {
     Forced,
 }
 
-fn no_such(word: &str) -> Refused {
+pub(crate) fn no_such(word: &str) -> Refused {
     Refused::new("the container", word, "no such container")
         .kind(RefusedKind::NoSuchObject)
         .hint("carboy ps -a lists all containers")
@@ -304,15 +314,16 @@ pub(crate) fn open_process(process: &LiveProcess) -> Option<std::os::fd::OwnedFd
     is_alive(process).then_some(pidfd)
 }
 
-fn kill_and_wait(process: &LiveProcess) -> Result<()> {
+fn kill_and_wait(record: &Record, process: &LiveProcess) -> Result<()> {
     let action = || format!("kill process {}", process.pid);
     let Some(pidfd) = open_process(process) else {
         return if runs(process)? { Err(Kernel::new(action(), Errno::BUSY).into()) } else { Ok(()) };
     };
-    match sys::process::send_signal(pidfd.as_fd(), 9) {
+    match sys::process::send_signal(pidfd.as_fd(), KILL) {
         Err(Errno::SRCH) => return Ok(()),
         sent => sent.doing(action)?,
     }
+    crate::pause::release(record)?;
     let mut wait = [rustix::event::PollFd::new(&pidfd, rustix::event::PollFlags::IN)];
     rustix::event::poll(&mut wait, None).map(drop).doing(action)
 }
@@ -321,13 +332,21 @@ fn kill_and_wait(process: &LiveProcess) -> Result<()> {
 fn remove_groups(live: &Live) -> Result<()> {
     let hierarchies = cgroup::Hierarchies::read()?;
     let (path, parents) = recorded(live)?;
-    first(runtime::undo::kill_and_remove(&hierarchies, &path, &parents)?)
+    let removed = runtime::undo::kill_and_remove(&hierarchies, &path, &parents).and_then(first);
+    removed.and(remove_table(live, &path))
 }
 
 /// Removes a container's groups after the kernel has ended every process of its pid namespace.
 fn remove_empty_groups(facts: &Facts, live: &Live) -> Result<()> {
     let (path, parents) = recorded(live)?;
-    first(runtime::undo::remove(&facts.hierarchies, &path, &parents)?)
+    let removed = runtime::undo::remove(&facts.hierarchies, &path, &parents).and_then(first);
+    removed.and(remove_table(live, &path))
+}
+
+/// Removes the table that marks a container's packets, if it has one.
+fn remove_table(live: &Live, path: &GroupPath) -> Result<()> {
+    let Some(LiveTable { dev, ino, file }) = live.table.clone() else { return Ok(()) };
+    runtime::undo::unmark(path, &Place { namespace: NamespaceId { dev, ino }, file })
 }
 
 fn recorded(live: &Live) -> Result<(GroupPath, Vec<Parent>)> {
@@ -358,9 +377,17 @@ impl NewContainer<'_> {
         }
     }
 
-    fn born(&mut self, pid: HostPid) -> Result<()> {
-        let start_ticks = procfs::stat(pid)?.start_ticks;
-        self.live.process = Some(LiveProcess { pid: pid.0, start_ticks, born: Timestamp::now(), started: None });
+    fn record(&mut self, news: News) -> Result<()> {
+        match news {
+            News::Child(pid) => {
+                let start_ticks = procfs::stat(pid)?.start_ticks;
+                let process = LiveProcess { pid: pid.0, start_ticks, born: Timestamp::now(), started: None };
+                self.live.process = Some(process);
+            }
+            News::Table(Place { namespace: NamespaceId { dev, ino }, file }) => {
+                self.live.table = Some(LiveTable { dev, ino, file });
+            }
+        }
         self.write_live()
     }
 
@@ -376,7 +403,10 @@ impl NewContainer<'_> {
         if *remove {
             self.engine.store.remove_container(id, name)?;
         } else {
-            let record = Record { exit: Some(exit), ..self.launch.record.clone() };
+            let _held = self.engine.store.hold(id)?;
+            // Its limits may have been changed while it ran.
+            let present = self.engine.store.record(id).ok().flatten();
+            let record = Record { exit: Some(exit), ..present.unwrap_or_else(|| self.launch.record.clone()) };
             self.engine.store.write_record(&record)?;
         }
         self.engine.store.release(claim)
@@ -386,13 +416,13 @@ impl NewContainer<'_> {
 impl Charge for NewContainer<'_> {
     fn start(&mut self, standard: [BorrowedFd<'_>; 3]) -> Result<Running> {
         let (plan, launch) = (self.plan, self.launch);
-        let mut born = |pid| self.born(pid);
+        let mut record = |news| self.record(news);
         let stage = Stage {
             hierarchies: &launch.facts.hierarchies,
             mounted: &launch.facts.groups,
             root: Some(&launch.root),
             standard,
-            born: &mut born,
+            record: &mut record,
         };
         let running = runtime::apply::start(plan, stage)?;
         if let Some(process) = &mut self.live.process {

@@ -8,7 +8,7 @@ use error::Result;
 use namespace::KINDS;
 use oci::NamespaceKind;
 use procfs::{HostPid, Kind, Process, Sight};
-use runtime::apply::{Running, Stage};
+use runtime::apply::{News, Running, Stage};
 use runtime::plan::{Plan, Target};
 use sys::process::Ended;
 
@@ -29,6 +29,9 @@ impl Engine {
         let container = self.find(&options.container)?;
         let Status::Running(first) = &container.status else { return Err(not_running(&container).into()) };
         let hierarchies = Hierarchies::read()?;
+        if container.is_paused(&hierarchies)? {
+            return Err(crate::pause::is_paused(&container.record).into());
+        }
         let target = target(first.pid, &container, &hierarchies);
         // The namespace files were found by number: that the process still lives says that they are its own.
         let held = open_process(first).ok_or_else(|| not_running(&container))?;
@@ -105,8 +108,8 @@ struct NewProcess<'c> {
 
 impl Charge for NewProcess<'_> {
     fn start(&mut self, standard: [BorrowedFd<'_>; 3]) -> Result<Running> {
-        let mut born = |_: HostPid| Ok(());
-        let stage = Stage { hierarchies: self.hierarchies, mounted: &[], root: None, standard, born: &mut born };
+        let mut record = |_: News| Ok(());
+        let stage = Stage { hierarchies: self.hierarchies, mounted: &[], root: None, standard, record: &mut record };
         runtime::apply::start(self.plan, stage)
     }
 

@@ -24,6 +24,7 @@ pub fn read(options: &RunOptions) -> Result<HostFacts> {
         thermal_throttle: cpus.iter().copied().filter(thermal).collect(),
         init: if options.init { Some(own_program()?) } else { None },
         devices: crate::device::read(options)?,
+        disks: crate::disk::read(&options.resources.limits)?,
     })
 }
 
@@ -57,7 +58,11 @@ fn read_number(path: &str) -> Result<u32> {
     text.trim().parse().map_err(|_| error::Corrupt::new(path, "holds no number").into())
 }
 
-fn online_cpus() -> Result<Vec<u32>> {
+/// The CPUs that are online.
+///
+/// # Errors
+/// A kernel error.
+pub(crate) fn online_cpus() -> Result<Vec<u32>> {
     let path = "/sys/devices/system/cpu/online";
     let text = fs::read_to_string(path).doing(|| format!("read {path}"))?;
     let mut cpus = Vec::new();

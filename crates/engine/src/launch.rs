@@ -7,7 +7,6 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use bumpalo::Bump;
-use cgroup::GroupPath;
 use error::{Doing, Refused, RefusedKind, Result};
 use jiff::Timestamp;
 use oci::NamespaceKind;
@@ -22,6 +21,7 @@ use sys::seccomp::Flags;
 use crate::containers::{Engine, Status, not_running};
 use crate::monitor::Input;
 use crate::options::{Join, Namespace, Root, RunOptions, SeccompChoice};
+use crate::place::Place;
 use crate::record::{Confinement, Live, Record};
 use crate::spec::{self, Identity};
 use crate::store::Claim;
@@ -64,16 +64,19 @@ pub struct Names {
     pub id: String,
     /// What it is called.
     pub name: String,
+    /// Where its groups will be.
+    place: Place,
 }
 
 impl Names {
     /// A new id, with the name that was asked for or a new one.
     ///
     /// # Errors
-    /// A kernel error.
+    /// A kernel error; refused where no group can be below the parent that was asked for.
     pub fn new(options: &RunOptions) -> Result<Self> {
         let name = options.name.clone().map_or_else(crate::names::new_name, Ok)?;
-        Ok(Self { id: crate::names::new_id()?, name })
+        let id = crate::names::new_id()?;
+        Ok(Self { place: Place::of(options, &id)?, id, name })
     }
 }
 
@@ -87,10 +90,11 @@ impl Engine {
         options.root.check()?;
         let mut live = Live {
             name: names.name.clone(),
-            group: group_path(options, &names.id)?.to_string(),
+            group: names.place.site.group.to_string(),
             parents: Vec::new(),
             remove: options.remove,
             process: None,
+            table: None,
         };
         let claim = self.claim(&names.id, &live)?;
         let made = options
@@ -131,6 +135,7 @@ impl Engine {
         let user = resolve_user(options, &container)?;
         let identity = Identity {
             id: names.id.clone(),
+            group: names.place.text.clone(),
             root: container.join("upper").display().to_string(),
             joined: self.joined(options)?,
         };
@@ -142,8 +147,7 @@ impl Engine {
             None => (None, None),
             Some(profile) => (Some(compile(profile)?), Some(seccomp::allowed_count(profile, Arch::NATIVE)?)),
         };
-        let group = group_path(options, &names.id)?;
-        let facts = Facts::read(&spec.config, group.clone(), spec.defaulted)?;
+        let facts = Facts::read(&spec.config, names.place.site.clone(), spec.defaulted, &self.store.mounts())?;
         let record = Record {
             version: Record::VERSION,
             id: names.id.clone(),
@@ -154,7 +158,7 @@ impl Engine {
             user: options.user.clone().unwrap_or_default(),
             confinement,
             config: spec.config,
-            group: group.to_string(),
+            group: names.place.site.group.to_string(),
             exit: None,
         };
         let input = if options.interactive { Input::Caller } else { Input::Null };
@@ -229,14 +233,6 @@ fn check_namespace(kind: NamespaceKind, path: &str) -> std::result::Result<(), S
         return Ok(());
     }
     Err(format!("is no {} namespace: {path} is {name}", kind.name()))
-}
-
-/// The container's groups: beside those of other containers, or below the parent that was asked for.
-fn group_path(options: &RunOptions, id: &str) -> Result<GroupPath> {
-    match &options.resources.cgroup_parent {
-        None => GroupPath::parse("--cgroup-parent", &format!("carboy-{id}")),
-        Some(parent) => GroupPath::parse("--cgroup-parent", parent)?.child("--cgroup-parent", id),
-    }
 }
 
 fn resolve_user(options: &RunOptions, container: &Path) -> Result<ResolvedUser> {

@@ -3,6 +3,7 @@
 
 pub mod containers;
 pub mod device;
+pub mod disk;
 pub mod event;
 pub mod exec;
 pub mod host;
@@ -10,10 +11,13 @@ pub mod launch;
 pub mod monitor;
 pub mod names;
 pub mod options;
+pub mod pause;
+mod place;
 pub mod record;
 pub mod roots;
 pub mod spec;
 pub mod store;
+pub mod update;
 pub mod user;
 
 pub use procfs::HostPid;

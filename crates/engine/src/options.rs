@@ -4,6 +4,7 @@
 //! An option that was not given is `None`, one that lifts a limit is [`Limit::Unlimited`], and a zero is a zero.
 
 mod check;
+mod limits;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,7 +12,8 @@ use std::path::PathBuf;
 
 pub use cgroup::Limit;
 pub use cgroup::cpuset::Set;
-pub use oci::{DeviceRule, IdMapping, NamespaceKind, TimeOffset};
+pub use limits::{DiskRate, DiskWeight, Limits};
+pub use oci::{DeviceRule, IdMapping, NamespaceKind, Rdma, TimeOffset};
 
 use crate::spec::HostFacts;
 
@@ -463,32 +465,23 @@ impl fmt::Display for Join {
 /// What a container may use of the host.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Resources {
-    /// Bytes of memory.
-    pub memory: Option<Limit>,
-    /// Bytes of memory and swap together.
-    pub memory_swap: Option<Limit>,
-    /// Bytes of memory that it keeps when the host runs short.
-    pub memory_reservation: Option<u64>,
-    /// Billionths of a CPU.
-    pub nano_cpus: Option<u64>,
-    /// Microseconds.
-    pub cpu_period_usec: Option<u64>,
-    /// Microseconds of CPU time in each period.
-    pub cpu_quota_usec: Option<Limit>,
-    /// Its weight against its neighbours; 1024 is normal.
-    pub cpu_shares: Option<u64>,
-    /// The CPUs that it may run on.
-    pub cpuset_cpus: Option<Set>,
-    /// The memory nodes that it may use.
-    pub cpuset_mems: Option<Set>,
-    /// Processes and threads.
-    pub pids_limit: Option<Limit>,
+    /// What it is held to.
+    pub limits: Limits,
     /// Device nodes of the host that it gets.
     pub devices: Vec<DeviceMapping>,
-    /// Further rules on which device nodes it may use.
-    pub device_rules: Vec<DeviceRule>,
     /// The cgroup above its own.
     pub cgroup_parent: Option<String>,
+    /// Who makes its cgroups; `None` is who makes them on this host.
+    pub cgroup_manager: Option<Manager>,
+}
+
+/// Who makes the cgroups of a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manager {
+    /// carboy itself, in the cgroup file systems.
+    Cgroupfs,
+    /// systemd, as a unit of its own.
+    Systemd,
 }
 
 /// A device node of the host in a container.
@@ -549,12 +542,9 @@ impl RunOptions {
         check::all(self, host)
     }
 
-    /// An error of a container that was asked for with flags, told in flags where it names a field of the configuration.
+    /// As [`Limits::in_flags`].
     #[must_use]
     pub fn in_flags(&self, error: error::Error) -> error::Error {
-        match error {
-            error::Error::Refused(refused) => check::in_flags(self, *refused).into(),
-            error => error,
-        }
+        self.resources.limits.in_flags(error)
     }
 }

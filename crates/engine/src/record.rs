@@ -75,6 +75,20 @@ pub struct Live {
     pub remove: bool,
     /// Its first process, once there is one.
     pub process: Option<LiveProcess>,
+    /// The net namespace with the table that marks its packets, if there is one.
+    #[serde(default)]
+    pub table: Option<LiveTable>,
+}
+
+/// The net namespace that holds a container's table of nftables, whose name is that of its groups.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiveTable {
+    /// The device of the namespace's file.
+    pub dev: u64,
+    /// Its inode.
+    pub ino: u64,
+    /// The file by which the container has joined it.
+    pub file: Option<String>,
 }
 
 /// The first process of a container.

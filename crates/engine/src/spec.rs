@@ -6,6 +6,7 @@
 mod linux;
 mod mounts;
 mod process;
+mod resources;
 
 use std::path::PathBuf;
 
@@ -13,9 +14,12 @@ use error::Result;
 use oci::{Config, NamespaceKind, Process};
 
 use crate::device::HostDevice;
+use crate::disk::Disk;
 use crate::options::{ExecOptions, Namespace, RunOptions, SeccompChoice};
 use crate::record::short;
 use crate::user::ResolvedUser;
+
+pub use resources::{asked, merged};
 
 /// The version of the specification that configurations follow.
 const OCI_VERSION: &str = "1.3.0";
@@ -37,6 +41,8 @@ pub struct HostFacts {
     pub init: Option<PathBuf>,
     /// The device nodes that were asked for, read by [`crate::device::read`].
     pub devices: Vec<HostDevice>,
+    /// The block devices that limits name, read by [`crate::disk::read`].
+    pub disks: Vec<Disk>,
 }
 
 /// Which container it is.
@@ -44,6 +50,8 @@ pub struct HostFacts {
 pub struct Identity {
     /// 64 hexadecimal digits.
     pub id: String,
+    /// OCI's `linux.cgroupsPath`.
+    pub group: String,
     /// Where its root will be, on the host.
     pub root: String,
     /// For each kind of namespace that is joined, its file.
@@ -69,7 +77,7 @@ pub fn config(options: &RunOptions, host: &HostFacts, user: &ResolvedUser, ident
     options.check(host)?;
     let security = &options.security;
     let hostname = hostname(options, host, identity);
-    let (resources, defaulted) = linux::resources(options, host);
+    let (resources, defaulted) = linux::resources(options, host)?;
     let config = Config {
         oci_version: OCI_VERSION.to_owned(),
         process: Some(process::process(options, host, user, &hostname)?),

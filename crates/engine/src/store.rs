@@ -2,9 +2,10 @@
 //! something of it may exist on the host.
 //!
 //! ```text
-//! ROOT/containers/ID/container.json   the record: what was asked, how it ended
+//! ROOT/containers/ID/container.json   the record: what was asked, how it ended; who changes it locks the folder (flock)
 //! ROOT/containers/ID/{upper,work}     the container's changes
 //! ROOT/names/NAME -> ID               claimed by making the link: the first one wins
+//! RUN/cgroup/                         mounts of cgroup hierarchies that containers need and the host has not mounted
 //! RUN/ID/live.json                    what exists on the host for it; the folder is locked (flock) by its monitor
 //! ```
 //!
@@ -42,6 +43,12 @@ pub struct Claim {
     _folder: OwnedFd,
 }
 
+/// A container's record that nobody else can change while this value lives.
+#[derive(Debug)]
+pub struct Held {
+    _folder: OwnedFd,
+}
+
 /// Whether somebody works on a container.
 #[derive(Debug)]
 pub enum Lock {
@@ -52,6 +59,9 @@ pub enum Lock {
     /// There is no run folder.
     Absent,
 }
+
+/// The one folder in the run folder that is not a container's.
+const MOUNTS: &str = "cgroup";
 
 impl Store {
     /// The store with its folders made.
@@ -78,6 +88,11 @@ impl Store {
     #[must_use]
     pub fn container(&self, id: &str) -> PathBuf {
         self.containers().join(id)
+    }
+
+    /// The folder for cgroup hierarchies that carboy mounts, as long as there are any.
+    pub(crate) fn mounts(&self) -> PathBuf {
+        self.run.join(MOUNTS)
     }
 
     fn run_folder(&self, id: &str) -> PathBuf {
@@ -167,7 +182,9 @@ impl Store {
     /// # Errors
     /// A kernel error.
     pub fn live_ids(&self) -> Result<Vec<String>> {
-        entries(&self.run)
+        let mut ids = entries(&self.run)?;
+        ids.retain(|id| id != MOUNTS);
+        Ok(ids)
     }
 
     /// The ids that have a record or a folder.
@@ -223,7 +240,20 @@ impl Store {
         Ok(path)
     }
 
-    /// Writes a container's record.
+    /// Keeps everybody else from changing a container's record while the value that is given lives; waits for whoever
+    /// does. `None` where there is no such container.
+    ///
+    /// # Errors
+    /// A kernel error.
+    pub fn hold(&self, id: &str) -> Result<Option<Held>> {
+        match lock_folder(&self.container(id), FlockOperation::LockExclusive) {
+            Ok(folder) => Ok(Some(Held { _folder: folder })),
+            Err(error) if error.errno() == Some(Errno::NOENT) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes a container's record. Who changes one that others may change too holds it from before it was read.
     ///
     /// # Errors
     /// A kernel error.
@@ -252,6 +282,7 @@ impl Store {
     /// # Errors
     /// A kernel error that names what is left.
     pub fn remove_container(&self, id: &str, name: &str) -> Result<()> {
+        let _held = self.hold(id)?;
         let path = self.names().join(name);
         let action = || format!("remove {}", path.display());
         match fs::read_link(&path) {

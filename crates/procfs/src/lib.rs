@@ -15,6 +15,8 @@ mod process;
 pub mod stat;
 pub mod status;
 
+use error::Doing as _;
+
 pub use cgroup::CgroupLine;
 pub use id_map::{HostId, IdMap, InsideId};
 pub use mountinfo::MountInfo;
@@ -30,6 +32,16 @@ pub use status::Status;
 /// A kernel error, `ENOENT` or `ESRCH` where there is no such process.
 pub fn stat(pid: HostPid) -> error::Result<Stat> {
     Process::open(pid)?.stat()
+}
+
+/// Every process that /proc shows at the moment.
+///
+/// # Errors
+/// A kernel error where /proc cannot be listed.
+pub fn processes() -> error::Result<Vec<HostPid>> {
+    let listed = std::fs::read_dir("/proc").and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
+    let numbers = |entry: std::fs::DirEntry| entry.file_name().to_str()?.parse().ok().map(HostPid);
+    Ok(listed.doing(|| "list /proc")?.into_iter().filter_map(numbers).collect())
 }
 
 #[cfg(test)]

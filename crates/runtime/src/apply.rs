@@ -4,12 +4,14 @@ use std::ffi::CString;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use cgroup::mark::{Mark, Place, Tables};
 use cgroup::{Hierarchies, HierarchyIndex};
 use child::{REPORT_LENGTH, Report, Scene, Spawned, Step, Turn};
 use error::{Doing, Errno, Error, Kernel, Refused, RefusedKind, Result};
 use namespace::entrance::Maps;
 use namespace::mnt::Prepared;
 use namespace::mnt::options::Options;
+use oci::NamespaceKind;
 use procfs::{HostPid, Kind, Process};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::retry_on_intr;
@@ -17,7 +19,7 @@ use sys::mount::{Attributes, Change, Reach};
 use sys::namespace::Kinds;
 
 use crate::describe;
-use crate::plan::{HostStep, Plan};
+use crate::plan::{HostStep, Network, Plan};
 use crate::root::Root;
 
 /// A process that was started.
@@ -41,8 +43,17 @@ pub struct Stage<'s> {
     pub root: Option<&'s Root>,
     /// Standard input, output and error, where the process has no terminal.
     pub standard: [BorrowedFd<'s>; 3],
-    /// Told of the child as soon as it exists and before it runs anything, to put it on record.
-    pub born: &'s mut dyn FnMut(HostPid) -> Result<()>,
+    /// Told of what its undoing must know, to put it on record.
+    pub record: &'s mut dyn FnMut(News) -> Result<()>,
+}
+
+/// What is put on record while a plan is applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum News {
+    /// The child exists and has not run anything.
+    Child(HostPid),
+    /// A table is about to be made in this net namespace.
+    Table(cgroup::mark::Place),
 }
 
 /// Applies a plan up to the point where the command runs.
@@ -121,7 +132,7 @@ impl<'p, 's> Work<'p, 's> {
             HostStep::Prepare(number) => self.prepare(*number),
             HostStep::Clone => self.clone_child(),
             HostStep::AwaitFork => self.await_fork(),
-            HostStep::AwaitUnshare => self.await_unshare(),
+            HostStep::AwaitUnshare(kind) => self.await_unshare(*kind),
             HostStep::WriteMaps(maps) => {
                 let pid = self.pid()?;
                 write_proc(pid, "uid_map", &maps.uid)?;
@@ -133,6 +144,7 @@ impl<'p, 's> Work<'p, 's> {
                 Ok(())
             }
             HostStep::OomScoreAdj(value) => write_proc(self.pid()?, "oom_score_adj", &value.to_string()),
+            HostStep::Mark(mark, network) => self.mark(mark, *network),
             HostStep::Release(turn) => self.release(*turn),
             HostStep::AwaitProgram => self.await_program(),
         }
@@ -183,7 +195,7 @@ impl<'p, 's> Work<'p, 's> {
         self.child = Some(spawned);
         self.mounts.clear();
         self.group_files.clear();
-        (self.stage.born)(pid)
+        (self.stage.record)(News::Child(pid))
     }
 
     fn make_root(&mut self) -> Result<()> {
@@ -246,14 +258,41 @@ impl<'p, 's> Work<'p, 's> {
         }
     }
 
-    fn await_unshare(&mut self) -> Result<()> {
+    fn await_unshare(&mut self, kind: NamespaceKind) -> Result<()> {
         loop {
             match self.next_report()? {
                 Some(Report::Unshared) => return Ok(()),
                 Some(_) => {}
-                None => return Err(Kernel::new("find the child's user namespace", Errno::SRCH).into()),
+                None => {
+                    return Err(Kernel::new(format!("find the child's {} namespace", kind.name()), Errno::SRCH).into());
+                }
             }
         }
+    }
+
+    fn mark(&mut self, mark: &Mark, network: Network) -> Result<()> {
+        let (namespace, file) = match network {
+            Network::Host => (Process::this()?.open_namespace(Kind::Net)?, None),
+            Network::Own => (self.child_network()?, None),
+            Network::Joined(number) => {
+                let absent = || Kernel::new("find the net namespace that is joined", Errno::NOENT);
+                let (_, path) = self.plan.entrance.child_joins.get(number).ok_or_else(absent)?;
+                let opened = File::open(path).doing(|| format!("open the net namespace {path}"))?;
+                (opened.into(), Some(path.clone()))
+            }
+        };
+        let tables = Tables::open(namespace.as_fd())?;
+        (self.stage.record)(News::Table(Place { namespace: tables.namespace, file }))?;
+        tables.mark(&self.groups, mark)
+    }
+
+    /// The child's own net namespace. A child that has left has none any more, and has said why.
+    fn child_network(&mut self) -> Result<OwnedFd> {
+        let opened = Process::open(self.pid()?).and_then(|child| child.open_namespace(Kind::Net));
+        if opened.as_ref().is_err_and(|error| matches!(error.errno(), Some(Errno::NOENT | Errno::SRCH))) {
+            while let Ok(Some(_)) = self.next_report() {}
+        }
+        opened
     }
 
     /// The process that forked leaves; the one that goes on is our child too.
@@ -262,7 +301,7 @@ impl<'p, 's> Work<'p, 's> {
         if let Some(former) = self.child.replace(Spawned { pid, pidfd }) {
             sys::process::wait(former.pidfd.as_fd()).doing(|| "wait for the process that forked")?;
         }
-        (self.stage.born)(HostPid(pid))
+        (self.stage.record)(News::Child(HostPid(pid)))
     }
 
     fn await_program(&mut self) -> Result<()> {

@@ -8,7 +8,7 @@ use namespace::mnt::Prepared;
 use sys::mount::{Attributes, Reach};
 use sys::namespace::Kinds;
 
-use crate::plan::{HostStep, Plan};
+use crate::plan::{HostStep, Network, Plan};
 
 /// One step in words.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +31,10 @@ impl Line {
 const REACH: &str = "openat2|mkdirat+";
 /// Writes a file of a process.
 const WRITE_OF_PROCESS: [&str; 5] = ["openat", "fstatfs", "openat2", "openat2", "write"];
+/// Makes a table in the caller's net namespace.
+const MARK_HERE: [&str; 4] = ["socket", "connect", "sendto", "recvfrom+"];
+/// Makes a table in another net namespace.
+const MARK_THERE: [&str; 6] = ["setns", "socket", "connect", "setns", "sendto", "recvfrom+"];
 /// A root whose layers are id-mapped: each is opened, mapped and set, and the overlay is made as the container's root user.
 const MAPPED_ROOT: [&str; 5] = [
     "openat|fstatfs|openat2*",
@@ -250,7 +254,17 @@ pub fn host_step(step: &HostStep, plan: &Plan<'_>) -> Line {
             Line::new(what, &["clone3"])
         }
         HostStep::AwaitFork => Line::new("learn which process goes on", &["ppoll", "recvmsg", "pidfd_open", "waitid"]),
-        HostStep::AwaitUnshare => Line::new("wait for the child's user namespace", &["recvmsg"]),
+        HostStep::AwaitUnshare(kind) => {
+            Line::new(format!("wait for the child's {} namespace", kind.name()), &["recvmsg"])
+        }
+        HostStep::Mark(mark, network) => {
+            let (namespace, calls): (_, &[_]) = match network {
+                Network::Host => ("the host's", &MARK_HERE),
+                Network::Joined(_) => ("the joined", &MARK_THERE),
+                Network::Own => ("its own", &MARK_THERE),
+            };
+            Line::new(format!("mark its packets with {:#x} in {namespace} net namespace", mark.class), calls)
+        }
         HostStep::WriteMaps(_) => {
             const CALLS: [&str; 10] = [
                 "openat", "fstatfs", "openat2", "openat2", "write", "openat", "fstatfs", "openat2", "openat2", "write",
@@ -282,10 +296,16 @@ fn group_step(step: Option<&cgroup::plan::Step>, plan: &Plan<'_>) -> Line {
     let Some(step) = step else { return Line::new("", &[]) };
     let own = step.place().path == plan.groups.path;
     let calls: &[&str] = match step {
-        Step::Make(_, Role::Container) => &["mkdirat", "openat"],
+        Step::Make(_, Role::Container | Role::Unit) => &["mkdirat", "openat"],
         Step::Make(_, Role::Parent) => &["mkdirat"],
+        Step::Mount(..) => &[
+            "openat", "flock", "mkdir*", "openat", "fstatfs", "fsopen?", "fsconfig*", "fsmount?", "move_mount?", "openat?",
+        ],
+        Step::Evacuate(..) => &["openat", "mkdirat", "openat", "openat+", "read+", "write*"],
         Step::Enable(..) | Step::Measure(..) | Step::Write(..) if own => &["openat", "write"],
         Step::Enable(..) | Step::Measure(..) | Step::Write(..) => &["openat", "openat", "write"],
+        Step::Unit(..) => &["socket", "connect", "clone3", "sendto", "recvfrom"],
+        Step::Properties(..) => &["socket", "connect", "sendto", "recvfrom"],
         Step::Devices(..) if own => &["bpf", "bpf"],
         Step::Devices(..) => &["openat", "bpf", "bpf"],
     };

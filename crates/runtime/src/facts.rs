@@ -7,7 +7,8 @@ use error::Result;
 use namespace::mnt::{self, Source};
 use oci::Config;
 
-use cgroup::{GroupPath, Hierarchies, HierarchyIndex, HostFacts, Version};
+use cgroup::facts::Commission;
+use cgroup::{GroupPath, Hierarchies, HierarchyIndex, HostFacts, Mounted, Version};
 
 /// The facts.
 #[derive(Debug)]
@@ -20,20 +21,36 @@ pub struct Facts {
     pub group: GroupPath,
     /// Limits that nobody asked for: they are dropped where this host cannot have them.
     pub defaulted: Vec<&'static str>,
-    /// The hierarchies in which the container gets a group.
+    /// The hierarchies whose groups the container sees.
     pub groups: Vec<HierarchyIndex>,
     /// What the mounts need to know; its groups are those above, in the same order.
     pub mounts: mnt::Facts,
 }
 
+/// Where the container's groups are to be.
+#[derive(Debug, Clone)]
+pub struct Site {
+    /// The host's cgroup hierarchies.
+    pub hierarchies: Hierarchies,
+    /// The groups' path in each of them.
+    pub group: GroupPath,
+    /// What systemd is asked for, where it makes them.
+    pub systemd: Option<Commission>,
+}
+
 impl Facts {
-    /// Reads what `config` needs to be planned.
+    /// Reads what `config` needs to be planned; `mounts` is the folder for hierarchies that nobody has mounted.
     ///
     /// # Errors
     /// A kernel error that names what could not be read.
-    pub fn read(config: &Config, group: GroupPath, defaulted: Vec<&'static str>) -> Result<Self> {
-        let hierarchies = Hierarchies::read()?;
-        let cgroup = HostFacts::read(&hierarchies, &group)?;
+    pub fn read(config: &Config, site: Site, defaulted: Vec<&'static str>, mounts: &Path) -> Result<Self> {
+        let Site { hierarchies, group, systemd } = site;
+        let resources = config.linux.as_ref().and_then(|linux| linux.resources.as_ref());
+        let hierarchies = match resources {
+            Some(resources) => hierarchies.for_container(resources, mounts)?,
+            None => hierarchies.for_container(&oci::Resources::default(), mounts)?,
+        };
+        let cgroup = HostFacts { systemd, ..HostFacts::read(&hierarchies, &group)? };
         let (groups, names) = folders(&hierarchies);
         let mut mounts = mnt::Facts { groups: names, ..mnt::Facts::default() };
         for mount in &config.mounts {
@@ -49,10 +66,14 @@ impl Facts {
     }
 }
 
-/// The folder that each writable hierarchy gets below the container's cgroup mount: the name of its own mount point, or
-/// none where the host has v2 alone, which then is the mount itself.
+/// The folder that each writable hierarchy of the host gets below the container's cgroup mount: the name of its own mount
+/// point, or none where the host has v2 alone, which then is the mount itself. What carboy mounts for a container acts on
+/// it from outside.
 fn folders(hierarchies: &Hierarchies) -> (Vec<HierarchyIndex>, Vec<String>) {
-    let writable: Vec<_> = hierarchies.iter().filter(|(_, hierarchy)| !hierarchy.read_only).collect();
+    let writable: Vec<_> = hierarchies
+        .iter()
+        .filter(|(_, hierarchy)| hierarchy.obstacle.is_none() && hierarchy.mounted == Mounted::ByHost)
+        .collect();
     if let [(index, hierarchy)] = writable.as_slice()
         && hierarchy.version == Version::V2
     {

@@ -5,9 +5,11 @@
 //! ```
 
 use bumpalo::Bump;
+use cgroup::mark::Mark;
 use cgroup::{Hierarchies, HierarchyIndex};
 use child::{Console, Step, Turn};
 use error::{Refused, Result};
+use namespace::Relation;
 use namespace::entrance::{self, Entrance, Forks, Maps};
 use namespace::mnt::{self, Prepared};
 use namespace::steps::Steps;
@@ -34,8 +36,8 @@ pub enum HostStep {
     Clone,
     /// Learn which process goes on.
     AwaitFork,
-    /// Wait until the child has made its user namespace.
-    AwaitUnshare,
+    /// Wait until the child has made its namespace of this kind, user or net.
+    AwaitUnshare(NamespaceKind),
     /// Write the id maps of the child's user namespace.
     WriteMaps(namespace::user::Maps),
     /// Make the root mount.
@@ -44,10 +46,23 @@ pub enum HostStep {
     OpenGroup(HierarchyIndex),
     /// Set how readily the kernel kills the child when memory runs out.
     OomScoreAdj(i32),
+    /// Mark the packets that the container sends.
+    Mark(Mark, Network),
     /// Let the child go on.
     Release(Turn),
     /// Wait until the command runs.
     AwaitProgram,
+}
+
+/// The network namespace that a container uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Network {
+    /// The caller's.
+    Host,
+    /// One that the child joins, by its place in [`Entrance::child_joins`].
+    Joined(usize),
+    /// One that the child makes, or is born in.
+    Own,
 }
 
 /// A container's plan.
@@ -88,7 +103,9 @@ pub fn plan<'a>(config: &Config, facts: &Facts, filter: Option<&Filter>, arena: 
     process::plan_sysctls(config, &mut steps)?;
     mnt::plan_pivot(config, &mut steps)?;
     process::plan(process, filter, &mut steps)?;
-    let host = plan_host(config, process, (&entrance, &prepared, &groups, joins))?;
+    let mut host = plan_host(config, process, (&entrance, &prepared, &groups, joins))?;
+    plan_mark(config, facts, &entrance, &mut host)?;
+    host.extend([HostStep::MakeRoot, HostStep::Release(Turn::Root), HostStep::AwaitProgram]);
     Ok(Plan { host, child: steps.finish(), entrance, prepared, groups })
 }
 
@@ -116,7 +133,7 @@ fn plan_host(
     host.push(HostStep::Clone);
     if let Some(maps) = namespace::user::host(config)?.filter(|_| entrance.maps == Maps::Written) {
         if !entrance.clone.contains(Kinds::USER) {
-            host.push(HostStep::AwaitUnshare);
+            host.push(HostStep::AwaitUnshare(NamespaceKind::User));
         }
         host.push(HostStep::WriteMaps(maps));
         host.push(HostStep::Release(Turn::Mapped));
@@ -125,10 +142,28 @@ fn plan_host(
         host.push(HostStep::AwaitFork);
     }
     host.extend(process.oom_score_adj.map(HostStep::OomScoreAdj));
-    host.push(HostStep::MakeRoot);
-    host.push(HostStep::Release(Turn::Root));
-    host.push(HostStep::AwaitProgram);
     Ok(host)
+}
+
+/// The rule stands in the namespace before the command can send anything, and the namespace must be there before the rule:
+/// a child that forks has made it before that.
+fn plan_mark(config: &Config, facts: &Facts, entrance: &Entrance, host: &mut Vec<HostStep>) -> Result<()> {
+    let resources = config.linux.as_ref().and_then(|linux| linux.resources.as_ref());
+    let asked = resources.and_then(|resources| resources.network.as_ref());
+    let Some(mark) = cgroup::mark::plan(&facts.hierarchies, &facts.group, asked)? else { return Ok(()) };
+    let network = match namespace::relation(config, NamespaceKind::Net) {
+        Relation::Host => Network::Host,
+        Relation::Own => Network::Own,
+        Relation::Joined(_) => {
+            let joined = entrance.child_joins.iter().position(|(kind, _)| *kind == NamespaceKind::Net);
+            joined.map_or(Network::Host, Network::Joined)
+        }
+    };
+    if network == Network::Own && !entrance.clone.contains(Kinds::NET) && entrance.forks == Forks::No {
+        host.push(HostStep::AwaitUnshare(NamespaceKind::Net));
+    }
+    host.push(HostStep::Mark(mark, network));
+    Ok(())
 }
 
 /// A container that one more process enters.

@@ -1,5 +1,6 @@
 //! Taking away what a plan made on the host. Everything else of a container lives and dies with its processes.
 
+use cgroup::mark::{self, Place};
 use cgroup::plan::Parent;
 use cgroup::{GroupPath, Groups, Hierarchies, Left};
 use error::Result;
@@ -20,4 +21,12 @@ pub fn kill_and_remove(hierarchies: &Hierarchies, path: &GroupPath, parents: &[P
     let groups = Groups::open(hierarchies, path)?;
     groups.kill()?;
     Ok(groups.remove(parents))
+}
+
+/// Takes away the table that marks a container's packets, if its net namespace is still there.
+///
+/// # Errors
+/// A kernel error.
+pub fn unmark(path: &GroupPath, place: &Place) -> Result<()> {
+    mark::remove(path, place)
 }

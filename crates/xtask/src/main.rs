@@ -1,4 +1,5 @@
-//! The project's own tasks, run as `cargo xtask TASK`: `tidy` (the invariants), `test` (every test), `bench` (the budgets).
+//! The project's own tasks, run as `cargo xtask TASK`: `tidy` (the invariants), `test` (every test), `machine`
+//! (a command on another kind of host), `bench` (the budgets).
 #![expect(clippy::print_stdout, reason = "a task's output is what it is run for")]
 #![expect(clippy::print_stderr, reason = "a task says on stderr why it failed")]
 
@@ -11,13 +12,17 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use error::{Refused, Result};
+use test::machine::{self, Flavour};
 
 const USAGE: &str = "\
 usage: cargo xtask TASK
 
-  tidy            checks the invariants of ARCHITECTURE.md and the rules of CONTRIBUTING.md
-  test            installs what the tests need, builds carboy, runs every test
-  bench [ROUNDS]  compares carboy with the installed peers and the floor (30 rounds unless said)
+  tidy                     checks the invariants of ARCHITECTURE.md and the rules of CONTRIBUTING.md
+  test                     installs what the tests need, builds carboy, runs every test
+  test --host HOST [TEST]  runs the tests that ask the kernel in a machine with another host: v1, v2 or systemd;
+                           or those with one of the words TEST in their names
+  machine HOST [COMMAND]   runs a command in such a machine, or a shell
+  bench [ROUNDS]           compares carboy with the installed peers and the floor (30 rounds unless said)
 ";
 
 fn main() -> ExitCode {
@@ -26,6 +31,13 @@ fn main() -> ExitCode {
     let result = match words.as_slice() {
         ["tidy"] => tidy::run(&root()),
         ["test"] => test::run(&root()),
+        ["test", "--host", host, filters @ ..] => {
+            Flavour::parse(host).and_then(|host| test::run_in(host, &root(), filters))
+        }
+        ["machine", host, command @ ..] => {
+            Flavour::parse(host).and_then(|host| machine::command(&root(), host, command))
+        }
+        [machine::inside::WORD] => machine::inside::run(),
         ["bench"] => bench::run(&root(), bench::ROUNDS),
         ["bench", rounds] => rounds_of(rounds).and_then(|rounds| bench::run(&root(), rounds)),
         [bench::floor::WORD, root] => bench::floor::run(root),
@@ -35,7 +47,7 @@ fn main() -> ExitCode {
             Ok(())
         }
         [other, ..] => Err(Refused::new("task", *other, "there is no such task")
-            .hint("use cargo xtask tidy, cargo xtask test or cargo xtask bench")
+            .hint("use cargo xtask tidy, test, machine or bench")
             .into()),
     };
     match result {

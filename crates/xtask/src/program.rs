@@ -57,10 +57,34 @@ pub(crate) fn find(name: &str) -> Option<PathBuf> {
 pub(crate) fn build(root: &Path, package: &str) -> Result<PathBuf> {
     let mut command = cargo(root);
     command.args(["build", "--release", "--package", package, "--bin", package]);
-    command.arg("--message-format=json-render-diagnostics");
-    let output = read(&mut command)?;
+    let built = executables(&mut command)?.pop();
+    built.map(|built| built.path).ok_or_else(|| Refused::new(line(&command), "", "it names no executable").into())
+}
+
+/// A program that cargo has built.
+pub(crate) struct Executable {
+    /// Its target's name.
+    pub(crate) name: String,
+    /// Its target's kind: `bin`, `lib`, `test`.
+    pub(crate) kind: String,
+    pub(crate) path: PathBuf,
+}
+
+/// Runs a command of cargo that builds, and returns the programs it names.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn executables(command: &mut Command) -> Result<Vec<Executable>> {
+    let output = read(command.arg("--message-format=json-render-diagnostics"))?;
     let text = String::from_utf8_lossy(&output.stdout);
     let messages = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let executable = messages.filter_map(|message| message.get("executable")?.as_str().map(PathBuf::from)).next_back();
-    executable.ok_or_else(|| Refused::new(line(&command), "", "it names no executable").into())
+    let executable = |message: serde_json::Value| {
+        let word = |pointer: &str| message.pointer(pointer)?.as_str().map(str::to_owned);
+        Some(Executable {
+            name: word("/target/name")?,
+            kind: word("/target/kind/0")?,
+            path: word("/executable")?.into(),
+        })
+    };
+    Ok(messages.filter_map(executable).collect())
 }

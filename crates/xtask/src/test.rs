@@ -2,11 +2,14 @@
 //!
 //! What the tests need is installed or named; carboy is built once as a release; unit and kernel tests run side by
 //! side, end-to-end tests one at a time, because they measure and share the host's cgroups. It fails when a test
-//! fails, when one is left out, and when a test leaves a mount, a cgroup or a process behind.
+//! fails, when one is left out, and when a test leaves a mount, a cgroup or a process behind. With `--host`, the tests
+//! that another host could change run on that host, which is a virtual machine (`machine`).
 
 mod leftover;
+pub(crate) mod machine;
 mod needs;
 
+use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
@@ -15,12 +18,16 @@ use error::{Doing, Refused, Result};
 
 use crate::program;
 use leftover::Host;
+use machine::Flavour;
 
 /// The end-to-end tests' package.
 const E2E: &str = "carboy-e2e";
 
 /// Cargo's option for one package alone.
 const PACKAGE: &str = "--package";
+
+/// The end-to-end tests' files with this prefix need systemd as PID 1: they are run in the machine that has it.
+const SYSTEMD_FILES: &str = "systemd_";
 
 /// What runs the tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +46,17 @@ struct Counts {
     left_out: usize,
 }
 
-/// Runs everything.
+/// Runs the tests in a machine: those that have one of `filters` in their names, or without any those which such a host
+/// could change.
+///
+/// # Errors
+/// When something needed cannot be had, the machine does not boot, a test fails, or none was run.
+pub(crate) fn run_in(flavour: Flavour, root: &Path, filters: &[&str]) -> Result<()> {
+    needs::meet()?;
+    machine::test(root, flavour, filters)
+}
+
+/// Runs everything on this host.
 ///
 /// # Errors
 /// When something needed cannot be had, a test fails or is left out, or something is left behind.
@@ -51,24 +68,36 @@ pub(crate) fn run(root: &Path) -> Result<()> {
     let mut rest = tests(root, &["--workspace", "--exclude", E2E], runner, &carboy)?;
     if runner == Runner::Nextest {
         // nextest does not run the examples in documentation.
-        let examples = count(program::cargo(root).args(["test", "--doc", "--workspace"]))?;
+        let examples = announced(program::cargo(root).args(["test", "--doc", "--workspace"]))?;
         rest = rest.and(examples);
     }
-    let end_to_end = tests(root, &[PACKAGE, E2E], runner, &carboy)?;
+    let files = end_to_end_files(root)?;
+    let files: Vec<&str> = files.iter().flat_map(|file| ["--test", file.as_str()]).collect();
+    let end_to_end = tests(root, &[&[PACKAGE, E2E, "--lib"], files.as_slice()].concat(), runner, &carboy)?;
     let left = Host::read(&carboy)?.since(&before);
     for thing in &left {
         println!("left behind: {thing}");
     }
     let all = rest.and(end_to_end);
-    println!(
-        "tests: {} passed, {} failed, {} left out ({} unit and kernel, {} end-to-end)",
-        all.passed,
-        all.failed,
-        all.left_out,
-        rest.total(),
-        end_to_end.total()
-    );
+    println!("{} ({} unit and kernel, {} end-to-end)", summary(all), rest.total(), end_to_end.total());
     verdict(all, left.len())
+}
+
+/// The end-to-end tests' files that this host can run.
+fn end_to_end_files(root: &Path) -> Result<Vec<String>> {
+    let folder = root.join("crates/e2e/tests");
+    let files = fs::read_dir(&folder).doing(|| format!("list {}", folder.display()))?.flatten();
+    let names = files.filter_map(|file| Some(file.file_name().to_str()?.strip_suffix(".rs")?.to_owned()));
+    let (systemd, mut here): (Vec<String>, Vec<String>) = names.partition(|name| name.starts_with(SYSTEMD_FILES));
+    for name in systemd {
+        println!("not here: {name} (cargo xtask test --host systemd)");
+    }
+    here.sort();
+    Ok(here)
+}
+
+fn summary(counts: Counts) -> String {
+    format!("tests: {} passed, {} failed, {} left out", counts.passed, counts.failed, counts.left_out)
 }
 
 fn verdict(counts: Counts, left_behind: usize) -> Result<()> {
@@ -94,16 +123,21 @@ fn tests(root: &Path, selection: &[&str], runner: Runner, carboy: &Path) -> Resu
     };
     let mut command = program::cargo(root);
     command.args(run).args(selection);
-    if selection == [PACKAGE, E2E] {
+    if selection.starts_with(&[PACKAGE, E2E]) {
         command.args(one_at_a_time);
     }
-    count(command.env("CARBOY_BIN", carboy))
+    announced(command.env("CARBOY_BIN", carboy))
+}
+
+/// Says what is run, and counts.
+fn announced(command: &mut Command) -> Result<Counts> {
+    println!("running {}", program::line(command));
+    count(command)
 }
 
 /// Runs `command`, passes on what it prints, and adds up the results it tells.
 fn count(command: &mut Command) -> Result<Counts> {
     let line = program::line(command);
-    println!("running {line}");
     // The lines that tell the results are looked for in the text: they must be plain, whatever CI sets.
     command.env("CARGO_TERM_COLOR", "never");
     let (reader, writer) = std::io::pipe().doing(|| "make a pipe")?;

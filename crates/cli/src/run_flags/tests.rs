@@ -98,7 +98,6 @@ const GOOD: &[(&str, &str, &str)] = &[
     ("security-opt", "no-new-privileges=false", "no_new_privileges: false"),
     ("security-opt", "label=disable", "seccomp: None"),
     ("sysctl", "net.core.somaxconn=1024", "sysctls: {\"net.core.somaxconn\": \"1024\"}"),
-    ("device-cgroup-rule", "c 1:* rw", "kind: Some(\"c\"), major: Some(1), minor: None, access: Some(\"rw\")"),
     ("pid", "host", "pid: Host"),
     ("pid", "container:web", "pid: Joined(Container(\"web\"))"),
     ("pid", "pid:7", "pid: Joined(Process(7))"),
@@ -119,33 +118,9 @@ const GOOD: &[(&str, &str, &str)] = &[
     ("time-offset", "monotonic=-1.5,boottime=86400", "monotonic: Some(TimeOffset { secs: -2, nanosecs: 500000000 })"),
     ("time-offset", "boottime=-86400", "boottime: Some(TimeOffset { secs: -86400, nanosecs: 0 })"),
     ("time-offset", "boottime=1", "time: Private"),
-    ("memory", "64m", "memory: Some(At(67108864))"),
-    ("memory", "1.5GiB", "memory: Some(At(1610612736))"),
-    ("memory", "100 kb", "memory: Some(At(102400))"),
-    ("memory", "7000000", "memory: Some(At(7000000))"),
-    ("memory", "7000000b", "memory: Some(At(7000000))"),
-    ("memory", "0", "memory: Some(Unlimited)"),
-    ("memory-swap", "-1", "memory_swap: Some(Unlimited)"),
-    ("memory-swap", "0", "memory_swap: None"),
-    ("memory-swap", "1t", "memory_swap: Some(At(1099511627776))"),
-    ("memory-reservation", "32m", "memory_reservation: Some(33554432)"),
-    ("memory-reservation", "0", "memory_reservation: None"),
-    ("cpus", "1.5", "nano_cpus: Some(1500000000)"),
-    ("cpus", ".000000001", "nano_cpus: Some(1)"),
-    ("cpu-period", "50000", "cpu_period_usec: Some(50000)"),
-    ("cpu-period", "0", "cpu_period_usec: None"),
-    ("cpu-quota", "25000", "cpu_quota_usec: Some(At(25000))"),
-    ("cpu-quota", "-1", "cpu_quota_usec: Some(Unlimited)"),
-    ("cpu-quota", "0", "cpu_quota_usec: None"),
-    ("cpu-shares", "512", "cpu_shares: Some(512)"),
-    ("cpu-shares", "0", "cpu_shares: None"),
-    ("cpuset-cpus", "0-1,3", "cpuset_cpus: Some(Set { ranges: [(0, 1), (3, 3)] })"),
-    ("cpuset-cpus", "", "cpuset_cpus: None"),
-    ("cpuset-mems", "0", "cpuset_mems: Some(Set { ranges: [(0, 0)] })"),
-    ("pids-limit", "20", "pids_limit: Some(At(20))"),
-    ("pids-limit", "0", "pids_limit: Some(Unlimited)"),
-    ("pids-limit", "-1", "pids_limit: Some(Unlimited)"),
     ("cgroup-parent", "/team", "cgroup_parent: Some(\"/team\")"),
+    ("cgroup-manager", "systemd", "cgroup_manager: Some(Systemd)"),
+    ("cgroup-manager", "cgroupfs", "cgroup_manager: Some(Cgroupfs)"),
 ];
 
 /// Flags and values that are refused.
@@ -210,8 +185,6 @@ const BAD: &[(&str, &str)] = &[
     ("security-opt", "no-new-privileges:maybe"),
     ("sysctl", "net.core.somaxconn"),
     ("sysctl", "net..x=1"),
-    ("device-cgroup-rule", "c 1:3"),
-    ("device-cgroup-rule", "x 1:3 rwm"),
     ("pid", "mine"),
     ("pid", "pid:0"),
     ("pid", "container:"),
@@ -223,23 +196,8 @@ const BAD: &[(&str, &str)] = &[
     ("uidmap", "1:0:4294967295"),
     ("time-offset", "realtime=1"),
     ("time-offset", "monotonic=soon"),
-    ("memory", "-1"),
-    ("memory", "64x"),
-    ("memory", "m"),
-    ("memory", "1.2.3m"),
-    ("memory", "9000p"),
-    ("memory-swap", "-2"),
-    ("memory-reservation", "lots"),
-    ("cpus", "0"),
-    ("cpus", "-1"),
-    ("cpus", "two"),
-    ("cpu-period", "-5"),
-    ("cpu-quota", "half"),
-    ("cpu-shares", "-1"),
-    ("cpuset-cpus", "0-"),
-    ("cpuset-mems", "a"),
-    ("pids-limit", "some"),
     ("cgroup-parent", "/a/../b"),
+    ("cgroup-manager", "me"),
 ];
 
 #[test]
@@ -382,10 +340,6 @@ fn a_refusal_names_flag_and_value_and_says_what_to_do() {
       -
     cannot use --sysctl net..x=1: has no name of a kernel setting
       use a dotted name, such as net.core.somaxconn=1024
-    cannot use --device-cgroup-rule c 1:3: is no rule for devices
-      use a, b or c, the numbers or *, and some of rwm: "c 1:3 rwm"
-    cannot use --device-cgroup-rule x 1:3 rwm: is no rule for devices
-      use a, b or c, the numbers or *, and some of rwm: "c 1:3 rwm"
     cannot use --pid mine: names no namespace
       use private, host, container:NAME, pid:N or path:/FILE
     cannot use --pid pid:0: names no process
@@ -408,40 +362,10 @@ fn a_refusal_names_flag_and_value_and_says_what_to_do() {
       use monotonic=SECONDS,boottime=SECONDS; seconds may be -1.5
     cannot use --time-offset monotonic=soon: "monotonic=soon" is no offset of a clock
       use monotonic=SECONDS,boottime=SECONDS; seconds may be -1.5
-    cannot use --memory -1: is not a size
-      use a number with b, k, m or g, such as 64m
-    cannot use --memory 64x: is not a size
-      use a number with b, k, m or g, such as 64m
-    cannot use --memory m: is not a size
-      use a number with b, k, m or g, such as 64m
-    cannot use --memory 1.2.3m: is not a size
-      use a number with b, k, m or g, such as 64m
-    cannot use --memory 9000p: is more than the kernel can count
-      -
-    cannot use --memory-swap -2: is not a size
-      use a number with b, k, m or g, such as 64m
-    cannot use --memory-reservation lots: is not a size
-      use a number with b, k, m or g, such as 64m
-    cannot use --cpus 0: would leave the container no CPU time
-      use a number such as 0.5, and leave --cpus out for no limit
-    cannot use --cpus -1: is not a number of CPUs
-      use a number such as 0.5, and leave --cpus out for no limit
-    cannot use --cpus two: is not a number of CPUs
-      use a number such as 0.5, and leave --cpus out for no limit
-    cannot use --cpu-period -5: is not a whole number from 0 up
-      -
-    cannot use --cpu-quota half: is not a whole number
-      use -1 for no limit
-    cannot use --cpu-shares -1: is not a whole number from 0 up
-      -
-    cannot use --cpuset-cpus 0-: is no list of numbers
-      use numbers and ranges, such as 0-3,5
-    cannot use --cpuset-mems a: is no list of numbers
-      use numbers and ranges, such as 0-3,5
-    cannot use --pids-limit some: is not a whole number
-      use -1 for no limit
     cannot use --cgroup-parent /a/../b: leads upwards
       name a group from the root of the hierarchies
+    cannot use --cgroup-manager me: is no manager of cgroups
+      use cgroupfs or systemd
     "#);
 }
 
@@ -540,58 +464,78 @@ fn help_comes_from_the_table() {
     (./rootfs.tar, .gz, .zst). What is written in it reaches none of them.
 
     Flags:
-      -t, --tty                         give it a terminal
-      -i, --interactive                 pass standard input on
-          --entrypoint COMMAND          put this before the words after ROOT
-      -e, --env NAME[=VALUE]            set a variable, or pass yours on (repeatable)
-          --env-file FILE               set the variables of a file, one a line (repeatable)
-      -w, --workdir DIR                 start in this folder
-      -u, --user USER[:GROUP]           run as this user: a name of the container's passwd, or a number
-          --group-add GROUP             be in this group too (repeatable)
-          --init                        run an init as PID 1 that forwards signals and reaps
-          --detach-keys KEYS            leave the terminal with these keys (ctrl-p,ctrl-q)
-          --stop-signal SIGNAL          the signal that asks it to end (TERM)
-          --oom-score-adj SCORE         how readily it is killed without memory, -1000 to 1000
-          --ulimit NAME=SOFT[:HARD]     limit a resource of each process; -1 is no limit (repeatable)
-          --name NAME                   call it this
-      -h, --hostname NAME               its host name (its short id)
-          --domainname NAME             its NIS domain name
-          --rm                          remove it when it ends
-          --annotation KEY=VALUE        add to the configuration's annotations (repeatable)
-          --cidfile FILE                write its id to a new file
-          --pidfile FILE                write its first process's PID on the host to a new file
-      -v, --volume SOURCE:DEST[:ro]     mount a folder or file of the host (repeatable)
-          --mount FIELDS                mount, in long form: type=bind,source=/S,target=/D,readonly (repeatable)
-          --tmpfs DEST[:OPTIONS]        mount an empty file system in memory (repeatable)
-          --read-only                   let nothing be written to its root
-          --shm-size BYTES              the size of /dev/shm (64m)
-          --device NODE[:INSIDE][:rwm]  give it a device node of the host (repeatable)
-          --privileged                  keep almost nothing from it
-          --cap-add CAPABILITY          give it a capability, or ALL (repeatable)
-          --cap-drop CAPABILITY         take a capability away, or ALL (repeatable)
-          --security-opt OPTION         seccomp=FILE|unconfined|builtin, no-new-privileges (repeatable)
-          --sysctl NAME=VALUE           set a kernel setting of its namespaces (repeatable)
-          --device-cgroup-rule RULE     let it use device nodes: "c 1:3 rwm" (repeatable)
-          --pid NAMESPACE               be in this pid namespace: private, host, container:NAME, pid:N or path:/FILE
-          --net, --network NAMESPACE    as --pid, for net; none is private
-          --ipc NAMESPACE               as --pid, for ipc
-          --uts NAMESPACE               as --pid, for uts
-          --userns NAMESPACE            as --pid, for user (host)
-          --cgroupns NAMESPACE          as --pid, for cgroup
-          --timens NAMESPACE            as --pid, for time (host)
-          --uidmap INSIDE:HOST:SIZE     map users in a user namespace of its own (repeatable)
-          --gidmap INSIDE:HOST:SIZE     map groups in a user namespace of its own (repeatable)
-          --time-offset OFFSETS         shift its clocks: monotonic=SECONDS,boottime=SECONDS
-      -m, --memory BYTES                limit memory; 0 is no limit
-          --memory-swap BYTES           limit memory and swap together (twice --memory); -1 is no limit
-          --memory-reservation BYTES    memory it keeps when the host runs short
-          --cpus NUMBER                 limit CPU time, in CPUs: 1.5
-          --cpu-period USEC             the period in which --cpu-quota counts (100000)
-          --cpu-quota USEC              limit CPU time in each period; -1 is no limit
-      -c, --cpu-shares WEIGHT           weigh its CPU time against its neighbours' (1024)
-          --cpuset-cpus LIST            run on these CPUs alone: 0-3,5
-          --cpuset-mems LIST            use these memory nodes alone
-          --pids-limit NUMBER           limit processes and threads; -1 is no limit
-          --cgroup-parent GROUP         put its cgroup below this one
+      -t, --tty                              give it a terminal
+      -i, --interactive                      pass standard input on
+          --entrypoint COMMAND               put this before the words after ROOT
+      -e, --env NAME[=VALUE]                 set a variable, or pass yours on (repeatable)
+          --env-file FILE                    set the variables of a file, one a line (repeatable)
+      -w, --workdir DIR                      start in this folder
+      -u, --user USER[:GROUP]                run as this user: a name of the container's passwd, or a number
+          --group-add GROUP                  be in this group too (repeatable)
+          --init                             run an init as PID 1 that forwards signals and reaps
+          --detach-keys KEYS                 leave the terminal with these keys (ctrl-p,ctrl-q)
+          --stop-signal SIGNAL               the signal that asks it to end (TERM)
+          --oom-score-adj SCORE              how readily it is killed without memory, -1000 to 1000
+          --ulimit NAME=SOFT[:HARD]          limit a resource of each process; -1 is no limit (repeatable)
+          --name NAME                        call it this
+      -h, --hostname NAME                    its host name (its short id)
+          --domainname NAME                  its NIS domain name
+          --rm                               remove it when it ends
+          --annotation KEY=VALUE             add to the configuration's annotations (repeatable)
+          --cidfile FILE                     write its id to a new file
+          --pidfile FILE                     write its first process's PID on the host to a new file
+      -v, --volume SOURCE:DEST[:ro]          mount a folder or file of the host (repeatable)
+          --mount FIELDS                     mount, in long form: type=bind,source=/S,target=/D,readonly (repeatable)
+          --tmpfs DEST[:OPTIONS]             mount an empty file system in memory (repeatable)
+          --read-only                        let nothing be written to its root
+          --shm-size BYTES                   the size of /dev/shm (64m)
+          --device NODE[:INSIDE][:rwm]       give it a device node of the host (repeatable)
+          --privileged                       keep almost nothing from it
+          --cap-add CAPABILITY               give it a capability, or ALL (repeatable)
+          --cap-drop CAPABILITY              take a capability away, or ALL (repeatable)
+          --security-opt OPTION              seccomp=FILE|unconfined|builtin, no-new-privileges (repeatable)
+          --sysctl NAME=VALUE                set a kernel setting of its namespaces (repeatable)
+          --pid NAMESPACE                    be in this pid namespace: private, host, container:NAME, pid:N or path:/FILE
+          --net, --network NAMESPACE         as --pid, for net; none is private
+          --ipc NAMESPACE                    as --pid, for ipc
+          --uts NAMESPACE                    as --pid, for uts
+          --userns NAMESPACE                 as --pid, for user (host)
+          --cgroupns NAMESPACE               as --pid, for cgroup
+          --timens NAMESPACE                 as --pid, for time (host)
+          --uidmap INSIDE:HOST:SIZE          map users in a user namespace of its own (repeatable)
+          --gidmap INSIDE:HOST:SIZE          map groups in a user namespace of its own (repeatable)
+          --time-offset OFFSETS              shift its clocks: monotonic=SECONDS,boottime=SECONDS
+          --cgroup-parent GROUP              put its cgroup below this one
+          --cgroup-manager MANAGER           who makes its cgroup: cgroupfs or systemd (as the host)
+      -m, --memory BYTES                     limit memory; 0 is no limit
+          --memory-swap BYTES                limit memory and swap together (twice --memory); -1 is no limit
+          --memory-reservation BYTES         memory it keeps when the host runs short
+          --memory-swappiness NUMBER         how readily its memory is swapped out, 0 to 100; -1 leaves it to the kernel
+          --kernel-memory BYTES              limit the kernel's memory for it; the kernel counts it as --memory since Linux 5.16
+          --kernel-memory-tcp BYTES          limit its buffers of TCP; -1 is no limit
+          --oom-kill-disable                 let it wait for memory instead of killing it
+          --cpus NUMBER                      limit CPU time, in CPUs: 1.5
+          --cpu-period USEC                  the period in which --cpu-quota counts (100000)
+          --cpu-quota USEC                   limit CPU time in each period; -1 is no limit
+          --cpu-burst USEC                   quota that it may save for later periods, at most --cpu-quota
+      -c, --cpu-shares WEIGHT                weigh its CPU time against its neighbours' (1024)
+          --cpu-idle                         let it run only when nobody else wants to
+          --cpu-rt-period USEC               the period in which --cpu-rt-runtime counts
+          --cpu-rt-runtime USEC              CPU time of its realtime tasks in each period; -1 is no limit
+          --cpuset-cpus LIST                 run on these CPUs alone: 0-3,5
+          --cpuset-mems LIST                 use these memory nodes alone
+          --pids-limit NUMBER                limit processes and threads; -1 is no limit
+          --blkio-weight WEIGHT              weigh its use of disks against its neighbours', 10 to 1000
+          --blkio-weight-device DISK:WEIGHT  the same at one disk: /dev/sda:500 (repeatable)
+          --device-read-bps DISK:BYTES       limit the bytes read from a disk each second: /dev/sda:1m (repeatable)
+          --device-write-bps DISK:BYTES      limit the bytes written to a disk each second (repeatable)
+          --device-read-iops DISK:NUMBER     limit the reads from a disk each second; 0 is no limit (repeatable)
+          --device-write-iops DISK:NUMBER    limit the writes to a disk each second; 0 is no limit (repeatable)
+          --device-cgroup-rule RULE          let it use device nodes: "c 1:3 rwm" (repeatable)
+          --net-cls-classid CLASS            the class of its packets for tc and the firewall: 0x100001 or 10:1
+          --net-prio INTERFACE=NUMBER        the priority of its packets on an interface of the host (repeatable)
+          --hugetlb-limit SIZE=BYTES         limit huge pages of a size: 2MB=64m (repeatable)
+          --rdma-limit DEVICE:LIMITS         limit an RDMA device: mlx5_0:hca_handle=2,hca_object=2000 (repeatable)
+          --cgroup-conf FILE=VALUE           write a value to a file of cgroup v2: memory.high=64m (repeatable)
     "#);
 }

@@ -61,12 +61,26 @@ pub(crate) fn bytes_or_unlimited(given: Given<'_>) -> Result<Limit> {
     })
 }
 
-/// Memory and swap together: a size, -1 for no limit, 0 for as if it was not given.
-pub(crate) fn memory_and_swap(given: Given<'_>) -> Result<Option<Limit>> {
+/// A size; -1 is no limit, and 0 is as if it was not given.
+pub(crate) fn bytes_unless_negative(given: Given<'_>) -> Result<Option<Limit>> {
     if given.value == "-1" {
         return Ok(Some(Limit::Unlimited));
     }
-    Ok(Some(bytes(given)?).filter(|bytes| *bytes != 0).map(Limit::At))
+    Ok(bytes_unless_zero(given)?.map(Limit::At))
+}
+
+/// A size; 0 is as if it was not given.
+pub(crate) fn bytes_unless_zero(given: Given<'_>) -> Result<Option<u64>> {
+    Ok(Some(bytes(given)?).filter(|bytes| *bytes != 0))
+}
+
+/// How readily memory is swapped out: 0 to 100; -1 is as if it was not given.
+pub(crate) fn swappiness(given: Given<'_>) -> Result<Option<u64>> {
+    match given.value.parse::<i64>() {
+        Ok(-1) => Ok(None),
+        Ok(number @ 0..=100) => Ok(u64::try_from(number).ok()),
+        _ => Err(given.refused("is not a whole number from 0 to 100").hint("60 is usual").into()),
+    }
 }
 
 /// A number of CPUs in billionths: `1.5`.
@@ -80,12 +94,15 @@ pub(crate) fn cpus(given: Given<'_>) -> Result<u64> {
     }
 }
 
+/// A whole number that is not negative.
+pub(crate) fn whole(given: Given<'_>) -> Result<u64> {
+    let number = given.value.parse().ok().filter(|number| i64::try_from(*number).is_ok());
+    number.ok_or_else(|| given.refused("is not a whole number from 0 up").into())
+}
+
 /// A whole number that is not negative; 0 is as if it was not given.
 pub(crate) fn count(given: Given<'_>) -> Result<Option<u64>> {
-    match given.value.parse::<u64>() {
-        Ok(number) if i64::try_from(number).is_ok() => Ok(Some(number).filter(|number| *number != 0)),
-        _ => Err(given.refused("is not a whole number from 0 up").into()),
-    }
+    Ok(Some(whole(given)?).filter(|number| *number != 0))
 }
 
 /// A whole number; negative is no limit, and 0 is as if it was not given.

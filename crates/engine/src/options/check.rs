@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use error::{Refused, Result};
 
-use super::{Limit, Mount, Namespace, RunOptions};
+use super::{Limit, Limits, Mount, Namespace, RunOptions};
 use crate::spec::HostFacts;
 
 /// The longest host name, in bytes: the kernel's `__NEW_UTS_LEN`.
@@ -14,8 +14,9 @@ const NANO: u64 = 1_000_000_000;
 
 /// All of them.
 pub(super) fn all(options: &RunOptions, host: &HostFacts) -> Result<()> {
-    memory(options)?;
-    cpu(options, host)?;
+    let limits = &options.resources.limits;
+    self::limits(limits, host.cpus)?;
+    swap_needs_memory(limits)?;
     names(options)?;
     sysctls(options)?;
     namespaces(options)?;
@@ -26,55 +27,46 @@ pub(super) fn all(options: &RunOptions, host: &HostFacts) -> Result<()> {
     Ok(())
 }
 
-/// The flags behind fields of the configuration that rooms below may refuse.
-const FLAGS: [(&str, &str); 9] = [
-    ("linux.resources.memory.limit", "--memory"),
-    ("linux.resources.memory.swap", "--memory-swap"),
-    ("linux.resources.memory.reservation", "--memory-reservation"),
-    ("linux.resources.cpu.quota", "--cpu-quota"),
-    ("linux.resources.cpu.period", "--cpu-period"),
-    ("linux.resources.cpu.shares", "--cpu-shares"),
-    ("linux.resources.cpu.cpus", "--cpuset-cpus"),
-    ("linux.resources.cpu.mems", "--cpuset-mems"),
-    ("linux.resources.pids.limit", "--pids-limit"),
-];
+/// Those of limits that may be a part of what holds; `host_cpus` is how many CPUs are online.
+pub(super) fn limits(limits: &Limits, host_cpus: u32) -> Result<()> {
+    memory(limits)?;
+    cpus_alone(limits, host_cpus)?;
+    bandwidth(limits)
+}
 
-/// A refusal of a field as one of the flag and the value that it came from.
-pub(super) fn in_flags(options: &RunOptions, mut refused: Refused) -> Refused {
-    if let Some((_, flag)) = FLAGS.iter().find(|(field, _)| *field == refused.field) {
-        (refused.field, refused.value) = match (*flag, options.resources.nano_cpus) {
+/// A refusal of a field of the configuration as one of the flag and the value that it came from.
+pub(super) fn in_flags(limits: &Limits, mut refused: Refused) -> Refused {
+    if let Some(file) = refused.field.strip_prefix("linux.resources.unified.") {
+        (refused.field, refused.value) = ("--cgroup-conf".to_owned(), format!("{file}={}", refused.value));
+        return refused;
+    }
+    let behind = cgroup::setting::all().find(|setting| setting.field == Some(&refused.field));
+    if let Some(flag) = behind.and_then(|setting| setting.flag) {
+        (refused.field, refused.value) = match (flag, limits.nano_cpus) {
             ("--cpu-quota" | "--cpu-period", Some(nano)) => ("--cpus".to_owned(), cpus(nano)),
-            _ => ((*flag).to_owned(), refused.value),
+            _ => (flag.to_owned(), refused.value),
         };
     }
     refused
 }
 
-fn memory(options: &RunOptions) -> Result<()> {
-    let resources = &options.resources;
-    let limit = match resources.memory {
-        Some(Limit::At(bytes)) => Some(bytes),
-        Some(Limit::Unlimited) | None => None,
-    };
-    for (flag, bytes) in [("--memory", limit), ("--memory-reservation", resources.memory_reservation)] {
+fn memory(limits: &Limits) -> Result<()> {
+    let limit = memory_limit(limits);
+    for (flag, bytes) in [("--memory", limit), ("--memory-reservation", limits.memory_reservation)] {
         if let Some(bytes) = bytes.filter(|bytes| *bytes < SMALLEST_MEMORY) {
             let refused =
                 Refused::new(flag, size(bytes), "is below the minimum of 6 MiB that a container needs to start");
             return Err(refused.hint("use 6m or more").into());
         }
     }
-    if let Some(Limit::At(total)) = resources.memory_swap {
-        let Some(limit) = limit else {
-            let refused = Refused::new("--memory-swap", size(total), "counts memory and swap, and memory has no limit");
-            return Err(refused.hint("give --memory too").into());
-        };
-        if total < limit {
-            let reason = format!("is below --memory {}, and counts memory and swap together", size(limit));
-            let refused = Refused::new("--memory-swap", size(total), reason);
-            return Err(refused.hint(format!("use {} for no swap, or more", size(limit))).into());
-        }
+    if let (Some(Limit::At(total)), Some(limit)) = (limits.memory_swap, limit)
+        && total < limit
+    {
+        let reason = format!("is below --memory {}, and counts memory and swap together", size(limit));
+        let refused = Refused::new("--memory-swap", size(total), reason);
+        return Err(refused.hint(format!("use {} for no swap, or more", size(limit))).into());
     }
-    if let (Some(limit), Some(kept)) = (limit, resources.memory_reservation)
+    if let (Some(limit), Some(kept)) = (limit, limits.memory_reservation)
         && kept > limit
     {
         let reason = format!("is above --memory {}", size(limit));
@@ -84,27 +76,42 @@ fn memory(options: &RunOptions) -> Result<()> {
     Ok(())
 }
 
-fn cpu(options: &RunOptions, host: &HostFacts) -> Result<()> {
-    let resources = &options.resources;
-    if let Some(nano) = resources.nano_cpus {
-        if nano < NANO / 100 || nano > u64::from(host.cpus) * NANO {
-            let reason = format!("is not within 0.01 and {}, the CPUs of this host", host.cpus);
-            return Err(Refused::new("--cpus", cpus(nano), reason).hint("leave --cpus out for no limit").into());
-        }
-        for (flag, given) in
-            [("--cpu-period", resources.cpu_period_usec.is_some()), ("--cpu-quota", resources.cpu_quota_usec.is_some())]
-        {
-            if given {
-                let refused = Refused::new("--cpus", cpus(nano), format!("already sets what {flag} sets"));
-                return Err(refused.hint(format!("give either --cpus or {flag}")).into());
-            }
+fn swap_needs_memory(limits: &Limits) -> Result<()> {
+    let (Some(Limit::At(total)), None) = (limits.memory_swap, memory_limit(limits)) else { return Ok(()) };
+    let refused = Refused::new("--memory-swap", size(total), "counts memory and swap, and memory has no limit");
+    Err(refused.hint("give --memory too").into())
+}
+
+const fn memory_limit(limits: &Limits) -> Option<u64> {
+    match limits.memory {
+        Some(Limit::At(bytes)) => Some(bytes),
+        Some(Limit::Unlimited) | None => None,
+    }
+}
+
+fn cpus_alone(limits: &Limits, host_cpus: u32) -> Result<()> {
+    let Some(nano) = limits.nano_cpus else { return Ok(()) };
+    if nano < NANO / 100 || nano > u64::from(host_cpus) * NANO {
+        let reason = format!("is not within 0.01 and {host_cpus}, the CPUs of this host");
+        return Err(Refused::new("--cpus", cpus(nano), reason).hint("leave --cpus out for no limit").into());
+    }
+    let others =
+        [("--cpu-period", limits.cpu_period_usec.is_some()), ("--cpu-quota", limits.cpu_quota_usec.is_some())];
+    match others.into_iter().find(|(_, given)| *given) {
+        None => Ok(()),
+        Some((flag, _)) => {
+            let refused = Refused::new("--cpus", cpus(nano), format!("already sets what {flag} sets"));
+            Err(refused.hint(format!("give either --cpus or {flag}")).into())
         }
     }
-    if let Some(period) = resources.cpu_period_usec.filter(|period| !(1_000..=1_000_000).contains(period)) {
+}
+
+fn bandwidth(limits: &Limits) -> Result<()> {
+    if let Some(period) = limits.cpu_period_usec.filter(|period| !(1_000..=1_000_000).contains(period)) {
         let refused = Refused::new("--cpu-period", period.to_string(), "is not within 1000 and 1000000 microseconds");
         return Err(refused.hint("100000 is usual").into());
     }
-    match resources.cpu_quota_usec {
+    match limits.cpu_quota_usec {
         Some(Limit::At(quota)) if quota < 1_000 => {
             let refused = Refused::new("--cpu-quota", quota.to_string(), "is below the minimum of 1000 microseconds");
             Err(refused.hint("use 1000 or more, or -1 for no limit").into())

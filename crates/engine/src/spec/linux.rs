@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 
 use error::{Refused, Result};
-use oci::{DeviceRule, IdMapping, Linux, NamespaceKind, Pids, Resources, TimeOffset};
+use oci::{DeviceRule, IdMapping, Linux, NamespaceKind, Resources, TimeOffset};
 
+use super::resources::usual_swap;
 use super::{HostFacts, Identity};
-use crate::options::{Limit, Mount, Namespace, Propagation, RunOptions};
+use crate::options::{Mount, Namespace, Propagation, RunOptions};
 
 /// The ids of the host that stand for those of a user namespace, if none are asked for: from a range that neither
 /// useradd(8) nor systemd gives to anybody.
@@ -47,7 +48,7 @@ pub(super) fn linux(
         gid_mappings,
         sysctl: sysctls(options),
         resources: Some(resources),
-        cgroups_path: Some(group_path(options, identity)),
+        cgroups_path: Some(identity.group.clone()),
         namespaces: namespaces(options, identity)?,
         devices: host.devices.iter().map(|found| found.device.clone()).collect(),
         rootfs_propagation: root_propagation(options).map(str::to_owned),
@@ -56,17 +57,6 @@ pub(super) fn linux(
         time_offsets: time_offsets(options),
         ..Linux::default()
     })
-}
-
-/// The container's group from the root of every hierarchy: beside the others, or below the parent that was asked for.
-fn group_path(options: &RunOptions, identity: &Identity) -> String {
-    match &options.resources.cgroup_parent {
-        None => format!("/carboy-{}", identity.id),
-        Some(parent) => match parent.trim_matches('/') {
-            "" => format!("/{}", identity.id),
-            parent => format!("/{parent}/{}", identity.id),
-        },
-    }
 }
 
 fn namespaces(options: &RunOptions, identity: &Identity) -> Result<Vec<oci::Namespace>> {
@@ -138,57 +128,19 @@ fn time_offsets(options: &RunOptions) -> Option<BTreeMap<String, TimeOffset>> {
 }
 
 /// The limits, and the fields that nobody asked for.
-pub(super) fn resources(options: &RunOptions, host: &HostFacts) -> (Resources, Vec<&'static str>) {
-    let asked = &options.resources;
+pub(super) fn resources(options: &RunOptions, host: &HostFacts) -> Result<(Resources, Vec<&'static str>)> {
+    let limits = &options.resources.limits;
+    let mut resources = super::resources::asked(limits, &host.disks)?;
     let mut defaulted = Vec::new();
-    if options.resources.devices.is_empty() && options.resources.device_rules.is_empty() {
+    if options.resources.devices.is_empty() && limits.device_rules.is_empty() {
         defaulted.push("linux.resources.devices");
     }
-    let swap = asked.memory_swap.or_else(|| match asked.memory {
-        // As much swap as memory.
-        Some(Limit::At(bytes)) => {
-            defaulted.push("linux.resources.memory.swap");
-            Some(Limit::At(bytes.saturating_mul(2)))
-        }
-        Some(Limit::Unlimited) | None => None,
-    });
-    let memory = oci::Memory {
-        limit: asked.memory.map(number),
-        reservation: asked.memory_reservation.map(|bytes| number(Limit::At(bytes))),
-        swap: swap.map(number),
-        ..oci::Memory::default()
-    };
-    let cpu = cpu(options);
-    let resources = Resources {
-        devices: device_rules(options, host),
-        memory: (memory != oci::Memory::default()).then_some(memory),
-        cpu: (cpu != oci::Cpu::default()).then_some(cpu),
-        pids: asked.pids_limit.map(|limit| Pids { limit: Some(number(limit)) }),
-        ..Resources::default()
-    };
-    (resources, defaulted)
-}
-
-fn cpu(options: &RunOptions) -> oci::Cpu {
-    let asked = &options.resources;
-    let period = asked.nano_cpus.map(|_| cgroup::cpu::DEFAULT_PERIOD_USEC);
-    let quota = asked.nano_cpus.map(|nano| Limit::At(nano / (1_000_000_000 / cgroup::cpu::DEFAULT_PERIOD_USEC)));
-    oci::Cpu {
-        shares: asked.cpu_shares,
-        quota: asked.cpu_quota_usec.or(quota).map(number),
-        period: asked.cpu_period_usec.or(period),
-        cpus: asked.cpuset_cpus.as_ref().map(ToString::to_string),
-        mems: asked.cpuset_mems.as_ref().map(ToString::to_string),
-        ..oci::Cpu::default()
+    if let Some(memory) = resources.memory.as_mut().filter(|memory| memory.swap.is_none()) {
+        memory.swap = usual_swap(memory.limit);
+        defaulted.extend(memory.swap.map(|_| "linux.resources.memory.swap"));
     }
-}
-
-/// A limit in the specification's numbers.
-fn number(limit: Limit) -> i64 {
-    match limit {
-        Limit::Unlimited => -1,
-        Limit::At(number) => i64::try_from(number).unwrap_or(i64::MAX),
-    }
+    resources.devices = device_rules(options, host);
+    Ok((resources, defaulted))
 }
 
 /// Nothing but what was asked for; what the specification has in every container is added by who reads the rules.
@@ -204,5 +156,5 @@ fn device_rules(options: &RunOptions, host: &HostFacts) -> Vec<DeviceRule> {
         minor: found.device.minor,
         access: Some(found.access.clone()),
     });
-    [any(false)].into_iter().chain(of_node).chain(options.resources.device_rules.iter().cloned()).collect()
+    [any(false)].into_iter().chain(of_node).chain(options.resources.limits.device_rules.iter().cloned()).collect()
 }

@@ -23,7 +23,8 @@ fn user(uid: u32) -> ResolvedUser {
 }
 
 fn identity() -> Identity {
-    Identity { id: "0123456789abcdef".repeat(4), root: "/root-of-it".to_owned(), joined: Vec::new() }
+    let id = "0123456789abcdef".repeat(4);
+    Identity { group: format!("/carboy-{id}"), id, root: "/root-of-it".to_owned(), joined: Vec::new() }
 }
 
 fn spec_of(change: impl FnOnce(&mut RunOptions)) -> Result<Spec> {
@@ -291,7 +292,7 @@ fn nothing_asked_is_dockers_default_container() {
 #[test]
 fn what_nobody_asked_for_is_told() {
     assert_eq!(spec_of(|_| {}).unwrap().defaulted, ["linux.resources.devices"]);
-    let spec = spec_of(|options| options.resources.memory = Some(Limit::At(64 << 20))).unwrap();
+    let spec = spec_of(|options| options.resources.limits.memory = Some(Limit::At(64 << 20))).unwrap();
     assert_eq!(spec.defaulted, ["linux.resources.devices", "linux.resources.memory.swap"]);
     let memory = spec.config.linux.unwrap().resources.unwrap().memory.unwrap();
     assert_eq!((memory.limit, memory.swap), (Some(64 << 20), Some(128 << 20)));
@@ -300,9 +301,9 @@ fn what_nobody_asked_for_is_told() {
 #[test]
 fn unlimited_zero_and_absent_stay_apart() {
     let resources = linux_of(|options| {
-        options.resources.memory = Some(Limit::Unlimited);
-        options.resources.pids_limit = Some(Limit::Unlimited);
-        options.resources.cpu_quota_usec = Some(Limit::Unlimited);
+        options.resources.limits.memory = Some(Limit::Unlimited);
+        options.resources.limits.pids_limit = Some(Limit::Unlimited);
+        options.resources.limits.cpu_quota_usec = Some(Limit::Unlimited);
     });
     let resources = resources.resources.unwrap();
     assert_eq!(resources.memory.unwrap(), oci::Memory { limit: Some(-1), ..oci::Memory::default() });
@@ -321,7 +322,7 @@ fn unlimited_zero_and_absent_stay_apart() {
 #[test]
 fn cpus_are_a_quota_of_the_usual_period() {
     for (nano, quota) in [(1_500_000_000, 150_000), (10_000_000, 1_000), (333_333_333, 33_333)] {
-        let cpu = linux_of(|options| options.resources.nano_cpus = Some(nano)).resources.unwrap().cpu.unwrap();
+        let cpu = linux_of(|options| options.resources.limits.nano_cpus = Some(nano)).resources.unwrap().cpu.unwrap();
         assert_eq!((cpu.quota, cpu.period), (Some(quota), Some(100_000)));
     }
 }
@@ -536,30 +537,30 @@ fn without_rights_over_a_namespace_its_file_system_is_the_hosts() {
 /// What cannot be had, or not together.
 const CONFLICTS: &[fn(&mut RunOptions)] = &[
     |options| options.command.clear(),
-    |options| options.resources.memory = Some(Limit::At((6 << 20) - 1)),
-    |options| options.resources.memory = Some(Limit::At(4 << 20)),
-    |options| options.resources.memory_reservation = Some(1 << 20),
-    |options| options.resources.memory_swap = Some(Limit::At(64 << 20)),
+    |options| options.resources.limits.memory = Some(Limit::At((6 << 20) - 1)),
+    |options| options.resources.limits.memory = Some(Limit::At(4 << 20)),
+    |options| options.resources.limits.memory_reservation = Some(1 << 20),
+    |options| options.resources.limits.memory_swap = Some(Limit::At(64 << 20)),
     |options| {
-        options.resources.memory = Some(Limit::At(64 << 20));
-        options.resources.memory_swap = Some(Limit::At(32 << 20));
+        options.resources.limits.memory = Some(Limit::At(64 << 20));
+        options.resources.limits.memory_swap = Some(Limit::At(32 << 20));
     },
     |options| {
-        options.resources.memory = Some(Limit::At(64 << 20));
-        options.resources.memory_reservation = Some(1 << 30);
+        options.resources.limits.memory = Some(Limit::At(64 << 20));
+        options.resources.limits.memory_reservation = Some(1 << 30);
     },
-    |options| options.resources.nano_cpus = Some(2_500_000_000),
-    |options| options.resources.nano_cpus = Some(1),
+    |options| options.resources.limits.nano_cpus = Some(2_500_000_000),
+    |options| options.resources.limits.nano_cpus = Some(1),
     |options| {
-        options.resources.nano_cpus = Some(1_000_000_000);
-        options.resources.cpu_quota_usec = Some(Limit::At(5_000));
+        options.resources.limits.nano_cpus = Some(1_000_000_000);
+        options.resources.limits.cpu_quota_usec = Some(Limit::At(5_000));
     },
     |options| {
-        options.resources.nano_cpus = Some(1_000_000_000);
-        options.resources.cpu_period_usec = Some(50_000);
+        options.resources.limits.nano_cpus = Some(1_000_000_000);
+        options.resources.limits.cpu_period_usec = Some(50_000);
     },
-    |options| options.resources.cpu_period_usec = Some(999),
-    |options| options.resources.cpu_quota_usec = Some(Limit::At(999)),
+    |options| options.resources.limits.cpu_period_usec = Some(999),
+    |options| options.resources.limits.cpu_quota_usec = Some(Limit::At(999)),
     |options| options.hostname = Some("x".repeat(65)),
     |options| {
         options.namespaces.uts = Namespace::Host;

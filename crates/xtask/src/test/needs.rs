@@ -33,6 +33,12 @@ const NEEDS: &[Need] = &[
     Need { package: "gcc", why: "to build the libseccomp oracle", found_by: FoundBy::Program("gcc") },
     Need { package: "libseccomp-dev", why: "the seccomp oracle", found_by: FoundBy::File("/usr/include/seccomp.h") },
     Need { package: "tmux", why: "a terminal to test -it in", found_by: FoundBy::Program("tmux") },
+    Need {
+        package: "qemu-system-x86",
+        why: "hosts with other cgroups",
+        found_by: FoundBy::Program("qemu-system-x86_64"),
+    },
+    Need { package: "e2fsprogs", why: "to make such a host's disks", found_by: FoundBy::Program("mke2fs") },
 ];
 
 /// Installs what is missing.

@@ -1,0 +1,83 @@
+//! The files of a running container's groups, wherever this host has each controller: v1, v2 or both.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::Carboy;
+
+/// A controller's own hierarchy where it has one, else the unified one, by its mount point.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Version {
+    /// v1.
+    V1(PathBuf),
+    /// v2.
+    V2(PathBuf),
+}
+
+impl Version {
+    /// The mount point.
+    #[must_use]
+    pub fn point(&self) -> &Path {
+        let (Self::V1(point) | Self::V2(point)) = self;
+        point
+    }
+}
+
+/// Where this host has a controller, by its name on v1.
+///
+/// # Panics
+/// Without any hierarchy.
+#[must_use]
+pub fn hierarchy(controller: &str) -> Version {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let mut unified = None;
+    for line in mounts.lines() {
+        let (place, kind) = line.split_once(" - ").unwrap();
+        let point = PathBuf::from(place.split(' ').nth(4).unwrap());
+        let mut kind = kind.split(' ');
+        match (kind.next(), kind.next_back()) {
+            (Some("cgroup"), Some(options)) if options.split(',').any(|option| option == controller) => {
+                return Version::V1(point);
+            }
+            (Some("cgroup2"), _) => unified = Some(point),
+            _ => {}
+        }
+    }
+    Version::V2(unified.expect("this host has no cgroup hierarchy"))
+}
+
+/// The folder of a running container's group for a controller.
+///
+/// # Panics
+/// Where there is no such container.
+#[must_use]
+pub fn folder(carboy: &Carboy, container: &str, controller: &str) -> PathBuf {
+    let document = carboy.inspect(container);
+    let group = document["CgroupPath"].as_str().unwrap().trim_start_matches('/');
+    hierarchy(controller).point().join(group)
+}
+
+/// What a running container's group says in a file of a controller, by the file's name in v1 and in v2, each without
+/// the controller's own name before it.
+///
+/// # Panics
+/// Where there is no such file.
+#[must_use]
+pub fn setting(carboy: &Carboy, container: &str, controller: &str, (v1, v2): (&str, &str)) -> String {
+    let name = match (hierarchy(controller), controller) {
+        (Version::V1(_), _) => format!("{controller}.{v1}"),
+        (Version::V2(_), "blkio") => format!("io.{v2}"),
+        (Version::V2(_), _) => format!("{controller}.{v2}"),
+    };
+    let path = folder(carboy, container, controller).join(name);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())).trim().to_owned()
+}
+
+/// The form of a value in v1 or in v2.
+#[must_use]
+pub fn either(controller: &str, v1: &str, v2: &str) -> String {
+    match hierarchy(controller) {
+        Version::V1(_) => v1.to_owned(),
+        Version::V2(_) => v2.to_owned(),
+    }
+}

@@ -1,0 +1,208 @@
+//! The class of a container's packets, as nft(8) sees it: `net_cls` where the host has it or carboy can mount it,
+//! else a mark by nftables with a count of the packets. Documentation/admin-guide/cgroup-v1/net_cls.rst, nft(8) "SOCKET
+//! EXPRESSION".
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests stop at what goes wrong")]
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use carboy_e2e::{Attended, Carboy, Ended, ended};
+
+/// `CLASS` as nft writes it.
+const CLASS: (&str, &str) = ("10:1", "0x00100001");
+/// Three packets of 84 bytes: the replies are the kernel's own.
+const PING: &str = "ping -q -c 3 127.0.0.1";
+
+/// A container that pings whenever it is told to.
+struct Pinging<'c> {
+    carboy: &'c Carboy,
+    name: &'static str,
+    run: Attended,
+}
+
+impl<'c> Pinging<'c> {
+    fn start(carboy: &'c Carboy, name: &'static str, mut command: Command) -> Self {
+        let script = format!("echo ready; while read -r go; do {PING} > /dev/null; echo pinged; done");
+        command.args(["--rm", "-i", "--name", name, "--net-cls-classid", CLASS.0]);
+        command.arg(carboy.busybox()).args(["sh", "-c", &script]);
+        let mut run = Attended::start(&mut command);
+        let said = run.line();
+        if said != "ready" {
+            panic!("{}", run.end().stderr);
+        }
+        Self { carboy, name, run }
+    }
+
+    fn ping(&mut self) {
+        self.run.tell("go");
+        assert_eq!(self.run.line(), "pinged");
+    }
+
+    fn pid(&self) -> String {
+        self.carboy.inspect(self.name)["State"]["Pid"].to_string()
+    }
+
+    fn table(&self) -> String {
+        format!("carboy-{}", self.carboy.inspect(self.name)["Id"].as_str().unwrap())
+    }
+
+    fn end(self) {
+        let ended = self.run.end();
+        assert_eq!((ended.code, ended.stderr.as_str()), (0, ""));
+    }
+}
+
+/// A command line of carboy that marks by nftables: in a mount namespace without v1 hierarchies, where there are any.
+fn marking(carboy: &Carboy) -> Command {
+    let run = carboy.command(["run"]);
+    let unmount = "if grep -q ' - cgroup ' /proc/self/mountinfo; then umount -a -t cgroup || exit 1; fi; exec \"$@\"";
+    let mut hidden = Command::new("unshare");
+    hidden.args(["-m", "sh", "-c", unmount, "sh"]).arg(run.get_program()).args(run.get_args());
+    hidden
+}
+
+/// Runs a program in the net namespace of a process.
+fn within(pid: &str, words: &[&str]) -> Ended {
+    let ended = ended(Command::new("nsenter").args(["-t", pid, "-n"]).args(words).stdin(Stdio::null()));
+    assert_eq!(ended.code, 0, "{words:?}: {} (install nftables)", ended.stderr);
+    ended
+}
+
+/// What the rule of a container has counted, in the namespace of this process: packets, bytes, the mark.
+fn counted(pid: &str, table: &str) -> (u64, u64, String) {
+    let listed = within(pid, &["nft", "list", "table", "inet", table]).stdout;
+    let rule = listed.lines().find(|line| line.contains("socket cgroupv2")).unwrap_or_else(|| panic!("{listed}"));
+    let behind = |word: &str| {
+        let mut words = rule.split_whitespace().skip_while(|found| *found != word);
+        words.nth(1).unwrap_or_default().to_owned()
+    };
+    (behind("packets").parse().unwrap(), behind("bytes").parse().unwrap(), behind("set"))
+}
+
+fn tables(pid: &str) -> String {
+    within(pid, &["nft", "list", "tables"]).stdout
+}
+
+#[test]
+fn the_packets_of_a_container_are_marked_and_counted_and_nobody_elses() {
+    let carboy = Carboy::new();
+    let mut pinging = Pinging::start(&carboy, "marked", marking(&carboy));
+    let (pid, table) = (pinging.pid(), pinging.table());
+    assert_eq!(counted(&pid, &table), (0, 0, CLASS.1.to_owned()));
+    pinging.ping();
+    assert_eq!(counted(&pid, &table), (3, 252, CLASS.1.to_owned()));
+    // In its namespace, not in its group.
+    within(&pid, &["busybox", "sh", "-c", PING]);
+    assert_eq!(counted(&pid, &table).0, 3);
+    let executed = carboy.run(["exec", "marked", "sh", "-c", PING]);
+    assert_eq!(executed.code, 0, "{}", executed.stderr);
+    assert_eq!(counted(&pid, &table).0, 6);
+    pinging.end();
+    assert_eq!(carboy.left_behind(), Vec::<String>::new());
+}
+
+#[test]
+fn a_firewall_sees_the_mark() {
+    let carboy = Carboy::new();
+    let mut pinging = Pinging::start(&carboy, "seen", marking(&carboy));
+    let pid = pinging.pid();
+    let chain = "type filter hook output priority filter; meta mark 0x100001 counter;";
+    within(&pid, &["nft", &format!("table inet firewall {{ chain out {{ {chain} }}; }}")]);
+    pinging.ping();
+    let listed = within(&pid, &["nft", "list", "table", "inet", "firewall"]).stdout;
+    assert!(listed.contains("packets 3 bytes 252"), "{listed}");
+    pinging.end();
+}
+
+#[test]
+fn a_namespace_that_outlives_the_container_keeps_nothing_of_it() {
+    let carboy = Carboy::new();
+    let own = std::process::id().to_string();
+    for (name, network) in [("hosted", "host".to_owned()), ("joined", format!("pid:{}", sleeper(&carboy)))] {
+        let pid = network.strip_prefix("pid:").unwrap_or(&own).to_owned();
+        let mut command = marking(&carboy);
+        command.args(["--network", &network]);
+        let mut pinging = Pinging::start(&carboy, name, command);
+        let table = pinging.table();
+        pinging.ping();
+        assert_eq!(counted(&pid, &table), (3, 252, CLASS.1.to_owned()), "{name}");
+        pinging.end();
+        assert!(!tables(&pid).contains(&table), "{name}");
+    }
+    assert_eq!(carboy.run(["rm", "-f", "keeper"]).code, 0);
+    assert_eq!(carboy.left_behind(), Vec::<String>::new());
+}
+
+#[test]
+fn what_a_killed_monitor_leaves_in_the_hosts_namespace_goes_with_the_next_command() {
+    let carboy = Carboy::new();
+    let mut command = marking(&carboy);
+    command.args(["--network", "host"]);
+    let pinging = Pinging::start(&carboy, "orphan", command);
+    let (pid, table) = (pinging.pid(), pinging.table());
+    let own = std::process::id().to_string();
+    assert!(tables(&own).contains(&table));
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let monitor = status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap().trim().to_owned();
+    for process in [&monitor, &pid] {
+        assert!(Command::new("kill").args(["-KILL", process]).status().unwrap().success());
+    }
+    let _ = pinging.run.end();
+    assert_eq!(carboy.left_behind(), Vec::<String>::new());
+    assert!(!tables(&own).contains(&table));
+}
+
+#[test]
+fn the_mark_is_a_step_of_the_plan() {
+    let carboy = Carboy::new();
+    let root = carboy.busybox();
+    let mut explain = marking(&carboy);
+    explain.args(["--net-cls-classid", CLASS.0]).arg(&root).arg("true");
+    // `marking` ends with `run`; what is explained is the same words behind `explain`.
+    let words: Vec<_> = explain.get_args().map(|word| word.to_str().unwrap().to_owned()).collect();
+    let run = words.iter().position(|word| word == "run").unwrap();
+    let mut explained = Command::new("unshare");
+    explained.args(&words[..run]).arg("explain").args(&words[run..]);
+    let told = ended(&mut explained);
+    assert_eq!(told.code, 0, "{}", told.stderr);
+    assert!(told.stdout.contains("mark its packets with 0x100001 in its own net namespace"), "{}", told.stdout);
+}
+
+/// A container with a net namespace of its own, whose loopback is up: its first process.
+fn sleeper(carboy: &Carboy) -> String {
+    let root = carboy.busybox();
+    let mut run = Command::new("setsid");
+    let command = carboy.command(["run", "--name", "keeper"]);
+    run.arg(command.get_program()).args(command.get_args()).arg(root).args(["sh", "-c", "echo up; sleep 1000"]);
+    let mut attended = Attended::start(&mut run);
+    assert_eq!(attended.line(), "up");
+    carboy.inspect("keeper")["State"]["Pid"].to_string()
+}
+
+/// Whether this host has `net_cls`, mounted or not, and v1 to mount it beside.
+fn has_net_cls() -> bool {
+    let subsystems = fs::read_to_string("/proc/cgroups").unwrap();
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    subsystems.lines().any(|line| line.starts_with("net_cls\t")) && mounts.contains(" - cgroup ")
+}
+
+#[test]
+fn the_class_is_one_of_net_cls_where_v1_has_it_and_else_a_mark() {
+    let carboy = Carboy::new();
+    let mut pinging = Pinging::start(&carboy, "classed", carboy.command(["run"]));
+    let (pid, table) = (pinging.pid(), pinging.table());
+    assert_eq!(tables(&pid).contains(&table), !has_net_cls());
+    let matched = if has_net_cls() { "meta cgroup 0x100001" } else { "meta mark 0x100001" };
+    let rules = format!(
+        "table inet firewall {{ chain out {{ type filter hook output priority filter; {matched} counter; counter; }}; }}"
+    );
+    within(&pid, &["nft", &rules]);
+    pinging.ping();
+    within(&pid, &["busybox", "sh", "-c", PING]);
+    let listed = within(&pid, &["nft", "list", "table", "inet", "firewall"]).stdout;
+    let counts: Vec<&str> = listed.split("packets ").skip(1).filter_map(|rest| rest.split(' ').next()).collect();
+    // Of six requests and six replies three are the container's.
+    assert_eq!(counts, ["3", "12"], "{listed}");
+    pinging.end();
+    assert_eq!(carboy.left_behind(), Vec::<String>::new());
+}

@@ -1,0 +1,91 @@
+//! Stopping every process of a container where it stands, and letting them go on. What stands still is the kernel's to
+//! tell: a container's record says nothing of it.
+
+use std::time::Duration;
+
+use cgroup::{Controller, GroupPath, Groups, Hierarchies};
+use error::{Errno, Refused, RefusedKind, Result};
+
+use crate::containers::{Container, Engine, Status, not_running};
+use crate::record::Record;
+
+/// How long a pause waits for the processes to stand still.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+impl Engine {
+    /// Stops every process of a running container, and waits until all stand still.
+    ///
+    /// # Errors
+    /// Refused (a conflict) where it does not run or is paused already; a kernel error that names the processes that do
+    /// not stand still, after which all of them go on.
+    pub fn pause(&self, word: &str) -> Result<()> {
+        let container = self.find(word)?;
+        let groups = running_groups(&container)?;
+        if groups.frozen() == Some(true) {
+            return Err(conflict(&container.record, "is already paused").into());
+        }
+        groups.freeze(PATIENCE)
+    }
+
+    /// Lets the processes of a paused container go on.
+    ///
+    /// # Errors
+    /// Refused (a conflict) where it does not run or is not paused; a kernel error.
+    pub fn unpause(&self, word: &str) -> Result<()> {
+        let container = self.find(word)?;
+        let groups = running_groups(&container)?;
+        if groups.frozen() != Some(true) {
+            return Err(conflict(&container.record, "is not paused").into());
+        }
+        groups.thaw()
+    }
+}
+
+/// The groups of a container that runs.
+fn running_groups(container: &Container) -> Result<Groups> {
+    let Status::Running(_) = &container.status else { return Err(not_running(container).into()) };
+    groups(&container.record, &Hierarchies::read()?)
+}
+
+fn groups(record: &Record, hierarchies: &Hierarchies) -> Result<Groups> {
+    Groups::open(hierarchies, &GroupPath::parse("the recorded group", &record.group)?)
+}
+
+/// Lets whatever stands still in a container's groups go on: what was killed there dies only then.
+///
+/// # Errors
+/// A kernel error.
+pub(crate) fn release(record: &Record) -> Result<()> {
+    let groups = groups(record, &Hierarchies::read()?)?;
+    if groups.frozen() != Some(true) {
+        return Ok(());
+    }
+    match groups.thaw() {
+        // It was gone before.
+        Err(error) if matches!(error.errno(), Some(Errno::NOENT | Errno::NODEV)) => Ok(()),
+        thawed => thawed,
+    }
+}
+
+fn conflict(record: &Record, reason: &str) -> Refused {
+    Refused::new("the container", &record.name, reason).kind(RefusedKind::Conflict)
+}
+
+/// The refusal of one more process in a container that stands still.
+pub(crate) fn is_paused(record: &Record) -> Refused {
+    conflict(record, "is paused").hint(format!("let it go on first with carboy unpause {}", record.name))
+}
+
+impl Container {
+    /// Whether it runs and every process of it is stopped, now, in the kernel.
+    ///
+    /// # Errors
+    /// A kernel error.
+    pub fn is_paused(&self, hierarchies: &Hierarchies) -> Result<bool> {
+        let Status::Running(_) = &self.status else { return Ok(false) };
+        if hierarchies.of(Controller::Freezer).is_none() {
+            return Ok(false);
+        }
+        Ok(groups(&self.record, hierarchies)?.frozen() == Some(true))
+    }
+}

@@ -1,0 +1,107 @@
+//! The machine while it runs: qemu(1) in software emulation, and what comes out of its serial console.
+//!
+//! Not with KVM: a nested one hangs now and then, and where there is none the result must be the same.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use error::{Doing, Refused, Result};
+
+use super::Flavour;
+use super::base::Base;
+use crate::program;
+
+/// A machine that has not ended by then hangs.
+const LIMIT: Duration = Duration::from_secs(40 * 60);
+
+/// What the job prints first.
+pub(super) const STARTED: &str = "machine: started";
+
+/// What the job prints last, before its exit code. The machine has no other way to tell it: isa-debug-exit needs a port
+/// that user space may write to.
+pub(super) const ENDED: &str = "machine: ended with ";
+
+/// A machine with two disks: the base, whose changes are forgotten, and `disk` with the job.
+pub(super) fn qemu(base: &Base, flavour: Flavour, disk: &Path) -> Command {
+    let mut qemu = Command::new("qemu-system-x86_64");
+    qemu.args(["-M", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "2048"]);
+    qemu.args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-snapshot"]);
+    for disk in [base.disk.as_path(), disk] {
+        // In an option's value, a comma is written twice.
+        let file = disk.display().to_string().replace(',', ",,");
+        qemu.arg("-drive").arg(format!("if=virtio,format=raw,discard=unmap,file={file}"));
+    }
+    qemu.arg("-kernel").arg(&base.kernel).arg("-initrd").arg(&base.initrd);
+    qemu.arg("-append").arg(command_line(flavour));
+    qemu
+}
+
+/// The kernel's command line: words with "=" that it does not know become PID 1's environment.
+fn command_line(flavour: Flavour) -> String {
+    let common = "console=ttyS0 quiet loglevel=2 panic=-1";
+    let name = flavour.name();
+    match flavour {
+        Flavour::V1 => format!("{common} HOST={name} FIRST_INIT=/carboy/init"),
+        Flavour::V2 => format!("{common} cgroup_no_v1=all HOST={name} FIRST_INIT=/carboy/init"),
+        Flavour::Systemd => format!(
+            "{common} cgroup_no_v1=all HOST={name} FIRST_INIT=/sbin/init systemd.unified_cgroup_hierarchy=1 \
+             systemd.show_status=false systemd.mask=serial-getty@ttyS0.service \
+             systemd.wants=job.service"
+        ),
+    }
+}
+
+/// Runs a machine, passes on what its job prints, and gives the job's exit code.
+///
+/// # Errors
+/// When qemu cannot be started, the machine does not boot, hangs, or dies before its job ends.
+pub(super) fn watch(qemu: &mut Command) -> Result<i32> {
+    qemu.args(["-serial", "stdio"]).stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut child = qemu.spawn().doing(|| "start qemu-system-x86_64")?;
+    let console = child.stdout.take();
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in console.into_iter().flat_map(|console| BufReader::new(console).split(b'\n')).flatten() {
+            if sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    let deadline = Instant::now() + LIMIT;
+    let (mut started, mut code) = (false, None);
+    let hangs = loop {
+        match receiver.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(line) => {
+                let line = String::from_utf8_lossy(&line).replace('\r', "");
+                started |= line == STARTED;
+                code = line.strip_prefix(ENDED).and_then(|code| code.parse().ok()).or(code);
+                println!("{line}");
+            }
+            Err(RecvTimeoutError::Disconnected) => break false,
+            Err(RecvTimeoutError::Timeout) => break true,
+        }
+    };
+    if hangs {
+        child.kill().doing(|| "kill qemu-system-x86_64")?;
+    }
+    let status = child.wait().doing(|| "wait for qemu-system-x86_64")?;
+    let reason = match code {
+        Some(code) if !hangs => return Ok(code),
+        _ if hangs => format!("had not ended after {} minutes and was killed", LIMIT.as_secs() / 60),
+        _ if started => format!("ended before its job told its exit code (qemu: {status})"),
+        _ => format!("did not boot (qemu: {status})"),
+    };
+    Err(Refused::new("machine", "", reason).into())
+}
+
+/// Runs a machine whose console is this terminal.
+///
+/// # Errors
+/// When qemu fails.
+pub(super) fn attach(qemu: &mut Command) -> Result<()> {
+    // Through the monitor, so that Ctrl-C is the machine's; Ctrl-A X ends it.
+    program::run(qemu.args(["-serial", "mon:stdio"]))
+}
