@@ -6,13 +6,14 @@
 
 use error::{Doing, Error, Result};
 
+use crate::device_program::Former;
 use crate::facts::{Commission, HostFacts};
 use crate::group::Groups;
 use crate::hierarchy::{Controller, Hierarchies, Version};
 use crate::path::GroupPath;
-use crate::plan::{Asked, Place, Step, enabling, properties_of, settings, systemd_place};
+use crate::plan::{Asked, Place, Step, enabling, place, properties_of, settings, systemd_place};
 use crate::write::{INHERITED, Write};
-use crate::{cpu, devices, file, memory, systemd};
+use crate::{cpu, devices, file, mark, memory, systemd};
 
 /// What a container is to be held to from now on.
 #[derive(Debug, Clone, Copy)]
@@ -56,13 +57,14 @@ impl Now {
 pub fn plan(hierarchies: &Hierarchies, path: &GroupPath, now: &Now, wishes: &Wishes<'_>) -> Result<Vec<Step>> {
     let asked = Asked { resources: wishes.merged, defaulted: wishes.unasked };
     let (fresh, _) = settings(hierarchies, &now.facts, path, &asked)?;
+    let all: Vec<Step> = fresh.iter().filter(|step| matches!(step, Step::Write(..))).cloned().collect();
+    mark::plan_change(hierarchies, path, wishes.asked.network.as_ref())?;
     let version = |controller| hierarchies.of(controller).map(|hierarchy| hierarchy.version);
     let (mut memory, mut cpu, mut rest) = (Vec::new(), Vec::new(), Vec::new());
     let mut places: Vec<(Controller, Place)> = Vec::new();
-    let mut last = Vec::new();
     for step in fresh {
         match step {
-            Step::Write(place, write) if touches(wishes.asked, &write) => {
+            Step::Write(place, write) if write.controller != Controller::Devices && touches(wishes.asked, &write) => {
                 places.push((write.controller, place));
                 match write.controller {
                     Controller::Memory => memory.push(write),
@@ -70,7 +72,6 @@ pub fn plan(hierarchies: &Hierarchies, path: &GroupPath, now: &Now, wishes: &Wis
                     _ => rest.push(write),
                 }
             }
-            Step::Devices(..) if !wishes.asked.devices.is_empty() => last.push(step),
             _ => {}
         }
     }
@@ -82,20 +83,40 @@ pub fn plan(hierarchies: &Hierarchies, path: &GroupPath, now: &Now, wishes: &Wis
         Some(Version::V2) => cpu::change_v2(cpu, &now.cpu)?,
         _ => cpu::change_v1(cpu, &now.cpu)?,
     };
-    if version(Controller::Devices) == Some(Version::V1) && !wishes.asked.devices.is_empty() {
-        rest.retain(|write| write.controller != Controller::Devices);
-        rest.extend(devices::plan_v1(&wishes.merged.devices)?);
-    }
     let write = |write: Write| {
         let place = places.iter().find(|(controller, _)| *controller == write.controller);
         place.map(|(_, place)| Step::Write(place.clone(), write))
     };
     let writes: Vec<Step> = memory.into_iter().chain(cpu).chain(rest).filter_map(write).collect();
-    last.extend(properties(hierarchies, path, (now, wishes), &writes)?);
     let mut steps = enabling(hierarchies, &now.facts, path, &writes)?;
+    let properties = properties(hierarchies, path, (now, wishes), &writes)?;
     steps.extend(writes);
-    steps.extend(last);
+    steps.extend(device_policy(hierarchies, path, wishes)?);
+    if let Some(properties) = properties {
+        steps.push(properties);
+        // With one property systemd writes the files of all anew, and not as finely as they were: cpu.max in whole
+        // percents, memory.oom.group as 0.
+        let differs = |step: &Step| !matches!(step, Step::Write(_, write) if write.controller == Controller::Devices);
+        steps.extend(all.into_iter().filter(differs));
+    }
     Ok(steps)
+}
+
+/// What puts one device policy in the place of another.
+fn device_policy(hierarchies: &Hierarchies, path: &GroupPath, wishes: &Wishes<'_>) -> Result<Vec<Step>> {
+    if wishes.asked.devices.is_empty() {
+        return Ok(Vec::new());
+    }
+    let index = hierarchies.writable(Controller::Devices, devices::FIELD, "")?;
+    let hierarchy = hierarchies.at(index)?;
+    let place = place(index, hierarchy, path);
+    Ok(match hierarchy.version {
+        Version::V1 => {
+            let writes = devices::change_v1(&wishes.former.devices, &wishes.merged.devices)?;
+            writes.into_iter().map(|write| Step::Write(place.clone(), write)).collect()
+        }
+        Version::V2 => vec![Step::Devices(place, devices::change_v2(&wishes.merged.devices)?)],
+    })
 }
 
 /// What systemd has to know of it, where the container is a unit of systemd: it comes last, since it is what cannot be
@@ -144,6 +165,7 @@ fn touches(asked: &oci::Resources, write: &Write) -> bool {
 /// What was done, so that it can be taken back.
 enum Done<'s> {
     Wrote(&'s Place, &'s Write, Option<String>),
+    Replaced(&'s Place, Former),
 }
 
 impl Groups {
@@ -167,12 +189,20 @@ impl Groups {
             Step::Write(place, write) => {
                 let group = self.group(place.hierarchy)?;
                 // A file that cannot be read, as devices.allow, is written all the same.
-                let former = file::read(group, &write.file).ok().and_then(|text| write.former(&text));
+                let text = file::read(group, &write.file);
+                if write.spared && text == Err(error::Errno::NOENT) {
+                    return Ok(None);
+                }
+                let former = text.ok().and_then(|text| write.former(&text));
                 if former.as_ref() == Some(&write.value) {
                     return Ok(None);
                 }
                 self.apply(step)?;
                 Ok(Some(Done::Wrote(place, write, former)))
+            }
+            Step::Devices(place, program) => {
+                let former = program.replace(self.group(place.hierarchy)?).doing(|| step.to_string())?;
+                Ok(Some(Done::Replaced(place, former)))
             }
             _ => self.apply(step).map(|()| None),
         }
@@ -186,6 +216,13 @@ impl Groups {
                 Done::Wrote(place, write, former) => {
                     (format!("{} of {place}", write.file), self.restore(place, write, former))
                 }
+                Done::Replaced(place, former) => {
+                    let what = format!("the device program of {place}");
+                    let restored = self.group(place.hierarchy).and_then(|group| {
+                        former.restore(group).doing(|| format!("put the former device program of {place} back"))
+                    });
+                    (what, restored)
+                }
             };
             if result.is_err() {
                 left.push(what);
@@ -197,12 +234,15 @@ impl Groups {
         error.with_hint(format!("the change was taken back, but not {}", left.join(", ")))
     }
 
-    fn restore(&self, place: &Place, write: &Write, former: Option<String>) -> Result<()> {
+    fn restore(&self, place: &Place, wrote: &Write, former: Option<String>) -> Result<()> {
         let group = self.group(place.hierarchy)?;
-        let (file, value) = match former {
-            Some(former) => (write.file.clone(), former),
-            None => return Err(error::Kernel::new(format!("read {}", write.file), error::Errno::NODATA).into()),
+        let write = |file: &str, value: &str| {
+            file::write(group, file, value).doing(|| format!("write {value} back to {file} of {place}"))
         };
-        file::write(group, &file, &value).doing(|| format!("write {value} back to {file} of {place}"))
+        match former {
+            _ if !wrote.undo.is_empty() => wrote.undo.iter().try_for_each(|(file, value)| write(file, value)),
+            Some(former) => write(&wrote.file, &former),
+            None => Err(error::Kernel::new(format!("read {}", wrote.file), error::Errno::NODATA).into()),
+        }
     }
 }

@@ -10,14 +10,14 @@ use crate::hierarchy::Controller;
 use crate::setting::{Setting, SettingFile};
 use crate::write::{Write, put_before};
 
-const SHARES_V1: &str = "cpu.shares";
-const WEIGHT_V2: &str = "cpu.weight";
-const QUOTA_V1: &str = "cpu.cfs_quota_us";
-const PERIOD_V1: &str = "cpu.cfs_period_us";
-const MAX_V2: &str = "cpu.max";
+pub(crate) const SHARES_V1: &str = "cpu.shares";
+pub(crate) const WEIGHT_V2: &str = "cpu.weight";
+pub(crate) const QUOTA_V1: &str = "cpu.cfs_quota_us";
+pub(crate) const PERIOD_V1: &str = "cpu.cfs_period_us";
+pub(crate) const MAX_V2: &str = "cpu.max";
 const BURST_V1: &str = "cpu.cfs_burst_us";
 const BURST_V2: &str = "cpu.max.burst";
-const IDLE: &str = "cpu.idle";
+pub(crate) const IDLE: &str = "cpu.idle";
 const RT_PERIOD_V1: &str = "cpu.rt_period_us";
 const RT_RUNTIME_V1: &str = "cpu.rt_runtime_us";
 /// The same name in both versions, with other keys.

@@ -13,8 +13,8 @@ use crate::setting::{Setting, SettingFile};
 use crate::write::{INHERITED, Write};
 
 /// The same names in both versions.
-const CPUS: &str = "cpuset.cpus";
-const MEMS: &str = "cpuset.mems";
+pub(crate) const CPUS: &str = "cpuset.cpus";
+pub(crate) const MEMS: &str = "cpuset.mems";
 const CPUS_EFFECTIVE_V2: &str = "cpuset.cpus.effective";
 const MEMS_EFFECTIVE_V2: &str = "cpuset.mems.effective";
 

@@ -10,16 +10,44 @@ use error::{Refused, Result};
 use sys::bpf::Insn;
 
 use crate::hierarchy::Controller;
-use crate::setting::Setting;
-use crate::write::Write;
-
-/// What can be set.
-pub const SETTINGS: &[Setting] = &[];
+use crate::setting::{Setting, SettingFile};
+use crate::write::{Reads, Write};
 
 const ALLOW_V1: &str = "devices.allow";
 const DENY_V1: &str = "devices.deny";
 
 pub(crate) const FIELD: &str = "linux.resources.devices";
+
+/// What can be set.
+pub const SETTINGS: &[Setting] = &[
+    Setting {
+        controller: Controller::Devices,
+        flag: Some("--device"),
+        field: Some(FIELD),
+        v1: Some(SettingFile { name: ALLOW_V1, value: "TYPE MAJOR:MINOR ACCESS" }),
+        v2: None,
+        unit: "HOST[:CONTAINER[:ACCESS]], access of the letters r, w and m",
+        effect: "the container can use the device; on v2 a BPF program of the group allows it",
+    },
+    Setting {
+        controller: Controller::Devices,
+        flag: Some("--device-cgroup-rule"),
+        field: Some(FIELD),
+        v1: Some(SettingFile { name: ALLOW_V1, value: "TYPE MAJOR:MINOR ACCESS, * for any number" }),
+        v2: None,
+        unit: "TYPE MAJOR:MINOR ACCESS: type a, b or c, * for any number",
+        effect: "open and mknod of a matching node succeed; on v2 a BPF program of the group allows it",
+    },
+    Setting {
+        controller: Controller::Devices,
+        flag: None,
+        field: Some(FIELD),
+        v1: Some(SettingFile { name: DENY_V1, value: "TYPE MAJOR:MINOR ACCESS, a for all" }),
+        v2: None,
+        unit: "type, major, minor and access of a rule with allow: false",
+        effect: "open and mknod of a matching node fail with EPERM, open files stay; on v2 a BPF program refuses it",
+    },
+];
 
 /// The kind of a device node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -184,37 +212,105 @@ fn number(value: Option<i64>) -> Result<Option<u32>> {
     }
 }
 
+/// A v1 group's list: a default, and exceptions to it without an order, of which no two are about the same nodes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct List {
+    otherwise: bool,
+    exceptions: Vec<Rule>,
+}
+
+impl List {
+    /// Refused for a rule that makes sense only in an order.
+    fn of(rules: &[oci::DeviceRule]) -> Result<Self> {
+        let Policy { otherwise, rules } = Policy::of(rules)?;
+        let mut exceptions: Vec<Rule> = Vec::new();
+        for rule in rules {
+            for exception in exceptions.iter_mut().filter(|exception| exception.allow != rule.allow) {
+                if exception.nodes == rule.nodes {
+                    exception.access = exception.access.without(rule.access);
+                } else if exception.nodes.meets(rule.nodes) && exception.access.meets(rule.access) {
+                    let reason =
+                        format!("takes back a part of the earlier rule {exception}, which cgroup v1 cannot express");
+                    return Err(Refused::new(FIELD, rule.to_string(), reason).hint("leave one of the two out").into());
+                }
+            }
+            exceptions.retain(|exception| exception.access.0 != 0);
+            if rule.allow != otherwise {
+                match exceptions.iter_mut().find(|exception| exception.nodes == rule.nodes) {
+                    Some(known) => known.access.0 |= rule.access.0,
+                    None => exceptions.push(rule),
+                }
+            }
+        }
+        Ok(Self { otherwise, exceptions })
+    }
+
+    /// What of the exceptions another list has not.
+    fn missing_in(&self, other: &Self) -> Vec<Rule> {
+        let rest = |rule: &Rule| {
+            let known = other.exceptions.iter().find(|known| known.nodes == rule.nodes);
+            Rule { access: known.map_or(rule.access, |known| rule.access.without(known.access)), ..*rule }
+        };
+        self.exceptions.iter().map(rest).filter(|rule| rule.access.0 != 0).collect()
+    }
+
+    /// The file that adds an exception, and the one that takes it away.
+    const fn files(&self) -> (&'static str, &'static str) {
+        if self.otherwise { (DENY_V1, ALLOW_V1) } else { (ALLOW_V1, DENY_V1) }
+    }
+
+    /// The writes that give a group this list, whatever it has.
+    fn whole(&self) -> Vec<(&'static str, String)> {
+        let (add, _) = self.files();
+        let default = if self.otherwise { ALLOW_V1 } else { DENY_V1 };
+        let exceptions = self.exceptions.iter().map(|exception| (add, exception.to_string()));
+        std::iter::once((default, "a".to_owned())).chain(exceptions).collect()
+    }
+}
+
+/// A write to a list that is never read back, and what undoes it.
+fn write(file: &'static str, value: String, undo: Vec<(&'static str, String)>) -> Write {
+    Write::new(Controller::Devices, FIELD, file, value).reads(Reads::Never).undo(undo)
+}
+
 /// What a fresh v1 group is given. v1 keeps a default and a list of exceptions to it, without an order; a group that
 /// allows everything is left as it is, since it starts with what its parent has.
 ///
 /// # Errors
 /// Refused for a rule that makes sense only in an order: one that takes back a part of an earlier, wider one.
 pub fn plan_v1(rules: &[oci::DeviceRule]) -> Result<Vec<Write>> {
-    let policy = Policy::of(rules)?;
-    let mut exceptions: Vec<Rule> = Vec::new();
-    for rule in policy.rules {
-        for exception in exceptions.iter_mut().filter(|exception| exception.allow != rule.allow) {
-            if exception.nodes == rule.nodes {
-                exception.access = exception.access.without(rule.access);
-            } else if exception.nodes.meets(rule.nodes) && exception.access.meets(rule.access) {
-                let reason =
-                    format!("takes back a part of the earlier rule {exception}, which cgroup v1 cannot express");
-                return Err(Refused::new(FIELD, rule.to_string(), reason).hint("leave one of the two out").into());
-            }
-        }
-        exceptions.retain(|exception| exception.access.0 != 0);
-        if rule.allow != policy.otherwise {
-            exceptions.push(rule);
-        }
+    let list = List::of(rules)?;
+    let writes = list.whole().into_iter().skip(usize::from(list.otherwise));
+    Ok(writes.map(|(file, value)| write(file, value, Vec::new())).collect())
+}
+
+/// What turns a v1 group's list into another, with the fewest writes, none where both say the same.
+///
+/// What is new in the list is added before what is no longer in it is taken away, so that at no moment something is
+/// refused that both allow, or allowed that both refuse. That cannot be had where a group that has everything is to have
+/// only some devices: the kernel forgets the list when the default changes, and until the new one is written, open and
+/// mknod are refused; files that are open stay so. The kernel changes the default only of a group without groups below it
+/// (`EINVAL`), which keep what they have when their parent is given more, and lose what it loses.
+///
+/// # Errors
+/// As [`plan_v1`].
+pub(crate) fn change_v1(former: &[oci::DeviceRule], asked: &[oci::DeviceRule]) -> Result<Vec<Write>> {
+    let (former, asked) = (List::of(former)?, List::of(asked)?);
+    if former.otherwise != asked.otherwise {
+        // The first write sets the default, and what undoes it brings back the former list too.
+        let mut undo = Some(former.whole());
+        let (_, take) = asked.files();
+        let writes = asked.whole().into_iter().map(|(file, value)| {
+            let undo = undo.take().unwrap_or_else(|| vec![(take, value.clone())]);
+            write(file, value, undo)
+        });
+        return Ok(writes.collect());
     }
-    let write = |file: &'static str, value: String| Write::new(Controller::Devices, FIELD, file, value);
-    let mut writes = Vec::new();
-    if !policy.otherwise {
-        writes.push(write(DENY_V1, "a".to_owned()));
-    }
-    let file = if policy.otherwise { DENY_V1 } else { ALLOW_V1 };
-    writes.extend(exceptions.iter().map(|exception| write(file, exception.to_string())));
-    Ok(writes)
+    let (add, take) = asked.files();
+    let one = |file, inverse, rule: Rule| write(file, rule.to_string(), vec![(inverse, rule.to_string())]);
+    let added = asked.missing_in(&former).into_iter().map(|rule| one(add, take, rule));
+    let taken = former.missing_in(&asked).into_iter().map(|rule| one(take, add, rule));
+    Ok(added.chain(taken).collect())
 }
 
 /// A BPF program, and what it decides in words.
@@ -232,14 +328,24 @@ pub struct Program {
 /// Refused for a rule that cannot be understood.
 pub fn plan_v2(rules: &[oci::DeviceRule]) -> Result<Option<Program>> {
     let policy = Policy::of(rules)?;
-    if policy.otherwise && policy.rules.iter().all(|rule| rule.allow) {
-        return Ok(None);
-    }
+    let everything = policy.otherwise && policy.rules.iter().all(|rule| rule.allow);
+    Ok((!everything).then(|| describe(&policy)))
+}
+
+/// What takes the place of a v2 group's program: always a program, since one that refuses may have to be replaced.
+///
+/// # Errors
+/// As [`plan_v2`].
+pub(crate) fn change_v2(rules: &[oci::DeviceRule]) -> Result<Program> {
+    Ok(describe(&Policy::of(rules)?))
+}
+
+fn describe(policy: &Policy) -> Program {
     let word = |allow| if allow { "allow" } else { "deny" };
     let mut decisions: Vec<String> =
         policy.rules.iter().rev().map(|rule| format!("{} {rule}", word(rule.allow))).collect();
     decisions.push(format!("{} a", word(policy.otherwise)));
-    Ok(Some(Program { instructions: program(&policy), decisions }))
+    Program { instructions: program(policy), decisions }
 }
 
 /// R0: the decision. R1: the context. R2: the kind. R3: the accesses asked for that no rule has allowed yet.
@@ -393,6 +499,122 @@ mod tests {
                 decide(&policy, kind, access, major, minor)
             );
         }
+    }
+
+    /// A group's list as the kernel keeps it (security/device_cgroup.c): a write by its file and value.
+    #[derive(Debug, Clone, PartialEq, Eq, Default)]
+    struct Kept {
+        otherwise: bool,
+        exceptions: std::collections::BTreeMap<String, u8>,
+    }
+
+    impl Kept {
+        fn of(writes: &[(&'static str, String)]) -> Self {
+            let mut kept = Self { otherwise: true, ..Self::default() };
+            writes.iter().for_each(|(file, value)| kept.write(file, value));
+            kept
+        }
+
+        fn write(&mut self, file: &str, value: &str) {
+            let allow = file == ALLOW_V1;
+            let Some((nodes, access)) = value.rsplit_once(' ') else {
+                *self = Self { otherwise: allow, ..Self::default() };
+                return;
+            };
+            let Access(bits) = Access::parse(access).unwrap();
+            let known = self.exceptions.entry(nodes.to_owned()).or_default();
+            *known = if allow == self.otherwise { *known & !bits } else { *known | bits };
+            self.exceptions.retain(|_, bits| *bits != 0);
+        }
+
+        fn allows(&self, nodes: &str, bit: u8) -> bool {
+            let excepted = self.exceptions.iter().any(|(known, bits)| {
+                let same = |(one, other): (&str, &str)| one == "*" || one == other;
+                let parts = |text: &str| text.replace(':', " ").split(' ').map(str::to_owned).collect::<Vec<_>>();
+                let pairs: Vec<_> = parts(known).into_iter().zip(parts(nodes)).collect();
+                bits & bit != 0 && pairs.iter().all(|(one, other)| same((one, other)))
+            });
+            excepted != self.otherwise
+        }
+    }
+
+    fn nodes() -> impl Iterator<Item = (String, u8)> {
+        let numbers = (0..4).flat_map(|major| (0..4).map(move |minor| (major, minor)));
+        let nodes = numbers.flat_map(|(major, minor)| ["b", "c"].map(|kind| format!("{kind} {major}:{minor}")));
+        nodes.flat_map(|nodes| [1, 2, 4].map(|bit| (nodes.clone(), bit)))
+    }
+
+    proptest! {
+        #[test]
+        fn a_change_ends_where_a_fresh_group_begins_and_its_undo_where_it_began(
+            former in prop::collection::vec(any_rule(), 0..5), asked in prop::collection::vec(any_rule(), 0..5)) {
+            let (Ok(before), Ok(after)) = (List::of(&former), List::of(&asked)) else { return Ok(()) };
+            let (before, after) = (Kept::of(&before.whole()), Kept::of(&after.whole()));
+            let writes = change_v1(&former, &asked).unwrap();
+            let mut kept = before.clone();
+            for write in &writes {
+                kept.write(&write.file, &write.value);
+                for (node, bit) in nodes().filter(|_| before.otherwise == after.otherwise) {
+                    let both = [before.allows(&node, bit), after.allows(&node, bit)];
+                    prop_assert!(both[0] != both[1] || kept.allows(&node, bit) == both[0], "{write} for {node}");
+                }
+            }
+            prop_assert_eq!(&kept, &after);
+            for (file, value) in writes.iter().rev().flat_map(|write| &write.undo) {
+                kept.write(file, value);
+            }
+            prop_assert_eq!(&kept, &before);
+            prop_assert_eq!(change_v1(&asked, &asked).unwrap(), []);
+        }
+
+        #[test]
+        fn both_versions_decide_the_same(rules in prop::collection::vec(any_rule(), 0..6)) {
+            let Ok(list) = List::of(&rules) else { return Ok(()) };
+            let (kept, program) = (Kept::of(&list.whole()), change_v2(&rules).unwrap());
+            for (node, bit) in nodes() {
+                let (kind, numbers) = node.split_once(' ').unwrap();
+                let (major, minor) = numbers.split_once(':').unwrap();
+                let kind = if kind == "b" { 1 } else { 2 };
+                let (major, minor) = (major.parse().unwrap(), minor.parse().unwrap());
+                prop_assert_eq!(run(&program.instructions, kind, u32::from(bit), major, minor), kept.allows(&node, bit));
+            }
+        }
+    }
+
+    #[test]
+    fn a_change_writes_what_is_new_before_it_takes_away_what_is_not_asked_any_more() {
+        let former = [deny_all(), allow("c", 10, 229, "rwm"), allow("b", 7, 0, "r")];
+        let asked = [deny_all(), allow("c", 10, 229, "r"), allow("b", 7, 0, "rw"), allow("c", 10, 200, "rw")];
+        let writes = change_v1(&former, &asked).unwrap();
+        let shown: Vec<String> = writes.iter().map(ToString::to_string).collect();
+        let expected =
+            ["devices.allow = b 7:0 w", "devices.allow = c 10:200 rw", "devices.deny = c 10:229 wm"].map(str::to_owned);
+        assert_eq!(shown, expected);
+        assert_eq!(writes[2].undo, [(ALLOW_V1, "c 10:229 wm".to_owned())]);
+        assert_eq!(writes[0].former("a *:* rwm\n"), None);
+    }
+
+    #[test]
+    fn a_change_of_what_is_otherwise_is_undone_with_the_whole_former_list() {
+        let former = [allow_all(), deny("b", 8, 0, "rwm")];
+        let writes = change_v1(&former, &[deny_all()]).unwrap();
+        assert_eq!(writes[0].to_string(), "devices.deny = a");
+        assert_eq!(writes[0].undo, [(ALLOW_V1, "a".to_owned()), (DENY_V1, "b 8:0 rwm".to_owned())]);
+        assert_eq!(writes.len(), 12);
+    }
+
+    #[test]
+    fn what_is_written_stands_in_the_table() {
+        for write in plan_v1(&[]).unwrap() {
+            assert!(SETTINGS.iter().any(|setting| setting.v1.unwrap().name == write.file));
+        }
+    }
+
+    #[test]
+    fn a_program_takes_the_place_of_another_even_where_everything_is_allowed() {
+        let program = change_v2(&[allow_all()]).unwrap();
+        assert_eq!(program.decisions, ["allow a"]);
+        assert!(run(&program.instructions, 1, 7, 8, 0));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use crate::file::SUBTREE_CONTROL_V2;
 use crate::hierarchy::{Controller, Hierarchies, Hierarchy, HierarchyIndex, Mounted, Version, parse_controllers};
 use crate::path::GroupPath;
-use crate::{cpu, cpuset, evacuate, file, memory, systemd};
+use crate::{cpu, cpuset, evacuate, file, hugetlb, io, memory, systemd};
 
 /// What the groups above a new one are like.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -29,6 +29,10 @@ pub struct HostFacts {
     /// Whether the root of the v2 mount has processes and is not the hierarchy's real root: nothing can be enabled below
     /// it until they are elsewhere.
     pub inhabited: bool,
+    /// The weight files of block devices; `None` where no group above was looked at for them.
+    pub weights: Option<io::WeightFiles>,
+    /// The sizes of huge pages that the host has, as files are named after them; none where nothing accounts for them.
+    pub page_sizes: Vec<String>,
 }
 
 /// What systemd is asked to make.
@@ -49,6 +53,9 @@ impl HostFacts {
     /// A kernel error where a hierarchy cannot be opened. What merely cannot be read counts as not there.
     pub fn read(hierarchies: &Hierarchies, path: &GroupPath) -> Result<Self> {
         let mut facts = Self { swap: true, ..Self::default() };
+        if hierarchies.of(Controller::Hugetlb).is_some() {
+            facts.page_sizes = listed(HUGE_PAGES).iter().filter_map(|name| hugetlb::page_size(name)).collect();
+        }
         let ancestors = path.ancestors();
         for (index, hierarchy) in hierarchies.iter() {
             facts.ancestors.push(1);
@@ -91,6 +98,9 @@ impl HostFacts {
                 |group| text(group, SUBTREE_CONTROL_V2).map_or_else(Vec::new, |text| parse_controllers(&text));
             self.enabled = groups.iter().map(enabled).collect();
             self.inhabited = groups.first().is_some_and(evacuate::is_needed);
+            if here(Controller::Io) {
+                self.weights = Some(io::WeightFiles::read_v2(|name| any_has(groups, name), schedulers()));
+            }
             if here(Controller::Cpuset) {
                 self.cpuset = nearest.find_map(|group| cpuset::Available::read_v2(|name| text(group, name)));
             }
@@ -98,6 +108,9 @@ impl HostFacts {
         }
         if here(Controller::Cpuset) {
             self.cpuset = groups.last().and_then(|group| cpuset::Available::read_v1(|name| text(group, name)));
+        }
+        if here(Controller::Io) {
+            self.weights = Some(io::WeightFiles::read_v1(|name| any_has(groups, name)));
         }
         if here(Controller::Memory) {
             let has =
@@ -113,10 +126,34 @@ impl HostFacts {
 
 /// Below the root of a hierarchy only some controllers have something to ask for; deeper, every hierarchy has.
 fn is_needed(hierarchies: &Hierarchies, index: HierarchyIndex, hierarchy: &Hierarchy, ancestors: &[GroupPath]) -> bool {
-    let asked = [Controller::Cpuset, Controller::Memory];
+    let asked = [Controller::Cpuset, Controller::Memory, Controller::Io];
     ancestors.len() > 1
         || asked.into_iter().any(|controller| hierarchies.index_of(controller) == Some(index))
         || (hierarchy.version == Version::V2 && !hierarchy.controllers.is_empty())
+}
+
+/// Where the kernel has a folder for each size of huge pages.
+const HUGE_PAGES: &str = "/sys/kernel/mm/hugepages";
+
+/// Where the kernel has a link for each disk.
+const DISKS: &str = "/sys/block";
+
+/// What is in a folder, sorted; nothing where it cannot be read.
+fn listed(folder: &str) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.sort_unstable();
+    names
+}
+
+/// What can schedule each disk; those for which there is no choice are left out.
+fn schedulers() -> impl Iterator<Item = String> {
+    let read = |disk: String| std::fs::read_to_string(format!("{DISKS}/{disk}/queue/scheduler")).ok();
+    std::iter::once(()).flat_map(|()| listed(DISKS)).filter_map(read).filter(|text| text.trim() != "none").take(1)
+}
+
+fn any_has(groups: &[OwnedFd], name: &str) -> bool {
+    groups.iter().any(|group| statat(group, name, AtFlags::SYMLINK_NOFOLLOW).is_ok())
 }
 
 /// The existing ones of a path's ancestors, the root first.

@@ -43,9 +43,11 @@ pub(crate) fn read_open(file: &OwnedFd) -> Result<String, Errno> {
     String::from_utf8(text).map_err(|_| Errno::ILSEQ)
 }
 
-/// Writes a value in the one write that the kernel takes it by.
+/// Writes a value in the one write that the kernel takes it by. The kernel overlooks a write of nothing: an empty value, as
+/// of a v2 cpuset without CPUs of its own, is the end of a line.
 pub(crate) fn write(directory: impl AsFd, name: &str, value: &str) -> Result<(), Errno> {
     let file = open(directory, name, OFlags::WRONLY)?;
+    let value = if value.is_empty() { "\n" } else { value };
     retry_on_intr(|| rustix::io::write(&file, value.as_bytes())).map(drop)
 }
 

@@ -11,7 +11,7 @@ use crate::write::Write;
 const STATE_V1: &str = "freezer.state";
 const OWN_V1: &str = "freezer.self_freezing";
 const ABOVE_V1: &str = "freezer.parent_freezing";
-const FREEZE_V2: &str = "cgroup.freeze";
+pub(crate) const FREEZE_V2: &str = "cgroup.freeze";
 
 /// What can be set.
 pub const SETTINGS: &[Setting] = &[Setting {

@@ -15,7 +15,6 @@ use error::{Doing, Error, Kernel, Refused, RefusedKind, Result};
 use rustix::fs::{Mode, OFlags, mkdirat};
 use rustix::io::Errno;
 use rustix::process::Pid;
-use sys::bpf;
 
 use crate::facts::Commission;
 use crate::file::{PROCS, SUBTREE_CONTROL_V2, TASKS_V1};
@@ -24,7 +23,8 @@ use crate::path::GroupPath;
 use crate::plan::{Parent, Place, Plan, Role, Step, root_refused};
 use crate::remove::Left;
 use crate::systemd::{Instance, Manager, Property, Scope, UnitKind};
-use crate::{cpu, cpuacct, evacuate, file, memory, mount, pids, remove, tree};
+use crate::write::Write;
+use crate::{cpu, cpuacct, evacuate, file, io, memory, mount, net_prio, pids, rdma, remove, tree};
 
 /// The groups of one container in all hierarchies.
 #[derive(Debug)]
@@ -123,7 +123,10 @@ impl Groups {
             }
             Step::Write(place, write) => {
                 let group = self.directory(place.hierarchy, &place.path)?;
-                file::write(group.as_fd(), &write.file, &write.value).map_err(|errno| failed(step, errno))
+                match file::write(group.as_fd(), &write.file, &write.value) {
+                    Err(Errno::NOENT) if write.spared => Ok(()),
+                    result => result.map_err(|errno| failed(step, errno)),
+                }
             }
             Step::Unit(_, commission, properties) => self.start_unit(commission, properties),
             Step::Properties(_, unit, properties) => {
@@ -131,10 +134,7 @@ impl Groups {
             }
             Step::Devices(place, program) => {
                 let group = self.directory(place.hierarchy, &place.path)?;
-                let loaded = bpf::prog_load_cgroup_device(&program.instructions);
-                loaded
-                    .and_then(|program| bpf::prog_attach(group.as_fd(), program.as_fd(), bpf::AttachFlags::ALLOW_MULTI))
-                    .map_err(|errno| failed(step, errno))
+                program.attach(group.as_fd()).map_err(|errno| failed(step, errno))
             }
         }
     }
@@ -206,6 +206,12 @@ impl Groups {
     pub fn into_cgroup(&self) -> Option<(HierarchyIndex, BorrowedFd<'_>)> {
         let index = self.hierarchies.unified()?;
         self.group(index).ok().map(|group| (index, group))
+    }
+
+    /// The first process is in the group of v2: what kept a new systemd scope for it ends. It must not live on, since it
+    /// has copies of all that was open when it began.
+    pub fn inhabited(&mut self) {
+        self.scope = None;
     }
 
     /// The container's path in every hierarchy.
@@ -343,8 +349,23 @@ impl AsFd for Directory<'_> {
     }
 }
 
+/// What the kernel's answer to a write means, where the controller's room knows.
+fn refusal(write: &Write, errno: Errno) -> Option<Refused> {
+    match write.controller {
+        Controller::Io => io::refusal(write, errno),
+        Controller::NetPrio => net_prio::refusal(write, errno),
+        Controller::Rdma => rdma::refusal(write, errno),
+        _ => None,
+    }
+}
+
 /// A step's failure, with a hint where the errno has one known cause.
 fn failed(step: &Step, errno: Errno) -> Error {
+    if let Step::Write(_, write) = step
+        && let Some(refused) = refusal(write, errno)
+    {
+        return refused.into();
+    }
     let error = Kernel::new(step.to_string(), errno);
     let hint = match (step, errno) {
         (Step::Make(..), Errno::AGAIN) => {

@@ -319,16 +319,33 @@ impl Hierarchies {
         let Some(index) = self.index_of(controller) else {
             return Err(Refused::new(field, value, self.absence(controller)).hint(hint_for(controller)).into());
         };
+        self.unobstructed(index, &format!("the {controller} controller"), field, value)
+    }
+
+    /// The v2 hierarchy, to write the files in that every group of it has.
+    ///
+    /// # Errors
+    /// As [`Hierarchies::writable`].
+    pub fn writable_unified(&self, field: &str, value: &str) -> Result<HierarchyIndex> {
+        let Some(index) = self.unified() else {
+            let reason = "is a setting of cgroup v2, which is not mounted here";
+            let hint = format!("mount it: mount -t cgroup2 cgroup2 {USUAL_PLACE}/unified");
+            return Err(Refused::new(field, value, reason).hint(hint).into());
+        };
+        self.unobstructed(index, "cgroup v2", field, value)
+    }
+
+    fn unobstructed(&self, index: HierarchyIndex, what: &str, field: &str, value: &str) -> Result<HierarchyIndex> {
         let hierarchy = self.at(index)?;
         let point = hierarchy.mount_point.display();
         let (reason, hint) = match hierarchy.obstacle {
             None => return Ok(index),
             Some(Obstacle::ReadOnly) => (
-                format!("the {controller} controller is mounted read-only on {point}"),
+                format!("{what} is mounted read-only on {point}"),
                 "leave the setting out, or mount it writable: a container needs --privileged for that".to_owned(),
             ),
             Some(Obstacle::OutsideNamespace) => (
-                format!("the {controller} controller's mount on {point} is of another cgroup namespace"),
+                format!("{what}'s mount on {point} is of another cgroup namespace"),
                 format!("leave the setting out, or mount it anew from here (mount -t cgroup2 cgroup2 {point})"),
             ),
         };

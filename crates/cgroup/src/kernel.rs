@@ -8,17 +8,24 @@ use rustix::process::Pid;
 use crate::facts::HostFacts;
 use crate::file;
 use crate::group::Groups;
-use crate::hierarchy::{Controller, Hierarchies, Version};
+use crate::hierarchy::{Controller, Hierarchies, Hierarchy, Version};
 use crate::path::GroupPath;
 use crate::plan::{Asked, Plan, plan};
 use crate::{Limit, tree};
 
 mod cycles;
+mod devices;
 mod evacuate;
 mod freezer;
+mod hugetlb;
+mod io;
 mod kill;
 mod limits;
 mod mount;
+mod rare;
+
+/// Set for those tests that others start in namespaces of their own.
+const INSIDE: &str = "CARBOY_TEST_INSIDE";
 
 /// How long a freeze may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -268,16 +275,14 @@ fn a_controller_is_enabled_at_every_level_where_it_is_needed() {
 }
 
 #[test]
-fn a_thread_joins_a_v1_hierarchy_by_itself_through_the_join_file() {
+fn a_process_joins_every_hierarchy_by_itself_through_its_join_file() {
     let (guard, groups) = made(&name(), "{}");
-    let (_, hierarchy) =
-        groups.present().find(|(_, one)| one.version == Version::V1).expect("no v1 hierarchy on this host");
-    let index = guard.hierarchies.by_key(&hierarchy.key()).unwrap();
-    let file = groups.join_file(index).unwrap();
-    let cgroup = std::thread::spawn(move || {
-        rustix::io::write(&file, b"0").unwrap();
-        std::fs::read_to_string("/proc/thread-self/cgroup").unwrap()
-    });
-    let expected = format!("{}:{}\n", hierarchy.key(), guard.path);
-    assert!(cgroup.join().unwrap().contains(&expected));
+    for (index, hierarchy) in groups.present() {
+        let file = groups.join_file(index).unwrap();
+        let mut shell = Command::new("sh");
+        let shell = shell.args(["-c", "printf 0; cat /proc/self/cgroup >&2"]).stdin(Stdio::null()).stdout(file);
+        let told = shell.stderr(Stdio::piped()).spawn().unwrap().wait_with_output().unwrap();
+        let expected = format!(":{}:{}\n", hierarchy.key(), guard.path);
+        assert!(String::from_utf8_lossy(&told.stderr).contains(&expected), "{told:?}");
+    }
 }

@@ -87,6 +87,16 @@ pub fn plan(hierarchies: &Hierarchies, path: &GroupPath, network: Option<&oci::N
     Ok(Some(Mark { class, hierarchy: index, level: above + below }))
 }
 
+/// Refuses another class for a container whose packets are marked: its rule stays as it was made.
+///
+/// # Errors
+/// Refused where a class is asked for that would be a mark.
+pub(crate) fn plan_change(hierarchies: &Hierarchies, path: &GroupPath, network: Option<&oci::Network>) -> Result<()> {
+    let Some(Mark { class, .. }) = plan(hierarchies, path, network)? else { return Ok(()) };
+    let reason = "is a mark by nftables on this host, which is put on a container when it starts";
+    Err(Refused::new(net_cls::FIELD, class.to_string(), reason).hint("make a new container with it").into())
+}
+
 /// How many names a path has; `None` where it leads out of what can be seen.
 fn depth(path: &Path) -> Option<u32> {
     let names = path.components().filter(|part| *part != Component::RootDir);
@@ -277,6 +287,15 @@ mod tests {
     }
 
     #[test]
+    fn a_mark_is_not_changed_while_a_container_runs() {
+        let path = GroupPath::parse("linux.cgroupsPath", "/carboy-1").unwrap();
+        let change = |network: &oci::Network| plan_change(&samples::v2(), &path, Some(network));
+        let refused = change(&oci::Network { class_id: Some(1), ..Default::default() }).unwrap_err();
+        assert!(refused.to_string().contains("a mark by nftables"), "{refused}");
+        assert_eq!(change(&oci::Network::default()), Ok(()));
+    }
+
+    #[test]
     fn a_table_is_called_after_the_group() {
         let table = |path| table(&GroupPath::parse("linux.cgroupsPath", path).unwrap());
         assert_eq!(table("/carboy-3f"), "carboy-3f");
@@ -344,20 +363,25 @@ mod kernel {
         }
     }
 
-    fn made() -> (Group, GroupPath, Groups, Mark) {
+    /// A group with its mark; `None` where v2 is not mounted, and nothing is marked.
+    fn made() -> Option<(Group, GroupPath, Groups, Mark)> {
         let hierarchies = Hierarchies::read().unwrap();
-        let hierarchy = hierarchies.unified().expect("this host has no cgroup v2");
         let nanoseconds = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos();
         let path = GroupPath::parse("group", &format!("carboy-mark-{}-{nanoseconds}", std::process::id())).unwrap();
+        let Some(hierarchy) = hierarchies.unified() else {
+            let network = oci::Network { class_id: Some(1), ..Default::default() };
+            assert_eq!(plan(&hierarchies, &path, Some(&network)), Ok(None));
+            return None;
+        };
         let folder = hierarchies.at(hierarchy).unwrap().mount_point.join(path.relative());
         mkdir(&folder, Mode::from_raw_mode(0o755)).unwrap();
         let groups = Groups::open(&hierarchies, &path).unwrap();
-        (Group(folder), path, groups, Mark { class: 0x10_0001, hierarchy, level: 1 })
+        Some((Group(folder), path, groups, Mark { class: 0x10_0001, hierarchy, level: 1 }))
     }
 
     #[test]
     fn what_a_group_sends_is_counted_and_nothing_else() {
-        let (group, path, groups, mark) = made();
+        let Some((group, path, groups, mark)) = made() else { return };
         let namespace = Namespace::new();
         let tables = Tables::open(namespace.open().as_fd()).unwrap();
         assert_eq!(tables.read_counter(&path), Ok(None));
@@ -374,7 +398,7 @@ mod kernel {
 
     #[test]
     fn a_table_is_removed_from_a_namespace_that_lives_on() {
-        let (_group, path, groups, mark) = made();
+        let Some((_group, path, groups, mark)) = made() else { return };
         let namespace = Namespace::new();
         let tables = Tables::open(namespace.open().as_fd()).unwrap();
         tables.mark(&groups, &mark).unwrap();

@@ -14,12 +14,14 @@ use crate::hierarchy::Controller;
 use crate::setting::{Setting, SettingFile};
 use crate::write::{Reads, Write, put_before};
 
-const LIMIT_V1: &str = "memory.limit_in_bytes";
-const LIMIT_V2: &str = "memory.max";
+pub(crate) const LIMIT_V1: &str = "memory.limit_in_bytes";
+pub(crate) const LIMIT_V2: &str = "memory.max";
 const SWAP_V1: &str = "memory.memsw.limit_in_bytes";
-const SWAP_V2: &str = "memory.swap.max";
+pub(crate) const SWAP_V2: &str = "memory.swap.max";
 const RESERVATION_V1: &str = "memory.soft_limit_in_bytes";
-const RESERVATION_V2: &str = "memory.low";
+pub(crate) const RESERVATION_V2: &str = "memory.low";
+pub(crate) const HIGH_V2: &str = "memory.high";
+pub(crate) const MIN_V2: &str = "memory.min";
 const KERNEL_TCP_V1: &str = "memory.kmem.tcp.limit_in_bytes";
 const SWAPPINESS_V1: &str = "memory.swappiness";
 const OOM_CONTROL_V1: &str = "memory.oom_control";
@@ -125,7 +127,7 @@ pub const SETTINGS: &[Setting] = &[
         flag: Some("--cgroup-conf"),
         field: Some(UNIFIED),
         v1: None,
-        v2: Some(SettingFile { name: "memory.high", value: "BYTES, max for none" }),
+        v2: Some(SettingFile { name: HIGH_V2, value: "BYTES, max for none" }),
         unit: "bytes",
         effect: "processes beyond it are slowed down and have to free memory themselves; nothing is killed",
     },
@@ -134,7 +136,7 @@ pub const SETTINGS: &[Setting] = &[
         flag: Some("--cgroup-conf"),
         field: Some(UNIFIED),
         v1: None,
-        v2: Some(SettingFile { name: "memory.min", value: "BYTES, max for all" }),
+        v2: Some(SettingFile { name: MIN_V2, value: "BYTES, max for all" }),
         unit: "bytes",
         effect: "memory below it is never taken, even if another process has to be killed",
     },

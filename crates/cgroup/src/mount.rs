@@ -9,8 +9,9 @@
 //!   controller that is bound but mounted nowhere here is had by naming all that it is bound with.
 //! * The mount lies in the run folder and stays while any container has a group in it; the last one takes it away.
 //!   Another mount namespace may hold a copy of it: the hierarchy lives as long as the last copy.
-//! * A hierarchy whose mount goes while a removed group is not quite gone (an RCU grace period or two) stays bound, with
-//!   no mount at all, for good. So the unmounting waits for that.
+//! * A removed group is gone from the kernel when its last process is waited for and an RCU grace period or two have
+//!   passed. A hierarchy whose mount goes before that stays bound, without any mount, until it is mounted and unmounted
+//!   again. So the unmounting waits a while, and a hierarchy that stayed is used by the next container that needs it.
 //! * Up to Linux 5.14 a class or priority in use ends v2's socket match until the host restarts.
 
 use std::ffi::CString;
@@ -30,6 +31,7 @@ use rustix::mount::{UnmountFlags, unmount};
 use sys::mount::{Attributes, attach, fsmount, fsopen, set_flag, set_string};
 
 use crate::hierarchy::{Controller, Hierarchies, Hierarchy, Mounted, Version};
+use crate::path::GroupPath;
 use crate::tree;
 
 /// What carboy mounts itself.
@@ -54,8 +56,30 @@ impl Hierarchies {
         if asked.iter().all(|controller| self.of(*controller).is_some()) {
             return Ok(self);
         }
-        let subsystems = procfs::cgroup::read_subsystems()?;
+        let mut subsystems = procfs::cgroup::read_subsystems()?;
+        // A kernel that cannot tell how it was started forbids nothing: the mount fails then.
+        let command_line = fs::read("/proc/cmdline").unwrap_or_default();
+        subsystems.retain(|one| !is_forbidden(&String::from_utf8_lossy(&command_line), &one.name));
         Ok(self.with_mountable(&asked, &subsystems, folder))
+    }
+
+    /// The hierarchies of a container that exists: without those that carboy has mounted for others.
+    ///
+    /// # Errors
+    /// A kernel error where one cannot be opened.
+    pub fn of_container(mut self, path: &GroupPath) -> Result<Self> {
+        let has_group = |one: &Hierarchy| match tree::open(one.open()?, path.relative()) {
+            Err(Errno::NOENT) => Ok(false),
+            found => found.map(|_| true).doing(|| format!("open the cgroup {one}:{path}")),
+        };
+        let mut kept = Vec::new();
+        for one in self.all {
+            if one.mounted == Mounted::ByHost || has_group(&one)? {
+                kept.push(one);
+            }
+        }
+        self.all = kept;
+        Ok(self)
     }
 
     /// Adds what is asked for, is not mounted and can be.
@@ -92,6 +116,13 @@ impl Hierarchies {
         let free = |one: &&Subsystem| one.name == name && one.enabled && one.hierarchy == 0;
         subsystems.iter().find(free).map(|_| vec![controller])
     }
+}
+
+/// Whether the kernel was started with a word that keeps a controller from v1: /proc/cgroups calls it enabled all the same.
+/// Documentation/admin-guide/kernel-parameters.txt `cgroup_no_v1=`.
+fn is_forbidden(command_line: &str, controller: &str) -> bool {
+    let lists = command_line.split_whitespace().filter_map(|word| word.strip_prefix("cgroup_no_v1="));
+    lists.flat_map(|list| list.split(',')).any(|name| name == "all" || name == controller)
 }
 
 /// The controllers among [`OURS`] that the settings need.
@@ -251,6 +282,13 @@ mod tests {
         for other in [&b"9:net_cls,name=x:/\n"[..], b"9:net_cls,blkio:/\n", b"9:net_cls,unknown:/\n"] {
             assert!(added(bound(other), b"net_cls\t9\t1\t1\n", CLASS).is_empty());
         }
+    }
+
+    #[test]
+    fn what_the_kernel_was_told_to_keep_from_v1_cannot_be_mounted() {
+        assert!(is_forbidden("quiet cgroup_no_v1=all ro", "net_prio"));
+        assert!(is_forbidden("cgroup_no_v1=memory cgroup_no_v1=net_cls,net_prio\n", "net_prio"));
+        assert!(!is_forbidden("cgroup_no_v1=net_cls,named x=all net_prio", "net_prio"));
     }
 
     #[test]

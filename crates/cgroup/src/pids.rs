@@ -11,7 +11,7 @@ use crate::setting::{Setting, SettingFile};
 use crate::write::Write;
 
 /// The same names in both versions.
-const MAX: &str = "pids.max";
+pub(crate) const MAX: &str = "pids.max";
 const CURRENT: &str = "pids.current";
 const EVENTS: &str = "pids.events";
 const EVENTS_LOCAL_V2: &str = "pids.events.local";

@@ -131,6 +131,10 @@ fn names(controllers: &[Controller]) -> String {
 /// What a container's use is measured by on v2, where no setting asks for the controller.
 const MEASURED: [Controller; 4] = [Controller::Cpu, Controller::Memory, Controller::Io, Controller::Pids];
 
+/// What systemd enables for a delegated unit; of the others it knows nothing.
+const OF_SYSTEMD: [Controller; 5] =
+    [Controller::Cpu, Controller::Cpuset, Controller::Io, Controller::Memory, Controller::Pids];
+
 /// A default that this host cannot have, or what no kernel has any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dropped {
@@ -250,9 +254,9 @@ pub(crate) fn properties_of(hierarchies: &Hierarchies, settings: &[Step], system
     systemd::settings(settings.iter().filter_map(write), systemd)
 }
 
-/// The group of a unit in the hierarchy that systemd keeps its units in: v2, or the v1 one of its name.
+/// The group of a unit in the hierarchy that systemd keeps its units in.
 pub(crate) fn systemd_place(hierarchies: &Hierarchies, path: &GroupPath) -> Result<Option<Place>> {
-    let Some(index) = hierarchies.unified().or_else(|| hierarchies.by_key("name=systemd")) else { return Ok(None) };
+    let Some(index) = hierarchies.unified() else { return Ok(None) };
     Ok(Some(place(index, hierarchies.at(index)?, path)))
 }
 
@@ -279,7 +283,7 @@ pub(crate) fn root_refused() -> Error {
         .into()
 }
 
-fn place(index: HierarchyIndex, hierarchy: &Hierarchy, path: &GroupPath) -> Place {
+pub(crate) fn place(index: HierarchyIndex, hierarchy: &Hierarchy, path: &GroupPath) -> Place {
     Place { hierarchy: index, name: hierarchy.to_string(), path: path.clone() }
 }
 
@@ -330,18 +334,20 @@ impl Planner<'_> {
     fn less_common(&mut self, asked: &oci::Resources) -> Result<()> {
         if let Some(io) = &asked.block_io {
             let writes = match self.version(Controller::Io) {
-                Version::V1 => io::plan_v1(io)?,
-                Version::V2 => io::plan_v2(io)?,
+                Version::V1 => io::plan_v1(io, self.facts.weights)?,
+                Version::V2 => io::plan_v2(io, self.facts.weights)?,
             };
             self.extend(writes)?;
         }
         let writes = match self.version(Controller::Hugetlb) {
-            Version::V1 => hugetlb::plan_v1(&asked.hugepage_limits)?,
-            Version::V2 => hugetlb::plan_v2(&asked.hugepage_limits)?,
+            Version::V1 => hugetlb::plan_v1(&asked.hugepage_limits, &self.facts.page_sizes)?,
+            Version::V2 => hugetlb::plan_v2(&asked.hugepage_limits, &self.facts.page_sizes)?,
         };
         self.extend(writes)?;
         if let Some(network) = &asked.network {
-            if mark::plan(self.hierarchies, self.path, Some(network))?.is_none() {
+            // A host without classes gives none anyway.
+            let is_none = network.class_id == Some(0) && self.hierarchies.of(Controller::NetCls).is_none();
+            if !is_none && mark::plan(self.hierarchies, self.path, Some(network))?.is_none() {
                 self.extend(net_cls::plan_v1(network))?;
             }
             self.extend(net_prio::plan_v1(network)?)?;
@@ -408,6 +414,12 @@ impl Planner<'_> {
 
     /// A file of v2 needs its controller there, whatever v1 has.
     fn unified(&mut self, write: Write) -> Result<()> {
+        if unified::is_core(&write.file) {
+            let index = self.hierarchies.writable_unified(&write.field, &write.value)?;
+            let place = place(index, self.hierarchies.at(index)?, self.path);
+            self.settings.push(Step::Write(place, write));
+            return Ok(());
+        }
         let version = self.hierarchies.of(write.controller).map(|hierarchy| hierarchy.version);
         if version == Some(Version::V1) {
             let reason = format!("is a file of cgroup v2, and this host has {} on v1", write.controller);
@@ -449,7 +461,12 @@ struct Levels<'a> {
 impl Levels<'_> {
     fn plan(&self, plan: &mut Plan, settings: &[Step]) -> Result<()> {
         if self.facts.systemd.is_some() && self.hierarchy.version == Version::V2 {
-            // systemd has made it, with all controllers enabled above it, since it is delegated.
+            let mut needed = self.needed(settings);
+            needed.retain(|controller| !OF_SYSTEMD.contains(controller));
+            for (level, ancestor) in self.path.ancestors().iter().enumerate() {
+                let steps = self.enable(level, place(self.index, self.hierarchy, ancestor), &needed);
+                plan.steps.extend(steps.into_iter().filter(|step| matches!(step, Step::Enable(..))));
+            }
             plan.steps.push(Step::Make(place(self.index, self.hierarchy, self.path), Role::Unit));
             return Ok(());
         }
@@ -534,6 +551,8 @@ mod tests {
             systemd: None,
             enabled: vec![Vec::new()],
             inhabited: false,
+            weights: None,
+            page_sizes: Vec::new(),
         }
     }
 
@@ -583,6 +602,39 @@ mod tests {
         );
         assert!(matches!(plan.steps.last(), Some(Step::Devices(..))));
         assert_eq!(plan.parents, [Parent { hierarchy: String::new(), path: path("/team") }]);
+    }
+
+    #[test]
+    fn processes_in_the_root_of_a_container_s_view_make_way_before_the_first_controller_is_enabled() {
+        let host = samples::v2();
+        let shown = |inhabited, enabled: &[Controller], json: &str| {
+            let facts = HostFacts { inhabited, enabled: vec![enabled.to_vec()], ..facts(&host) };
+            let asked = resources(json);
+            shown(&plan(&host, &facts, &path("/c"), &Asked { resources: &asked, defaulted: &[] }).unwrap())
+        };
+        let evacuate = "move the processes of the group above it into the cgroup unified:/carboy-init";
+        let limit = r#"{"pids":{"limit":20}}"#;
+        assert_eq!(shown(true, &[], limit)[..2], [evacuate, "enable pids below unified:/"]);
+        assert!(!shown(false, &[], limit).contains(&evacuate.to_owned()));
+        assert!(!shown(true, &[Controller::Pids], limit).contains(&evacuate.to_owned()), "they are gone already");
+        assert!(!shown(true, &[], "{}").contains(&evacuate.to_owned()), "nobody is moved for being measured");
+    }
+
+    #[test]
+    fn a_hierarchy_of_carboy_s_own_is_mounted_before_its_group_is_made() {
+        let mount = "90 1 0:60 / /run/carboy/cgroup/net_cls rw - cgroup /run/carboy/cgroup/net_cls rw,net_cls\n";
+        let host = Hierarchies::parse(format!("{}{mount}", samples::HYBRID).as_bytes(), b"");
+        let plan = planned(&host, "/c", r#"{"network":{"classID":1048577}}"#).unwrap();
+        let steps: Vec<String> = shown(&plan).into_iter().filter(|step| step.contains("net_cls")).collect();
+        assert_eq!(
+            steps,
+            [
+                "mount the v1 hierarchy net_cls on /run/carboy/cgroup/net_cls",
+                "create the cgroup net_cls:/c",
+                "set net_cls.classid = 1048577 on net_cls:/c",
+            ]
+        );
+        assert_eq!(plan.attach.len(), 10);
     }
 
     #[test]

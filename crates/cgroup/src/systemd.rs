@@ -7,8 +7,8 @@
 //! Interfaces", <https://systemd.io/CONTROL_GROUP_INTERFACE>. Sizes are bytes, times microseconds; no limit is the
 //! largest number.
 
+mod calls;
 mod connection;
-mod manager;
 mod scope;
 mod settings;
 mod unit;
@@ -16,7 +16,7 @@ mod wire;
 
 use std::fmt;
 
-pub use manager::{Instance, Manager, runs};
+pub use calls::{Instance, Manager, runs};
 pub use scope::Scope;
 pub use settings::{devices, settings};
 pub use unit::{Slice, Unit, UnitKind};

@@ -24,6 +24,10 @@ pub struct Write {
     pub other: Option<(Cow<'static, str>, String)>,
     /// How the file reads.
     pub(crate) reads: Reads,
+    /// Whether a kernel that has no such file does without.
+    pub(crate) spared: bool,
+    /// Where the file does not tell its former value: what to write to which files to take the write back.
+    pub(crate) undo: Vec<(&'static str, String)>,
 }
 
 /// How a file reads, compared with what is written to it.
@@ -31,6 +35,8 @@ pub struct Write {
 pub(crate) enum Reads {
     /// The text is the value.
     Value,
+    /// The first word of the text is the value.
+    Word,
     /// A line for each key that has a value. A key is the first word of what is written, and this is what clears it.
     Lines {
         /// What is written after the key where it has no line.
@@ -50,7 +56,7 @@ impl Write {
         value: impl ToString,
     ) -> Self {
         let (field, file, value) = (field.into(), file.into(), value.to_string());
-        Self { controller, file, value, field, other: None, reads: Reads::Value }
+        Self { controller, file, value, field, other: None, reads: Reads::Value, spared: false, undo: Vec::new() }
     }
 
     #[must_use]
@@ -65,12 +71,26 @@ impl Write {
         self
     }
 
+    /// A kernel that has no such file does without.
+    #[must_use]
+    pub(crate) const fn where_there_is_one(mut self) -> Self {
+        self.spared = true;
+        self
+    }
+
+    #[must_use]
+    pub(crate) fn undo(mut self, undo: Vec<(&'static str, String)>) -> Self {
+        self.undo = undo;
+        self
+    }
+
     /// What to write to have the file as `text` shows it; `None` where the text does not tell.
     #[must_use]
     pub(crate) fn former(&self, text: &str) -> Option<String> {
         let text = text.trim_end();
         match self.reads {
             Reads::Value => Some(text.to_owned()),
+            Reads::Word => text.split(' ').next().map(str::to_owned),
             Reads::Lines { cleared } => {
                 let key = self.value.split(' ').next()?;
                 let line = text.lines().find(|line| line.split(' ').next() == Some(key));

@@ -9,6 +9,7 @@ use lexopt::{Arg, Parser};
 use crate::explain::Form;
 use crate::flags::{End, Flag, Given, Read, Usage, nearest, text};
 use crate::help;
+use crate::limits;
 use crate::run_flags::{self, Draft, EXPLAIN_RUN, RUN, Run};
 use crate::update::{UPDATE, Update};
 use crate::value::environment::{self, Lookup};
@@ -21,6 +22,8 @@ pub(crate) enum Command {
     Run(Box<RunOptions>),
     /// Print the plan of one.
     Explain(Box<RunOptions>, Form),
+    /// Print every limit.
+    Limits(limits::Form),
     /// Run a command in one that runs.
     Exec(ExecOptions),
     /// List containers.
@@ -101,7 +104,7 @@ fn before_command(written: &str) -> error::Error {
 
 const COMMANDS: [(&str, &str); 10] = [
     (RUN.command, RUN.doc),
-    ("explain", EXPLAIN_RUN.doc),
+    (EXPLAIN.command, EXPLAIN.doc),
     (EXEC.command, EXEC.doc),
     (PS.command, PS.doc),
     (INSPECT.command, INSPECT.doc),
@@ -132,30 +135,61 @@ fn run(usage: &Usage<Draft>, parser: &mut Parser, caller: Lookup<'_>) -> Result<
     })
 }
 
-/// `explain [--json] run …`
+/// `explain [--json] run …`, `explain [--json] limits …`
 fn explain(parser: &mut Parser, caller: Lookup<'_>) -> Result<Command> {
     let mut form = Form::Text;
     let words = match EXPLAIN.read(parser, &mut form)? {
-        Read::Help => return Ok(Command::Help(help::of_command(&EXPLAIN_RUN))),
+        Read::Help => return Ok(Command::Help(help::of_command(&EXPLAIN))),
         Read::Words(words) => words,
     };
-    let Some(("run", words)) = words.split_first().map(|(word, rest)| (word.as_str(), rest)) else {
-        let refused = Refused::new("explain", words.first().map_or("", String::as_str), "it explains run alone");
-        return Err(refused.hint("for example: carboy explain run host bash").into());
-    };
+    let (what, words) = words.split_first().map_or(("", &[][..]), |(what, rest)| (what.as_str(), rest));
     let mut parser = Parser::from_args(words);
-    Ok(match run_flags::read(&EXPLAIN_RUN, &mut parser, form, caller)? {
-        Run::Container(options, form) => Command::Explain(options, form),
-        Run::Help => Command::Help(help::of_command(&EXPLAIN_RUN)),
-    })
+    match what {
+        "run" => Ok(match run_flags::read(&EXPLAIN_RUN, &mut parser, form, caller)? {
+            Run::Container(options, form) => Command::Explain(options, form),
+            Run::Help => Command::Help(help::of_command(&EXPLAIN_RUN)),
+        }),
+        "limits" => explain_limits(&mut parser, form),
+        _ => {
+            let refused = Refused::new("explain", what, "it explains run and limits");
+            Err(refused.hint("for example: carboy explain run host bash").into())
+        }
+    }
+}
+
+fn explain_limits(parser: &mut Parser, form: Form) -> Result<Command> {
+    let mut form = if form == Form::Json { limits::Form::Json } else { limits::Form::Text };
+    match EXPLAIN_LIMITS.read(parser, &mut form)? {
+        Read::Help => Ok(Command::Help(help::of_command(&EXPLAIN_LIMITS))),
+        Read::Words(words) => match words.first() {
+            None => Ok(Command::Limits(form)),
+            Some(word) => Err(Refused::new("explain limits", word, "it takes no words").into()),
+        },
+    }
 }
 
 const EXPLAIN: Usage<Form> = Usage {
     command: "explain",
-    words: "run ROOT COMMAND [ARG...]",
-    doc: EXPLAIN_RUN.doc,
+    words: "run ROOT COMMAND [ARG...] | limits",
+    doc: "Print what carboy would do, without doing it\n\nrun     the plan of a container: what carboy run would do with the same words\n\
+          limits  every limit: its flag, its files in cgroup v1 and v2, what the kernel does, what this host has",
     flags: &[&[Flag::switch("json", |form, on| *form = if on { Form::Json } else { Form::Text }, "print JSON")]],
     end: End::FirstWord,
+};
+
+const EXPLAIN_LIMITS: Usage<limits::Form> = Usage {
+    command: "explain limits",
+    words: "",
+    doc: "Print every limit: its flag, its files in cgroup v1 and v2, what the kernel does, what this host has",
+    flags: &[&[
+        Flag::switch("json", |form, on| *form = if on { limits::Form::Json } else { limits::Form::Text }, "print JSON"),
+        Flag::switch(
+            "markdown",
+            |form, on| *form = if on { limits::Form::Markdown } else { limits::Form::Text },
+            "print Markdown, without what depends on this host",
+        ),
+    ]],
+    end: End::Never,
 };
 
 /// What is collected for `exec` before its words are known.

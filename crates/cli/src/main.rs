@@ -8,6 +8,7 @@ mod flags;
 mod help;
 mod init;
 mod limit_flags;
+mod limits;
 mod list;
 mod relay;
 mod report;
@@ -63,6 +64,9 @@ fn carboy(mut words: Vec<OsString>) -> Result<ExitCode> {
         }
         _ => {}
     }
+    if let Command::Limits(form) = command {
+        return limits::run(&Engine::at(places.root, places.run), form);
+    }
     if !rustix::process::geteuid().is_root() {
         return Err(Refused::new("carboy", "", "must be run as root").hint("use sudo carboy …").into());
     }
@@ -90,7 +94,7 @@ fn carboy(mut words: Vec<OsString>) -> Result<ExitCode> {
         Command::Update(update) => update::run(&engine, &update),
         Command::Pause(containers) => list::pause(&engine, &containers),
         Command::Unpause(containers) => list::unpause(&engine, &containers),
-        Command::Explain(..) | Command::Help(_) | Command::Version => ExitCode::from(OWN_ERROR),
+        Command::Explain(..) | Command::Limits(_) | Command::Help(_) | Command::Version => ExitCode::from(OWN_ERROR),
     })
 }
 

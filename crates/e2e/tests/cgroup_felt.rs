@@ -55,6 +55,7 @@ fn two_containers_with_weights_of_one_to_three_share_one_cpu_as_25_to_75() {
     for container in containers {
         assert_eq!(container.end().code, 137);
     }
+    assert!(!hierarchy("cpu").point().join(parent).exists(), "the last one takes the parent away");
     assert_eq!(carboy.left_behind(), Vec::<String>::new());
 }
 

@@ -4,9 +4,14 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests stop at what goes wrong")]
 
 use std::fs;
+use std::panic::resume_unwind;
 use std::process::{Command, Stdio};
+use std::thread;
 
+use carboy_e2e::fault::{self, Fault, Place, Role};
 use carboy_e2e::{Attended, Carboy, Ended, ended};
+use nix::errno::Errno;
+use sys::namespace::Kinds;
 
 /// `CLASS` as nft writes it.
 const CLASS: (&str, &str) = ("10:1", "0x00100001");
@@ -52,13 +57,26 @@ impl<'c> Pinging<'c> {
     }
 }
 
-/// A command line of carboy that marks by nftables: in a mount namespace without v1 hierarchies, where there are any.
-fn marking(carboy: &Carboy) -> Command {
-    let run = carboy.command(["run"]);
-    let unmount = "if grep -q ' - cgroup ' /proc/self/mountinfo; then umount -a -t cgroup || exit 1; fi; exec \"$@\"";
-    let mut hidden = Command::new("unshare");
-    hidden.args(["-m", "sh", "-c", unmount, "sh"]).arg(run.get_program()).args(run.get_args());
-    hidden
+/// Runs a test on a host without v1 hierarchies, where packets are marked, and without anybody else's tables: in a mount and
+/// a net namespace of its own.
+fn without_v1(test: fn()) {
+    let hidden = move || {
+        sys::namespace::unshare(Kinds::MNT.with(Kinds::NET)).unwrap();
+        sys::namespace::loopback_up().unwrap();
+        let done = |words: &[&str]| Command::new(words[0]).args(&words[1..]).status().unwrap().success();
+        assert!(done(&["mount", "--make-rprivate", "/"]));
+        let mounts = fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
+        if mounts.contains(" - cgroup ") {
+            assert!(done(&["umount", "-a", "-t", "cgroup"]));
+        }
+        if !mounts.contains(" - cgroup2 ") {
+            assert!(done(&["mount", "-t", "cgroup2", "cgroup2", "/mnt"]));
+        }
+        test();
+    };
+    if let Err(panicked) = thread::spawn(hidden).join() {
+        resume_unwind(panicked);
+    }
 }
 
 /// Runs a program in the net namespace of a process.
@@ -85,87 +103,116 @@ fn tables(pid: &str) -> String {
 
 #[test]
 fn the_packets_of_a_container_are_marked_and_counted_and_nobody_elses() {
-    let carboy = Carboy::new();
-    let mut pinging = Pinging::start(&carboy, "marked", marking(&carboy));
-    let (pid, table) = (pinging.pid(), pinging.table());
-    assert_eq!(counted(&pid, &table), (0, 0, CLASS.1.to_owned()));
-    pinging.ping();
-    assert_eq!(counted(&pid, &table), (3, 252, CLASS.1.to_owned()));
-    // In its namespace, not in its group.
-    within(&pid, &["busybox", "sh", "-c", PING]);
-    assert_eq!(counted(&pid, &table).0, 3);
-    let executed = carboy.run(["exec", "marked", "sh", "-c", PING]);
-    assert_eq!(executed.code, 0, "{}", executed.stderr);
-    assert_eq!(counted(&pid, &table).0, 6);
-    pinging.end();
-    assert_eq!(carboy.left_behind(), Vec::<String>::new());
+    without_v1(|| {
+        let carboy = Carboy::new();
+        let mut pinging = Pinging::start(&carboy, "marked", carboy.command(["run"]));
+        let (pid, table) = (pinging.pid(), pinging.table());
+        assert_eq!(counted(&pid, &table), (0, 0, CLASS.1.to_owned()));
+        pinging.ping();
+        assert_eq!(counted(&pid, &table), (3, 252, CLASS.1.to_owned()));
+        // In its namespace, not in its group.
+        within(&pid, &["busybox", "sh", "-c", PING]);
+        assert_eq!(counted(&pid, &table).0, 3);
+        let executed = carboy.run(["exec", "marked", "sh", "-c", PING]);
+        assert_eq!(executed.code, 0, "{}", executed.stderr);
+        assert_eq!(counted(&pid, &table).0, 6);
+        pinging.end();
+        assert_eq!(carboy.left_behind(), Vec::<String>::new());
+    });
 }
 
 #[test]
 fn a_firewall_sees_the_mark() {
-    let carboy = Carboy::new();
-    let mut pinging = Pinging::start(&carboy, "seen", marking(&carboy));
-    let pid = pinging.pid();
-    let chain = "type filter hook output priority filter; meta mark 0x100001 counter;";
-    within(&pid, &["nft", &format!("table inet firewall {{ chain out {{ {chain} }}; }}")]);
-    pinging.ping();
-    let listed = within(&pid, &["nft", "list", "table", "inet", "firewall"]).stdout;
-    assert!(listed.contains("packets 3 bytes 252"), "{listed}");
-    pinging.end();
+    without_v1(|| {
+        let carboy = Carboy::new();
+        let mut pinging = Pinging::start(&carboy, "seen", carboy.command(["run"]));
+        let pid = pinging.pid();
+        let chain = "type filter hook output priority filter; meta mark 0x100001 counter;";
+        within(&pid, &["nft", &format!("table inet firewall {{ chain out {{ {chain} }}; }}")]);
+        pinging.ping();
+        let listed = within(&pid, &["nft", "list", "table", "inet", "firewall"]).stdout;
+        assert!(listed.contains("packets 3 bytes 252"), "{listed}");
+        pinging.end();
+    });
 }
 
 #[test]
 fn a_namespace_that_outlives_the_container_keeps_nothing_of_it() {
-    let carboy = Carboy::new();
-    let own = std::process::id().to_string();
-    for (name, network) in [("hosted", "host".to_owned()), ("joined", format!("pid:{}", sleeper(&carboy)))] {
-        let pid = network.strip_prefix("pid:").unwrap_or(&own).to_owned();
-        let mut command = marking(&carboy);
-        command.args(["--network", &network]);
-        let mut pinging = Pinging::start(&carboy, name, command);
-        let table = pinging.table();
-        pinging.ping();
-        assert_eq!(counted(&pid, &table), (3, 252, CLASS.1.to_owned()), "{name}");
-        pinging.end();
-        assert!(!tables(&pid).contains(&table), "{name}");
-    }
-    assert_eq!(carboy.run(["rm", "-f", "keeper"]).code, 0);
-    assert_eq!(carboy.left_behind(), Vec::<String>::new());
+    without_v1(|| {
+        let carboy = Carboy::new();
+        let own = nix::unistd::gettid().to_string();
+        for (name, network) in [("hosted", "host".to_owned()), ("joined", format!("pid:{}", sleeper(&carboy)))] {
+            let pid = network.strip_prefix("pid:").unwrap_or(&own).to_owned();
+            let mut command = carboy.command(["run"]);
+            command.args(["--network", &network]);
+            let mut pinging = Pinging::start(&carboy, name, command);
+            let table = pinging.table();
+            pinging.ping();
+            assert_eq!(counted(&pid, &table), (3, 252, CLASS.1.to_owned()), "{name}");
+            pinging.end();
+            assert!(!tables(&pid).contains(&table), "{name}");
+        }
+        assert_eq!(carboy.run(["rm", "-f", "keeper"]).code, 0);
+        assert_eq!(carboy.left_behind(), Vec::<String>::new());
+    });
 }
 
 #[test]
 fn what_a_killed_monitor_leaves_in_the_hosts_namespace_goes_with_the_next_command() {
-    let carboy = Carboy::new();
-    let mut command = marking(&carboy);
-    command.args(["--network", "host"]);
-    let pinging = Pinging::start(&carboy, "orphan", command);
-    let (pid, table) = (pinging.pid(), pinging.table());
-    let own = std::process::id().to_string();
-    assert!(tables(&own).contains(&table));
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let monitor = status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap().trim().to_owned();
-    for process in [&monitor, &pid] {
-        assert!(Command::new("kill").args(["-KILL", process]).status().unwrap().success());
-    }
-    let _ = pinging.run.end();
-    assert_eq!(carboy.left_behind(), Vec::<String>::new());
-    assert!(!tables(&own).contains(&table));
+    without_v1(|| {
+        let carboy = Carboy::new();
+        let mut command = carboy.command(["run"]);
+        command.args(["--network", "host"]);
+        let pinging = Pinging::start(&carboy, "orphan", command);
+        let (pid, table) = (pinging.pid(), pinging.table());
+        let own = nix::unistd::gettid().to_string();
+        assert!(tables(&own).contains(&table));
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let monitor = status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap().trim().to_owned();
+        for process in [&monitor, &pid] {
+            assert!(Command::new("kill").args(["-KILL", process]).status().unwrap().success());
+        }
+        let _ = pinging.run.end();
+        assert_eq!(carboy.left_behind(), Vec::<String>::new());
+        assert!(!tables(&own).contains(&table));
+    });
+}
+
+#[test]
+fn wherever_the_marking_fails_or_its_monitor_is_killed_no_table_is_left() {
+    const CALLS: [&str; 4] = ["socket", "connect", "sendto", "recvfrom"];
+    without_v1(|| {
+        let carboy = Carboy::new();
+        let own = nix::unistd::gettid().to_string();
+        let mut command = carboy.command(["run", "--rm", "--network", "host", "--net-cls-classid", CLASS.0]);
+        command.arg(carboy.busybox()).arg("true");
+        let sound = fault::run(&command, carboy.folder(), None);
+        assert_eq!(sound.code, 0, "{}", sound.stderr);
+        let of_marks = |place: &Place| place.role == Role::Monitor && CALLS.contains(&place.name);
+        let places: Vec<Place> = sound.calls.into_iter().map(|(place, _)| place).filter(of_marks).collect();
+        for call in CALLS {
+            assert!(places.iter().any(|place| place.name == call), "{call} is not among {places:?}");
+        }
+        for place in places {
+            for fault in [Fault::Error(Errno::EPERM), Fault::Kill] {
+                let watched = fault::run(&command, carboy.folder(), Some((place.clone(), fault)));
+                assert!(watched.struck && !watched.hung, "{place:?}: {watched:?}");
+                assert_eq!(carboy.left_behind(), Vec::<String>::new(), "{place:?}");
+                assert_eq!(tables(&own), "", "{place:?}");
+            }
+        }
+    });
 }
 
 #[test]
 fn the_mark_is_a_step_of_the_plan() {
-    let carboy = Carboy::new();
-    let root = carboy.busybox();
-    let mut explain = marking(&carboy);
-    explain.args(["--net-cls-classid", CLASS.0]).arg(&root).arg("true");
-    // `marking` ends with `run`; what is explained is the same words behind `explain`.
-    let words: Vec<_> = explain.get_args().map(|word| word.to_str().unwrap().to_owned()).collect();
-    let run = words.iter().position(|word| word == "run").unwrap();
-    let mut explained = Command::new("unshare");
-    explained.args(&words[..run]).arg("explain").args(&words[run..]);
-    let told = ended(&mut explained);
-    assert_eq!(told.code, 0, "{}", told.stderr);
-    assert!(told.stdout.contains("mark its packets with 0x100001 in its own net namespace"), "{}", told.stdout);
+    without_v1(|| {
+        let carboy = Carboy::new();
+        let mut explain = carboy.command(["explain", "run", "--net-cls-classid", CLASS.0]);
+        let told = ended(explain.arg(carboy.busybox()).arg("true"));
+        assert_eq!(told.code, 0, "{}", told.stderr);
+        assert!(told.stdout.contains("mark its packets with 0x100001 in its own net namespace"), "{}", told.stdout);
+    });
 }
 
 /// A container with a net namespace of its own, whose loopback is up: its first process.

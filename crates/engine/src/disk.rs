@@ -29,7 +29,8 @@ pub struct Disk {
 /// Refused, naming the flag, for what is no block device and for a partition; a kernel error where it cannot be told.
 pub fn read(limits: &Limits) -> Result<Vec<Disk>> {
     let weights = limits.blkio_weight_device.iter().map(|weight| ("--blkio-weight-device", &weight.disk));
-    let rates = limits.throttles().into_iter().flat_map(|(flag, rates)| rates.iter().map(move |rate| (flag, &rate.disk)));
+    let rates =
+        limits.throttles().into_iter().flat_map(|(flag, rates)| rates.iter().map(move |rate| (flag, &rate.disk)));
     let mut disks: Vec<Disk> = Vec::new();
     for (flag, node) in weights.chain(rates) {
         if !disks.iter().any(|known| known.node == *node) {
@@ -78,10 +79,7 @@ mod tests {
     use crate::options::{DiskRate, DiskWeight};
 
     fn refusal(node: &str) -> String {
-        let limits = Limits {
-            device_read_bps: vec![DiskRate { disk: node.into(), rate: 1 }],
-            ..Limits::default()
-        };
+        let limits = Limits { device_read_bps: vec![DiskRate { disk: node.into(), rate: 1 }], ..Limits::default() };
         read(&limits).unwrap_err().to_string()
     }
 

@@ -3,8 +3,10 @@
 use std::fs;
 use std::path::Path;
 
+use cgroup::Hierarchies;
 use error::{Doing, Result};
 
+use crate::containers::Engine;
 use crate::options::RunOptions;
 use crate::spec::HostFacts;
 
@@ -26,6 +28,18 @@ pub fn read(options: &RunOptions) -> Result<HostFacts> {
         devices: crate::device::read(options)?,
         disks: crate::disk::read(&options.resources.limits)?,
     })
+}
+
+impl Engine {
+    /// The host's hierarchies, with those that carboy would mount for a container that has every limit.
+    ///
+    /// # Errors
+    /// A kernel error.
+    pub fn hierarchies_of_every_limit(&self) -> Result<Hierarchies> {
+        let priorities = vec![oci::InterfacePriority::default()];
+        let network = Some(oci::Network { class_id: Some(1), priorities });
+        Hierarchies::read()?.for_container(&oci::Resources { network, ..Default::default() }, &self.store.mounts())
+    }
 }
 
 /// Where carboy's own program is, which is also its `--init`.

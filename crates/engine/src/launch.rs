@@ -7,6 +7,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use bumpalo::Bump;
+use cgroup::GroupPath;
 use error::{Doing, Refused, RefusedKind, Result};
 use jiff::Timestamp;
 use oci::NamespaceKind;
@@ -115,12 +116,32 @@ impl Engine {
     fn record_undo(&self, launch: &Launch, claim: &Claim, live: &mut Live) -> Result<()> {
         let arena = Bump::new();
         let plan = launch.plan(&arena)?;
-        if !plan.groups.parents.is_empty() {
-            let parents = plan.groups.parents.iter();
-            live.parents = parents.map(|parent| (parent.hierarchy.clone(), parent.path.to_string())).collect();
+        let made = plan.groups.parents.iter().map(|parent| (parent.hierarchy.clone(), parent.path.to_string()));
+        live.parents = self.parents_of_others(&plan.groups.path, &claim.id)?;
+        live.parents.extend(made);
+        if !live.parents.is_empty() {
             self.store.write_live(claim, live)?;
         }
         self.store.write_record(&launch.record)
+    }
+
+    /// The groups above a new one that were made for other containers: the last one in them takes them away. The highest
+    /// come first, as in a plan.
+    fn parents_of_others(&self, path: &GroupPath, own: &str) -> Result<Vec<(String, String)>> {
+        let above: Vec<String> = path.ancestors().iter().map(ToString::to_string).collect();
+        if above.len() < 2 {
+            return Ok(Vec::new());
+        }
+        let level = |(_, parent): &(String, String)| above.iter().position(|path| path == parent);
+        let mut parents = Vec::new();
+        for id in self.store.live_ids()?.iter().filter(|id| *id != own) {
+            let Ok(Some(live)) = self.store.live(id) else { continue };
+            parents.extend(live.parents.into_iter().filter(|parent| level(parent).is_some()));
+        }
+        parents.sort();
+        parents.dedup();
+        parents.sort_by_key(level);
+        Ok(parents)
     }
 
     /// Reads and computes what a container's plan is made from, without making anything.

@@ -7,6 +7,7 @@ use error::{Refused, Result};
 use runtime::facts::Site;
 
 use crate::options::{Manager, RunOptions};
+use crate::record::Record;
 
 /// Where a new container's groups will be.
 #[derive(Debug, Clone)]
@@ -53,13 +54,32 @@ impl Place {
             }
         };
         let text = format!("{}:{PREFIX}:{id}", slice.name());
+        if hierarchies.unified().is_none() {
+            let reason = "systemd keeps scopes in the v2 tree, and this host has none mounted";
+            let refused = Refused::new("--cgroup-manager", "systemd", reason);
+            return Err(refused.hint("use --cgroup-manager cgroupfs").into());
+        }
         let unit = Unit::new(slice, PREFIX, id)?;
-        let version = systemd::Manager::connect(Instance::System)?.version();
-        let description = format!("carboy container {id}");
         let group = unit.path().clone();
-        let systemd = Some(Commission { unit, version, description });
-        Ok(Self { text, site: Site { hierarchies, group, systemd } })
+        Ok(Self { text, site: Site { hierarchies, group, systemd: Some(commission(unit, id)?) } })
     }
+}
+
+/// The unit of a container that exists, where systemd has made its groups.
+///
+/// # Errors
+/// Refused where it was made by systemd and systemd does not run this host; a kernel error when it does not answer.
+pub(crate) fn recorded(record: &Record) -> Result<Option<Commission>> {
+    let text = record.config.linux.as_ref().and_then(|linux| linux.cgroups_path.as_deref()).unwrap_or_default();
+    if text.starts_with('/') {
+        return Ok(None);
+    }
+    commission(Unit::parse(text, Instance::System)?, &record.id).map(Some)
+}
+
+fn commission(unit: Unit, id: &str) -> Result<Commission> {
+    let version = systemd::Manager::connect(Instance::System)?.version();
+    Ok(Commission { unit, version, description: format!("carboy container {id}") })
 }
 
 /// As Docker decides: systemd where it runs the host and has all controllers, which it has on v2 alone.

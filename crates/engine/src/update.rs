@@ -10,7 +10,7 @@ use procfs::NamespaceId;
 use crate::containers::{Engine, Status, no_such, not_running};
 use crate::options::Limits;
 use crate::record::{LiveTable, Record};
-use crate::{disk, host, spec};
+use crate::{disk, host, place, spec};
 
 /// Limits from before and after.
 struct Change {
@@ -28,10 +28,8 @@ impl Change {
     /// The fields that are as they were, which a host that cannot have them went without.
     fn unasked(&self) -> Vec<&'static str> {
         let swap = self.asked.memory.as_ref().is_none_or(|memory| memory.swap.is_none());
-        let fields = [
-            (swap, "linux.resources.memory.swap"),
-            (self.asked.devices.is_empty(), "linux.resources.devices"),
-        ];
+        let fields =
+            [(swap, "linux.resources.memory.swap"), (self.asked.devices.is_empty(), "linux.resources.devices")];
         fields.into_iter().filter(|(unasked, _)| *unasked).map(|(_, field)| field).collect()
     }
 }
@@ -66,7 +64,7 @@ impl Engine {
                 }
                 done?;
             }
-            Status::Exited(_) | Status::Gone => check(&record, &change)?,
+            Status::Exited(_) | Status::Gone => self.check(&record, &change)?,
             Status::Created => {
                 let refused = Refused::new("the container", &record.name, "is just being started");
                 return Err(refused.kind(RefusedKind::Conflict).hint("try again when it runs").into());
@@ -78,10 +76,11 @@ impl Engine {
 
     /// Changes a running container.
     fn change(&self, record: &Record, change: &Change) -> Result<()> {
-        let hierarchies = Hierarchies::read()?;
         let path = GroupPath::parse("the recorded group", &record.group)?;
+        let hierarchies = Hierarchies::read()?.of_container(&path)?;
         let mut groups = Groups::open(&hierarchies, &path)?;
-        let now = Now::read(&hierarchies, &groups)?;
+        let mut now = Now::read(&hierarchies, &groups)?;
+        now.facts.systemd = place::recorded(record)?;
         let Change { former, asked, merged } = change;
         let unasked = change.unasked();
         let wishes = Wishes { former, asked, merged, unasked: &unasked };
@@ -113,14 +112,13 @@ impl Engine {
         };
         mark::change(&Place { namespace: NamespaceId { dev, ino }, file }, groups, &mark)
     }
-}
-
-/// Whether a container that does not run could be started with what it is to have.
-fn check(record: &Record, change: &Change) -> Result<()> {
-    let hierarchies = Hierarchies::read()?;
-    let path = GroupPath::parse("the recorded group", &record.group)?;
-    let facts = HostFacts::read(&hierarchies, &path)?;
-    let unasked = change.unasked();
-    let asked = Asked { resources: &change.merged, defaulted: &unasked };
-    cgroup::plan(&hierarchies, &facts, &path, &asked).map(drop)
+    /// Whether a container that does not run could be started with what it is to have.
+    fn check(&self, record: &Record, change: &Change) -> Result<()> {
+        let path = GroupPath::parse("the recorded group", &record.group)?;
+        let hierarchies = Hierarchies::read()?.for_container(&change.merged, &self.store.mounts())?;
+        let facts = HostFacts::read(&hierarchies, &path)?;
+        let unasked = change.unasked();
+        let asked = Asked { resources: &change.merged, defaulted: &unasked };
+        cgroup::plan(&hierarchies, &facts, &path, &asked).map(drop)
+    }
 }

@@ -193,6 +193,7 @@ impl<'p, 's> Work<'p, 's> {
         let spawned = spawned.doing(|| format!("clone a process with {} new namespaces", describe::kinds(new)))?;
         let pid = HostPid(spawned.pid);
         self.child = Some(spawned);
+        self.groups.inhabited();
         self.mounts.clear();
         self.group_files.clear();
         (self.stage.record)(News::Child(pid))

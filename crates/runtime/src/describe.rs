@@ -32,9 +32,9 @@ const REACH: &str = "openat2|mkdirat+";
 /// Writes a file of a process.
 const WRITE_OF_PROCESS: [&str; 5] = ["openat", "fstatfs", "openat2", "openat2", "write"];
 /// Makes a table in the caller's net namespace.
-const MARK_HERE: [&str; 4] = ["socket", "connect", "sendto", "recvfrom+"];
+const MARK_HERE: [&str; 6] = ["fstat+", "socket", "connect", "fstat", "sendto", "recvfrom+"];
 /// Makes a table in another net namespace.
-const MARK_THERE: [&str; 6] = ["setns", "socket", "connect", "setns", "sendto", "recvfrom+"];
+const MARK_THERE: [&str; 8] = ["fstat+", "setns", "socket", "connect", "setns", "fstat", "sendto", "recvfrom+"];
 /// A root whose layers are id-mapped: each is opened, mapped and set, and the overlay is made as the container's root user.
 const MAPPED_ROOT: [&str; 5] = [
     "openat|fstatfs|openat2*",

@@ -163,6 +163,12 @@ const RULES: &[Rule] = &[
         check: files::documents_are_there,
     },
     Rule {
+        name: "limits-document-is-current",
+        why: "the table of limits is made from the code that writes them, and a stale copy lies",
+        todo: "carboy explain limits --markdown > docs/limits.md",
+        check: files::limits_document_is_current,
+    },
+    Rule {
         name: "files-are-small",
         why: "every clone carries every file's every version for ever",
         todo: "generate it, or keep it out of the repository",

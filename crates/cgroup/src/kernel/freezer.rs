@@ -70,7 +70,8 @@ impl Silent {
     fn new() -> Self {
         // Where it is built in, or loaded, or there is no such command, there is nothing to do.
         let _ = Command::new("modprobe").arg("fuse").status();
-        let device = rustix::fs::open("/dev/fuse", rustix::fs::OFlags::RDWR | rustix::fs::OFlags::CLOEXEC, Mode::empty());
+        let device =
+            rustix::fs::open("/dev/fuse", rustix::fs::OFlags::RDWR | rustix::fs::OFlags::CLOEXEC, Mode::empty());
         let device = device.expect("this test needs FUSE: load the kernel module fuse");
         let folder = std::env::temp_dir().join(name());
         std::fs::create_dir(&folder).unwrap();

@@ -32,8 +32,11 @@ fn only(wanted: impl Fn(&str) -> bool) -> Hierarchies {
     Hierarchies::parse(kept.join("\n").as_bytes(), &std::fs::read("/proc/self/cgroup").unwrap())
 }
 
-fn unified(guard: &Guard) -> HierarchyIndex {
-    guard.hierarchies.unified().expect("no v2 hierarchy on this host")
+/// The v2 hierarchy; a host without any has no groups of threads and no bound on the number of groups.
+fn unified(guard: &Guard) -> Option<HierarchyIndex> {
+    let unified = guard.hierarchies.unified();
+    assert!(unified.is_some() || guard.hierarchies.of(Controller::Freezer).unwrap().version == Version::V1);
+    unified
 }
 
 #[test]
@@ -93,7 +96,8 @@ fn a_process_in_a_threaded_group_is_found_killed_and_removed() {
     let sleeper = Sleeper::start();
     let (guard, groups) = made(&name(), "{}");
     attach(&guard, &groups, sleeper.pid());
-    let group = groups.group(unified(&guard)).unwrap();
+    let Some(index) = unified(&guard) else { return };
+    let group = groups.group(index).unwrap();
     for nested in ["threads", "threads/deeper"] {
         mkdirat(group, nested, FOLDER).unwrap();
         file::write(tree::open(group, nested).unwrap(), TYPE_V2, "threaded").unwrap();
@@ -112,9 +116,14 @@ fn a_container_whose_own_group_is_threaded_is_killed_by_its_threads() {
     let sleeper = Sleeper::start();
     let (above, _groups) = made(&parent, "{}");
     let (guard, groups) = made(&format!("/{parent}/web"), "{}");
-    let index = unified(&guard);
-    file::write(groups.group(index).unwrap(), TYPE_V2, "threaded").unwrap();
+    let Some(index) = unified(&guard) else { return };
     let above = Groups::open(&above.hierarchies, &above.path).unwrap();
+    // What is enabled to measure containers is not for threads.
+    let parent = above.group(index).unwrap();
+    for controller in file::read(parent, file::SUBTREE_CONTROL_V2).unwrap().split_whitespace() {
+        file::write(parent, file::SUBTREE_CONTROL_V2, &format!("-{controller}")).unwrap();
+    }
+    file::write(groups.group(index).unwrap(), TYPE_V2, "threaded").unwrap();
     above.attach(index, sleeper.pid()).unwrap();
     file::write(groups.group(index).unwrap(), THREADS_V2, &sleeper.0.id().to_string()).unwrap();
     assert_eq!(groups.processes().unwrap(), [sleeper.pid()]);
@@ -124,14 +133,14 @@ fn a_container_whose_own_group_is_threaded_is_killed_by_its_threads() {
 }
 
 #[test]
-fn groups_nested_three_hundred_deep_are_removed() {
+fn groups_nested_a_hundred_deep_are_removed() {
     let (guard, groups) = made(&name(), "{}");
     let sleeper = Sleeper::start();
     attach(&guard, &groups, sleeper.pid());
     for (_, hierarchy) in groups.present() {
         let index = guard.hierarchies.by_key(&hierarchy.key()).unwrap();
         let mut current = tree::open(groups.group(index).unwrap(), ".").unwrap();
-        for _ in 0..300 {
+        for _ in 0..100 {
             mkdirat(&current, "a-name-that-makes-the-path-long", FOLDER).unwrap();
             current = tree::open(&current, "a-name-that-makes-the-path-long").unwrap();
         }
@@ -149,7 +158,8 @@ fn groups_nested_three_hundred_deep_are_removed() {
 fn where_no_more_groups_may_be_made_that_is_what_is_said() {
     let parent = name();
     let (above, groups) = made(&parent, "{}");
-    file::write(groups.group(unified(&above)).unwrap(), "cgroup.max.descendants", "0").unwrap();
+    let Some(index) = unified(&above) else { return };
+    file::write(groups.group(index).unwrap(), "cgroup.max.descendants", "0").unwrap();
     let path = above.path.child("", "web").unwrap();
     let facts = HostFacts::read(&above.hierarchies, &path).unwrap();
     let resources = oci::Resources::default();

@@ -45,7 +45,9 @@ impl Drop for Worker {
     }
 }
 
-const TAKE_32_MIB: &str = "memory=$(head -c 33554432 /dev/zero | tr '\\0' x)";
+/// dd holds its buffer until somebody reads what it writes.
+const HOLD_32_MIB: &str =
+    "exec 3<&0; dd if=/dev/zero bs=33554432 count=1 | { head -c 1 >/dev/null; echo done; read stop <&3; }";
 
 fn version(groups: &Groups, controller: Controller) -> Version {
     groups.controlled(controller).unwrap().0
@@ -139,7 +141,7 @@ fn the_other_settings_of_memory_read_back_and_are_taken_back() {
 #[test]
 fn a_memory_limit_below_what_a_process_holds_is_refused_and_one_above_is_not() {
     let (guard, groups) = made(&name(), r#"{"memory":{"limit":134217728}}"#);
-    let mut worker = Worker::start(TAKE_32_MIB);
+    let mut worker = Worker::start(HOLD_32_MIB);
     attach(&guard, &groups, worker.pid());
     assert!(worker.work());
     let now = groups.memory().unwrap();
@@ -176,7 +178,7 @@ fn page_cache_of_a_disk_gives_way_to_a_smaller_limit_and_that_of_memory_does_not
 fn a_limit_that_is_hit_and_the_killing_are_counted() {
     for swap in [16 * MIB, 32 * MIB] {
         let (guard, groups) = made(&name(), &format!(r#"{{"memory":{{"limit":16777216,"swap":{swap}}}}}"#));
-        let mut worker = Worker::start(TAKE_32_MIB);
+        let mut worker = Worker::start(HOLD_32_MIB);
         attach(&guard, &groups, worker.pid());
         worker.work();
         let now = groups.memory().unwrap();
@@ -279,7 +281,7 @@ fn realtime_time_grows_and_shrinks_where_the_kernel_divides_it() {
 #[test]
 fn cpu_time_is_counted_and_a_quota_that_runs_out_too() {
     let (guard, groups) = made(&name(), r#"{"cpu":{"quota":10000,"period":100000}}"#);
-    let mut worker = Worker::start("i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done");
+    let mut worker = Worker::start("i=0; while [ $i -lt 40000 ]; do i=$((i+1)); done");
     attach(&guard, &groups, worker.pid());
     assert!(worker.work());
     let (cpu, used) = (groups.cpu().unwrap(), groups.cpuacct().unwrap());

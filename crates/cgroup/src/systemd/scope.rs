@@ -1,7 +1,7 @@
 //! A scope before its container: systemd makes none without a process, so a placeholder keeps the place.
 //!
 //! It is a child that waits and does nothing else, and it ends when its parent does, however that ends: systemd then
-//! removes the empty scope by itself.
+//! removes the empty scope by itself. As a copy of its parent it has open what that had, so it should not last.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -38,8 +38,8 @@ impl Scope {
 pub(super) struct Placeholder {
     pid: i32,
     pidfd: OwnedFd,
-    /// Closed, it ends the process too.
-    _parent: OwnedFd,
+    #[cfg_attr(not(test), expect(dead_code, reason = "the process ends when it is closed"))]
+    parent: OwnedFd,
 }
 
 impl Placeholder {
@@ -58,7 +58,7 @@ impl Placeholder {
         // In a session of its own no terminal's signal ends it.
         let steps = [Step::NewSession, Step::Await(Turn::Ready)];
         let child = child::spawn(Kinds::NONE, None, &steps, &scene).doing(doing)?;
-        Ok(Self { pid: child.pid, pidfd: child.pidfd, _parent: parent })
+        Ok(Self { pid: child.pid, pidfd: child.pidfd, parent })
     }
 
     /// As systemd numbers it: they share a pid namespace, or systemd would not be reached.
@@ -72,5 +72,25 @@ impl Drop for Placeholder {
         // It may have ended by itself, and a caller that reaps all its children may have taken the zombie.
         let _ = sys::process::send_signal(self.pidfd.as_fd(), SIGKILL);
         while sys::process::wait(self.pidfd.as_fd()) == Err(sys::Errno::INTR) {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+    use super::*;
+
+    fn has_ended(placeholder: &Placeholder, patience: Timespec) -> bool {
+        poll(&mut [PollFd::new(&placeholder.pidfd, PollFlags::IN)], Some(&patience)).unwrap() == 1
+    }
+
+    #[test]
+    fn a_placeholder_waits_and_ends_with_its_parent() {
+        let placeholder = Placeholder::start().unwrap();
+        assert!(!has_ended(&placeholder, Timespec { tv_sec: 0, tv_nsec: 50_000_000 }));
+        // Closing is not enough here: the other tests' placeholders are copies of this process too.
+        rustix::net::shutdown(&placeholder.parent, rustix::net::Shutdown::Both).unwrap();
+        assert!(has_ended(&placeholder, Timespec { tv_sec: 10, tv_nsec: 0 }));
     }
 }

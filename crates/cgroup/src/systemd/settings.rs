@@ -1,13 +1,15 @@
 //! What is written to a group's files, as properties: so that systemd, whenever it writes those files anew, writes the
-//! same. The files are written all the same, since a property may be coarser.
+//! same. The files are written all the same, since a property may be coarser: CPU time is in whole percents. What systemd
+//! sets anew without knowing a value for it is memory.oom.group: at `systemctl daemon-reload`, and whenever a property of
+//! the unit changes, it becomes 0.
 //!
 //! systemd.resource-control(5), with the version that each property came with.
 
 use super::{INFINITY, Property, Value};
-use crate::cpu::DEFAULT_PERIOD_USEC;
 use crate::cpuset::Set;
 use crate::hierarchy::Version;
 use crate::write::Write;
+use crate::{cpu, cpuset, io, memory, pids};
 
 mod since {
     pub(super) const MEMORY_MIN: u32 = 240;
@@ -63,23 +65,17 @@ fn limit(text: &str) -> Option<u64> {
 }
 
 fn cpu(files: &Files<'_>, systemd: u32) -> Vec<Property> {
-    const SHARES_V1: &str = "cpu.shares";
-    const PERIOD_V1: &str = "cpu.cfs_period_us";
-    const QUOTA_V1: &str = "cpu.cfs_quota_us";
-    const WEIGHT_V2: &str = "cpu.weight";
-    const MAX_V2: &str = "cpu.max";
-    const IDLE: &str = "cpu.idle";
     let number = |name, file, version| Some(Property::number(name, files.last(version, file)?.parse().ok()?));
-    let mut properties: Vec<Property> = number("CPUShares", SHARES_V1, Version::V1).into_iter().collect();
-    match files.last(Version::V2, IDLE) {
+    let mut properties: Vec<Property> = number("CPUShares", cpu::SHARES_V1, Version::V1).into_iter().collect();
+    match files.last(Version::V2, cpu::IDLE) {
         // An idle group has no weight. systemd knows that as the weight 0, and before it knew it, it let the file be.
         Some("1") if systemd >= since::IDLE => properties.push(Property::number("CPUWeight", 0)),
-        _ => properties.extend(number("CPUWeight", WEIGHT_V2, Version::V2)),
+        _ => properties.extend(number("CPUWeight", cpu::WEIGHT_V2, Version::V2)),
     }
-    let max = files.last(Version::V2, MAX_V2).map(|max| max.split_once(' ').unwrap_or((max, "")));
+    let max = files.last(Version::V2, cpu::MAX_V2).map(|max| max.split_once(' ').unwrap_or((max, "")));
     let (quota, period) = max.unwrap_or_else(|| {
         let last = |file| files.last(Version::V1, file).unwrap_or_default();
-        (last(QUOTA_V1), last(PERIOD_V1))
+        (last(cpu::QUOTA_V1), last(cpu::PERIOD_V1))
     });
     properties.extend(bandwidth(limit(quota), period.trim().parse().ok().filter(|period| *period > 0), systemd));
     properties
@@ -96,7 +92,7 @@ fn bandwidth(quota: Option<u64>, period_usec: Option<u64>, systemd: u32) -> Vec<
     let per_second = match quota {
         None | Some(INFINITY) => INFINITY,
         Some(quota) => {
-            let period = u128::from(period_usec.unwrap_or(DEFAULT_PERIOD_USEC));
+            let period = u128::from(period_usec.unwrap_or(cpu::DEFAULT_PERIOD_USEC));
             let percents = (u128::from(quota) * SECOND_USEC).div_ceil(period * PERCENT_USEC);
             u64::try_from(percents * PERCENT_USEC).unwrap_or(INFINITY)
         }
@@ -109,14 +105,12 @@ fn bandwidth(quota: Option<u64>, period_usec: Option<u64>, systemd: u32) -> Vec<
 
 /// systemd leaves v1's cpuset alone.
 fn cpuset(files: &Files<'_>, systemd: u32) -> Vec<Property> {
-    const CPUS: &str = "cpuset.cpus";
-    const MEMS: &str = "cpuset.mems";
     let set =
         |name, file| Some(Property::new(name, Value::Bits(bits_of_set(&Set::parse(files.last(Version::V2, file)?)?))));
     if systemd < since::CPUSET {
         return Vec::new();
     }
-    [set("AllowedCPUs", CPUS), set("AllowedMemoryNodes", MEMS)].into_iter().flatten().collect()
+    [set("AllowedCPUs", cpuset::CPUS), set("AllowedMemoryNodes", cpuset::MEMS)].into_iter().flatten().collect()
 }
 
 /// More CPUs or memory nodes than any kernel is built for.
@@ -140,23 +134,21 @@ pub(super) fn set_of_bits(bytes: &[u8]) -> Option<Set> {
 
 /// v1's other limits, and swappiness, have no properties.
 fn memory(files: &Files<'_>, systemd: u32) -> Vec<Property> {
-    const LIMIT_V1: &str = "memory.limit_in_bytes";
     const V2: [(&str, &str, u32); 5] = [
-        ("MemoryMax", "memory.max", 0),
-        ("MemorySwapMax", "memory.swap.max", 0),
-        ("MemoryHigh", "memory.high", 0),
-        ("MemoryLow", "memory.low", 0),
-        ("MemoryMin", "memory.min", since::MEMORY_MIN),
+        ("MemoryMax", memory::LIMIT_V2, 0),
+        ("MemorySwapMax", memory::SWAP_V2, 0),
+        ("MemoryHigh", memory::HIGH_V2, 0),
+        ("MemoryLow", memory::RESERVATION_V2, 0),
+        ("MemoryMin", memory::MIN_V2, since::MEMORY_MIN),
     ];
     let number = |name, version, file| Some(Property::number(name, limit(files.last(version, file)?)?));
     let v2 = V2.into_iter().filter(|(_, _, since)| systemd >= *since);
     let v2 = v2.filter_map(|(name, file, _)| number(name, Version::V2, file));
-    number("MemoryLimit", Version::V1, LIMIT_V1).into_iter().chain(v2).collect()
+    number("MemoryLimit", Version::V1, memory::LIMIT_V1).into_iter().chain(v2).collect()
 }
 
 fn pids(files: &Files<'_>) -> Option<Property> {
-    const MAX: &str = "pids.max";
-    let max = files.last(Version::V2, MAX).or_else(|| files.last(Version::V1, MAX))?;
+    let max = files.last(Version::V2, pids::MAX).or_else(|| files.last(Version::V1, pids::MAX))?;
     Some(Property::number("TasksMax", limit(max)?))
 }
 
@@ -165,42 +157,50 @@ fn block_node(device: &str) -> String {
     format!("/dev/block/{device}")
 }
 
+/// The properties for io's four limits of a device, in the order of [`io::THROTTLES`]: v1's and v2's.
+const THROTTLES: [(Option<&str>, &str); 4] = [
+    (Some("BlockIOReadBandwidth"), "IOReadBandwidthMax"),
+    (Some("BlockIOWriteBandwidth"), "IOWriteBandwidthMax"),
+    (None, "IOReadIOPSMax"),
+    (None, "IOWriteIOPSMax"),
+];
+
 fn io(files: &Files<'_>) -> Vec<Property> {
-    const WEIGHT_V1: &str = "blkio.bfq.weight";
-    const DEVICE_WEIGHT_V1: &str = "blkio.bfq.weight_device";
-    const THROTTLES_V1: [(&str, &str); 2] = [
-        ("BlockIOReadBandwidth", "blkio.throttle.read_bps_device"),
-        ("BlockIOWriteBandwidth", "blkio.throttle.write_bps_device"),
-    ];
-    const WEIGHT_V2: &str = "io.weight";
-    const MAX_V2: &str = "io.max";
-    const KEYS_V2: [(&str, &str); 4] = [
-        ("IOReadBandwidthMax", "rbps"),
-        ("IOWriteBandwidthMax", "wbps"),
-        ("IOReadIOPSMax", "riops"),
-        ("IOWriteIOPSMax", "wiops"),
-    ];
+    let lines = |version, file| files.all(version, file).map(|line| line.split_once(' ').unwrap_or(("default", line)));
     let mut properties = Vec::new();
-    let v1 = |file| files.last(Version::V1, file)?.parse().ok();
-    properties.extend(v1(WEIGHT_V1).map(|weight| Property::number("BlockIOWeight", weight)));
-    let weights = files.all(Version::V1, DEVICE_WEIGHT_V1).filter_map(|line| line.split_once(' '));
-    properties.extend(of_devices("BlockIODeviceWeight", weights));
-    for (name, file) in THROTTLES_V1 {
-        let rates = files.all(Version::V1, file).filter_map(|line| line.split_once(' '));
-        // v1's word for no limit is 0.
-        properties
-            .extend(of_devices(name, rates.map(|(device, rate)| (device, if rate == "0" { "max" } else { rate }))));
-    }
-    let weights = || files.all(Version::V2, WEIGHT_V2).map(|line| line.split_once(' ').unwrap_or(("default", line)));
-    let default = weights().filter(|(device, _)| *device == "default").last();
-    properties.extend(default.and_then(|(_, weight)| Some(Property::number("IOWeight", weight.parse().ok()?))));
+    // BFQ's weight and that of the scheduler before it are the same number.
+    let weights = || lines(Version::V1, io::WEIGHT_V1).chain(lines(Version::V1, io::BFQ_WEIGHT_V1));
+    properties.extend(weight("BlockIOWeight", weights()));
+    let weights = || lines(Version::V1, io::WEIGHT_DEVICE_V1).chain(lines(Version::V1, io::BFQ_WEIGHT_DEVICE_V1));
+    properties.extend(of_devices("BlockIODeviceWeight", weights()));
+    // systemd writes io.cost's weight and BFQ's from one number: where both are asked for, BFQ's is the one to hold.
+    let bfq: Vec<(&str, String)> = lines(Version::V2, io::BFQ_WEIGHT_V2)
+        .filter_map(|(device, text)| Some((device, weight_of_bfq(text)?)))
+        .collect();
+    let weights = || lines(Version::V2, io::WEIGHT_V2).chain(bfq.iter().map(|(device, text)| (*device, text.as_str())));
+    properties.extend(weight("IOWeight", weights()));
     properties.extend(of_devices("IODeviceWeight", weights().filter(|(device, _)| *device != "default")));
-    for (name, key) in KEYS_V2 {
-        let lines = files.all(Version::V2, MAX_V2).filter_map(|line| line.split_once(' '));
-        let of_key = lines.filter_map(|(device, pairs)| Some((device, value_of(pairs, key)?)));
-        properties.extend(of_devices(name, of_key));
+    for ((v1, v2), (_, _, file, key, _)) in THROTTLES.into_iter().zip(io::THROTTLES) {
+        // v1's word for no limit is 0.
+        let rates = lines(Version::V1, file).map(|(device, rate)| (device, if rate == "0" { "max" } else { rate }));
+        properties.extend(v1.and_then(|name| of_devices(name, rates)));
+        let rates = lines(Version::V2, io::MAX_V2).filter_map(|(device, pairs)| Some((device, value_of(pairs, key)?)));
+        properties.extend(of_devices(v2, rates));
     }
     properties
+}
+
+/// The weight that is of no one device, the last one where there are several.
+fn weight<'a>(name: &'static str, weights: impl Iterator<Item = (&'a str, &'a str)>) -> Option<Property> {
+    let (_, text) = weights.filter(|(device, _)| *device == "default").last()?;
+    Some(Property::number(name, text.parse().ok()?))
+}
+
+/// The number from which systemd makes this one for BFQ: src/basic/cgroup-util.h `BFQ_WEIGHT`.
+fn weight_of_bfq(text: &str) -> Option<String> {
+    let weight: u64 = text.parse().ok()?;
+    let above = weight.saturating_sub(100);
+    Some((weight.min(100) + 11 * above.min(900)).to_string())
 }
 
 /// The value of a key in `rbps=1 wbps=max`.
@@ -221,7 +221,11 @@ fn of_devices<'a>(name: &'static str, values: impl Iterator<Item = (&'a str, &'a
 pub fn devices(rules: &[oci::DeviceRule], systemd: u32) -> Vec<Property> {
     let list = allowed(rules).filter(|_| systemd >= since::DEVICE_NUMBERS);
     let policy = if list.is_some() { "strict" } else { "auto" };
-    vec![Property::text("DevicePolicy", policy), Property::new("DeviceAllow", Value::Nodes(list.unwrap_or_default()))]
+    let nodes = |list| Property::new("DeviceAllow", Value::Nodes(list));
+    // A list is added to the one that there is, but for an empty one, which clears it.
+    let mut properties = vec![Property::text("DevicePolicy", policy), nodes(Vec::new())];
+    properties.extend(list.map(nodes));
+    properties
 }
 
 /// What is allowed where nothing else is; `None` where that is not what the rules say.
@@ -256,7 +260,7 @@ mod tests {
 
     use super::*;
     use crate::hierarchy::Controller;
-    use crate::{cpu, cpuset, io, memory, pids, unified};
+    use crate::unified;
 
     const DEBIAN_12: u32 = 252;
 
@@ -388,8 +392,18 @@ mod tests {
             shown(Version::V1, &writes, DEBIAN_12),
             ["BlockIOReadBandwidth = /dev/block/8:0 1048576", "BlockIOWriteBandwidth = /dev/block/8:0 infinity"]
         );
-        let weight: oci::BlockIo = serde_json::from_str(r#"{"weight":300}"#).unwrap();
-        assert_eq!(shown(Version::V1, &io::plan_v1(&weight).unwrap(), DEBIAN_12), ["BlockIOWeight = 300"]);
+    }
+
+    #[test]
+    fn a_weight_is_the_number_from_which_systemd_makes_the_one_that_was_asked_for() {
+        let asked: oci::BlockIo = serde_json::from_str(r#"{"weight":300}"#).unwrap();
+        assert_eq!(shown(Version::V1, &io::plan_v1(&asked, None).unwrap(), DEBIAN_12), ["BlockIOWeight = 300"]);
+        for (bfq, weight) in [("1", "1"), ("100", "100"), ("101", "111"), ("1000", "10000")] {
+            let files = unified(&[("io.weight", "default 7"), ("io.bfq.weight", bfq)]);
+            assert_eq!(shown(Version::V2, &files, DEBIAN_12), [format!("IOWeight = {weight}")]);
+        }
+        let files = unified(&[("io.bfq.weight", "default 200"), ("io.bfq.weight", "8:0 50")]);
+        assert_eq!(shown(Version::V2, &files, DEBIAN_12), ["IOWeight = 1200", "IODeviceWeight = /dev/block/8:0 50"]);
     }
 
     fn rule(json: &str) -> oci::DeviceRule {
@@ -408,11 +422,11 @@ mod tests {
             rule(r#"{"allow":true,"type":"c","major":10,"minor":229,"access":"rw"}"#),
         ];
         let shown = devices_shown(&rules, DEBIAN_12);
-        assert_eq!(shown[0], "DevicePolicy = strict");
+        assert_eq!(shown[..2], ["DevicePolicy = strict", "DeviceAllow = "]);
         assert!(
-            shown[1].starts_with("DeviceAllow = block-8 r /dev/char/10:229 rw char-* m block-* m /dev/char/1:3 rwm ")
+            shown[2].starts_with("DeviceAllow = block-8 r /dev/char/10:229 rw char-* m block-* m /dev/char/1:3 rwm ")
         );
-        assert!(shown[1].ends_with(" char-136 rwm"));
+        assert!(shown[2].ends_with(" char-136 rwm"));
     }
 
     #[test]

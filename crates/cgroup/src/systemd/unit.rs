@@ -5,7 +5,7 @@ use std::fmt;
 
 use error::{Refused, Result};
 
-use super::manager::Instance;
+use super::calls::Instance;
 use super::{Property, Value};
 use crate::path::GroupPath;
 

@@ -23,6 +23,12 @@ fn a_command_is_read_with_its_flags() {
         (&["explain", "run", "--json", "host", "ls"], "explain Json [\"ls\"]"),
         (&["explain", "--json", "run", "host", "ls"], "explain Json [\"ls\"]"),
         (&["explain", "run", "-m", "64m", "host", "ls"], "explain Text [\"ls\"]"),
+        (&["explain", "limits"], "Limits(Text)"),
+        (&["explain", "limits", "--markdown"], "Limits(Markdown)"),
+        (&["explain", "--json", "limits"], "Limits(Json)"),
+        (&["explain", "--help"], "help: Usage: carboy explain [FLAGS] run ROOT COMMAND [ARG...] | limits"),
+        (&["pause", "a", "b"], "Pause([\"a\", \"b\"])"),
+        (&["unpause", "a"], "Unpause([\"a\"])"),
         (&["explain", "run", "--help"], "help: Usage: carboy explain run [FLAGS] ROOT COMMAND [ARG...]"),
         (&["ps"], "Ps(Ps { all: false, quiet: false })"),
         (&["ps", "-aq"], "Ps(Ps { all: true, quiet: true })"),
@@ -65,6 +71,11 @@ fn what_is_wrong_with_a_command_is_one_clear_line() {
         &["exec"],
         &["explain"],
         &["explain", "ps"],
+        &["explain", "limits", "cpu"],
+        &["pause"],
+        &["update", "web"],
+        &["update", "web", "--memori", "1g"],
+        &["update", "-m", "1g"],
     ];
     insta::assert_snapshot!(lines.map(shown).join("\n"), @r"
     cannot use rnu: carboy has no such command
@@ -89,9 +100,19 @@ fn what_is_wrong_with_a_command_is_one_clear_line() {
       name one, for example: carboy exec web ps
     cannot use exec: it needs the name of a container
       carboy ps -a lists them
-    cannot use explain: it explains run alone
+    cannot use explain: it explains run and limits
       for example: carboy explain run host bash
-    cannot use explain ps: it explains run alone
+    cannot use explain ps: it explains run and limits
       for example: carboy explain run host bash
+    cannot use explain limits cpu: it takes no words
+      -
+    cannot use pause: it needs the name of a container
+      carboy ps -a lists them
+    cannot use update web: there is nothing to change
+      give one or more flags, for example: carboy update -m 512m web
+    cannot use --memori: carboy update has no such flag
+      did you mean --memory?
+    cannot use update: it needs the name of a container
+      carboy ps -a lists them
     ");
 }

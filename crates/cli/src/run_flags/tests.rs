@@ -454,6 +454,7 @@ fn what_is_wrong_with_the_words_is_one_clear_line() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "the snapshot stands beside what gives it")]
 fn help_comes_from_the_table() {
     insta::assert_snapshot!(crate::help::of_command(&RUN), @r#"
     Usage: carboy run [FLAGS] ROOT COMMAND [ARG...]

@@ -40,12 +40,18 @@ pub(super) fn in_flags(limits: &Limits, mut refused: Refused) -> Refused {
         (refused.field, refused.value) = ("--cgroup-conf".to_owned(), format!("{file}={}", refused.value));
         return refused;
     }
-    let behind = cgroup::setting::all().find(|setting| setting.field == Some(&refused.field));
-    if let Some(flag) = behind.and_then(|setting| setting.flag) {
-        (refused.field, refused.value) = match (flag, limits.nano_cpus) {
-            ("--cpu-quota" | "--cpu-period", Some(nano)) => ("--cpus".to_owned(), cpus(nano)),
-            _ => (flag.to_owned(), refused.value),
-        };
+    let mut flags = cgroup::setting::all().filter(|setting| setting.field == Some(&refused.field)).filter_map(|one| one.flag);
+    let Some(flag) = flags.next() else { return refused };
+    match (flag, limits.nano_cpus) {
+        ("--cpus" | "--cpu-quota" | "--cpu-period", Some(nano)) => {
+            (refused.field, refused.value) = ("--cpus".to_owned(), cpus(nano));
+        }
+        // Several flags set the same: what another than the first would have set was asked for by it.
+        ("--cpus", None) => flags.next().unwrap_or(flag).clone_into(&mut refused.field),
+        ("--device", _) if !limits.device_rules.is_empty() => {
+            flags.next().unwrap_or(flag).clone_into(&mut refused.field);
+        }
+        _ => flag.clone_into(&mut refused.field),
     }
     refused
 }
@@ -95,8 +101,7 @@ fn cpus_alone(limits: &Limits, host_cpus: u32) -> Result<()> {
         let reason = format!("is not within 0.01 and {host_cpus}, the CPUs of this host");
         return Err(Refused::new("--cpus", cpus(nano), reason).hint("leave --cpus out for no limit").into());
     }
-    let others =
-        [("--cpu-period", limits.cpu_period_usec.is_some()), ("--cpu-quota", limits.cpu_quota_usec.is_some())];
+    let others = [("--cpu-period", limits.cpu_period_usec.is_some()), ("--cpu-quota", limits.cpu_quota_usec.is_some())];
     match others.into_iter().find(|(_, given)| *given) {
         None => Ok(()),
         Some((flag, _)) => {

@@ -4,7 +4,9 @@
 use std::path::Path;
 
 use error::{Refused, Result};
-use oci::{BlockIo, Cpu, HugepageLimit, InterfacePriority, Memory, Network, Pids, Resources, ThrottleDevice, WeightDevice};
+use oci::{
+    BlockIo, Cpu, HugepageLimit, InterfacePriority, Memory, Network, Pids, Resources, ThrottleDevice, WeightDevice,
+};
 
 use crate::disk::Disk;
 use crate::options::{DiskRate, Limit, Limits};
@@ -199,4 +201,146 @@ fn merge_block_io(io: &mut BlockIo, asked: &BlockIo) {
     put(&mut io.throttle_write_bps_device, &asked.throttle_write_bps_device, numbers);
     put(&mut io.throttle_read_iops_device, &asked.throttle_read_iops_device, numbers);
     put(&mut io.throttle_write_iops_device, &asked.throttle_write_iops_device, numbers);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::options::DiskWeight;
+
+    fn resources(json: &str) -> Resources {
+        serde_json::from_str(json).unwrap()
+    }
+
+    fn with(change: impl FnOnce(&mut Limits)) -> Resources {
+        let mut limits = Limits::default();
+        change(&mut limits);
+        asked(&limits, &[Disk { node: PathBuf::from("/dev/x"), major: 8, minor: 16 }]).unwrap()
+    }
+
+    fn memory_of(former: &str, change: impl FnOnce(&mut Limits)) -> (Option<i64>, Option<i64>) {
+        let memory = merged(&resources(former), &with(change)).memory.unwrap();
+        (memory.limit, memory.swap)
+    }
+
+    #[test]
+    fn nothing_asked_for_is_nothing() {
+        assert_eq!(with(|_| {}), Resources::default());
+    }
+
+    #[test]
+    fn every_limit_has_its_field() {
+        let disk = PathBuf::from("/dev/x");
+        let asked = with(|limits| {
+            limits.memory_swappiness = Some(0);
+            limits.kernel_memory = Some(Limit::At(1));
+            limits.kernel_memory_tcp = Some(Limit::Unlimited);
+            limits.oom_kill_disable = Some(false);
+            limits.cpu_burst_usec = Some(0);
+            limits.cpu_idle = Some(true);
+            limits.cpu_rt_period_usec = Some(1_000_000);
+            limits.cpu_rt_runtime_usec = Some(Limit::At(5));
+            limits.blkio_weight = Some(10);
+            limits.blkio_weight_device = vec![DiskWeight { disk: disk.clone(), weight: 20 }];
+            limits.device_read_bps = vec![DiskRate { disk: disk.clone(), rate: 1 }];
+            limits.device_write_bps = vec![DiskRate { disk: disk.clone(), rate: 2 }];
+            limits.device_read_iops = vec![DiskRate { disk: disk.clone(), rate: 3 }];
+            limits.device_write_iops = vec![DiskRate { disk, rate: 4 }];
+            limits.net_cls_classid = Some(1);
+            limits.net_prio.insert("eth0".to_owned(), 5);
+            limits.hugetlb.insert("2MB".to_owned(), 6);
+            limits.rdma.insert("mlx".to_owned(), oci::Rdma { hca_handles: Some(7), hca_objects: None });
+            limits.unified.insert("memory.high".to_owned(), "8".to_owned());
+        });
+        let expected = resources(
+            r#"{"memory":{"swappiness":0,"kernel":1,"kernelTCP":-1,"disableOOMKiller":false},
+                "cpu":{"burst":0,"idle":1,"realtimePeriod":1000000,"realtimeRuntime":5},
+                "blockIO":{"weight":10,"weightDevice":[{"major":8,"minor":16,"weight":20}],
+                    "throttleReadBpsDevice":[{"major":8,"minor":16,"rate":1}],
+                    "throttleWriteBpsDevice":[{"major":8,"minor":16,"rate":2}],
+                    "throttleReadIOPSDevice":[{"major":8,"minor":16,"rate":3}],
+                    "throttleWriteIOPSDevice":[{"major":8,"minor":16,"rate":4}]},
+                "network":{"classID":1,"priorities":[{"name":"eth0","priority":5}]},
+                "hugepageLimits":[{"pageSize":"2MB","limit":6}],
+                "rdma":{"mlx":{"hcaHandles":7}},"unified":{"memory.high":"8"}}"#,
+        );
+        assert_eq!(asked, expected);
+    }
+
+    #[test]
+    fn a_disk_that_was_not_read_is_refused() {
+        let limits = Limits {
+            device_read_bps: vec![DiskRate { disk: "/dev/y".into(), rate: 1 }],
+            ..Limits::default()
+        };
+        assert!(asked(&limits, &[]).is_err());
+    }
+
+    #[test]
+    fn what_is_asked_takes_the_place_of_what_there_was_and_the_rest_stays() {
+        let former = resources(
+            r#"{"cpu":{"shares":512,"quota":50000,"period":100000,"cpus":"0"},"pids":{"limit":10},
+                "blockIO":{"weight":100,"throttleReadBpsDevice":[{"major":8,"minor":16,"rate":1},{"major":7,"minor":0,"rate":2}]},
+                "network":{"classID":1,"priorities":[{"name":"eth0","priority":1}]},
+                "hugepageLimits":[{"pageSize":"2MB","limit":1}],"rdma":{"mlx":{"hcaHandles":7}},
+                "unified":{"memory.high":"8"}}"#,
+        );
+        let asked = resources(
+            r#"{"cpu":{"quota":20000},
+                "blockIO":{"throttleReadBpsDevice":[{"major":8,"minor":16,"rate":9}]},
+                "network":{"priorities":[{"name":"eth1","priority":2},{"name":"eth0","priority":3}]},
+                "hugepageLimits":[{"pageSize":"1GB","limit":2}],"rdma":{"mlx":{"hcaObjects":1}},
+                "unified":{"memory.min":"4"}}"#,
+        );
+        let expected = resources(
+            r#"{"cpu":{"shares":512,"quota":20000,"period":100000,"cpus":"0"},"pids":{"limit":10},
+                "blockIO":{"weight":100,"throttleReadBpsDevice":[{"major":8,"minor":16,"rate":9},{"major":7,"minor":0,"rate":2}]},
+                "network":{"classID":1,"priorities":[{"name":"eth0","priority":3},{"name":"eth1","priority":2}]},
+                "hugepageLimits":[{"pageSize":"2MB","limit":1},{"pageSize":"1GB","limit":2}],
+                "rdma":{"mlx":{"hcaHandles":7,"hcaObjects":1}},"unified":{"memory.high":"8","memory.min":"4"}}"#,
+        );
+        assert_eq!(merged(&former, &asked), expected);
+    }
+
+    #[test]
+    fn nothing_asked_changes_nothing_and_what_is_asked_again_changes_no_more() {
+        let former = resources(r#"{"memory":{"limit":64,"swap":128},"pids":{"limit":10},"unified":{"a.b":"c"}}"#);
+        assert_eq!(merged(&former, &Resources::default()), former);
+        let asked = resources(r#"{"memory":{"limit":32},"cpu":{"shares":2},"rdma":{"mlx":{"hcaHandles":7}}}"#);
+        let once = merged(&former, &asked);
+        assert_eq!(merged(&once, &asked), once);
+    }
+
+    #[test]
+    fn rules_about_device_nodes_come_after_those_that_there_are() {
+        let rule = |minor| oci::DeviceRule { allow: true, minor: Some(minor), ..oci::DeviceRule::default() };
+        let former = Resources { devices: vec![rule(1)], ..Resources::default() };
+        let merged = merged(&former, &with(|limits| limits.device_rules = vec![rule(2)]));
+        assert_eq!(merged.devices, [rule(1), rule(2)]);
+    }
+
+    #[test]
+    fn swap_that_nobody_asked_for_follows_memory() {
+        let memory = |limit| move |limits: &mut Limits| limits.memory = Some(limit);
+        let usual = r#"{"memory":{"limit":64,"swap":128}}"#;
+        assert_eq!(memory_of(usual, memory(Limit::At(100))), (Some(100), Some(200)));
+        assert_eq!(memory_of(usual, memory(Limit::Unlimited)), (Some(-1), Some(-1)));
+        assert_eq!(memory_of("{}", memory(Limit::At(100))), (Some(100), Some(200)));
+        assert_eq!(memory_of("{}", memory(Limit::Unlimited)), (Some(-1), None));
+        assert_eq!(memory_of(r#"{"memory":{"limit":-1,"swap":-1}}"#, memory(Limit::At(1))), (Some(1), Some(2)));
+    }
+
+    #[test]
+    fn swap_that_was_asked_for_stays() {
+        let memory = |limits: &mut Limits| limits.memory = Some(Limit::At(100));
+        assert_eq!(memory_of(r#"{"memory":{"limit":64,"swap":64}}"#, memory), (Some(100), Some(64)));
+        assert_eq!(memory_of(r#"{"memory":{"limit":64,"swap":-1}}"#, memory), (Some(100), Some(-1)));
+        let both = |limits: &mut Limits| {
+            limits.memory = Some(Limit::At(100));
+            limits.memory_swap = Some(Limit::At(150));
+        };
+        assert_eq!(memory_of(r#"{"memory":{"limit":64,"swap":128}}"#, both), (Some(100), Some(150)));
+    }
 }

@@ -123,6 +123,21 @@ pub(super) fn documents_are_there(tree: &Tree) -> Result<Vec<Finding>> {
     Ok(findings)
 }
 
+const LIMITS: &str = "docs/limits.md";
+
+/// The document of limits is what the code says.
+pub(super) fn limits_document_is_current(tree: &Tree) -> Result<Vec<Finding>> {
+    let (written, made) = (tree.file(LIMITS).and_then(|file| file.text.as_deref()), cgroup::setting::markdown());
+    let Some(written) = written else { return Ok(vec![Finding::new(LIMITS, 1, "is not there")]) };
+    let mut lines = written.lines().zip(made.lines());
+    let differs = lines.position(|(written, made)| written != made).map(|before| (before, "is not what the code says"));
+    let short = || {
+        let (has, needs) = (written.lines().count(), made.lines().count());
+        (has != needs).then(|| (has.min(needs), "ends where the code does not"))
+    };
+    Ok(differs.or_else(short).map(|(before, what)| Finding::new(LIMITS, before + 1, what)).into_iter().collect())
+}
+
 /// One MiB.
 const LARGEST_BYTES: u64 = 1 << 20;
 
@@ -199,6 +214,17 @@ mod tests {
         let findings = found(documents_are_there, &[("README.md", "carboy"), ("SECURITY.md", "")]);
         assert_eq!(findings.len(), DOCUMENTS.len() - 1);
         assert!(findings.contains(&"SECURITY.md:1 is not there".to_owned()));
+    }
+
+    #[test]
+    fn a_document_of_limits_that_lags_behind_the_code_is_found() {
+        let made = cgroup::setting::markdown();
+        let found = |text: &str| found(limits_document_is_current, &[(LIMITS, text)]);
+        assert_eq!(found(&made), Vec::<String>::new());
+        assert_eq!(found(&made.replacen("# Limits", "# Limit", 1)), ["docs/limits.md:1 is not what the code says"]);
+        let count = made.lines().count();
+        assert_eq!(found(&format!("{made}more\n")), [format!("docs/limits.md:{} ends where the code does not", count + 1)]);
+        assert_eq!(limits_document_is_current(&Tree::default()).unwrap(), [Finding::new(LIMITS, 1, "is not there")]);
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub(super) fn qemu(base: &Base, flavour: Flavour, disk: &Path) -> Command {
 
 /// The kernel's command line: words with "=" that it does not know become PID 1's environment.
 fn command_line(flavour: Flavour) -> String {
-    let common = "console=ttyS0 quiet loglevel=2 panic=-1";
+    let common = "console=ttyS0 quiet loglevel=2 panic=-1 clocksource=tsc tsc=reliable";
     let name = flavour.name();
     match flavour {
         Flavour::V1 => format!("{common} HOST={name} FIRST_INIT=/carboy/init"),

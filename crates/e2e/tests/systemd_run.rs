@@ -1,0 +1,145 @@
+//! Containers as units of systemd: on a host that systemd runs, on cgroup v2, whoever looks there finds them with their
+//! limits, and nothing that systemd does changes them. systemd.resource-control(5).
+#![expect(clippy::unwrap_used, reason = "tests stop at what goes wrong")]
+
+use std::fs;
+use std::process::Command;
+
+use carboy_e2e::group::{folder, setting};
+use carboy_e2e::{Attended, Carboy, ended};
+
+const WAIT: &str = "echo ready; read -r go";
+
+fn waiting(carboy: &Carboy, flags: &[&str]) -> Attended {
+    let root = carboy.busybox();
+    let words = ["run", "--rm", "-i", "--name", "it"].into_iter().chain(flags.iter().copied());
+    let words = words.chain([root.to_str().unwrap(), "sh", "-c", WAIT]);
+    let mut container = Attended::start(&mut carboy.command(words));
+    let line = container.line();
+    assert_eq!(line, "ready", "{}", if line.is_empty() { container.end().stderr } else { line.clone() });
+    container
+}
+
+fn ends_well(carboy: &Carboy, mut container: Attended) {
+    container.tell("go");
+    let ended = container.end();
+    assert_eq!((ended.code, ended.stderr.as_str()), (0, ""));
+    assert_eq!(carboy.left_behind(), Vec::<String>::new());
+}
+
+fn systemctl(words: &[&str]) -> String {
+    ended(Command::new("systemctl").args(words)).stdout.trim().to_owned()
+}
+
+/// The container's unit, from its group.
+fn unit(carboy: &Carboy, slice: &str) -> String {
+    let document = carboy.inspect("it");
+    let (group, id) = (document["CgroupPath"].as_str().unwrap(), document["Id"].as_str().unwrap());
+    let unit = format!("carboy-{id}.scope");
+    assert_eq!(group, format!("/{slice}/{unit}"));
+    unit
+}
+
+#[test]
+fn a_container_is_a_scope_with_its_limits_as_properties() {
+    let carboy = Carboy::new();
+    let flags = ["-m", "64m", "--memory-swap", "64m", "--cpus", "0.5", "--pids-limit", "33", "--cpuset-cpus", "0"];
+    let container = waiting(&carboy, &flags);
+    let unit = unit(&carboy, "system.slice");
+    let shown = |property: &str| systemctl(&["show", "--value", "--property", property, &unit]);
+    assert_eq!(shown("ActiveState"), "active");
+    assert_eq!(shown("MemoryMax"), (64_u64 << 20).to_string());
+    assert_eq!(shown("MemorySwapMax"), "0");
+    assert_eq!(shown("CPUQuotaPerSecUSec"), "500ms");
+    assert_eq!(shown("TasksMax"), "33");
+    assert_eq!(shown("AllowedCPUs"), "0");
+    assert_eq!(shown("Delegate"), "yes");
+    let tasks = fs::read_to_string(folder(&carboy, "it", "pids").join("cgroup.procs")).unwrap();
+    assert_eq!(tasks.lines().count(), 1, "the process that kept the scope has left it");
+    ends_well(&carboy, container);
+    assert_eq!(systemctl(&["show", "--value", "--property", "LoadState", &unit]), "not-found");
+}
+
+#[test]
+fn what_systemd_writes_anew_is_what_was_asked_for() {
+    let carboy = Carboy::new();
+    let container = waiting(&carboy, &["-m", "64m", "--cpus", "0.333", "--device-cgroup-rule", "c 10:229 rw"]);
+    let unit = unit(&carboy, "system.slice");
+    let limits = || (setting(&carboy, "it", "memory", ("", "max")), setting(&carboy, "it", "pids", ("", "max")));
+    let before = limits();
+    systemctl(&["daemon-reload"]);
+    systemctl(&["set-property", "--runtime", &unit, "CPUWeight=50"]);
+    assert_eq!(limits(), before);
+    let null = carboy.run(["exec", "it", "sh", "-c", ": > /dev/null && echo wrote"]);
+    assert_eq!((null.code, null.stdout.as_str()), (0, "wrote\n"), "{}", null.stderr);
+    ends_well(&carboy, container);
+}
+
+#[test]
+fn an_update_is_in_the_group_and_in_systemd() {
+    let carboy = Carboy::new();
+    let container = waiting(&carboy, &["-m", "64m", "--pids-limit", "33"]);
+    let unit = unit(&carboy, "system.slice");
+    let updated = carboy.run(["update", "-m", "128m", "--memory-swap", "256m", "--pids-limit", "44", "it"]);
+    assert_eq!((updated.code, updated.stdout.as_str(), updated.stderr.as_str()), (0, "it\n", ""));
+    assert_eq!(setting(&carboy, "it", "memory", ("", "max")), (128_u64 << 20).to_string());
+    assert_eq!(systemctl(&["show", "--value", "--property", "MemoryMax", &unit]), (128_u64 << 20).to_string());
+    assert_eq!(systemctl(&["show", "--value", "--property", "TasksMax", &unit]), "44");
+    systemctl(&["daemon-reload"]);
+    assert_eq!(setting(&carboy, "it", "pids", ("", "max")), "44");
+    ends_well(&carboy, container);
+}
+
+#[test]
+fn a_slice_is_a_parent_and_what_is_none_is_refused() {
+    let carboy = Carboy::new();
+    let container = waiting(&carboy, &["--cgroup-parent", "carboytest-web.slice"]);
+    unit(&carboy, "carboytest.slice/carboytest-web.slice");
+    ends_well(&carboy, container);
+    systemctl(&["stop", "carboytest-web.slice", "carboytest.slice"]);
+    let root = carboy.busybox();
+    let refused = carboy.run(["run", "--rm", "--cgroup-parent", "/team", root.to_str().unwrap(), "true"]);
+    assert_eq!(refused.code, 125);
+    assert_eq!(
+        refused.stderr,
+        "error: cannot use --cgroup-parent /team: is no slice, and systemd makes the cgroups here\n\
+         hint: name one, as --cgroup-parent team.slice, or add --cgroup-manager cgroupfs\n"
+    );
+}
+
+#[test]
+fn carboy_can_make_the_groups_itself_too() {
+    let carboy = Carboy::new();
+    let container = waiting(&carboy, &["--cgroup-manager", "cgroupfs", "-m", "64m"]);
+    let document = carboy.inspect("it");
+    let (group, id) = (document["CgroupPath"].as_str().unwrap(), document["Id"].as_str().unwrap());
+    assert_eq!(group, format!("/carboy-{id}"));
+    assert_eq!(setting(&carboy, "it", "memory", ("", "max")), (64_u64 << 20).to_string());
+    ends_well(&carboy, container);
+}
+
+#[test]
+fn a_container_that_cannot_start_leaves_no_unit() {
+    let carboy = Carboy::new();
+    let root = carboy.busybox();
+    let scopes = || systemctl(&["list-units", "--all", "--plain", "--no-legend", "carboy-*.scope"]);
+    for flags in [["--", "no-such-command"], ["--pids-limit=33", "no-such-command"]] {
+        let [flag, command] = flags;
+        let failed = carboy.run(["run", "--rm", flag, root.to_str().unwrap(), command]);
+        assert_eq!(failed.code, 127, "{}", failed.stderr);
+        assert_eq!(carboy.left_behind(), Vec::<String>::new());
+    }
+    assert_eq!(scopes(), "");
+}
+
+#[test]
+fn memory_that_runs_out_is_told_as_anywhere() {
+    let carboy = Carboy::new();
+    let flags = ["run", "--name", "eater", "-m", "64m", "--memory-swap", "64m"];
+    let words = flags.into_iter().chain(["host", "dd", "if=/dev/zero", "of=/dev/null", "bs=100M", "count=1"]);
+    let ended = carboy.run(words);
+    assert_eq!(ended.code, 137, "{}", ended.stderr);
+    assert!(ended.stderr.contains("out of memory") && ended.stderr.contains("64 MiB"), "{}", ended.stderr);
+    assert_eq!(carboy.run(["rm", "eater"]).code, 0);
+    assert_eq!(carboy.left_behind(), Vec::<String>::new());
+}
