@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use error::{Refused, Result};
+use error::{Errno, Refused, Result};
 use sys::bpf::Insn;
 
 use crate::hierarchy::Controller;
@@ -311,6 +311,14 @@ pub(crate) fn change_v1(former: &[oci::DeviceRule], asked: &[oci::DeviceRule]) -
     let added = asked.missing_in(&former).into_iter().map(|rule| one(add, take, rule));
     let taken = former.missing_in(&asked).into_iter().map(|rule| one(take, add, rule));
     Ok(added.chain(taken).collect())
+}
+
+/// What the kernel's answer to a write means, where that is known: security/device_cgroup.c `devcgroup_update_access`.
+pub(crate) fn refusal(write: &Write, errno: Errno) -> Option<Refused> {
+    let whole = write.value == "a" && errno == Errno::INVAL;
+    let reason =
+        "changes what the container can use besides its list, which cgroup v1 refuses while it has groups of its own";
+    whole.then(|| Refused::new(FIELD, "a", reason).hint("remove the groups below the container's, or start it anew"))
 }
 
 /// A BPF program, and what it decides in words.

@@ -24,7 +24,7 @@ use crate::plan::{Parent, Place, Plan, Role, Step, root_refused};
 use crate::remove::Left;
 use crate::systemd::{Instance, Manager, Property, Scope, UnitKind};
 use crate::write::Write;
-use crate::{cpu, cpuacct, evacuate, file, io, memory, mount, net_prio, pids, rdma, remove, tree};
+use crate::{cpu, cpuacct, devices, evacuate, file, io, memory, mount, net_prio, pids, rdma, remove, tree};
 
 /// The groups of one container in all hierarchies.
 #[derive(Debug)]
@@ -353,6 +353,7 @@ impl AsFd for Directory<'_> {
 fn refusal(write: &Write, errno: Errno) -> Option<Refused> {
     match write.controller {
         Controller::Io => io::refusal(write, errno),
+        Controller::Devices => devices::refusal(write, errno),
         Controller::NetPrio => net_prio::refusal(write, errno),
         Controller::Rdma => rdma::refusal(write, errno),
         _ => None,

@@ -71,7 +71,7 @@ pub fn plan_v2(limits: &[oci::HugepageLimit], sizes: &[String]) -> Result<Vec<Wr
 fn plan(
     limits: &[oci::HugepageLimit],
     sizes: &[String],
-    names: impl Fn(&File<'_>) -> (String, String),
+    names: impl Fn(&Counted<'_>) -> (String, String),
 ) -> Result<Vec<Write>> {
     let mut writes = Vec::new();
     for limit in limits {
@@ -80,19 +80,19 @@ fn plan(
             let (name, other) = names(&file);
             Write::new(Controller::Hugetlb, FIELD, name, limit.limit).other(other, limit.limit)
         };
-        writes.push(write(File::Used(size)));
-        writes.push(write(File::Reserved(size)).where_there_is_one());
+        writes.push(write(Counted::Used(size)));
+        writes.push(write(Counted::Reserved(size)).where_there_is_one());
     }
     Ok(writes)
 }
 
-/// A limit's file, by the page size.
-enum File<'s> {
+/// What a limit of a page size counts.
+enum Counted<'s> {
     Used(&'s str),
     Reserved(&'s str),
 }
 
-impl File<'_> {
+impl Counted<'_> {
     fn v1(&self) -> String {
         match self {
             Self::Used(size) => format!("hugetlb.{size}.limit_in_bytes"),
@@ -144,7 +144,7 @@ pub fn stats_v1(sizes: &[String], read: impl Fn(&str) -> Option<String>) -> Vec<
         Stats {
             page_size: size.clone(),
             usage_bytes: number(format!("hugetlb.{size}.usage_in_bytes")),
-            limit: read(&File::Used(size).v1()).and_then(|text| limit(&text)),
+            limit: read(&Counted::Used(size).v1()).and_then(|text| limit(&text)),
             limit_hits: hits.into_iter().filter_map(number).reduce(u64::saturating_add),
         }
     };
@@ -156,7 +156,7 @@ pub fn stats_v2(sizes: &[String], read: impl Fn(&str) -> Option<String>) -> Vec<
     let one = |size: &String| Stats {
         page_size: size.clone(),
         usage_bytes: read(&format!("hugetlb.{size}.current")).and_then(|text| text.trim().parse().ok()),
-        limit: read(&File::Used(size).v2()).and_then(|text| limit(&text)),
+        limit: read(&Counted::Used(size).v2()).and_then(|text| limit(&text)),
         limit_hits: read(&format!("hugetlb.{size}.events")).and_then(|text| number_at(&text, "max")),
     };
     sizes.iter().map(one).collect()

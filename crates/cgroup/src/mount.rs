@@ -58,8 +58,8 @@ impl Hierarchies {
         }
         let mut subsystems = procfs::cgroup::read_subsystems()?;
         // A kernel that cannot tell how it was started forbids nothing: the mount fails then.
-        let command_line = fs::read("/proc/cmdline").unwrap_or_default();
-        subsystems.retain(|one| !is_forbidden(&String::from_utf8_lossy(&command_line), &one.name));
+        let command_line = procfs::boot::read_command_line().unwrap_or_default();
+        subsystems.retain(|one| !is_forbidden(&command_line, &one.name));
         Ok(self.with_mountable(&asked, &subsystems, folder))
     }
 

@@ -236,9 +236,9 @@ pub(crate) struct Task {
 impl Task {
     /// Reads what a task does; `None` where it is gone.
     pub(crate) fn read(number: i32) -> Option<Self> {
-        let stat = procfs::stat(HostPid(number)).ok()?;
-        let waits = std::fs::read_to_string(format!("/proc/{number}/wchan")).ok();
-        let waits = waits.filter(|function| !matches!(function.as_str(), "" | "0"));
+        let process = procfs::Process::open(HostPid(number)).ok()?;
+        let stat = process.stat().ok()?;
+        let waits = process.wait_channel().ok().flatten();
         Some(Self { number, name: stat.name, state: stat.state, waits })
     }
 }

@@ -247,11 +247,11 @@ fn unit(
 
 /// The properties that say what settings write.
 pub(crate) fn properties_of(hierarchies: &Hierarchies, settings: &[Step], systemd: u32) -> Vec<Property> {
-    let write = |step| match step {
-        &Step::Write(ref place, ref write) => Some((hierarchies.at(place.hierarchy).ok()?.version, write)),
+    let writes = settings.iter().filter_map(|step| match step {
+        Step::Write(place, write) => Some((hierarchies.at(place.hierarchy).ok()?.version, write)),
         _ => None,
-    };
-    systemd::settings(settings.iter().filter_map(write), systemd)
+    });
+    systemd::settings(writes, systemd)
 }
 
 /// The group of a unit in the hierarchy that systemd keeps its units in.

@@ -29,6 +29,8 @@ const GROUPS: usize = 16;
 pub enum Presence {
     /// It can be set, by its file of this version where it has one.
     Here(Version),
+    /// As far as its controller goes it can; no group has been seen that would have the file.
+    Unseen(Version),
     /// It cannot, for a reason, as a clause.
     Absent(String),
 }
@@ -95,11 +97,14 @@ impl<'h> Present<'h> {
                 _ => format!("{controller} is on {version} here, which has no file for it"),
             });
         };
-        match self.files.get(index.0) {
-            Some(files) if files.lacks(wanted.name, version, controller) => {
-                Presence::Absent(format!("this kernel has no {}", wanted.name))
-            }
-            _ => Presence::Here(version),
+        // What carboy would mount itself has one setting a controller.
+        if hierarchy.mounted == Mounted::NotYet {
+            return Presence::Here(version);
+        }
+        match self.files.get(index.0).and_then(|files| files.has(wanted.name, version, controller)) {
+            Some(true) => Presence::Here(version),
+            Some(false) => Presence::Absent(format!("this kernel has no {}", wanted.name)),
+            None => Presence::Unseen(version),
         }
     }
 
@@ -116,18 +121,19 @@ impl<'h> Present<'h> {
 }
 
 impl Files {
-    /// Whether a file is known not to be here: groups were seen that have others of its controller.
-    fn lacks(&self, name: &str, version: Version, controller: Controller) -> bool {
+    /// Whether a file is here; not, where groups were seen that have others of its controller; `None` where none were.
+    fn has(&self, name: &str, version: Version, controller: Controller) -> Option<bool> {
         if self.names.iter().any(|known| matches(known, name)) {
-            return false;
+            return Some(true);
         }
         let prefix = name.split_inclusive('.').next().unwrap_or(name);
         let has_others = self.names.iter().any(|known| known.starts_with(prefix));
-        match version {
+        let would_have = match version {
             Version::V1 => self.below_root || (has_others && ON_ROOT_V1.contains(&controller)),
             // A group has the files of a controller only where it was enabled above it.
             Version::V2 => self.below_root && has_others,
-        }
+        };
+        would_have.then_some(false)
     }
 }
 
@@ -176,7 +182,7 @@ mod tests {
         let present = Present::read(&hierarchies).unwrap();
         for setting in crate::setting::all() {
             match present.of(setting) {
-                Presence::Here(version) => {
+                Presence::Here(version) | Presence::Unseen(version) => {
                     let has = setting.file(version).is_some() || setting.is_program(version);
                     assert!(has || setting.is_marked_by_nftables(&hierarchies), "{setting:?}");
                 }
@@ -192,12 +198,16 @@ mod tests {
             below_root,
         };
         let (memory, pids) = (Controller::Memory, Controller::Pids);
-        assert!(!files(&["memory.max"], true).lacks("memory.max", Version::V2, memory));
-        assert!(files(&["memory.max"], true).lacks("memory.peak", Version::V2, memory));
-        assert!(!files(&["cpu.max"], true).lacks("memory.peak", Version::V2, memory));
-        assert!(!files(&["memory.stat"], false).lacks("memory.peak", Version::V2, memory));
-        assert!(files(&["memory.stat"], false).lacks("memory.peak", Version::V1, memory));
-        assert!(!files(&["pids.current"], false).lacks("pids.max", Version::V1, pids));
-        assert!(files(&["tasks"], true).lacks("pids.max", Version::V1, pids));
+        for (seen, below_root, name, version, controller, has) in [
+            (&["memory.max"][..], true, "memory.max", Version::V2, memory, Some(true)),
+            (&["memory.max"], true, "memory.peak", Version::V2, memory, Some(false)),
+            (&["cpu.max"], true, "memory.peak", Version::V2, memory, None),
+            (&["memory.stat"], false, "memory.peak", Version::V2, memory, None),
+            (&["memory.stat"], false, "memory.peak", Version::V1, memory, Some(false)),
+            (&["pids.current"], false, "pids.max", Version::V1, pids, None),
+            (&["tasks"], true, "pids.max", Version::V1, pids, Some(false)),
+        ] {
+            assert_eq!(files(seen, below_root).has(name, version, controller), has, "{seen:?} {name} {version}");
+        }
     }
 }

@@ -42,8 +42,9 @@ pub(crate) fn run(engine: &Engine, form: Form) -> Result<ExitCode> {
 
 fn document(setting: &Setting, present: &Present<'_>) -> Value {
     let file = |version| setting.file(version).map(|file| json!({ "file": file.name, "value": file.value }));
-    let (version, reason) = match present.of(setting) {
-        Presence::Here(version) => (Some(version.to_string()), None),
+    let presence = present.of(setting);
+    let (version, reason) = match &presence {
+        Presence::Here(version) | Presence::Unseen(version) => (Some(version.to_string()), None),
         Presence::Absent(reason) => (None, Some(reason)),
     };
     json!({
@@ -55,6 +56,7 @@ fn document(setting: &Setting, present: &Present<'_>) -> Value {
         "v2": file(Version::V2),
         "effect": setting.effect,
         "here": version,
+        "seen": matches!(presence, Presence::Here(_)),
         "absent": reason,
     })
 }
@@ -62,9 +64,12 @@ fn document(setting: &Setting, present: &Present<'_>) -> Value {
 /// The widest line, where a word does not make it wider.
 const WIDTH: usize = 100;
 
+const LEGEND: &str = "* is what this host has, ? what it may have: no group was there to see it in. Flags are those of \
+                      carboy run\nand carboy update.";
+
 /// The settings by controller; `*` stands before the file that this host has.
 fn text(hierarchies: &Hierarchies, present: &Present<'_>) -> String {
-    let mut rows = vec!["* is what this host has; the flags are those of carboy run and carboy update".to_owned()];
+    let mut rows = vec![LEGEND.to_owned()];
     for controller in Controller::ALL {
         let settings: Vec<&Setting> = cgroup::setting::all().filter(|one| one.controller == controller).collect();
         if settings.is_empty() {
@@ -90,7 +95,9 @@ fn heading(controller: Controller, hierarchies: &Hierarchies) -> String {
         Some(hierarchy) => {
             let (version, point) = (hierarchy.version, hierarchy.mount_point.display());
             match hierarchy.mounted {
-                cgroup::Mounted::NotYet => format!("{name}: {version}, mounted by carboy for a container that needs it"),
+                cgroup::Mounted::NotYet => {
+                    format!("{name}: {version}, mounted by carboy for a container that needs it")
+                }
                 cgroup::Mounted::ByHost | cgroup::Mounted::ByCarboy => format!("{name}: {version} at {point}"),
             }
         }
@@ -107,7 +114,11 @@ fn paragraph(setting: &Setting, present: &Present<'_>) -> Vec<String> {
     let width = [Version::V1, Version::V2].into_iter().filter_map(|version| setting.file(version));
     let width = width.map(|file| file.name.len()).max().unwrap_or_default();
     for version in [Version::V1, Version::V2] {
-        let marker = if presence == Presence::Here(version) { '*' } else { ' ' };
+        let marker = match presence {
+            Presence::Here(here) if here == version => '*',
+            Presence::Unseen(here) if here == version => '?',
+            _ => ' ',
+        };
         match setting.file(version) {
             Some(file) => rows.push(format!("    {marker} {version}  {:width$}  {}", file.name, file.value)),
             None if setting.is_program(version) => rows.push(format!("    {marker} {version}  a BPF program")),

@@ -1,6 +1,6 @@
 //! Limits hold, and are what the kernel says they are. cgroup-v1 and cgroup-v2 documents of the kernel; units as in the
 //! files' names.
-#![expect(clippy::panic, clippy::unwrap_used, clippy::expect_used, reason = "tests stop at what goes wrong")]
+#![expect(clippy::unwrap_used, reason = "tests stop at what goes wrong")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -159,6 +159,17 @@ fn tells_of(what: &str, calls: &[&Call]) -> Result<(), String> {
         let ((file, value), (point, path)) = (setting.split_once(" = ").unwrap(), group(place));
         return demand(|| last.descriptor() == format!("{point}{path}/{file}") && last.quotes(value), setting);
     }
+    if let Some((controllers, place)) = what.strip_prefix("enable ").and_then(|rest| rest.split_once(" below ")) {
+        let (point, path) = group(place.split(' ').next().unwrap());
+        let words: Vec<String> = controllers.split(", ").map(|name| format!("+{name}")).collect();
+        let file = format!("{}/cgroup.subtree_control", format!("{point}{path}").trim_end_matches('/'));
+        return demand(|| last.descriptor() == file && last.quotes(&words.join(" ")), controllers);
+    }
+    let program = what.strip_prefix("attach a device program of ");
+    if let Some((count, _)) = program.and_then(|rest| rest.split_once(" instructions to ")) {
+        let loads = first.says("BPF_PROG_LOAD") && first.says(&format!("insn_cnt={count},"));
+        return demand(|| loads && last.says("BPF_PROG_ATTACH"), count);
+    }
     if let Some(rest) = what.strip_prefix("prepare mount ") {
         let (_, source) = rest.split_once(": ").unwrap();
         let opened = source.strip_prefix("the container's group for ").map_or_else(
@@ -413,7 +424,7 @@ impl Shown {
 
     fn is_what_happens(&self) {
         let Self { host, child } = self;
-        assert!(host.0.len() > 10 && child.0.len() > 20, "{} and {} steps", host.0.len(), child.0.len());
+        assert!(host.0.len() > 5 && child.0.len() > 20, "{} and {} steps", host.0.len(), child.0.len());
         matches(Side::Host, &host.0, &host.1).unwrap_or_else(|why| panic!("the host's side: {why}"));
         matches(Side::Child, &child.0, &child.1).unwrap_or_else(|why| panic!("the child: {why}"));
     }

@@ -17,6 +17,7 @@ use sys::process::Ended;
 use crate::event::Event;
 use crate::launch::Launch;
 use crate::monitor::{self, Charge, Lent, Watch};
+use crate::pause::Paused;
 use crate::record::{Exit, Live, LiveProcess, LiveTable, Oom, Record};
 use crate::store::{Claim, Lock, Store};
 
@@ -226,12 +227,13 @@ impl Engine {
         let Status::Running(process) = &container.status else {
             return Err(not_running(&container).into());
         };
+        let paused = if signal == KILL { Paused::look(&container.record)? } else { None };
         let pidfd = open_process(process).ok_or_else(|| not_running(&container))?;
         match sys::process::send_signal(pidfd.as_fd(), signal) {
             Err(error::Errno::SRCH) => return Err(not_running(&container).into()),
             sent => sent.doing(|| format!("send signal {signal} to {word}"))?,
         }
-        if signal == KILL { crate::pause::release(&container.record) } else { Ok(()) }
+        paused.map_or(Ok(()), Paused::release)
     }
 
     /// Removes a container; one that runs only with `Removal::Forced`.
@@ -319,14 +321,24 @@ fn kill_and_wait(record: &Record, process: &LiveProcess) -> Result<()> {
     let Some(pidfd) = open_process(process) else {
         return if runs(process)? { Err(Kernel::new(action(), Errno::BUSY).into()) } else { Ok(()) };
     };
+    let mut paused = Paused::look(record)?;
     match sys::process::send_signal(pidfd.as_fd(), KILL) {
         Err(Errno::SRCH) => return Ok(()),
         sent => sent.doing(action)?,
     }
-    crate::pause::release(record)?;
-    let mut wait = [rustix::event::PollFd::new(&pidfd, rustix::event::PollFlags::IN)];
-    rustix::event::poll(&mut wait, None).map(drop).doing(action)
+    loop {
+        paused.map_or(Ok(()), Paused::release)?;
+        let mut wait = [rustix::event::PollFd::new(&pidfd, rustix::event::PollFlags::IN)];
+        if rustix::event::poll(&mut wait, Some(&LONG)).doing(action)? > 0 {
+            return Ok(());
+        }
+        // It may have been paused meanwhile, in which it would never die.
+        paused = Paused::look(record)?;
+    }
 }
+
+/// After so long it is looked again why a killed process does not die.
+const LONG: rustix::event::Timespec = rustix::event::Timespec { tv_sec: 1, tv_nsec: 0 };
 
 /// Removes a container's groups with every process that is still in them.
 fn remove_groups(live: &Live) -> Result<()> {

@@ -51,19 +51,28 @@ fn groups(record: &Record, hierarchies: &Hierarchies) -> Result<Groups> {
     Groups::open(hierarchies, &GroupPath::parse("the recorded group", &record.group)?)
 }
 
-/// Lets whatever stands still in a container's groups go on: what was killed there dies only then.
-///
-/// # Errors
-/// A kernel error.
-pub(crate) fn release(record: &Record) -> Result<()> {
-    let groups = groups(record, &Hierarchies::read()?)?;
-    if groups.frozen() != Some(true) {
-        return Ok(());
+/// The groups of a container that is paused: what is killed there dies only when they go on.
+pub(crate) struct Paused(Groups);
+
+impl Paused {
+    /// Looks whether a container is paused.
+    ///
+    /// # Errors
+    /// A kernel error.
+    pub(crate) fn look(record: &Record) -> Result<Option<Self>> {
+        let groups = groups(record, &Hierarchies::read()?)?;
+        Ok((groups.frozen() == Some(true)).then_some(Self(groups)))
     }
-    match groups.thaw() {
-        // It was gone before.
-        Err(error) if matches!(error.errno(), Some(Errno::NOENT | Errno::NODEV)) => Ok(()),
-        thawed => thawed,
+
+    /// Lets it go on; one that is gone meanwhile did.
+    ///
+    /// # Errors
+    /// As [`Groups::thaw`].
+    pub(crate) fn release(self) -> Result<()> {
+        match self.0.thaw() {
+            Err(error) if matches!(error.errno(), Some(Errno::NOENT | Errno::NODEV)) => Ok(()),
+            thawed => thawed,
+        }
     }
 }
 

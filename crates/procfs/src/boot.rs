@@ -1,4 +1,4 @@
-//! Which boot this is: proc_sys_kernel(5), `random/boot_id`. A PID and a start time name a process only within one boot.
+//! Which boot this is, and how the kernel was started: proc_sys_kernel(5), `random/boot_id`. A PID and a start time name a process only within one boot.
 
 use error::Result;
 
@@ -11,6 +11,14 @@ use crate::process;
 /// A kernel error where /proc/sys is not there.
 pub fn read_id() -> Result<String> {
     process::read("sys/kernel/random/boot_id", parse_id)
+}
+
+/// The words that the kernel was started with: /proc/cmdline, bootparam(7).
+///
+/// # Errors
+/// A kernel error where /proc is not there.
+pub fn read_command_line() -> Result<String> {
+    process::read("cmdline", |file| Some(text(file)))
 }
 
 fn parse_id(file: &[u8]) -> Option<String> {

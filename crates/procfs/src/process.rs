@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use error::{Corrupt, Doing, Errno, Kernel, Result};
 use rustix::fs::{CWD, Mode, OFlags, PROC_SUPER_MAGIC, ResolveFlags, fstatfs, openat, openat2, readlinkat};
 
+use crate::lines::text;
 use crate::ns::{Kind, Sight};
 use crate::{CgroupLine, HostPid, IdMap, MountInfo, Stat, Status, cgroup, mountinfo, ns};
 
@@ -60,6 +61,16 @@ impl Process {
     /// A kernel error where the process is gone.
     pub fn status(&self) -> Result<Status> {
         self.parsed("status", Status::parse)
+    }
+
+    /// /proc/PID/wchan: the kernel's function that the process waits in; `None` where it waits in none that the kernel
+    /// tells the caller.
+    ///
+    /// # Errors
+    /// A kernel error where the process is gone.
+    pub fn wait_channel(&self) -> Result<Option<String>> {
+        let function = self.parsed("wchan", |file| Some(text(file)))?;
+        Ok(Some(function).filter(|function| !matches!(function.as_str(), "" | "0")))
     }
 
     /// /proc/PID/cgroup: the process's group in every hierarchy.

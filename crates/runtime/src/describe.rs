@@ -246,7 +246,10 @@ pub fn host_step(step: &HostStep, plan: &Plan<'_>) -> Line {
                     _ => None,
                 });
                 let at = placed.unwrap_or_default();
-                Line::new(format!("prepare mount {number}: the container's group for {at}"), &["open_tree"])
+                Line::new(
+                    format!("prepare mount {number}: the container's group for {}", at.trim_end_matches('/')),
+                    &["open_tree"],
+                )
             }
         },
         HostStep::Clone => {
@@ -299,7 +302,16 @@ fn group_step(step: Option<&cgroup::plan::Step>, plan: &Plan<'_>) -> Line {
         Step::Make(_, Role::Container | Role::Unit) => &["mkdirat", "openat"],
         Step::Make(_, Role::Parent) => &["mkdirat"],
         Step::Mount(..) => &[
-            "openat", "flock", "mkdir*", "openat", "fstatfs", "fsopen?", "fsconfig*", "fsmount?", "move_mount?", "openat?",
+            "openat",
+            "flock",
+            "mkdir*",
+            "openat",
+            "fstatfs",
+            "fsopen?",
+            "fsconfig*",
+            "fsmount?",
+            "move_mount?",
+            "openat?",
         ],
         Step::Evacuate(..) => &["openat", "mkdirat", "openat", "openat+", "read+", "write*"],
         Step::Enable(..) | Step::Measure(..) | Step::Write(..) if own => &["openat", "write"],

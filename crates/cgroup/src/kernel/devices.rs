@@ -60,9 +60,29 @@ fn a_change_that_fails_later_leaves_the_devices_as_they_were() {
 }
 
 #[test]
+fn a_container_with_groups_of_its_own_gets_another_list_but_on_v1_no_other_default() {
+    let (guard, mut groups) = made(&name(), &format!(r#"{{"devices":{EVERYTHING}}}"#));
+    let (version, group) = groups.controlled(Controller::Devices).unwrap();
+    rustix::fs::mkdirat(group, "nested", rustix::fs::Mode::from_raw_mode(0o755)).unwrap();
+    let result = groups.change(&steps(&guard, &groups, EVERYTHING, NOTHING));
+    match version {
+        Version::V1 => {
+            let error = result.unwrap_err();
+            assert!(error.to_string().starts_with("cannot use linux.resources.devices a: changes what "), "{error}");
+            groups.change(&steps(&guard, &groups, EVERYTHING, BUT_KMSG)).unwrap();
+        }
+        Version::V2 => result.unwrap(),
+    }
+    assert!(!reads_kmsg(&guard, &groups));
+}
+
+#[test]
 fn the_program_of_a_v2_group_is_replaced_and_put_back_and_there_is_never_a_second_one() {
     let (guard, groups) = made(&name(), r#"{"devices":[{"allow":true,"access":"rwm"}]}"#);
-    let index = guard.hierarchies.unified().expect("no v2 hierarchy on this host");
+    let Some(index) = guard.hierarchies.unified() else {
+        let steps = steps(&guard, &groups, EVERYTHING, NOTHING);
+        return assert!(steps.iter().all(|step| matches!(step, Step::Write(..))), "a list, where there is no v2");
+    };
     let group = groups.group(index).unwrap();
     let count = || sys::bpf::prog_query(group, &mut [0; sys::bpf::MOST_PROGRAMS]).unwrap();
     let program = |json: &str| devices::change_v2(&rules(json).devices).unwrap();

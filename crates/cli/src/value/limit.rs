@@ -53,10 +53,8 @@ pub(crate) fn huge_pages(given: Given<'_>) -> Result<(String, u64)> {
     };
     let pages = quantity::bytes(given.part(size)).ok().filter(|bytes| *bytes >= 1 << 10 && bytes.is_power_of_two());
     let pages = pages.ok_or_else(|| refused("names no size of huge pages"))?;
-    let (shift, unit) = [(30, "GB"), (20, "MB"), (10, "KB")]
-        .into_iter()
-        .find(|(shift, _)| pages >> shift > 0)
-        .unwrap_or((10, "KB"));
+    let (shift, unit) =
+        [(30, "GB"), (20, "MB"), (10, "KB")].into_iter().find(|(shift, _)| pages >> shift > 0).unwrap_or((10, "KB"));
     let bytes = quantity::bytes(given.part(limit)).map_err(|_| refused("has no size for its limit"))?;
     Ok((format!("{}{unit}", pages >> shift), bytes))
 }

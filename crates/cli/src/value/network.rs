@@ -14,7 +14,9 @@ pub(crate) fn class(given: Given<'_>) -> Result<u32> {
     let class = match (given.value.split_once(':'), given.value.strip_prefix("0x")) {
         (Some((major, minor)), _) => half(major).zip(half(minor)).map(|(major, minor)| major << 16 | minor),
         (None, Some(digits)) => hexadecimal(digits),
-        (None, None) => given.value.bytes().all(|byte| byte.is_ascii_digit()).then(|| given.value.parse().ok()).flatten(),
+        (None, None) => {
+            given.value.bytes().all(|byte| byte.is_ascii_digit()).then(|| given.value.parse().ok()).flatten()
+        }
     };
     let hint = "use a number such as 0x100001, or major and minor as tc writes them: 10:1";
     class.ok_or_else(|| given.refused("is no class of packets").hint(hint).into())

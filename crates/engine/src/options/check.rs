@@ -40,7 +40,8 @@ pub(super) fn in_flags(limits: &Limits, mut refused: Refused) -> Refused {
         (refused.field, refused.value) = ("--cgroup-conf".to_owned(), format!("{file}={}", refused.value));
         return refused;
     }
-    let mut flags = cgroup::setting::all().filter(|setting| setting.field == Some(&refused.field)).filter_map(|one| one.flag);
+    let mut flags =
+        cgroup::setting::all().filter(|setting| setting.field == Some(&refused.field)).filter_map(|one| one.flag);
     let Some(flag) = flags.next() else { return refused };
     match (flag, limits.nano_cpus) {
         ("--cpus" | "--cpu-quota" | "--cpu-period", Some(nano)) => {

@@ -271,10 +271,7 @@ mod tests {
 
     #[test]
     fn a_disk_that_was_not_read_is_refused() {
-        let limits = Limits {
-            device_read_bps: vec![DiskRate { disk: "/dev/y".into(), rate: 1 }],
-            ..Limits::default()
-        };
+        let limits = Limits { device_read_bps: vec![DiskRate { disk: "/dev/y".into(), rate: 1 }], ..Limits::default() };
         assert!(asked(&limits, &[]).is_err());
     }
 

@@ -223,7 +223,10 @@ mod tests {
         assert_eq!(found(&made), Vec::<String>::new());
         assert_eq!(found(&made.replacen("# Limits", "# Limit", 1)), ["docs/limits.md:1 is not what the code says"]);
         let count = made.lines().count();
-        assert_eq!(found(&format!("{made}more\n")), [format!("docs/limits.md:{} ends where the code does not", count + 1)]);
+        assert_eq!(
+            found(&format!("{made}more\n")),
+            [format!("docs/limits.md:{} ends where the code does not", count + 1)]
+        );
         assert_eq!(limits_document_is_current(&Tree::default()).unwrap(), [Finding::new(LIMITS, 1, "is not there")]);
     }
 
