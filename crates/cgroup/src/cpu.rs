@@ -23,6 +23,9 @@ const RT_RUNTIME_V1: &str = "cpu.rt_runtime_us";
 /// The same name in both versions, with other keys.
 const STAT: &str = "cpu.stat";
 
+/// The file behind the numbers of one line in a table.
+pub(crate) const OF_A_LINE: [&str; 1] = [STAT];
+
 const SHARES: &str = "linux.resources.cpu.shares";
 const QUOTA: &str = "linux.resources.cpu.quota";
 const PERIOD: &str = "linux.resources.cpu.period";

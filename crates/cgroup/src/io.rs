@@ -30,6 +30,9 @@ const OPERATIONS_V1: [&str; 2] = ["blkio.throttle.io_serviced_recursive", "blkio
 const BFQ_BYTES_V1: &str = "blkio.bfq.io_service_bytes_recursive";
 const BFQ_OPERATIONS_V1: &str = "blkio.bfq.io_serviced_recursive";
 const STAT_V2: &str = "io.stat";
+
+/// The files of both versions behind the numbers of one line in a table.
+pub(crate) const OF_A_LINE: [&str; 4] = [BYTES_V1[0], BYTES_V1[1], BFQ_BYTES_V1, STAT_V2];
 /// io.cost's parameters, at the root alone.
 const COST_V2: &str = "io.cost.qos";
 

@@ -27,6 +27,13 @@ const SWAPPINESS_V1: &str = "memory.swappiness";
 const OOM_CONTROL_V1: &str = "memory.oom_control";
 /// The same name in both versions, with other keys.
 const STAT: &str = "memory.stat";
+const USAGE_V1: &str = "memory.usage_in_bytes";
+const USAGE_V2: &str = "memory.current";
+
+/// The files of both versions behind the numbers of one line in a table.
+pub(crate) const OF_A_LINE: [&str; 5] = [LIMIT_V1, LIMIT_V2, USAGE_V1, USAGE_V2, STAT];
+/// Those behind a level above.
+pub(crate) const OF_A_RUNG: [&str; 4] = [LIMIT_V1, LIMIT_V2, USAGE_V1, USAGE_V2];
 
 const LIMIT: &str = "linux.resources.memory.limit";
 const SWAP: &str = "linux.resources.memory.swap";
@@ -431,7 +438,7 @@ pub fn stats_v1(read: impl Fn(&str) -> Option<String>) -> Stats {
     Stats {
         limit: memory,
         swap_limit,
-        usage_bytes: number("memory.usage_in_bytes"),
+        usage_bytes: number(USAGE_V1),
         peak_bytes: number("memory.max_usage_in_bytes"),
         // Without "total_" they are those of this group alone.
         swap_bytes: at("total_swap"),
@@ -466,7 +473,7 @@ pub fn stats_v2(read: impl Fn(&str) -> Option<String>) -> Stats {
     Stats {
         limit: limit(LIMIT_V2),
         swap_limit: limit(SWAP_V2),
-        usage_bytes: number("memory.current"),
+        usage_bytes: number(USAGE_V2),
         peak_bytes: number("memory.peak"),
         swap_bytes: number("memory.swap.current"),
         inactive_file_bytes: at("inactive_file"),

@@ -16,6 +16,9 @@ const CURRENT: &str = "pids.current";
 const EVENTS: &str = "pids.events";
 const EVENTS_LOCAL_V2: &str = "pids.events.local";
 
+/// The files behind the numbers of one line in a table.
+pub(crate) const OF_A_LINE: [&str; 2] = [MAX, CURRENT];
+
 const LIMIT: &str = "linux.resources.pids.limit";
 
 /// The highest limit: `PID_MAX_LIMIT` of a 64-bit kernel, of which there cannot be more tasks either.

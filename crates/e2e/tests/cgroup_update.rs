@@ -246,6 +246,27 @@ fn huge_pages_and_files_of_v2_change_where_v2_has_their_controller() {
 }
 
 #[test]
+fn a_class_of_packets_changes_and_is_not_given_to_one_that_was_started_without() {
+    let carboy = Carboy::new();
+    let container = obeying(&carboy, &["--net-cls-classid", "10:1"]);
+    updated(&carboy, &["--net-cls-classid", "0x100002"]);
+    assert_eq!(carboy.inspect("it")["HostConfig"]["Resources"]["network"]["classID"], 0x10_0002);
+    if let Version::V1(_) = hierarchy("net_cls") {
+        assert_eq!(setting(&carboy, "it", "net_cls", ("classid", "")), "1048578");
+    }
+    refused(&carboy, &["--net-cls-classid", "0"], &["--net-cls-classid 0", "can be changed, but not taken away"]);
+    gone(&carboy, container);
+    let container = obeying(&carboy, &[]);
+    let ended = update(&carboy, &["--net-cls-classid", "10:1"]);
+    // Where the host itself has mounted the controller, every container is in it.
+    if ended.code != 0 {
+        assert!(ended.stderr.contains("--net-cls-classid "), "{}", ended.stderr);
+        assert!(ended.stderr.contains("hint: "), "{}", ended.stderr);
+    }
+    gone(&carboy, container);
+}
+
+#[test]
 fn a_refused_write_gives_everything_before_it_back() {
     let carboy = Carboy::new();
     let container = obeying(&carboy, &["-m", "64m", "--pids-limit", "20", "--cpus", "0.5"]);

@@ -48,6 +48,7 @@ impl Engine {
     fn update_in_fields(&self, word: &str, limits: &Limits) -> Result<()> {
         let cpus = u32::try_from(host::online_cpus()?.len()).unwrap_or(u32::MAX);
         limits.check(cpus)?;
+        refuse_nothing(limits)?;
         let asked = spec::asked(limits, &disk::read(limits)?)?;
         let id = self.find(word)?.record.id;
         // Whoever else changes the record, as its monitor when it ends, comes before or after all of this.
@@ -120,5 +121,21 @@ impl Engine {
         let unasked = change.unasked();
         let asked = Asked { resources: &change.merged, defaulted: &unasked };
         cgroup::plan(&hierarchies, &facts, &path, &asked).map(drop)
+    }
+}
+
+/// Refuses what a new container has anyway and one that exists cannot be brought back to.
+fn refuse_nothing(limits: &Limits) -> Result<()> {
+    if limits.net_cls_classid == Some(0) {
+        let refused = Refused::new("--net-cls-classid", "0", "a class can be changed, but not taken away");
+        return Err(refused.hint("give another class").into());
+    }
+    match limits.blkio_weight_device.iter().find(|device| device.weight == 0) {
+        None => Ok(()),
+        Some(device) => {
+            let shown = format!("{}:0", device.disk.display());
+            let refused = Refused::new("--blkio-weight-device", shown, "a weight can be changed, but not taken away");
+            Err(refused.hint("give the weight that the container has at other disks").into())
+        }
     }
 }

@@ -55,7 +55,10 @@ pub(crate) fn plan(process: &Process, filter: Option<&Filter>, steps: &mut Steps
     };
     let sets = Sets::of(process)?;
     if let Some(sets) = &sets {
-        steps.push(Step::DropBounding(all_capabilities() & !sets.bounding));
+        let dropped = all_capabilities() & !sets.bounding;
+        if dropped != 0 {
+            steps.push(Step::DropBounding(dropped));
+        }
     }
     if process.user.uid != 0 {
         steps.push(Step::KeepCapabilities);
