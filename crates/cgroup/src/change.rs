@@ -58,7 +58,6 @@ pub fn plan(hierarchies: &Hierarchies, path: &GroupPath, now: &Now, wishes: &Wis
     let asked = Asked { resources: wishes.merged, defaulted: wishes.unasked };
     let (fresh, _) = settings(hierarchies, &now.facts, path, &asked)?;
     let all: Vec<Step> = fresh.iter().filter(|step| matches!(step, Step::Write(..))).cloned().collect();
-    mark::plan_change(hierarchies, path, wishes.asked.network.as_ref())?;
     let version = |controller| hierarchies.of(controller).map(|hierarchy| hierarchy.version);
     let (mut memory, mut cpu, mut rest) = (Vec::new(), Vec::new(), Vec::new());
     let mut places: Vec<(Controller, Place)> = Vec::new();

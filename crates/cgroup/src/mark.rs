@@ -87,16 +87,6 @@ pub fn plan(hierarchies: &Hierarchies, path: &GroupPath, network: Option<&oci::N
     Ok(Some(Mark { class, hierarchy: index, level: above + below }))
 }
 
-/// Refuses another class for a container whose packets are marked: its rule stays as it was made.
-///
-/// # Errors
-/// Refused where a class is asked for that would be a mark.
-pub(crate) fn plan_change(hierarchies: &Hierarchies, path: &GroupPath, network: Option<&oci::Network>) -> Result<()> {
-    let Some(Mark { class, .. }) = plan(hierarchies, path, network)? else { return Ok(()) };
-    let reason = "is a mark by nftables on this host, which is put on a container when it starts";
-    Err(Refused::new(net_cls::FIELD, class.to_string(), reason).hint("make a new container with it").into())
-}
-
 /// How many names a path has; `None` where it leads out of what can be seen.
 fn depth(path: &Path) -> Option<u32> {
     let names = path.components().filter(|part| *part != Component::RootDir);
@@ -284,15 +274,6 @@ mod tests {
         assert_eq!((mark.class, mark.level), (0x10_0001, 1));
         assert_eq!(planned(&v2, "/team/web", 1).unwrap().unwrap().level, 2);
         assert_eq!(planned(&v2, "/carboy-1", 0).unwrap(), None);
-    }
-
-    #[test]
-    fn a_mark_is_not_changed_while_a_container_runs() {
-        let path = GroupPath::parse("linux.cgroupsPath", "/carboy-1").unwrap();
-        let change = |network: &oci::Network| plan_change(&samples::v2(), &path, Some(network));
-        let refused = change(&oci::Network { class_id: Some(1), ..Default::default() }).unwrap_err();
-        assert!(refused.to_string().contains("a mark by nftables"), "{refused}");
-        assert_eq!(change(&oci::Network::default()), Ok(()));
     }
 
     #[test]

@@ -83,6 +83,15 @@ pub struct Sample {
     pub freezer: freezer::Stats,
 }
 
+impl Sample {
+    /// Whether nothing at all could be read: the container has no groups any more.
+    #[must_use]
+    pub fn is_absent(&self) -> bool {
+        let numbers = [self.cpuacct.usage_usec, self.memory.usage_bytes, self.pids.current];
+        numbers.iter().all(Option::is_none) && self.pressure == pressure::Stats::default()
+    }
+}
+
 /// Reads one container.
 #[derive(Debug)]
 pub struct Meter {

@@ -11,6 +11,7 @@ use crate::flags::{End, Flag, Given, Read, Usage, nearest, text};
 use crate::help;
 use crate::limits;
 use crate::run_flags::{self, Draft, EXPLAIN_RUN, RUN, Run};
+use crate::stats::Stats;
 use crate::update::{UPDATE, Update};
 use crate::value::environment::{self, Lookup};
 use crate::value::{keys, name, signal};
@@ -28,6 +29,8 @@ pub(crate) enum Command {
     Exec(ExecOptions),
     /// List containers.
     Ps(Ps),
+    /// Show what these use.
+    Stats(Stats),
     /// Print everything about these.
     Inspect(Vec<String>),
     /// Send a signal to these.
@@ -85,6 +88,7 @@ pub(crate) fn read(words: impl IntoIterator<Item = OsString>, caller: Lookup<'_>
         "explain" => explain(&mut parser, caller),
         "exec" => exec(&mut parser, caller),
         "ps" => ps(&mut parser),
+        "stats" => stats(&mut parser),
         "inspect" => inspect(&mut parser),
         "kill" => kill(&mut parser),
         "rm" => rm(&mut parser),
@@ -102,11 +106,12 @@ fn before_command(written: &str) -> error::Error {
     refused.hint("name the command first, for example: carboy run -it host bash").into()
 }
 
-const COMMANDS: [(&str, &str); 10] = [
+const COMMANDS: [(&str, &str); 11] = [
     (RUN.command, RUN.doc),
     (EXPLAIN.command, EXPLAIN.doc),
     (EXEC.command, EXEC.doc),
     (PS.command, PS.doc),
+    (STATS.command, STATS.doc),
     (INSPECT.command, INSPECT.doc),
     (KILL.command, KILL.doc),
     (RM.command, RM.doc),
@@ -297,6 +302,26 @@ fn ps(parser: &mut Parser) -> Result<Command> {
             }
         },
     }
+}
+
+const STATS: Usage<Stats> = Usage {
+    command: "stats",
+    words: "[CONTAINER...]",
+    doc: "Show what running containers use",
+    flags: &[&[
+        Flag::switch("no-stream", |stats: &mut Stats, on| stats.once = on, "show one sample, taken over half a second"),
+        Flag::switch("json", |stats: &mut Stats, on| stats.json = on, "print a line of JSON for each container"),
+        Flag::switch("all", |stats: &mut Stats, on| stats.all = on, "show those too that do not run").short('a'),
+    ]],
+    end: End::Never,
+};
+
+fn stats(parser: &mut Parser) -> Result<Command> {
+    let mut stats = Stats::default();
+    Ok(match STATS.read(parser, &mut stats)? {
+        Read::Help => Command::Help(help::of_command(&STATS)),
+        Read::Words(containers) => Command::Stats(Stats { containers, ..stats }),
+    })
 }
 
 const INSPECT: Usage<()> = Usage {

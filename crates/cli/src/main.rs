@@ -14,6 +14,7 @@ mod relay;
 mod report;
 mod run;
 mod run_flags;
+mod stats;
 mod update;
 mod value;
 
@@ -74,6 +75,9 @@ fn carboy(mut words: Vec<OsString>) -> Result<ExitCode> {
         let engine = Engine::at(places.root, places.run);
         return explain::run(&engine, options, *form).map_err(|error| options.in_flags(error));
     }
+    if let Command::Stats(stats) = &command {
+        return stats::run(&Engine::at(places.root, places.run), stats);
+    }
     let engine = Engine::open(places.root, places.run)?;
     for error in engine.sweep() {
         report::error(&error);
@@ -94,7 +98,9 @@ fn carboy(mut words: Vec<OsString>) -> Result<ExitCode> {
         Command::Update(update) => update::run(&engine, &update),
         Command::Pause(containers) => list::pause(&engine, &containers),
         Command::Unpause(containers) => list::unpause(&engine, &containers),
-        Command::Explain(..) | Command::Limits(_) | Command::Help(_) | Command::Version => ExitCode::from(OWN_ERROR),
+        Command::Explain(..) | Command::Limits(_) | Command::Stats(_) | Command::Help(_) | Command::Version => {
+            ExitCode::from(OWN_ERROR)
+        }
     })
 }
 

@@ -16,6 +16,7 @@ mod place;
 pub mod record;
 pub mod roots;
 pub mod spec;
+pub mod stats;
 pub mod store;
 pub mod update;
 pub mod user;

@@ -111,12 +111,25 @@ impl Sight {
 pub(crate) fn read(process: BorrowedFd<'_>) -> Result<[(Kind, Sight); 8], Errno> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let ns = openat(process, "ns", flags, Mode::empty())?;
-    let seen = Kind::ALL.map(|kind| match statat(&ns, kind.name(), AtFlags::empty()) {
-        Ok(stat) => (kind, Sight::Id(NamespaceId { dev: stat.st_dev, ino: stat.st_ino })),
-        Err(Errno::NOENT) => (kind, Sight::Absent),
-        Err(errno) => (kind, Sight::Blind(errno)),
-    });
+    let seen = Kind::ALL.map(|kind| (kind, sight(&ns, kind.name())));
     // A process that ends meanwhile shows nothing either; then its folder is gone too.
     statat(process, "ns", AtFlags::empty())?;
     Ok(seen)
+}
+
+/// Reads one of them.
+pub(crate) fn read_one(process: BorrowedFd<'_>, kind: Kind) -> Result<Sight, Errno> {
+    let seen = sight(process, &format!("ns/{}", kind.name()));
+    if seen == Sight::Absent {
+        statat(process, "ns", AtFlags::empty())?;
+    }
+    Ok(seen)
+}
+
+fn sight(folder: impl AsFd, name: &str) -> Sight {
+    match statat(folder, name, AtFlags::empty()) {
+        Ok(stat) => Sight::Id(NamespaceId { dev: stat.st_dev, ino: stat.st_ino }),
+        Err(Errno::NOENT) => Sight::Absent,
+        Err(errno) => Sight::Blind(errno),
+    }
 }

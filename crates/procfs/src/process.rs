@@ -14,6 +14,7 @@ use error::{Corrupt, Doing, Errno, Kernel, Result};
 use rustix::fs::{CWD, Mode, OFlags, PROC_SUPER_MAGIC, ResolveFlags, fstatfs, openat, openat2, readlinkat};
 
 use crate::lines::text;
+use crate::net_dev::Traffic;
 use crate::ns::{Kind, Sight};
 use crate::{CgroupLine, HostPid, IdMap, MountInfo, Stat, Status, cgroup, mountinfo, ns};
 
@@ -73,6 +74,14 @@ impl Process {
         Ok(Some(function).filter(|function| !matches!(function.as_str(), "" | "0")))
     }
 
+    /// /proc/PID/net/dev: what went through the interfaces of its network namespace.
+    ///
+    /// # Errors
+    /// A kernel error where the process is gone.
+    pub fn traffic(&self) -> Result<Traffic> {
+        self.parsed("net/dev", Traffic::parse)
+    }
+
     /// /proc/PID/cgroup: the process's group in every hierarchy.
     ///
     /// # Errors
@@ -111,6 +120,14 @@ impl Process {
     /// A kernel error where the process is gone. What may not be seen is [`Sight::Blind`].
     pub fn namespaces(&self) -> Result<[(Kind, Sight); 8]> {
         ns::read(self.folder.as_fd()).doing(|| format!("open /proc/{}/ns", self.name))
+    }
+
+    /// The namespace of one kind.
+    ///
+    /// # Errors
+    /// A kernel error where the process is gone.
+    pub fn namespace(&self, kind: Kind) -> Result<Sight> {
+        ns::read_one(self.folder.as_fd(), kind).doing(|| format!("open /proc/{}/ns", self.name))
     }
 
     /// A descriptor of one namespace, for setns(2).

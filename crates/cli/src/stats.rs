@@ -1,0 +1,298 @@
+//! `stats`: what running containers use, as a table that is drawn again every second, or as lines of JSON.
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use cgroup::Limit;
+use cgroup::ladder::{Ladder, Rung};
+use cgroup::pressure::Pressure;
+use cgroup::sample::{Depth, Hold};
+use engine::containers::Engine;
+use engine::record::short;
+use engine::stats::Reading;
+use error::Result;
+use serde_json::{Map, Value, json};
+
+use crate::report;
+
+/// What `stats` was asked for.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Stats {
+    /// Whether it goes on until it is interrupted.
+    pub(crate) once: bool,
+    /// Whether it prints JSON.
+    pub(crate) json: bool,
+    /// Whether those that do not run are shown too.
+    pub(crate) all: bool,
+    /// The containers; all where none is named.
+    pub(crate) containers: Vec<String>,
+}
+
+/// Between two looks.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// Between the two looks that the share of CPU time of a single sample is computed from.
+const GLANCE: Duration = Duration::from_millis(500);
+
+const HEADINGS: [&str; 10] = [
+    "CONTAINER ID",
+    "NAME",
+    "CPU %",
+    "MEM USAGE / LIMIT",
+    "MEM %",
+    "NET I/O",
+    "BLOCK I/O",
+    "PIDS",
+    "THROTTLED",
+    "PSI CPU/MEM/IO %",
+];
+/// What stands for a number that cannot be had.
+const NONE: &str = "--";
+
+/// `carboy stats`.
+pub(crate) fn run(engine: &Engine, stats: &Stats) -> Result<ExitCode> {
+    let hold = if stats.once { Hold::Nothing } else { Hold::Files };
+    if hold == Hold::Files {
+        hold_many_files();
+    }
+    let mut meters = engine.meters(&stats.containers, hold)?;
+    let mut before = BTreeMap::new();
+    for reading in meters.read(Depth::Line)? {
+        before.insert(reading.id.clone(), reading);
+    }
+    loop {
+        std::thread::sleep(if stats.once { GLANCE } else { INTERVAL });
+        let readings = meters.read(if stats.json { Depth::All } else { Depth::Line })?;
+        if stats.json {
+            readings.iter().for_each(|reading| report::line(&document(reading, before.get(&reading.id)).to_string()));
+        } else {
+            draw(engine, stats, &readings, &before)?;
+        }
+        if stats.once {
+            return Ok(ExitCode::SUCCESS);
+        }
+        before = readings.into_iter().map(|reading| (reading.id.clone(), reading)).collect();
+    }
+}
+
+/// Some dozen files are held for each container; the soft limit of most hosts is for 20 of them. Where it cannot be
+/// raised, what cannot be opened is shown as absent.
+fn hold_many_files() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    let _ = setrlimit(Resource::Nofile, limit);
+}
+
+fn draw(engine: &Engine, stats: &Stats, readings: &[Reading], before: &BTreeMap<String, Reading>) -> Result<()> {
+    let mut rows = vec![HEADINGS.map(str::to_owned)];
+    rows.extend(readings.iter().map(|reading| row(reading, before.get(&reading.id))));
+    if stats.all {
+        rows.extend(resting(engine, stats, readings)?);
+    }
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<usize> = (0..HEADINGS.len()).map(|column| width(column).unwrap_or(0)).collect();
+    // On a terminal each table is drawn over the one before, line by line, so that nothing flickers.
+    let (home, end_of_line, below) = match !stats.once && std::io::stdout().is_terminal() {
+        true => ("\x1b[H", "\x1b[K", "\x1b[J"),
+        false => ("", "", ""),
+    };
+    let lines = rows.iter().map(|row| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        format!("{}{end_of_line}", cells.collect::<Vec<_>>().join("   ").trim_end())
+    });
+    report::line(&format!("{home}{}{below}", lines.collect::<Vec<_>>().join("\n")));
+    Ok(())
+}
+
+/// Those that do not run.
+fn resting(engine: &Engine, stats: &Stats, readings: &[Reading]) -> Result<Vec<[String; 10]>> {
+    let shown = |id: &str| readings.iter().any(|reading| reading.id == id);
+    let mut chosen = Vec::new();
+    for word in &stats.containers {
+        chosen.push(engine.find(word)?.record.id);
+    }
+    let containers = engine.list()?.into_iter().map(|container| container.record);
+    let resting = containers.filter(|record| !shown(&record.id) && (chosen.is_empty() || chosen.contains(&record.id)));
+    Ok(resting
+        .map(|record| {
+            let mut row = [NONE; 10].map(str::to_owned);
+            row[0] = short(&record.id).to_owned();
+            row[1] = record.name;
+            row
+        })
+        .collect())
+}
+
+fn row(reading: &Reading, before: Option<&Reading>) -> [String; 10] {
+    let sample = &reading.sample;
+    let none = || NONE.to_owned();
+    let pair = |one: Option<u64>, other: Option<u64>| {
+        let shown = |bytes: Option<u64>| bytes.map_or_else(none, report::size);
+        if one.or(other).is_none() { none() } else { format!("{} / {}", shown(one), shown(other)) }
+    };
+    let (used, limit) = (sample.memory.used_bytes(), memory_limit(&sample.memory_ladder).map(|(limit, _)| limit));
+    let traffic = reading.traffic;
+    let pressure = [sample.pressure.cpu, sample.pressure.memory, sample.pressure.io].map(some_avg10);
+    [
+        short(&reading.id).to_owned(),
+        reading.name.clone(),
+        cpu_permyriad(reading, before).map_or_else(none, percent),
+        pair(used, limit),
+        used.zip(limit).and_then(|(used, limit)| share(used, limit)).map_or_else(none, percent),
+        pair(traffic.map(|traffic| traffic.received_bytes), traffic.map(|traffic| traffic.sent_bytes)),
+        pair(sample.io.read_bytes, sample.io.write_bytes),
+        sample.pids.current.map_or_else(none, |tasks| tasks.to_string()),
+        sample.cpu.throttled_usec.map_or_else(none, duration),
+        if pressure.iter().all(Option::is_none) {
+            none()
+        } else {
+            pressure.map(|share| share.map_or_else(none, |share| tenths(share.into()))).join("/")
+        },
+    ]
+}
+
+/// The smallest memory limit that holds, and its group; the host's memory where no group has a smaller one.
+fn memory_limit(ladder: &Ladder) -> Option<(u64, Option<&Rung>)> {
+    let host = rustix::system::sysinfo();
+    let host = host.totalram.checked_mul(host.mem_unit.into())?;
+    Some(match ladder.binds() {
+        Some(rung @ Rung { limit: Some(Limit::At(limit)), .. }) if *limit < host => (*limit, Some(rung)),
+        _ => (host, None),
+    })
+}
+
+/// The CPU time used since another look, in hundredths of a percent of one CPU.
+fn cpu_permyriad(reading: &Reading, before: Option<&Reading>) -> Option<u64> {
+    let before = before?;
+    let used = reading.sample.cpuacct.usage_usec?.checked_sub(before.sample.cpuacct.usage_usec?)?;
+    let elapsed = u64::try_from(reading.at.duration_since(before.at).as_micros()).ok()?;
+    share(used, elapsed)
+}
+
+/// A part of a whole in hundredths of a percent.
+fn share(part: u64, whole: u64) -> Option<u64> {
+    part.checked_mul(10_000)?.checked_div(whole)
+}
+
+/// `12.34%`, from hundredths of a percent.
+fn percent(share: u64) -> String {
+    format!("{}.{:02}%", share / 100, share % 100)
+}
+
+/// `12.3`, from hundredths.
+fn tenths(hundredths: u64) -> String {
+    format!("{}.{}", hundredths / 100, hundredths % 100 / 10)
+}
+
+fn some_avg10(pressure: Option<Pressure>) -> Option<u32> {
+    pressure?.some.map(|line| line.avg10)
+}
+
+/// `350ms`, `1.2s`, `3m5s`, `2h7m`.
+fn duration(usec: u64) -> String {
+    let seconds = usec / 1_000_000;
+    match seconds {
+        0 if usec == 0 => "0s".to_owned(),
+        0 => format!("{}ms", usec.div_ceil(1000)),
+        1..60 => format!("{seconds}.{}s", usec / 100_000 % 10),
+        60..3600 => format!("{}m{}s", seconds / 60, seconds % 60),
+        _ => format!("{}h{}m", seconds / 3600, seconds / 60 % 60),
+    }
+}
+
+/// One reading with raw numbers; what this host cannot tell is not there.
+fn document(reading: &Reading, before: Option<&Reading>) -> Value {
+    let Reading { sample, traffic, .. } = reading;
+    let memory = &sample.memory;
+    let (limit, path) = memory_limit(&sample.memory_ladder).unzip();
+    let mut document = Map::new();
+    let mut put = |name: &str, value: Option<Value>| {
+        document.extend(value.map(|value| (name.to_owned(), value)));
+    };
+    put("id", Some(json!(reading.id)));
+    put("name", Some(json!(reading.name)));
+    put("cpu_percent", cpu_permyriad(reading, before).map(hundredths));
+    put("cpu_usage_usec", sample.cpuacct.usage_usec.map(Value::from));
+    put("cpu_user_usec", sample.cpuacct.user_usec.map(Value::from));
+    put("cpu_system_usec", sample.cpuacct.system_usec.map(Value::from));
+    put("cpu_periods", sample.cpu.periods.map(Value::from));
+    put("cpu_throttled_periods", sample.cpu.throttled_periods.map(Value::from));
+    put("cpu_throttled_usec", sample.cpu.throttled_usec.map(Value::from));
+    put("memory_used_bytes", memory.used_bytes().map(Value::from));
+    put("memory_cache_bytes", memory.file_bytes.map(Value::from));
+    put("memory_anon_bytes", memory.anon_bytes.map(Value::from));
+    put("memory_usage_bytes", memory.usage_bytes.map(Value::from));
+    put("memory_peak_bytes", memory.peak_bytes.map(Value::from));
+    put("memory_swap_bytes", memory.swap_bytes.map(Value::from));
+    put("memory_limit_bytes", limit.map(Value::from));
+    put("memory_limit_path", path.flatten().map(|rung| json!(rung.path.to_string())));
+    put("oom_kills", memory.oom_kills.map(Value::from));
+    put("network_received_bytes", traffic.map(|traffic| Value::from(traffic.received_bytes)));
+    put("network_sent_bytes", traffic.map(|traffic| Value::from(traffic.sent_bytes)));
+    put("io_read_bytes", sample.io.read_bytes.map(Value::from));
+    put("io_write_bytes", sample.io.write_bytes.map(Value::from));
+    put("io_read_operations", sample.io.read_ops.map(Value::from));
+    put("io_write_operations", sample.io.write_ops.map(Value::from));
+    put("pids", sample.pids.current.map(Value::from));
+    let pids = sample.pids_ladder.binds();
+    put("pids_limit", pids.and_then(limit_of).map(Value::from));
+    put("pids_limit_path", pids.map(|rung| json!(rung.path.to_string())));
+    put("pids_refused_forks", sample.pids.refused_forks.or(sample.pids.limit_hits).map(Value::from));
+    let pressure = &sample.pressure;
+    for (name, pressure) in
+        [("cpu", pressure.cpu), ("memory", pressure.memory), ("io", pressure.io), ("irq", pressure.irq)]
+    {
+        put(&format!("pressure_{name}"), pressure.map(stalls));
+    }
+    put("paused", sample.freezer.state.map(|state| json!(state == cgroup::freezer::State::Paused)));
+    Value::Object(document)
+}
+
+const fn limit_of(rung: &Rung) -> Option<u64> {
+    match rung.limit {
+        Some(Limit::At(limit)) => Some(limit),
+        _ => None,
+    }
+}
+
+fn stalls(pressure: Pressure) -> Value {
+    let mut lines = Map::new();
+    for (name, line) in [("some", pressure.some), ("full", pressure.full)] {
+        let shown = line.map(|line| {
+            let [avg10, avg60, avg300] = [line.avg10, line.avg60, line.avg300].map(|share| hundredths(share.into()));
+            json!({"avg10": avg10, "avg60": avg60, "avg300": avg300, "total_usec": line.total_usec})
+        });
+        lines.extend(shown.map(|line| (name.to_owned(), line)));
+    }
+    Value::Object(lines)
+}
+
+/// A number of hundredths as a decimal one.
+fn hundredths(number: u64) -> Value {
+    format!("{}.{:02}", number / 100, number % 100).parse::<f64>().map_or(Value::Null, Value::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_said_in_percent_and_durations_by_their_size() {
+        assert_eq!(share(1, 3).map(percent).as_deref(), Some("33.33%"));
+        assert_eq!(share(1, 0), None);
+        assert_eq!(tenths(1_239), "12.3");
+        for (usec, said) in [
+            (0, "0s"),
+            (1, "1ms"),
+            (350_000, "350ms"),
+            (1_250_000, "1.2s"),
+            (185_000_000, "3m5s"),
+            (7_620_000_000, "2h7m"),
+        ] {
+            assert_eq!(duration(usec), said);
+        }
+        assert_eq!(hundredths(1_234).to_string(), "12.34");
+    }
+}

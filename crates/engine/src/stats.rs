@@ -1,0 +1,101 @@
+//! What running containers use, again and again: those that begin meanwhile are found, those that end are left out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+use cgroup::sample::{Depth, Hold, Meter, Roots, Sample};
+use cgroup::{GroupPath, Hierarchies};
+use error::Result;
+use procfs::{HostPid, Kind, Process, Sight, Traffic};
+
+use crate::containers::Engine;
+use crate::record::{Live, LiveProcess};
+
+/// One container at one moment.
+#[derive(Debug, Clone)]
+pub struct Reading {
+    /// 64 hexadecimal digits.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// What it uses.
+    pub sample: Sample,
+    /// What went through its network interfaces; `None` where it has the host's.
+    pub traffic: Option<Traffic>,
+    /// When it was read.
+    pub at: Instant,
+}
+
+/// The meters of containers.
+#[derive(Debug)]
+pub struct Meters<'e> {
+    engine: &'e Engine,
+    /// Those that are asked for; all where nothing is.
+    chosen: BTreeSet<String>,
+    roots: Roots,
+    hold: Hold,
+    host_network: Sight,
+    known: BTreeMap<String, Known>,
+}
+
+#[derive(Debug)]
+struct Known {
+    live: Live,
+    meter: Meter,
+}
+
+impl Engine {
+    /// Meters for the containers that `words` mean, or for all that run.
+    ///
+    /// # Errors
+    /// Refused where a word means no container; a kernel error.
+    pub fn meters(&self, words: &[String], hold: Hold) -> Result<Meters<'_>> {
+        let chosen = words.iter().map(|word| Ok(self.find(word)?.record.id)).collect::<Result<_>>()?;
+        let roots = Roots::open(Hierarchies::read()?)?;
+        let host_network = Process::this()?.namespace(Kind::Net)?;
+        Ok(Meters { engine: self, chosen, roots, hold, host_network, known: BTreeMap::new() })
+    }
+}
+
+impl Meters<'_> {
+    /// Reads every container that runs now, in the order of their names.
+    ///
+    /// # Errors
+    /// A kernel error where the containers cannot be listed. One that ends meanwhile is left out.
+    pub fn read(&mut self, depth: Depth) -> Result<Vec<Reading>> {
+        let mut ids: BTreeSet<String> = self.engine.store.live_ids()?.into_iter().collect();
+        ids.retain(|id| self.chosen.is_empty() || self.chosen.contains(id));
+        self.known.retain(|id, _| ids.contains(id));
+        let mut readings: Vec<Reading> = ids.into_iter().filter_map(|id| self.read_one(id, depth)).collect();
+        readings.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(readings)
+    }
+
+    /// `None` where the container is just being made, or is gone.
+    fn read_one(&mut self, id: String, depth: Depth) -> Option<Reading> {
+        if !self.known.contains_key(&id) {
+            let live = self.engine.store.live(&id).ok().flatten().filter(|live| live.process.is_some())?;
+            let path = GroupPath::parse("the recorded group", &live.group).ok()?;
+            self.known.insert(id.clone(), Known { live, meter: Meter::new(path, self.hold) });
+        }
+        let Known { live, meter } = self.known.get(&id)?;
+        let at = Instant::now();
+        let sample = meter.sample(&self.roots, depth);
+        if sample.is_absent() {
+            self.known.remove(&id);
+            return None;
+        }
+        let traffic = live.process.as_ref().and_then(|process| traffic(process, self.host_network));
+        Some(Reading { name: live.name.clone(), id, sample, traffic, at })
+    }
+}
+
+fn traffic(process: &LiveProcess, host: Sight) -> Option<Traffic> {
+    let first = Process::open(HostPid(process.pid)).ok()?;
+    let own = first.namespace(Kind::Net).ok().filter(|own| *own != host)?;
+    let is_it = first.stat().is_ok_and(|stat| stat.start_ticks == process.start_ticks);
+    if !is_it || own.id().is_none() {
+        return None;
+    }
+    first.traffic().ok()
+}
