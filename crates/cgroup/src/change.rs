@@ -13,7 +13,7 @@ use crate::hierarchy::{Controller, Hierarchies, Version};
 use crate::path::GroupPath;
 use crate::plan::{Asked, Place, Step, enabling, place, properties_of, settings, systemd_place};
 use crate::write::{INHERITED, Write};
-use crate::{cpu, devices, file, mark, memory, systemd};
+use crate::{cpu, devices, file, memory, systemd};
 
 /// What a container is to be held to from now on.
 #[derive(Debug, Clone, Copy)]

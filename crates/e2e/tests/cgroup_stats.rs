@@ -1,0 +1,190 @@
+//! `carboy stats` tells what the kernel tells: the limit that binds, memory without the cache that can be dropped, what
+//! was held back, and for how long.
+#![expect(clippy::panic, clippy::unwrap_used, reason = "tests stop at what goes wrong")]
+
+use std::fs;
+use std::path::PathBuf;
+use std::thread::sleep;
+use std::time::Duration;
+
+use carboy_e2e::group::{Version, hierarchy};
+use carboy_e2e::{Attended, Carboy};
+use serde_json::Value;
+
+fn started(carboy: &Carboy, flags: &[&str], script: &str) -> Attended {
+    let root = carboy.busybox();
+    let words = ["run", "--name", "it"].into_iter().chain(flags.iter().copied());
+    let script = format!("echo ready; {script}");
+    let mut container =
+        Attended::start(&mut carboy.command(words.chain([root.to_str().unwrap(), "sh", "-c", &script])));
+    assert_eq!(container.line(), "ready");
+    container
+}
+
+fn removed(carboy: &Carboy, container: Attended) {
+    assert_eq!(carboy.run(["rm", "-f", "it"]).code, 0);
+    container.end();
+    assert_eq!(carboy.left_behind(), Vec::<String>::new());
+}
+
+/// One sample of the container as JSON.
+fn sample(carboy: &Carboy) -> Value {
+    let ended = carboy.run(["stats", "--no-stream", "--json", "it"]);
+    assert_eq!((ended.code, ended.stderr.as_str()), (0, ""));
+    assert_eq!(ended.stdout.lines().count(), 1, "{}", ended.stdout);
+    serde_json::from_str(&ended.stdout).unwrap()
+}
+
+fn number(sample: &Value, name: &str) -> u64 {
+    sample[name].as_u64().unwrap_or_else(|| panic!("{name} in {sample}"))
+}
+
+/// A group above containers that limits memory, gone with the test.
+struct Parent(PathBuf);
+
+impl Parent {
+    fn limited(name: &str, bytes: u64) -> Self {
+        let place = hierarchy("memory");
+        let group = place.point().join(name);
+        fs::create_dir(&group).unwrap();
+        let parent = Self(group);
+        let file = match &place {
+            Version::V1(_) => "memory.limit_in_bytes",
+            Version::V2(point) => {
+                fs::write(point.join("cgroup.subtree_control"), "+memory").unwrap();
+                "memory.max"
+            }
+        };
+        fs::write(parent.0.join(file), bytes.to_string()).unwrap();
+        parent
+    }
+}
+
+impl Drop for Parent {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
+#[test]
+fn the_table_has_dockers_columns_and_what_carboy_adds() {
+    let carboy = Carboy::new();
+    let container = started(&carboy, &["-m", "64m", "--memory-swap", "64m", "--pids-limit", "20"], "exec sleep 1000");
+    let ended = carboy.run(["stats", "--no-stream"]);
+    assert_eq!((ended.code, ended.stderr.as_str()), (0, ""));
+    let lines: Vec<Vec<&str>> = ended
+        .stdout
+        .lines()
+        .map(|line| line.split("   ").map(str::trim).filter(|cell| !cell.is_empty()).collect())
+        .collect();
+    let headings = [
+        "CONTAINER ID",
+        "NAME",
+        "CPU %",
+        "MEM USAGE / LIMIT",
+        "MEM %",
+        "NET I/O",
+        "BLOCK I/O",
+        "PIDS",
+        "THROTTLED",
+        "PSI CPU/MEM/IO %",
+    ];
+    assert_eq!(lines[0], headings);
+    let [line] = &lines[1..] else { panic!("{}", ended.stdout) };
+    assert_eq!((line.len(), line[1], line[7]), (10, "it", "1"), "{}", ended.stdout);
+    assert!(line[2].ends_with('%') && line[3].ends_with("/ 64 MiB") && line[4].ends_with('%'), "{}", ended.stdout);
+    assert_eq!(line[5], "0 B / 0 B", "it has a network namespace of its own, with nothing but lo");
+    removed(&carboy, container);
+}
+
+#[test]
+fn the_limit_that_is_shown_is_the_smallest_of_all_levels() {
+    let carboy = Carboy::new();
+    let name = carboy.folder().file_name().unwrap().to_str().unwrap().to_owned();
+    let parent = Parent::limited(&name, 32 << 20);
+    let container = started(&carboy, &["--cgroup-parent", &name, "-m", "512m"], "exec sleep 1000");
+    let shown = sample(&carboy);
+    assert_eq!(number(&shown, "memory_limit_bytes"), 32 << 20);
+    assert_eq!(shown["memory_limit_path"], format!("/{name}"));
+    let table = carboy.run(["stats", "--no-stream", "it"]).stdout;
+    assert!(table.contains("/ 32 MiB"), "{table}");
+    removed(&carboy, container);
+    drop(parent);
+}
+
+#[test]
+fn page_cache_that_can_be_dropped_is_not_counted_as_used() {
+    let carboy = Carboy::new();
+    let write = "read -r go; dd if=/dev/zero of=/file bs=1M count=24 2>/dev/null; sync; echo written; exec sleep 1000";
+    let root = carboy.busybox();
+    let words = ["run", "-i", "--name", "it", "-m", "200m", root.to_str().unwrap(), "sh", "-c", write];
+    let mut container = Attended::start(&mut carboy.command(words));
+    sleep(Duration::from_millis(300));
+    let before = sample(&carboy);
+    container.tell("go");
+    assert_eq!(container.line(), "written");
+    let after = sample(&carboy);
+    let grown = |name: &str| number(&after, name).saturating_sub(number(&before, name));
+    assert!(grown("memory_cache_bytes") >= 20 << 20, "{before}\n{after}");
+    assert!(grown("memory_usage_bytes") >= 20 << 20, "{before}\n{after}");
+    assert!(grown("memory_used_bytes") < 12 << 20, "{before}\n{after}");
+    removed(&carboy, container);
+}
+
+#[test]
+fn throttled_time_and_pressure_are_told() {
+    let carboy = Carboy::new();
+    let container = started(&carboy, &["--cpus", "0.2"], "while :; do :; done");
+    sleep(Duration::from_secs(3));
+    let shown = sample(&carboy);
+    assert!(number(&shown, "cpu_throttled_usec") > 500_000, "{shown}");
+    assert!(number(&shown, "cpu_throttled_periods") > 5, "{shown}");
+    assert!(number(&shown, "cpu_usage_usec") > 200_000, "{shown}");
+    assert!(shown["cpu_percent"].as_f64().is_some_and(|share| (10.0..40.0).contains(&share)), "{shown}");
+    let waited = shown["pressure_cpu"]["some"]["total_usec"].as_u64();
+    assert!(waited.is_some_and(|waited| waited > 200_000), "a container has a group in the v2 tree: {shown}");
+    removed(&carboy, container);
+}
+
+#[test]
+fn a_paused_container_is_shown_and_one_that_has_ended_only_when_all_are_asked_for() {
+    let carboy = Carboy::new();
+    let container = started(&carboy, &[], "exec sleep 1000");
+    assert_eq!(sample(&carboy)["paused"], false);
+    assert_eq!(carboy.run(["pause", "it"]).code, 0);
+    assert_eq!(sample(&carboy)["paused"], true);
+    assert_eq!(carboy.run(["kill", "it"]).code, 0);
+    container.end();
+    let rows = |words: &[&str]| carboy.run([&["stats", "--no-stream"], words].concat()).stdout.lines().count() - 1;
+    assert_eq!((rows(&[]), rows(&["-a"]), rows(&["-a", "it"])), (0, 1, 1));
+    assert!(carboy.run(["stats", "--no-stream", "-a"]).stdout.contains("it"), "its name");
+    assert_eq!(carboy.run(["rm", "it"]).code, 0);
+}
+
+#[test]
+fn a_container_that_is_not_there_is_refused() {
+    let carboy = Carboy::new();
+    let ended = carboy.run(["stats", "--no-stream", "nobody"]);
+    assert_eq!((ended.code, ended.stdout.as_str()), (125, ""));
+    assert!(
+        ended.stderr.starts_with("error: cannot use the container nobody: no such container\n"),
+        "{}",
+        ended.stderr
+    );
+}
+
+#[test]
+fn a_stream_follows_containers_that_begin_and_end() {
+    let carboy = Carboy::new();
+    let mut stream = Attended::start(&mut carboy.command(["stats", "--json"]));
+    sleep(Duration::from_millis(300));
+    let container = started(&carboy, &[], "exec sleep 1000");
+    let first: Value = serde_json::from_str(&stream.line()).unwrap();
+    assert_eq!(first["name"], "it");
+    assert!(first.get("cpu_percent").is_none(), "there is nothing yet to compare with: {first}");
+    let second: Value = serde_json::from_str(&stream.line()).unwrap();
+    assert!(second["cpu_percent"].is_f64(), "{second}");
+    removed(&carboy, container);
+    stream.signal(rustix::process::Signal::INT);
+    assert_eq!(stream.end().code, 130);
+}
