@@ -95,8 +95,14 @@ pub fn plan(hierarchies: &Hierarchies, path: &GroupPath, now: &Now, wishes: &Wis
         steps.push(properties);
         // With one property systemd writes the files of all anew, and not as finely as they were: cpu.max in whole
         // percents, memory.oom.group as 0.
-        let differs = |step: &Step| !matches!(step, Step::Write(_, write) if write.controller == Controller::Devices);
-        steps.extend(all.into_iter().filter(differs));
+        let idle = wishes.merged.cpu.as_ref().is_some_and(|cpu| cpu.idle == Some(1));
+        let again = |step: &Step| match step {
+            // An idle group takes no weight.
+            Step::Write(_, write) if idle && write.file == cpu::WEIGHT_V2 => false,
+            Step::Write(_, write) => write.controller != Controller::Devices,
+            _ => false,
+        };
+        steps.extend(all.into_iter().filter(again));
     }
     Ok(steps)
 }

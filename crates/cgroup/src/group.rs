@@ -255,6 +255,17 @@ impl Groups {
         }
     }
 
+    /// On v2: a file that tells by `POLLPRI` that memory ran short, once it was read.
+    #[must_use]
+    pub fn memory_events(&self) -> Option<OwnedFd> {
+        let (version, group) = self.controlled(Controller::Memory)?;
+        if version == Version::V1 {
+            return None;
+        }
+        let events = file::open(group, memory::EVENTS_V2, OFlags::RDONLY).ok()?;
+        file::read_open(&events).ok().map(|_| events)
+    }
+
     /// CPU bandwidth and throttling; `None` without a group that has the controller.
     #[must_use]
     pub fn cpu(&self) -> Option<cpu::Stats> {

@@ -27,6 +27,7 @@ const SWAPPINESS_V1: &str = "memory.swappiness";
 const OOM_CONTROL_V1: &str = "memory.oom_control";
 /// The same name in both versions, with other keys.
 const STAT: &str = "memory.stat";
+pub(crate) const EVENTS_V2: &str = "memory.events";
 const USAGE_V1: &str = "memory.usage_in_bytes";
 const USAGE_V2: &str = "memory.current";
 
@@ -492,7 +493,7 @@ pub fn oom_kills_v1(read: impl Fn(&str) -> Option<String>) -> Option<u64> {
 
 /// How many processes of a v2 group, and of those below it, the OOM killer has killed.
 pub fn oom_kills_v2(read: impl Fn(&str) -> Option<String>) -> Option<u64> {
-    number_at(&read("memory.events")?, "oom_kill")
+    number_at(&read(EVENTS_V2)?, "oom_kill")
 }
 
 #[cfg(test)]

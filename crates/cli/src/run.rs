@@ -137,6 +137,11 @@ fn end(outcome: &Outcome, name: &str) -> ExitCode {
 fn out_of_memory(name: &str, code: i32, oom: &Oom) -> String {
     let what = if code == 137 { "was killed" } else { "had a process killed" };
     let times = if oom.kills > 1 { format!(" ({} processes)", oom.kills) } else { String::new() };
+    if let Some(cause) = &oom.cause {
+        let (limit, path) = (report::size(cause.limit_bytes), &cause.path);
+        let own = oom.limit_bytes.map_or_else(String::new, |bytes| format!(", not its own of {}", report::size(bytes)));
+        return format!("{name} {what}{times}: out of memory at the limit of {limit} of {path}{own}; raise that one");
+    }
     match oom.limit_bytes {
         Some(bytes) => {
             let limit = report::size(bytes);

@@ -33,7 +33,18 @@ fn two_containers_with_weights_of_one_to_three_share_one_cpu_as_25_to_75() {
     let root = carboy.busybox();
     let parent = carboy.folder().file_name().unwrap().to_str().unwrap();
     let start = |name: &str, shares: &str| {
-        let flags = ["run", "--rm", "--name", name, "--cgroup-parent", parent, "--cpuset-cpus", "0"];
+        let flags = [
+            "run",
+            "--rm",
+            "--name",
+            name,
+            "--cgroup-manager",
+            "cgroupfs",
+            "--cgroup-parent",
+            parent,
+            "--cpuset-cpus",
+            "0",
+        ];
         let words = flags.into_iter().chain(["--cpu-shares", shares, root.to_str().unwrap(), "sh", "-c", SPIN]);
         let mut container = Attended::start(&mut carboy.command(words));
         assert_eq!(container.line(), "ready");

@@ -102,13 +102,32 @@ fn the_limit_that_is_shown_is_the_smallest_of_all_levels() {
     let carboy = Carboy::new();
     let name = carboy.folder().file_name().unwrap().to_str().unwrap().to_owned();
     let parent = Parent::limited(&name, 32 << 20);
-    let container = started(&carboy, &["--cgroup-parent", &name, "-m", "512m"], "exec sleep 1000");
+    let container =
+        started(&carboy, &["--cgroup-manager", "cgroupfs", "--cgroup-parent", &name, "-m", "512m"], "exec sleep 1000");
     let shown = sample(&carboy);
     assert_eq!(number(&shown, "memory_limit_bytes"), 32 << 20);
     assert_eq!(shown["memory_limit_path"], format!("/{name}"));
     let table = carboy.run(["stats", "--no-stream", "it"]).stdout;
     assert!(table.contains("/ 32 MiB"), "{table}");
     removed(&carboy, container);
+    drop(parent);
+}
+
+#[test]
+fn memory_that_runs_out_above_a_container_is_told_with_the_level() {
+    let carboy = Carboy::new();
+    let name = carboy.folder().file_name().unwrap().to_str().unwrap().to_owned();
+    let parent = Parent::limited(&name, 32 << 20);
+    let flags = ["run", "--name", "it", "--cgroup-manager", "cgroupfs", "--cgroup-parent", &name, "-m", "512m"];
+    let eat = ["host", "dd", "if=/dev/zero", "of=/dev/null", "bs=100M", "count=1"];
+    let ended = carboy.run(flags.into_iter().chain(eat));
+    assert_eq!(ended.code, 137, "{}", ended.stderr);
+    let told = format!("out of memory at the limit of 32 MiB of /{name}, not its own of 512 MiB");
+    assert!(ended.stderr.contains(&told), "{}", ended.stderr);
+    let state = carboy.inspect("it")["State"].clone();
+    assert_eq!(state["OOMKilled"], true);
+    assert_eq!(state["OOMCause"], serde_json::json!({"Path": format!("/{name}"), "LimitBytes": 32 << 20}));
+    assert_eq!(carboy.run(["rm", "it"]).code, 0);
     drop(parent);
 }
 

@@ -327,10 +327,21 @@ fn a_limit_below_what_is_used_is_refused_and_nothing_is_lost() {
 fn more_cpu_than_the_group_above_has_is_refused_on_v1_and_given_on_v2() {
     let carboy = Carboy::new();
     let parent = carboy.folder().file_name().unwrap().to_str().unwrap();
-    let container = obeying(&carboy, &["--cgroup-parent", parent, "--cpus", "0.1"]);
+    let container = obeying(&carboy, &["--cgroup-manager", "cgroupfs", "--cgroup-parent", parent, "--cpus", "0.1"]);
     let above = folder(&carboy, "it", "cpu").parent().unwrap().to_owned();
     let root = carboy.busybox();
-    let more = ["run", "--rm", "--cgroup-parent", parent, "--cpus", "0.5", root.to_str().unwrap(), "true"];
+    let more = [
+        "run",
+        "--rm",
+        "--cgroup-manager",
+        "cgroupfs",
+        "--cgroup-parent",
+        parent,
+        "--cpus",
+        "0.5",
+        root.to_str().unwrap(),
+        "true",
+    ];
     match hierarchy("cpu") {
         Version::V1(_) => {
             fs::write(above.join("cpu.cfs_quota_us"), "20000").unwrap();

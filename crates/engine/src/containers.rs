@@ -1,11 +1,12 @@
 //! The containers of this host and the operations on them.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
-use cgroup::GroupPath;
 use cgroup::mark::Place;
 use cgroup::plan::Parent;
+use cgroup::sample::{Depth, Hold, Meter, Roots};
+use cgroup::{GroupPath, Ladder};
 use error::{Doing, Errno, Error, Kernel, Refused, RefusedKind, Result};
 use jiff::Timestamp;
 use procfs::{HostPid, NamespaceId};
@@ -18,7 +19,7 @@ use crate::event::Event;
 use crate::launch::Launch;
 use crate::monitor::{self, Charge, Lent, Watch};
 use crate::pause::Paused;
-use crate::record::{Exit, Live, LiveProcess, LiveTable, Oom, Record};
+use crate::record::{Cause, Exit, Live, LiveProcess, LiveTable, Oom, Record};
 use crate::store::{Claim, Lock, Store};
 
 /// The engine: operations on what is on disk and in the kernel.
@@ -213,7 +214,8 @@ impl Engine {
         (claim, live): (Claim, Live),
         lent: Option<Lent>,
     ) -> Result<Watch> {
-        let mut charge = NewContainer { engine: self, launch, plan, claim: Some(claim), live };
+        let (hits, claim) = (Vec::new(), Some(claim));
+        let mut charge = NewContainer { engine: self, launch, plan, claim, live, hits, memory_events: None, oom: None };
         monitor::fork(&mut charge, launch.input, lent)
     }
 
@@ -311,7 +313,7 @@ fn runs(process: &LiveProcess) -> Result<bool> {
 }
 
 /// A handle on the process that was recorded; `None` where it is gone.
-pub(crate) fn open_process(process: &LiveProcess) -> Option<std::os::fd::OwnedFd> {
+pub(crate) fn open_process(process: &LiveProcess) -> Option<OwnedFd> {
     let pidfd = sys::process::open(process.pid).ok()?;
     is_alive(process).then_some(pidfd)
 }
@@ -379,6 +381,13 @@ struct NewContainer<'c> {
     plan: &'c Plan<'c>,
     claim: Option<Claim>,
     live: Live,
+    /// How often the limits of memory above it had been hit when it began.
+    hits: Vec<(String, u64)>,
+    /// Tells of memory that runs out while it happens: systemd takes the groups of its units away as soon as they are
+    /// empty, and their numbers with them.
+    memory_events: Option<OwnedFd>,
+    /// What was noticed by it.
+    oom: Option<Oom>,
 }
 
 impl NewContainer<'_> {
@@ -441,7 +450,25 @@ impl Charge for NewContainer<'_> {
             process.started = Some(process.born);
         }
         self.write_live()?;
+        if launch.facts.group.ancestors().len() > 1 {
+            self.hits = memory_ladder(&launch.facts).map(|ladder| ladder.hits()).unwrap_or_default();
+        }
+        if launch.facts.cgroup.systemd.is_some() {
+            let groups = cgroup::Groups::open(&launch.facts.hierarchies, &launch.facts.group)?;
+            self.memory_events = groups.memory_events();
+        }
         Ok(running)
+    }
+
+    fn alarm(&self) -> Option<BorrowedFd<'_>> {
+        self.memory_events.as_ref().map(AsFd::as_fd)
+    }
+
+    fn alarmed(&mut self) {
+        self.oom = out_of_memory(&self.launch.facts, &self.hits).or(self.oom.take());
+        // Reading it is what lets it tell of the next change; of a group that is gone there is none.
+        let read = |events: &OwnedFd| rustix::io::pread(events, &mut [0_u8; 512], 0).is_ok();
+        self.memory_events.take_if(|events| !read(events));
     }
 
     fn abandon(&mut self) {
@@ -451,7 +478,7 @@ impl Charge for NewContainer<'_> {
     }
 
     fn finish(&mut self, ended: Ended) -> Event {
-        let oom = out_of_memory(&self.launch.facts);
+        let oom = out_of_memory(&self.launch.facts, &self.hits).or(self.oom.take());
         let code = exit_code(ended);
         let started = self.live.process.as_ref().and_then(|process| process.started);
         let exit = Exit { code: Some(code), started, finished: Timestamp::now(), oom: oom.clone() };
@@ -460,15 +487,29 @@ impl Charge for NewContainer<'_> {
     }
 }
 
-/// What the kernel killed in a container for want of memory, read before its groups are gone.
-fn out_of_memory(facts: &Facts) -> Option<Oom> {
+/// What the kernel killed in a container for want of memory, read before its groups are gone; `before` is how often the
+/// limits of the levels had been hit when it began.
+fn out_of_memory(facts: &Facts, before: &[(String, u64)]) -> Option<Oom> {
     let groups = cgroup::Groups::open(&facts.hierarchies, &facts.group).ok()?;
     let kills = groups.oom_kills().filter(|kills| *kills > 0)?;
-    let limit_bytes = match groups.memory()?.limit {
-        Some(cgroup::Limit::At(bytes)) => Some(bytes),
-        Some(cgroup::Limit::Unlimited) | None => None,
-    };
-    Some(Oom { kills, limit_bytes })
+    let limit_bytes = groups.memory()?.limit.and_then(at);
+    let ladder = memory_ladder(facts).unwrap_or_default();
+    let above = ladder.cause(before).filter(|rung| rung.path != facts.group);
+    let cause =
+        above.and_then(|rung| Some(Cause { path: rung.path.to_string(), limit_bytes: rung.limit.and_then(at)? }));
+    Some(Oom { kills, limit_bytes, cause })
+}
+
+const fn at(limit: cgroup::Limit) -> Option<u64> {
+    match limit {
+        cgroup::Limit::At(bytes) => Some(bytes),
+        cgroup::Limit::Unlimited => None,
+    }
+}
+
+fn memory_ladder(facts: &Facts) -> Option<Ladder> {
+    let roots = Roots::open(facts.hierarchies.clone()).ok()?;
+    Some(Meter::new(facts.group.clone(), Hold::Nothing).sample(&roots, Depth::All).memory_ladder)
 }
 
 /// The exit code of a process that is no child of the caller and has ended, as far as the kernel tells it: while it is a

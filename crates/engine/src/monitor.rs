@@ -49,6 +49,12 @@ pub(crate) trait Charge {
     fn start(&mut self, standard: [BorrowedFd<'_>; 3]) -> Result<runtime::apply::Running>;
     /// Undoes what was made before the start failed.
     fn abandon(&mut self);
+    /// Something whose change is to be looked at while the process runs.
+    fn alarm(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+    /// It has changed.
+    fn alarmed(&mut self) {}
     /// Cleans up after the process has ended, and tells how.
     fn finish(&mut self, ended: Ended) -> Event;
 }
@@ -103,7 +109,7 @@ impl Monitor {
         let _ = sys::credentials::set_not_dumpable();
         let event = match self.start(charge) {
             Ok(running) => {
-                let ended = self.wait(&running);
+                let ended = self.wait(&running, charge);
                 drop(running);
                 charge.finish(ended)
             }
@@ -131,7 +137,7 @@ impl Monitor {
 
     /// Waits for the end of the process. While a command is attached, it reads the terminal; when it has left, somebody
     /// must, or the container would stop when the terminal's buffer is full.
-    fn wait(&mut self, running: &runtime::apply::Running) -> Ended {
+    fn wait(&mut self, running: &runtime::apply::Running, charge: &mut dyn Charge) -> Ended {
         loop {
             let readable = |fd| PollFd::from_borrowed_fd(fd, PollFlags::IN);
             let mut waits = vec![readable(running.pidfd.as_fd())];
@@ -141,17 +147,24 @@ impl Monitor {
                 None if !self.detached => waits.push(readable(self.socket.as_fd())),
                 None => {}
             }
+            let last = waits.len();
+            waits.extend(charge.alarm().map(|alarm| PollFd::from_borrowed_fd(alarm, PollFlags::PRI)));
             if poll(&mut waits, None).is_err() {
                 continue;
             }
             let happened = |place: usize| waits.get(place).is_some_and(|wait| !wait.revents().is_empty());
-            if happened(0) {
+            let (ended, told, alarmed) = (happened(0), last > 1 && happened(1), happened(last));
+            drop(waits);
+            if alarmed {
+                charge.alarmed();
+            }
+            if ended {
                 let process = running.pidfd.as_fd();
                 return sys::process::wait(process).unwrap_or_else(|_| {
                     Ended::Exited(crate::containers::exit_code_of(running.pid, process).unwrap_or(UNKNOWN))
                 });
             }
-            if happened(1) {
+            if told {
                 match drained {
                     Some(master) => {
                         let read = rustix::io::read(master, &mut [0_u8; 4096]);

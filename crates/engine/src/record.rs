@@ -60,6 +60,18 @@ pub struct Oom {
     pub kills: u64,
     /// The limit of the container's own group, in bytes, if it has one.
     pub limit_bytes: Option<u64>,
+    /// The level above whose limit led to it, where it was not the container's own.
+    #[serde(default)]
+    pub cause: Option<Cause>,
+}
+
+/// A level above a container whose limit was hit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cause {
+    /// Its group.
+    pub path: String,
+    /// Its limit, in bytes.
+    pub limit_bytes: u64,
 }
 
 /// What exists on the host for a container, so that it can be undone by whoever comes next.
