@@ -32,6 +32,8 @@ const NEEDS: &[Need] = &[
     Need { package: "mmdebstrap", why: "to make a Debian root", found_by: FoundBy::Program("mmdebstrap") },
     Need { package: "gcc", why: "to build the libseccomp oracle", found_by: FoundBy::Program("gcc") },
     Need { package: "libseccomp-dev", why: "the seccomp oracle", found_by: FoundBy::File("/usr/include/seccomp.h") },
+    Need { package: "nftables", why: "to see marks as nft(8) does", found_by: FoundBy::Program("nft") },
+    Need { package: "linux-perf", why: "to see that perf -G takes our groups", found_by: FoundBy::Program("perf") },
     Need { package: "tmux", why: "a terminal to test -it in", found_by: FoundBy::Program("tmux") },
     Need {
         package: "qemu-system-x86",
