@@ -416,6 +416,9 @@ fn a_partition_is_refused_with_the_name_of_its_disk() {
     let carboy = Carboy::new();
     let disk = Loop::new(&carboy);
     let (node, _) = disk.names();
+    // Whoever finds it locked lets it be: udev would read its partitions anew, and there is none on the disk itself.
+    let alone = fs::File::open(node).unwrap();
+    alone.lock().unwrap();
     let made = ended(Command::new("addpart").args([node, "1", "2048", "2048"]));
     assert_eq!(made.code, 0, "addpart of util-linux is needed: {}", made.stderr);
     let name = disk.0.file_name().unwrap().to_str().unwrap();

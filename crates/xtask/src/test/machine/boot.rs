@@ -41,6 +41,7 @@ pub(super) fn qemu(base: &Base, flavour: Flavour, disk: &Path) -> Command {
 
 /// The kernel's command line: words with "=" that it does not know become PID 1's environment.
 fn command_line(flavour: Flavour) -> String {
+    // The kernel mistrusts the emulated TSC, and without it every look at the clock is a system call, seen by strace.
     let common = "console=ttyS0 quiet loglevel=2 panic=-1 clocksource=tsc tsc=reliable";
     let name = flavour.name();
     match flavour {
