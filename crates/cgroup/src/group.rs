@@ -255,15 +255,16 @@ impl Groups {
         }
     }
 
-    /// On v2: a file that tells by `POLLPRI` that memory ran short, once it was read.
+    /// On v2: files that tell by `POLLPRI` that memory or pids ran short, once they were read.
     #[must_use]
-    pub fn memory_events(&self) -> Option<OwnedFd> {
-        let (version, group) = self.controlled(Controller::Memory)?;
-        if version == Version::V1 {
-            return None;
-        }
-        let events = file::open(group, memory::EVENTS_V2, OFlags::RDONLY).ok()?;
-        file::read_open(&events).ok().map(|_| events)
+    pub fn alarms(&self) -> Vec<OwnedFd> {
+        let files = [(Controller::Memory, memory::EVENTS_V2), (Controller::Pids, pids::EVENTS)];
+        let open = |(controller, name): (Controller, &str)| {
+            let (version, group) = self.controlled(controller)?;
+            let events = file::open(group, name, OFlags::RDONLY).ok().filter(|_| version == Version::V2)?;
+            file::read_open(&events).ok().map(|_| events)
+        };
+        files.into_iter().filter_map(open).collect()
     }
 
     /// CPU bandwidth and throttling; `None` without a group that has the controller.

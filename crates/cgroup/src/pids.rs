@@ -13,7 +13,7 @@ use crate::write::Write;
 /// The same names in both versions.
 pub(crate) const MAX: &str = "pids.max";
 const CURRENT: &str = "pids.current";
-const EVENTS: &str = "pids.events";
+pub(crate) const EVENTS: &str = "pids.events";
 const EVENTS_LOCAL_V2: &str = "pids.events.local";
 
 /// The files behind the numbers of one line in a table.

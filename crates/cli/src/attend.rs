@@ -7,7 +7,7 @@ use engine::HostPid;
 use engine::event::{self, Event, Failure};
 use engine::launch::NewFile;
 use engine::monitor::{Lent, Watch};
-use engine::record::Oom;
+use engine::shortage::Shortage;
 use error::{Doing, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use sys::signal::Signals;
@@ -22,8 +22,8 @@ pub(crate) enum Outcome {
     Exited {
         /// The code.
         code: i32,
-        /// What was killed for want of memory.
-        oom: Option<Oom>,
+        /// What it had too little of.
+        shortage: Shortage,
         /// What could not be removed.
         left: Vec<String>,
     },
@@ -185,9 +185,9 @@ impl Attendance<'_> {
                 Ok(None)
             }
             Some((Event::Failed(failure), _)) => Ok(Some(Outcome::Failed(failure))),
-            Some((Event::Exited { code, oom, left }, _)) => {
+            Some((Event::Exited { code, shortage, left }, _)) => {
                 self.show_the_rest()?;
-                Ok(Some(Outcome::Exited { code, oom, left }))
+                Ok(Some(Outcome::Exited { code, shortage, left }))
             }
             // Without its monitor the container goes on, and a handle on its process still tells of its end.
             None if self.process.is_some() => {

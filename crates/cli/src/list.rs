@@ -153,14 +153,19 @@ fn state(container: &Container, hierarchies: &Hierarchies) -> Result<Value> {
     };
     let process = if let Status::Running(process) = status { Some(process) } else { None };
     let exit = record.exit.as_ref();
-    let cause = exit.and_then(|exit| exit.oom.as_ref()).and_then(|oom| oom.cause.as_ref());
+    let cause = exit.and_then(|exit| exit.shortage.oom.as_ref()).and_then(|oom| oom.cause.as_ref());
+    let refused = exit.and_then(|exit| exit.shortage.forks_refused.as_ref());
     let started = process.and_then(|process| process.started).or_else(|| exit.and_then(|exit| exit.started));
     Ok(json!({
         "Status": word,
         "Running": process.is_some(),
         "Paused": paused,
-        "OOMKilled": exit.is_some_and(|exit| exit.oom.is_some()),
-        "OOMCause": cause.map(|cause| json!({"Path": cause.path, "LimitBytes": cause.limit_bytes})),
+        "OOMKilled": exit.is_some_and(|exit| exit.shortage.oom.is_some()),
+        "OOMCause": cause.map(|cause| json!({"Path": cause.path, "LimitBytes": cause.limit})),
+        "ForksRefused": refused.map_or(0, |refused| refused.count),
+        "ForksRefusedCause": refused.and_then(|refused| refused.cause.as_ref()).map(
+            |cause| json!({"Path": cause.path, "Limit": cause.limit})
+        ),
         "Pid": process.map_or(0, |process| process.pid),
         "ExitCode": exit.map_or(Some(0), |exit| exit.code),
         "StartedAt": started.map(|time| time.to_string()),

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use engine::containers::Engine;
 use engine::launch::{Names, NewFile};
 use engine::options::{ExecOptions, RunOptions};
-use engine::record::Oom;
+use engine::shortage::{ForksRefused, Oom, Shortage};
 use error::{Error, Refused, RefusedKind, Result};
 
 use crate::attend::{self, Outcome, Wishes};
@@ -115,9 +115,12 @@ fn end(outcome: &Outcome, name: &str) -> ExitCode {
             report::failure(failure);
             ExitCode::from(failure.code)
         }
-        Outcome::Exited { code, oom, left } => {
+        Outcome::Exited { code, shortage: Shortage { oom, forks_refused }, left } => {
             if let Some(oom) = oom {
                 report::warning(&out_of_memory(name, *code, oom));
+            }
+            if let Some(refused) = forks_refused {
+                report::warning(&out_of_pids(name, refused));
             }
             for left in left {
                 report::warning(left);
@@ -138,7 +141,7 @@ fn out_of_memory(name: &str, code: i32, oom: &Oom) -> String {
     let what = if code == 137 { "was killed" } else { "had a process killed" };
     let times = if oom.kills > 1 { format!(" ({} processes)", oom.kills) } else { String::new() };
     if let Some(cause) = &oom.cause {
-        let (limit, path) = (report::size(cause.limit_bytes), &cause.path);
+        let (limit, path) = (report::size(cause.limit), &cause.path);
         let own = oom.limit_bytes.map_or_else(String::new, |bytes| format!(", not its own of {}", report::size(bytes)));
         return format!("{name} {what}{times}: out of memory at the limit of {limit} of {path}{own}; raise that one");
     }
@@ -150,5 +153,16 @@ fn out_of_memory(name: &str, code: i32, oom: &Oom) -> String {
             )
         }
         None => format!("{name} {what}{times}: out of memory, at a limit above it or the host's own"),
+    }
+}
+
+fn out_of_pids(name: &str, refused: &ForksRefused) -> String {
+    let times = if refused.count == 1 { "once".to_owned() } else { format!("{} times", refused.count) };
+    match &refused.cause {
+        Some(cause) => format!(
+            "{name} was refused a fork {times}: out of pids at the limit of {} of {}; raise it with --pids-limit",
+            cause.limit, cause.path
+        ),
+        None => format!("{name} was refused a fork {times}: out of pids, at a limit above it or the host's own"),
     }
 }

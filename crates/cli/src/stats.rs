@@ -11,6 +11,7 @@ use cgroup::pressure::Pressure;
 use cgroup::sample::{Depth, Hold};
 use engine::containers::Engine;
 use engine::record::short;
+use engine::shortage::Level;
 use engine::stats::Reading;
 use error::Result;
 use serde_json::{Map, Value, json};
@@ -204,7 +205,7 @@ fn duration(usec: u64) -> String {
 
 /// One reading with raw numbers; what this host cannot tell is not there.
 fn document(reading: &Reading, before: Option<&Reading>) -> Value {
-    let Reading { sample, traffic, .. } = reading;
+    let Reading { sample, traffic, shortage, .. } = reading;
     let memory = &sample.memory;
     let (limit, path) = memory_limit(&sample.memory_ladder).unzip();
     let mut document = Map::new();
@@ -229,6 +230,11 @@ fn document(reading: &Reading, before: Option<&Reading>) -> Value {
     put("memory_limit_bytes", limit.map(Value::from));
     put("memory_limit_path", path.flatten().map(|rung| json!(rung.path.to_string())));
     put("oom_kills", memory.oom_kills.map(Value::from));
+    // The level that led to it is the container's own where none above it did.
+    let own = |limit: u64| Level { path: reading.group.clone(), limit };
+    let oom = shortage.oom.as_ref().and_then(|oom| oom.cause.clone().or_else(|| oom.limit_bytes.map(own)));
+    put("oom_cause_path", oom.as_ref().map(|cause| json!(cause.path)));
+    put("oom_cause_limit_bytes", oom.map(|cause| json!(cause.limit)));
     put("network_received_bytes", traffic.map(|traffic| Value::from(traffic.received_bytes)));
     put("network_sent_bytes", traffic.map(|traffic| Value::from(traffic.sent_bytes)));
     put("io_read_bytes", sample.io.read_bytes.map(Value::from));
@@ -239,7 +245,12 @@ fn document(reading: &Reading, before: Option<&Reading>) -> Value {
     let pids = sample.pids_ladder.binds();
     put("pids_limit", pids.and_then(limit_of).map(Value::from));
     put("pids_limit_path", pids.map(|rung| json!(rung.path.to_string())));
-    put("pids_refused_forks", sample.pids.refused_forks.or(sample.pids.limit_hits).map(Value::from));
+    let refused = shortage.forks_refused.as_ref();
+    let counted = sample.pids.refused_forks.or(sample.pids.limit_hits);
+    put("pids_refused_forks", refused.map(|refused| refused.count).or(counted).map(Value::from));
+    let cause = refused.and_then(|refused| refused.cause.as_ref());
+    put("pids_refused_cause_path", cause.map(|cause| json!(cause.path)));
+    put("pids_refused_cause_limit", cause.map(|cause| json!(cause.limit)));
     let pressure = &sample.pressure;
     for (name, pressure) in
         [("cpu", pressure.cpu), ("memory", pressure.memory), ("io", pressure.io), ("irq", pressure.irq)]

@@ -207,3 +207,46 @@ fn a_stream_follows_containers_that_begin_and_end() {
     stream.signal(rustix::process::Signal::INT);
     assert_eq!(stream.end().code, 130);
 }
+
+#[test]
+fn memory_that_ran_out_is_told_with_its_level_while_the_container_runs_on() {
+    let carboy = Carboy::new();
+    let name = carboy.folder().file_name().unwrap().to_str().unwrap().to_owned();
+    let parent = Parent::limited(&name, 32 << 20);
+    let flags = ["--cgroup-manager", "cgroupfs", "--cgroup-parent", &name, "-m", "512m"];
+    let eat = "dd if=/dev/zero of=/dev/null bs=100M count=1 2>/dev/null; echo $?; exec sleep 1000";
+    let mut container = started(&carboy, &flags, eat);
+    assert_eq!(container.line(), "137");
+    let shown = sample(&carboy);
+    assert_eq!(number(&shown, "oom_kills"), 1);
+    assert_eq!(shown["oom_cause_path"], format!("/{name}"), "{shown}");
+    assert_eq!(number(&shown, "oom_cause_limit_bytes"), 32 << 20);
+    removed(&carboy, container);
+    drop(parent);
+}
+
+#[test]
+fn forks_that_were_refused_are_told_with_the_level_while_it_runs_and_when_it_has_ended() {
+    let carboy = Carboy::new();
+    let storm = "read -r go; for i in 1 2 3 4 5 6 7 8; do sleep 1000 & done; echo never";
+    let mut container = started(&carboy, &["-i", "--pids-limit", "5"], &format!("(sh -c '{storm}'); exec sleep 1000"));
+    let before = sample(&carboy);
+    assert_eq!((number(&before, "pids_refused_forks"), &before["pids_refused_cause_path"]), (0, &Value::Null));
+    container.tell("go");
+    let shown = loop {
+        let shown = sample(&carboy);
+        if number(&shown, "pids_refused_forks") > 0 {
+            break shown;
+        }
+    };
+    assert_eq!(number(&shown, "pids_refused_cause_limit"), 5, "{shown}");
+    assert!(shown["pids_refused_cause_path"].as_str().is_some_and(|path| path.contains("carboy-")), "{shown}");
+    assert_eq!(carboy.run(["kill", "it"]).code, 0);
+    let ended = container.end();
+    assert!(ended.stderr.contains("it was refused a fork"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("at the limit of 5 of /"), "{}", ended.stderr);
+    let state = carboy.inspect("it")["State"].clone();
+    assert!(state["ForksRefused"].as_u64().unwrap() > 0, "{state}");
+    assert_eq!(state["ForksRefusedCause"]["Limit"], 5, "{state}");
+    assert_eq!(carboy.run(["rm", "it"]).code, 0);
+}

@@ -3,10 +3,9 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
+use cgroup::GroupPath;
 use cgroup::mark::Place;
 use cgroup::plan::Parent;
-use cgroup::sample::{Depth, Hold, Meter, Roots};
-use cgroup::{GroupPath, Ladder};
 use error::{Doing, Errno, Error, Kernel, Refused, RefusedKind, Result};
 use jiff::Timestamp;
 use procfs::{HostPid, NamespaceId};
@@ -19,7 +18,8 @@ use crate::event::Event;
 use crate::launch::Launch;
 use crate::monitor::{self, Charge, Lent, Watch};
 use crate::pause::Paused;
-use crate::record::{Cause, Exit, Live, LiveProcess, LiveTable, Oom, Record};
+use crate::record::{Exit, Live, LiveProcess, LiveTable, Record};
+use crate::shortage::{Baseline, Shortage};
 use crate::store::{Claim, Lock, Store};
 
 /// The engine: operations on what is on disk and in the kernel.
@@ -99,7 +99,8 @@ impl Engine {
         let held = self.store.hold(&id)?;
         match self.store.record(&id) {
             Ok(Some(mut record)) if ran.is_some() && !live.remove => {
-                let exit = Exit { code: None, started: ran, finished: Timestamp::now(), oom: None };
+                let finished = Timestamp::now();
+                let exit = Exit { code: None, started: ran, finished, shortage: Shortage::default() };
                 record.exit.get_or_insert(exit);
                 self.store.write_record(&record)?;
             }
@@ -148,7 +149,7 @@ impl Engine {
         match self.store.live(&record.id) {
             Err(Error::Corrupt(_)) => {
                 let Record { name, group, remove, .. } = record.clone();
-                Ok(Some(Live { name, group, parents: Vec::new(), remove, process: None, table: None }))
+                Ok(Some(Live { name, group, parents: Vec::new(), remove, process: None, table: None, baseline: None }))
             }
             live => live,
         }
@@ -214,8 +215,8 @@ impl Engine {
         (claim, live): (Claim, Live),
         lent: Option<Lent>,
     ) -> Result<Watch> {
-        let (hits, claim) = (Vec::new(), Some(claim));
-        let mut charge = NewContainer { engine: self, launch, plan, claim, live, hits, memory_events: None, oom: None };
+        let (claim, alarms, shortage) = (Some(claim), Vec::new(), Shortage::default());
+        let mut charge = NewContainer { engine: self, launch, plan, claim, live, alarms, shortage };
         monitor::fork(&mut charge, launch.input, lent)
     }
 
@@ -381,13 +382,11 @@ struct NewContainer<'c> {
     plan: &'c Plan<'c>,
     claim: Option<Claim>,
     live: Live,
-    /// How often the limits of memory above it had been hit when it began.
-    hits: Vec<(String, u64)>,
-    /// Tells of memory that runs out while it happens: systemd takes the groups of its units away as soon as they are
-    /// empty, and their numbers with them.
-    memory_events: Option<OwnedFd>,
-    /// What was noticed by it.
-    oom: Option<Oom>,
+    /// Tell of what runs out while it happens: systemd takes the groups of its units away as soon as they are empty, and
+    /// their numbers with them.
+    alarms: Vec<OwnedFd>,
+    /// What was noticed by them.
+    shortage: Shortage,
 }
 
 impl NewContainer<'_> {
@@ -396,6 +395,12 @@ impl NewContainer<'_> {
             Some(claim) => self.engine.store.write_live(claim, &self.live),
             None => Ok(()),
         }
+    }
+
+    fn read_shortage(&self) -> Shortage {
+        let none = Baseline::default();
+        let before = self.live.baseline.as_ref().unwrap_or(&none);
+        Shortage::read(&self.launch.facts, before).or(self.shortage.clone())
     }
 
     fn record(&mut self, news: News) -> Result<()> {
@@ -449,26 +454,22 @@ impl Charge for NewContainer<'_> {
         if let Some(process) = &mut self.live.process {
             process.started = Some(process.born);
         }
+        self.live.baseline = Some(Baseline::read(&launch.facts));
         self.write_live()?;
-        if launch.facts.group.ancestors().len() > 1 {
-            self.hits = memory_ladder(&launch.facts).map(|ladder| ladder.hits()).unwrap_or_default();
-        }
         if launch.facts.cgroup.systemd.is_some() {
-            let groups = cgroup::Groups::open(&launch.facts.hierarchies, &launch.facts.group)?;
-            self.memory_events = groups.memory_events();
+            self.alarms = cgroup::Groups::open(&launch.facts.hierarchies, &launch.facts.group)?.alarms();
         }
         Ok(running)
     }
 
-    fn alarm(&self) -> Option<BorrowedFd<'_>> {
-        self.memory_events.as_ref().map(AsFd::as_fd)
+    fn alarms(&self) -> &[OwnedFd] {
+        &self.alarms
     }
 
     fn alarmed(&mut self) {
-        self.oom = out_of_memory(&self.launch.facts, &self.hits).or(self.oom.take());
-        // Reading it is what lets it tell of the next change; of a group that is gone there is none.
-        let read = |events: &OwnedFd| rustix::io::pread(events, &mut [0_u8; 512], 0).is_ok();
-        self.memory_events.take_if(|events| !read(events));
+        self.shortage = self.read_shortage();
+        // Reading one is what lets it tell of the next change; of a group that is gone there is none.
+        self.alarms.retain(|alarm| rustix::io::pread(alarm, &mut [0_u8; 512], 0).is_ok());
     }
 
     fn abandon(&mut self) {
@@ -478,38 +479,13 @@ impl Charge for NewContainer<'_> {
     }
 
     fn finish(&mut self, ended: Ended) -> Event {
-        let oom = out_of_memory(&self.launch.facts, &self.hits).or(self.oom.take());
+        let shortage = self.read_shortage();
         let code = exit_code(ended);
         let started = self.live.process.as_ref().and_then(|process| process.started);
-        let exit = Exit { code: Some(code), started, finished: Timestamp::now(), oom: oom.clone() };
+        let exit = Exit { code: Some(code), started, finished: Timestamp::now(), shortage: shortage.clone() };
         let left = self.clean_up(exit).err().iter().map(|error| crate::event::Failure::of(error).message).collect();
-        Event::Exited { code, oom, left }
+        Event::Exited { code, shortage, left }
     }
-}
-
-/// What the kernel killed in a container for want of memory, read before its groups are gone; `before` is how often the
-/// limits of the levels had been hit when it began.
-fn out_of_memory(facts: &Facts, before: &[(String, u64)]) -> Option<Oom> {
-    let groups = cgroup::Groups::open(&facts.hierarchies, &facts.group).ok()?;
-    let kills = groups.oom_kills().filter(|kills| *kills > 0)?;
-    let limit_bytes = groups.memory()?.limit.and_then(at);
-    let ladder = memory_ladder(facts).unwrap_or_default();
-    let above = ladder.cause(before).filter(|rung| rung.path != facts.group);
-    let cause =
-        above.and_then(|rung| Some(Cause { path: rung.path.to_string(), limit_bytes: rung.limit.and_then(at)? }));
-    Some(Oom { kills, limit_bytes, cause })
-}
-
-const fn at(limit: cgroup::Limit) -> Option<u64> {
-    match limit {
-        cgroup::Limit::At(bytes) => Some(bytes),
-        cgroup::Limit::Unlimited => None,
-    }
-}
-
-fn memory_ladder(facts: &Facts) -> Option<Ladder> {
-    let roots = Roots::open(facts.hierarchies.clone()).ok()?;
-    Some(Meter::new(facts.group.clone(), Hold::Nothing).sample(&roots, Depth::All).memory_ladder)
 }
 
 /// The exit code of a process that is no child of the caller and has ended, as far as the kernel tells it: while it is a

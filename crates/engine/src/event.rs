@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use error::{Corrupt, Doing, Error, RefusedKind, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::record::Oom;
+use crate::shortage::Shortage;
 
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,8 +23,8 @@ pub enum Event {
     Exited {
         /// The command's exit code, or 128 and the signal that ended it.
         code: i32,
-        /// What the kernel killed in it for want of memory.
-        oom: Option<Oom>,
+        /// What it had too little of.
+        shortage: Shortage,
         /// What could not be removed, a line each.
         left: Vec<String>,
     },

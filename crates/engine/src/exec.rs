@@ -18,6 +18,7 @@ use crate::launch::{compile, profile};
 use crate::monitor::{self, Charge, Input, Lent, Watch};
 use crate::options::ExecOptions;
 use crate::roots::read_within;
+use crate::shortage::Shortage;
 use crate::{spec, user};
 
 impl Engine {
@@ -116,6 +117,6 @@ impl Charge for NewProcess<'_> {
     fn abandon(&mut self) {}
 
     fn finish(&mut self, ended: Ended) -> Event {
-        Event::Exited { code: exit_code(ended), oom: None, left: Vec::new() }
+        Event::Exited { code: exit_code(ended), shortage: Shortage::default(), left: Vec::new() }
     }
 }

@@ -96,6 +96,7 @@ impl Engine {
             remove: options.remove,
             process: None,
             table: None,
+            baseline: None,
         };
         let claim = self.claim(&names.id, &live)?;
         let made = options

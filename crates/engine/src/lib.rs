@@ -15,6 +15,7 @@ pub mod pause;
 mod place;
 pub mod record;
 pub mod roots;
+pub mod shortage;
 pub mod spec;
 pub mod stats;
 pub mod store;

@@ -49,11 +49,11 @@ pub(crate) trait Charge {
     fn start(&mut self, standard: [BorrowedFd<'_>; 3]) -> Result<runtime::apply::Running>;
     /// Undoes what was made before the start failed.
     fn abandon(&mut self);
-    /// Something whose change is to be looked at while the process runs.
-    fn alarm(&self) -> Option<BorrowedFd<'_>> {
-        None
+    /// What is to be looked at when it changes while the process runs.
+    fn alarms(&self) -> &[OwnedFd] {
+        &[]
     }
-    /// It has changed.
+    /// One of them has changed.
     fn alarmed(&mut self) {}
     /// Cleans up after the process has ended, and tells how.
     fn finish(&mut self, ended: Ended) -> Event;
@@ -148,12 +148,12 @@ impl Monitor {
                 None => {}
             }
             let last = waits.len();
-            waits.extend(charge.alarm().map(|alarm| PollFd::from_borrowed_fd(alarm, PollFlags::PRI)));
+            waits.extend(charge.alarms().iter().map(|alarm| PollFd::from_borrowed_fd(alarm.as_fd(), PollFlags::PRI)));
             if poll(&mut waits, None).is_err() {
                 continue;
             }
             let happened = |place: usize| waits.get(place).is_some_and(|wait| !wait.revents().is_empty());
-            let (ended, told, alarmed) = (happened(0), last > 1 && happened(1), happened(last));
+            let (ended, told, alarmed) = (happened(0), last > 1 && happened(1), (last..waits.len()).any(happened));
             drop(waits);
             if alarmed {
                 charge.alarmed();

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::shortage::{Baseline, Shortage};
+
 /// A container as it was asked for, and how it ended.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Record {
@@ -49,29 +51,9 @@ pub struct Exit {
     pub started: Option<jiff::Timestamp>,
     /// When it ended.
     pub finished: jiff::Timestamp,
-    /// What the kernel killed in it for want of memory.
-    pub oom: Option<Oom>,
-}
-
-/// An end for want of memory.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Oom {
-    /// How many processes of the container were killed.
-    pub kills: u64,
-    /// The limit of the container's own group, in bytes, if it has one.
-    pub limit_bytes: Option<u64>,
-    /// The level above whose limit led to it, where it was not the container's own.
-    #[serde(default)]
-    pub cause: Option<Cause>,
-}
-
-/// A level above a container whose limit was hit.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cause {
-    /// Its group.
-    pub path: String,
-    /// Its limit, in bytes.
-    pub limit_bytes: u64,
+    /// What it had too little of.
+    #[serde(flatten)]
+    pub shortage: Shortage,
 }
 
 /// What exists on the host for a container, so that it can be undone by whoever comes next.
@@ -90,6 +72,9 @@ pub struct Live {
     /// The net namespace with the table that marks its packets, if there is one.
     #[serde(default)]
     pub table: Option<LiveTable>,
+    /// What the levels above it had been short of when it began to run.
+    #[serde(default)]
+    pub baseline: Option<Baseline>,
 }
 
 /// The net namespace that holds a container's table of nftables, whose name is that of its groups.

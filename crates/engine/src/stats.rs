@@ -10,6 +10,7 @@ use procfs::{HostPid, Kind, Process, Sight, Traffic};
 
 use crate::containers::Engine;
 use crate::record::{Live, LiveProcess};
+use crate::shortage::{Baseline, Shortage};
 
 /// One container at one moment.
 #[derive(Debug, Clone)]
@@ -18,10 +19,14 @@ pub struct Reading {
     pub id: String,
     /// Its name.
     pub name: String,
+    /// Its own group.
+    pub group: String,
     /// What it uses.
     pub sample: Sample,
     /// What went through its network interfaces; `None` where it has the host's.
     pub traffic: Option<Traffic>,
+    /// What it had too little of until now; nothing with [`Depth::Line`].
+    pub shortage: Shortage,
     /// When it was read.
     pub at: Instant,
 }
@@ -41,6 +46,7 @@ pub struct Meters<'e> {
 #[derive(Debug)]
 struct Known {
     live: Live,
+    group: GroupPath,
     meter: Meter,
 }
 
@@ -75,10 +81,11 @@ impl Meters<'_> {
     fn read_one(&mut self, id: String, depth: Depth) -> Option<Reading> {
         if !self.known.contains_key(&id) {
             let live = self.engine.store.live(&id).ok().flatten().filter(|live| live.process.is_some())?;
-            let path = GroupPath::parse("the recorded group", &live.group).ok()?;
-            self.known.insert(id.clone(), Known { live, meter: Meter::new(path, self.hold) });
+            let group = GroupPath::parse("the recorded group", &live.group).ok()?;
+            let meter = Meter::new(group.clone(), self.hold);
+            self.known.insert(id.clone(), Known { live, group, meter });
         }
-        let Known { live, meter } = self.known.get(&id)?;
+        let Known { live, group, meter } = self.known.get(&id)?;
         let at = Instant::now();
         let sample = meter.sample(&self.roots, depth);
         if sample.is_absent() {
@@ -86,7 +93,12 @@ impl Meters<'_> {
             return None;
         }
         let traffic = live.process.as_ref().and_then(|process| traffic(process, self.host_network));
-        Some(Reading { name: live.name.clone(), id, sample, traffic, at })
+        let shortage = if depth == Depth::All {
+            Shortage::of(&sample, live.baseline.as_ref().unwrap_or(&Baseline::default()), group)
+        } else {
+            Shortage::default()
+        };
+        Some(Reading { name: live.name.clone(), group: live.group.clone(), id, sample, traffic, shortage, at })
     }
 }
 
