@@ -132,46 +132,46 @@ pub struct Available {
     pub cpus: Set,
     /// Its memory nodes.
     pub mems: Set,
-    /// On v1, where it has nothing of one of them: the nearest group above it that has both.
-    pub above: Option<Above>,
+    /// On v1: the groups above a new one that have nothing of one of them, the highest first.
+    pub hollow: Vec<Hollow>,
 }
 
-/// A group that has CPUs and memory nodes.
+/// A v1 group that has no CPUs or no memory nodes, so that no process can join it or one below it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Above {
+pub struct Hollow {
     /// Its path below the root of the mount.
     pub group: GroupPath,
-    /// Its CPUs.
-    pub cpus: Set,
-    /// Its memory nodes.
-    pub mems: Set,
+    /// What it lacks, with what the group above it has.
+    pub lacks: Vec<(&'static str, Set)>,
 }
 
 impl Available {
-    /// What an existing v1 group has; `None` where that cannot be read.
-    pub(crate) fn read_v1(read: impl Fn(&str) -> Option<String>) -> Option<Self> {
-        Some(Self { cpus: Set::parse(&read(CPUS)?)?, mems: Set::parse(&read(MEMS)?)?, above: None })
-    }
-
-    /// Where this v1 group has nothing to give: finds the nearest above it that has, for the refusal to name. `above` gives
-    /// the groups above it with the texts of their files, the nearest first.
-    pub(crate) fn look_above_v1<'a, R>(&mut self, mut above: impl Iterator<Item = (&'a GroupPath, R)>)
+    /// What the last of `groups` has once those that lack something are filled; `None` where that cannot be read. They are
+    /// the existing v1 groups from the root down, with the texts of their files.
+    pub(crate) fn read_v1<'a, R>(groups: impl Iterator<Item = (&'a GroupPath, R)>) -> Option<Self>
     where
         R: Fn(&str) -> Option<String>,
     {
-        if !self.cpus.is_empty() && !self.mems.is_empty() {
-            return;
+        let mut available = Self::default();
+        for (group, read) in groups {
+            let mut lacks = Vec::new();
+            for (file, present) in [(CPUS, &mut available.cpus), (MEMS, &mut available.mems)] {
+                match Set::parse(&read(file)?)? {
+                    own if own.is_empty() && !present.is_empty() => lacks.push((file, present.clone())),
+                    own => *present = own,
+                }
+            }
+            if !lacks.is_empty() {
+                available.hollow.push(Hollow { group: group.clone(), lacks });
+            }
         }
-        self.above = above.find_map(|(group, read)| {
-            let Self { cpus, mems, .. } = Self::read_v1(read)?;
-            (!cpus.is_empty() && !mems.is_empty()).then(|| Above { group: group.clone(), cpus, mems })
-        });
+        Some(available)
     }
 
     /// What an existing v2 group may use; `None` where it has no cpuset controller.
     pub(crate) fn read_v2(read: impl Fn(&str) -> Option<String>) -> Option<Self> {
         let (cpus, mems) = (Set::parse(&read(CPUS_EFFECTIVE_V2)?)?, Set::parse(&read(MEMS_EFFECTIVE_V2)?)?);
-        Some(Self { cpus, mems, above: None })
+        Some(Self { cpus, mems, hollow: Vec::new() })
     }
 }
 
@@ -213,19 +213,19 @@ pub fn plan_v1(cpu: &oci::Cpu, parent: &Available) -> Result<Vec<Write>> {
 pub fn inherit_v1(parent: &Available) -> Result<Vec<Write>> {
     let list = |field, file: &'static str, set: &Set| -> Result<Write> {
         if set.is_empty() {
-            let reason = format!("the group above has an empty {file}, so that no process can join");
-            let hint = match &parent.above {
-                Some(Above { group, cpus, mems }) => format!(
-                    "{group} has cpus {cpus} and memory nodes {mems}: write those to use to {CPUS} and {MEMS} of every group \
-                     between it and the container's, the upper ones first"
-                ),
-                None => format!("write those to use to {CPUS} and {MEMS} of every group above the container's"),
-            };
+            let reason = format!("every group above has an empty {file}, so that no process can join");
+            let hint = format!("write those to use to {CPUS} and {MEMS} of the hierarchy's root");
             return Err(Refused::new(field, "", reason).hint(hint).into());
         }
         Ok(Write::new(Controller::Cpuset, INHERITED, file, set))
     };
     Ok(vec![list(CPUS_FIELD, CPUS, &parent.cpus)?, list(MEMS_FIELD, MEMS, &parent.mems)?])
+}
+
+/// What fills an existing v1 group that lacks something. As with other runtimes; nobody can be in it, so that nothing
+/// changes for anybody.
+pub(crate) fn fill_v1(hollow: &Hollow) -> impl Iterator<Item = Write> {
+    hollow.lacks.iter().map(|(file, set)| Write::new(Controller::Cpuset, INHERITED, *file, set))
 }
 
 /// What a fresh v2 group is given: what was asked for. `available` is unknown where no group has the controller yet.
@@ -259,7 +259,7 @@ mod tests {
     }
 
     fn available(cpus: &str, mems: &str) -> Available {
-        Available { cpus: set(cpus), mems: set(mems), above: None }
+        Available { cpus: set(cpus), mems: set(mems), hollow: Vec::new() }
     }
 
     fn cpu(cpus: &str, mems: &str) -> oci::Cpu {
@@ -337,29 +337,26 @@ mod tests {
     }
 
     #[test]
-    fn a_v1_parent_with_nothing_to_give_is_refused_and_the_nearest_group_that_has_some_is_named() {
-        assert!(plan_v1(&cpu("0", "0"), &available("0", "")).is_err());
-        let mut parent = available("", "0");
-        let error = inherit_v1(&parent).unwrap_err();
+    fn v1_groups_above_that_lack_something_are_filled_with_what_the_one_above_them_has() {
+        let groups = ["/", "/a", "/a/b"].map(|path| GroupPath::parse("", path).unwrap());
+        let read = |lists: [(&'static str, &'static str); 3]| {
+            let texts =
+                lists.map(|(cpus, mems)| move |file: &str| Some(if file == CPUS { cpus } else { mems }.to_owned()));
+            Available::read_v1(groups.iter().zip(texts)).unwrap()
+        };
+        let filled = |available: &Available| {
+            let lines = |hollow: &Hollow| shown(&fill_v1(hollow).collect::<Vec<_>>()).join(" ");
+            available.hollow.iter().map(|hollow| format!("{}: {}", hollow.group, lines(hollow))).collect::<Vec<_>>()
+        };
+        let both = read([("0-3\n", "0\n"), ("1\n", "\n"), ("\n", "\n")]);
+        assert_eq!(shown(&inherit_v1(&both).unwrap()), ["cpuset.cpus = 1", "cpuset.mems = 0"]);
+        assert_eq!(filled(&both), ["/a: cpuset.mems = 0", "/a/b: cpuset.cpus = 1 cpuset.mems = 0"]);
+        assert_eq!(filled(&read([("0-3\n", "0\n"), ("0-3\n", "0\n"), ("2\n", "0\n")])), [""; 0]);
+        let error = inherit_v1(&read([("\n", "0\n"), ("\n", "0\n"), ("\n", "\n")])).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "cannot use linux.resources.cpu.cpus: the group above has an empty cpuset.cpus, so that no process can join"
+            "cannot use linux.resources.cpu.cpus: every group above has an empty cpuset.cpus, so that no process can join"
         );
-        assert!(error.hint().unwrap().contains("every group above the container's"));
-        let groups = ["/a/b", "/a", "/"].map(|path| GroupPath::parse("", path).unwrap());
-        let lists = [("1\n", "\n"), ("0-1\n", "0\n"), ("0-3\n", "0\n")];
-        let texts = lists.map(|(cpus, mems)| move |file: &str| Some(if file == CPUS { cpus } else { mems }.to_owned()));
-        parent.look_above_v1(groups.iter().zip(texts));
-        assert_eq!(
-            inherit_v1(&parent).unwrap_err().hint(),
-            Some(
-                "/a has cpus 0-1 and memory nodes 0: write those to use to cpuset.cpus and cpuset.mems of every group \
-                 between it and the container's, the upper ones first"
-            )
-        );
-        let mut full = available("0", "0");
-        full.look_above_v1(groups.iter().zip(texts));
-        assert_eq!(full.above, None);
     }
 
     #[test]

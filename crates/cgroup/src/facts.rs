@@ -70,13 +70,11 @@ impl HostFacts {
                 *count = groups.len();
             }
             facts.read_controllers(hierarchies, index, hierarchy, &groups);
-            if let Some(parent) = &mut facts.cpuset
-                && hierarchy.version == Version::V1
-                && hierarchies.index_of(Controller::Cpuset) == Some(index)
-            {
+            if hierarchy.version == Version::V1 && hierarchies.index_of(Controller::Cpuset) == Some(index) {
                 let read = |group, name: &str| file::read(group, name).ok();
-                let above = ancestors.iter().zip(&groups).rev().skip(1);
-                parent.look_above_v1(above.map(|(path, group)| (path, move |name: &str| read(group, name))));
+                let above = ancestors.iter().zip(&groups);
+                let above = above.map(|(path, group)| (path, move |name: &str| read(group, name)));
+                facts.cpuset = cpuset::Available::read_v1(above);
             }
         }
         Ok(facts)
@@ -105,9 +103,6 @@ impl HostFacts {
                 self.cpuset = nearest.find_map(|group| cpuset::Available::read_v2(|name| text(group, name)));
             }
             return;
-        }
-        if here(Controller::Cpuset) {
-            self.cpuset = groups.last().and_then(|group| cpuset::Available::read_v1(|name| text(group, name)));
         }
         if here(Controller::Io) {
             self.weights = Some(io::WeightFiles::read_v1(|name| any_has(groups, name)));

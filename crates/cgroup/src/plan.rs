@@ -481,6 +481,7 @@ impl Levels<'_> {
                     plan.steps.push(Step::Write(place.clone(), write));
                 }
             }
+            plan.steps.extend(self.filled(ancestor).map(|write| Step::Write(place.clone(), write)));
             plan.steps.extend(self.enable(level, place, &needed));
         }
         let role = if self.facts.systemd.is_some() { Role::Unit } else { Role::Container };
@@ -524,11 +525,20 @@ impl Levels<'_> {
         needed
     }
 
+    /// What a group above the container's lacks on v1 to let a process join below it.
+    fn filled(&self, ancestor: &GroupPath) -> impl Iterator<Item = Write> {
+        let parent = self.facts.cpuset.as_ref().filter(|_| self.is_v1_cpuset());
+        let hollow = parent.into_iter().flat_map(|parent| &parent.hollow);
+        hollow.filter(move |hollow| hollow.group == *ancestor).flat_map(cpuset::fill_v1)
+    }
+
+    fn is_v1_cpuset(&self) -> bool {
+        self.hierarchy.version == Version::V1 && self.hierarchies.index_of(Controller::Cpuset) == Some(self.index)
+    }
+
     /// A v1 cpuset is empty when it is made, and what is below it can only have less.
     fn inherited(&self) -> Result<Vec<Write>> {
-        let is_cpuset =
-            self.hierarchy.version == Version::V1 && self.hierarchies.index_of(Controller::Cpuset) == Some(self.index);
-        match self.facts.cpuset.as_ref().filter(|_| is_cpuset) {
+        match self.facts.cpuset.as_ref().filter(|_| self.is_v1_cpuset()) {
             Some(parent) => cpuset::inherit_v1(parent),
             None => Ok(Vec::new()),
         }
@@ -545,7 +555,7 @@ mod tests {
         let set = |text| cpuset::Set::parse(text).unwrap();
         HostFacts {
             ancestors: hierarchies.iter().map(|_| 1).collect(),
-            cpuset: Some(cpuset::Available { cpus: set("0-3"), mems: set("0"), above: None }),
+            cpuset: Some(cpuset::Available { cpus: set("0-3"), mems: set("0"), hollow: Vec::new() }),
             bandwidth: None,
             swap: true,
             systemd: None,

@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
+use bumpalo::Bump;
 use cgroup::GroupPath;
 use cgroup::mark::Place;
 use cgroup::plan::Parent;
@@ -19,7 +20,7 @@ use crate::launch::Launch;
 use crate::monitor::{self, Charge, Lent, Watch};
 use crate::pause::Paused;
 use crate::record::{Exit, Live, LiveProcess, LiveTable, Record};
-use crate::shortage::{Baseline, Shortage};
+use crate::shortage::{Baseline, Shortage, has_parents};
 use crate::store::{Claim, Lock, Store};
 
 /// The engine: operations on what is on disk and in the kernel.
@@ -273,6 +274,9 @@ impl Engine {
     }
 }
 
+/// So often in a row the groups above a container may go with others before it gives up.
+const PARENTS_LOST: usize = 20;
+
 /// SIGKILL, signal(7).
 const KILL: i32 = 9;
 
@@ -397,6 +401,45 @@ impl NewContainer<'_> {
         }
     }
 
+    fn start_by(&mut self, plan: &Plan<'_>, standard: [BorrowedFd<'_>; 3]) -> Result<Running> {
+        let launch = self.launch;
+        let mut record = |news| self.record(news);
+        let stage = Stage {
+            hierarchies: &launch.facts.hierarchies,
+            mounted: &launch.facts.groups,
+            root: Some(&launch.root),
+            standard,
+            record: &mut record,
+        };
+        let running = runtime::apply::start(plan, stage)?;
+        if let Some(process) = &mut self.live.process {
+            process.started = Some(process.born);
+        }
+        self.live.baseline = Some(Baseline::read(&launch.facts));
+        self.write_live()?;
+        if launch.facts.cgroup.systemd.is_some() {
+            self.alarms = cgroup::Groups::open(&launch.facts.hierarchies, &launch.facts.group)?.alarms();
+        }
+        Ok(running)
+    }
+
+    /// The plan that takes the place of one that failed because the groups above the container went with another one that
+    /// had them in common, before there was a process; `None` where that was not the reason.
+    fn planned_anew<'a>(&mut self, error: &Error, arena: &'a Bump) -> Option<Result<Plan<'a>>> {
+        let lost = matches!(error.errno(), Some(Errno::NOENT | Errno::NODEV)) && self.live.process.is_none();
+        if !lost || !has_parents(&self.launch.facts.group) {
+            return None;
+        }
+        let plan = self.launch.facts.reread().and_then(|facts| self.launch.plan_with(&facts, arena));
+        for parent in plan.iter().flat_map(|plan| &plan.groups.parents) {
+            let parent = (parent.hierarchy.clone(), parent.path.to_string());
+            if !self.live.parents.contains(&parent) {
+                self.live.parents.push(parent);
+            }
+        }
+        Some(remove_groups(&self.live).and_then(|()| self.write_live()).and(plan))
+    }
+
     fn read_shortage(&self) -> Shortage {
         let none = Baseline::default();
         let before = self.live.baseline.as_ref().unwrap_or(&none);
@@ -441,25 +484,13 @@ impl NewContainer<'_> {
 
 impl Charge for NewContainer<'_> {
     fn start(&mut self, standard: [BorrowedFd<'_>; 3]) -> Result<Running> {
-        let (plan, launch) = (self.plan, self.launch);
-        let mut record = |news| self.record(news);
-        let stage = Stage {
-            hierarchies: &launch.facts.hierarchies,
-            mounted: &launch.facts.groups,
-            root: Some(&launch.root),
-            standard,
-            record: &mut record,
-        };
-        let running = runtime::apply::start(plan, stage)?;
-        if let Some(process) = &mut self.live.process {
-            process.started = Some(process.born);
+        let mut started = self.start_by(self.plan, standard);
+        for _ in 0..PARENTS_LOST {
+            let arena = Bump::new();
+            let Some(plan) = started.as_ref().err().and_then(|error| self.planned_anew(error, &arena)) else { break };
+            started = self.start_by(&plan?, standard);
         }
-        self.live.baseline = Some(Baseline::read(&launch.facts));
-        self.write_live()?;
-        if launch.facts.cgroup.systemd.is_some() {
-            self.alarms = cgroup::Groups::open(&launch.facts.hierarchies, &launch.facts.group)?.alarms();
-        }
-        Ok(running)
+        started
     }
 
     fn alarms(&self) -> &[OwnedFd] {

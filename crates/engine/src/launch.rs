@@ -54,7 +54,15 @@ impl Launch {
     /// # Errors
     /// As [`runtime::plan::plan`].
     pub fn plan<'a>(&self, arena: &'a Bump) -> Result<Plan<'a>> {
-        runtime::plan::plan(&self.record.config, &self.facts, self.filter.as_ref(), arena)
+        self.plan_with(&self.facts, arena)
+    }
+
+    /// The plan by other facts.
+    ///
+    /// # Errors
+    /// As [`runtime::plan::plan`].
+    pub(crate) fn plan_with<'a>(&self, facts: &Facts, arena: &'a Bump) -> Result<Plan<'a>> {
+        runtime::plan::plan(&self.record.config, facts, self.filter.as_ref(), arena)
     }
 }
 

@@ -123,7 +123,8 @@ const fn at(limit: Limit) -> Option<u64> {
     }
 }
 
-fn has_parents(group: &GroupPath) -> bool {
+/// Whether there is a level above a container's own group that it is held by.
+pub(crate) fn has_parents(group: &GroupPath) -> bool {
     group.ancestors().len() > 1
 }
 

@@ -11,7 +11,7 @@ use cgroup::facts::Commission;
 use cgroup::{GroupPath, Hierarchies, HierarchyIndex, HostFacts, Mounted, Version};
 
 /// The facts.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Facts {
     /// The host's cgroup hierarchies.
     pub hierarchies: Hierarchies,
@@ -63,6 +63,16 @@ impl Facts {
             mounts.sources.insert(source.clone(), kind);
         }
         Ok(Self { hierarchies, cgroup, group, defaulted, groups, mounts })
+    }
+
+    /// The same with the groups above as they are now.
+    ///
+    /// # Errors
+    /// A kernel error that names what could not be read.
+    pub fn reread(&self) -> Result<Self> {
+        let systemd = self.cgroup.systemd.clone();
+        let cgroup = HostFacts { systemd, ..HostFacts::read(&self.hierarchies, &self.group)? };
+        Ok(Self { cgroup, ..self.clone() })
     }
 }
 

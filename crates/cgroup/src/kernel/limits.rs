@@ -307,21 +307,20 @@ fn cpus_and_nodes_are_taken_away_and_given_back() {
 }
 
 #[test]
-fn an_existing_v1_parent_without_cpus_is_refused_and_the_group_that_has_some_is_named() {
+fn an_existing_v1_parent_without_cpus_is_filled_from_the_one_above() {
     let parent = name();
     let (guard, groups) = made(&parent, "{}");
     let (version, group) = groups.controlled(Controller::Cpuset).unwrap();
     rustix::fs::mkdirat(group, "empty", Mode::from_raw_mode(0o755)).unwrap();
-    let path = GroupPath::parse("", &format!("/{parent}/empty/web")).unwrap();
+    let empty = GroupPath::parse("", &format!("/{parent}/empty")).unwrap();
+    let path = empty.child("", "web").unwrap();
     let facts = HostFacts::read(&guard.hierarchies, &path).unwrap();
+    let asked = Asked { resources: &oci::Resources::default(), defaulted: &[] };
+    let plan = plan(&guard.hierarchies, &facts, &path, &asked).unwrap();
+    let filled = plan.writes().filter(|(place, _)| place.path == empty).count();
     let available = facts.cpuset.unwrap();
-    match version {
-        Version::V1 => {
-            let error = cpuset::inherit_v1(&available).unwrap_err();
-            assert!(error.hint().unwrap().starts_with(&format!("/{parent} has cpus 0")), "{error:?}");
-        }
-        Version::V2 => assert!(available.cpus.contains(0) && available.above.is_none()),
-    }
+    assert!(available.cpus.contains(0) && available.mems.contains(0), "{available:?}");
+    assert_eq!((filled, available.hollow.len()), if version == Version::V1 { (2, 1) } else { (0, 0) });
 }
 
 #[test]
