@@ -132,13 +132,13 @@ fn properties(
     (now, wishes): (&Now, &Wishes<'_>),
     writes: &[Step],
 ) -> Result<Option<Step>> {
-    let Some(Commission { unit, version, .. }) = &now.facts.systemd else { return Ok(None) };
+    let Some(commission @ Commission { version, .. }) = &now.facts.systemd else { return Ok(None) };
     let mut properties = properties_of(hierarchies, writes, *version);
     if !wishes.asked.devices.is_empty() {
         properties.extend(systemd::devices(&wishes.merged.devices, *version));
     }
     let place = systemd_place(hierarchies, path)?.filter(|_| !properties.is_empty());
-    Ok(place.map(|place| Step::Properties(place, unit.clone(), properties)))
+    Ok(place.map(|place| Step::Properties(place, commission.clone(), properties)))
 }
 
 /// Whether a value belongs to a controller that is named in what is asked for.

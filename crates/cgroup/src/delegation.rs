@@ -5,9 +5,11 @@
 //! `Delegate=`. v1 is never handed over: its controllers were not made for it.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 
 use error::Result;
-use rustix::fs::{Access, AtFlags, accessat};
+use rustix::fs::{Access, AtFlags, CWD, accessat};
+use rustix::io::Errno;
 
 use crate::file::{PROCS, SUBTREE_CONTROL_V2};
 use crate::hierarchy::{Hierarchies, HierarchyIndex};
@@ -29,19 +31,37 @@ pub struct Delegated {
 /// # Errors
 /// A kernel error where the hierarchy cannot be opened.
 pub fn read(hierarchies: &Hierarchies) -> Result<Option<Delegated>> {
+    let own = hierarchies.unified().and_then(|index| hierarchies.at(index).ok()?.own.as_ref()?.to_str());
+    match own.and_then(|own| GroupPath::parse("the caller's own group", own).ok()) {
+        Some(own) => around(hierarchies, own),
+        None => Ok(None),
+    }
+}
+
+/// The part of the v2 tree around a group, as far up as the caller may write.
+///
+/// # Errors
+/// As [`read`].
+pub fn around(hierarchies: &Hierarchies, group: GroupPath) -> Result<Option<Delegated>> {
     let Some(index) = hierarchies.unified() else { return Ok(None) };
     let hierarchy = hierarchies.at(index)?;
+    if hierarchy.obstacle.is_some() {
+        return Ok(None);
+    }
     let root = hierarchy.open()?;
-    let own = hierarchy.own.as_ref().and_then(|own| own.to_str());
-    let Some(own) = own.and_then(|own| GroupPath::parse("the caller's own group", own).ok()) else { return Ok(None) };
     let handed_over = |path: &GroupPath| {
         let group = tree::open(&root, path.relative());
         group.is_ok_and(|group| writable(&group))
     };
     // Without a gap: a process is moved only by who may write to the group above both ends of the way.
-    let upwards = std::iter::successors(Some(own), GroupPath::parent);
+    let upwards = std::iter::successors(Some(group), GroupPath::parent);
     let top = upwards.take_while(handed_over).last();
     Ok(top.map(|top| Delegated { hierarchy: index, top }))
+}
+
+/// Whether the caller may make groups in the root of a mount.
+pub(crate) fn may_write(mount_point: &Path) -> bool {
+    accessat(CWD, mount_point, Access::WRITE_OK, AtFlags::EACCESS) != Err(Errno::ACCESS)
 }
 
 fn writable(group: &OwnedFd) -> bool {

@@ -30,17 +30,17 @@ pub(crate) fn is_needed(root: impl AsFd) -> bool {
     statat(root, TYPE_V2, AtFlags::SYMLINK_NOFOLLOW).is_ok() && inhabited()
 }
 
-/// Moves all processes of a group into one below it.
+/// Moves all processes of a group into the leaf below it.
 ///
 /// # Errors
 /// As mkdir(2) and a write of `cgroup.procs` give it; `EBUSY` where processes of another pid namespace are in the group,
 /// which have no number here, or new ones come faster than they are moved.
-pub(crate) fn apply(group: BorrowedFd<'_>, leaf: &str) -> Result<(), Errno> {
-    match mkdirat(group, leaf, Mode::from_raw_mode(0o755)) {
+pub(crate) fn apply(group: BorrowedFd<'_>) -> Result<(), Errno> {
+    match mkdirat(group, LEAF, Mode::from_raw_mode(0o755)) {
         Ok(()) | Err(Errno::EXIST) => {}
         Err(errno) => return Err(errno),
     }
-    let leaf = tree::open(group, leaf)?;
+    let leaf = tree::open(group, LEAF)?;
     for _ in 0..ROUNDS {
         let processes = file::read(group, PROCS)?;
         if processes.is_empty() {

@@ -1,6 +1,7 @@
 //! What must be known of the host before groups can be planned: which groups above exist, and what they have to give.
 
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 
 use error::{Doing, Result};
 use rustix::fs::{AtFlags, OFlags, statat};
@@ -9,6 +10,7 @@ use rustix::io::Errno;
 use crate::file::SUBTREE_CONTROL_V2;
 use crate::hierarchy::{Controller, Hierarchies, Hierarchy, HierarchyIndex, Mounted, Version, parse_controllers};
 use crate::path::GroupPath;
+use crate::systemd::Instance;
 use crate::{cpu, cpuset, evacuate, file, hugetlb, io, memory, systemd};
 
 /// What the groups above a new one are like.
@@ -26,8 +28,8 @@ pub struct HostFacts {
     pub systemd: Option<Commission>,
     /// What each existing ancestor has enabled for the groups below it in the v2 hierarchy, the root first.
     pub enabled: Vec<Vec<Controller>>,
-    /// Whether the root of the v2 mount has processes and is not the hierarchy's real root: nothing can be enabled below
-    /// it until they are elsewhere.
+    /// Whether the root of the v2 mount, or of the part of it that was handed over to the caller, has processes and is not
+    /// the hierarchy's real root: nothing can be enabled below it until they are elsewhere.
     pub inhabited: bool,
     /// The weight files of block devices; `None` where no group above was looked at for them.
     pub weights: Option<io::WeightFiles>,
@@ -44,6 +46,19 @@ pub struct Commission {
     pub version: u32,
     /// What `systemctl status` calls the unit.
     pub description: String,
+    /// The runtime folder of the user whose systemd it is; `None` for the system's.
+    pub runtime_dir: Option<PathBuf>,
+}
+
+impl Commission {
+    /// Which systemd makes it.
+    #[must_use]
+    pub fn instance(&self) -> Instance<'_> {
+        match &self.runtime_dir {
+            None => Instance::System,
+            Some(runtime_dir) => Instance::User { runtime_dir },
+        }
+    }
 }
 
 impl HostFacts {
@@ -95,7 +110,7 @@ impl HostFacts {
             let enabled =
                 |group| text(group, SUBTREE_CONTROL_V2).map_or_else(Vec::new, |text| parse_controllers(&text));
             self.enabled = groups.iter().map(enabled).collect();
-            self.inhabited = groups.first().is_some_and(evacuate::is_needed);
+            self.inhabited = groups.get(hierarchy.first_level()).is_some_and(evacuate::is_needed);
             if here(Controller::Io) {
                 self.weights = Some(io::WeightFiles::read_v2(|name| any_has(groups, name), schedulers()));
             }

@@ -22,7 +22,7 @@ use crate::hierarchy::{Controller, Hierarchies, Hierarchy, HierarchyIndex, Mount
 use crate::path::GroupPath;
 use crate::plan::{Parent, Place, Plan, Role, Step, root_refused};
 use crate::remove::Left;
-use crate::systemd::{Instance, Manager, Property, Scope, UnitKind};
+use crate::systemd::{Manager, Property, Scope, UnitKind};
 use crate::write::Write;
 use crate::{cpu, cpuacct, devices, evacuate, file, io, memory, mount, net_prio, pids, rdma, remove, tree};
 
@@ -108,8 +108,8 @@ impl Groups {
                 Ok(())
             }
             Step::Evacuate(place) => {
-                let root = self.directory(place.hierarchy, &GroupPath::root())?;
-                evacuate::apply(root.as_fd(), place.path.relative()).map_err(|errno| failed(step, errno))
+                let above = self.directory(place.hierarchy, &place.path.parent().unwrap_or_else(GroupPath::root))?;
+                evacuate::apply(above.as_fd()).map_err(|errno| failed(step, errno))
             }
             Step::Enable(place, controllers) => {
                 let words: Vec<String> = controllers.iter().map(enabling).collect();
@@ -129,8 +129,8 @@ impl Groups {
                 }
             }
             Step::Unit(_, commission, properties) => self.start_unit(commission, properties),
-            Step::Properties(_, unit, properties) => {
-                Manager::connect(Instance::System)?.set_properties(unit, properties)
+            Step::Properties(_, commission, properties) => {
+                Manager::connect(commission.instance())?.set_properties(&commission.unit, properties)
             }
             Step::Devices(place, program) => {
                 let group = self.directory(place.hierarchy, &place.path)?;
@@ -142,7 +142,7 @@ impl Groups {
     /// Has systemd make the container's unit. Where it does not make the group that the plan is about, that is an error.
     fn start_unit(&mut self, commission: &Commission, properties: &[Property]) -> Result<()> {
         let Commission { unit, .. } = commission;
-        let mut manager = Manager::connect(Instance::System)?;
+        let mut manager = Manager::connect(commission.instance())?;
         let made = match unit.kind() {
             UnitKind::Slice => manager.start_slice(unit, properties)?,
             UnitKind::Scope => {

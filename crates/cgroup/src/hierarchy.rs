@@ -12,7 +12,11 @@ use procfs::{CgroupLine, MountInfo};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 
-use crate::{file, mount};
+use crate::path::GroupPath;
+use crate::{delegation, file, mount, tree};
+
+/// Where a container sees its own groups.
+pub const CONTAINER_CGROUP_MOUNT: &str = "/sys/fs/cgroup";
 
 /// Where every distribution mounts its hierarchies: only for hints, the real places come from mountinfo.
 const USUAL_PLACE: &str = "/sys/fs/cgroup";
@@ -143,6 +147,8 @@ pub enum Obstacle {
     /// another part of the tree: it was made before the namespace was entered (kernel/cgroup/cgroup.c
     /// `cgroup_procs_write_permission`, `ENOENT`).
     OutsideNamespace,
+    /// Its groups are root's, and the reader is not root here: v1 is never handed over to users, v2 only in part.
+    NotHandedOver,
 }
 
 /// Who mounted a hierarchy.
@@ -175,6 +181,9 @@ pub struct Hierarchy {
     pub mounted: Mounted,
     /// The group of the reading process, as its cgroup namespace shows it.
     pub own: Option<PathBuf>,
+    /// Where only a part of the tree was handed over to the reader: the highest group of it. Nothing is written above,
+    /// and `controllers` are those that it has.
+    pub top: Option<GroupPath>,
 }
 
 impl Hierarchy {
@@ -202,6 +211,11 @@ impl Hierarchy {
     /// Whether the mount shows more than the reader's cgroup namespace: its root is then written `/..`.
     fn is_outside_namespace(&self) -> bool {
         self.mount_root.starts_with("/..")
+    }
+
+    /// How many groups are above the highest in which the caller may enable controllers.
+    pub(crate) fn first_level(&self) -> usize {
+        self.top.as_ref().map_or(0, |top| top.ancestors().len())
     }
 
     pub(crate) fn has(&self, controller: Controller) -> bool {
@@ -239,7 +253,13 @@ impl Hierarchies {
     pub fn read() -> Result<Self> {
         let file = |path: &str| std::fs::read(path).doing(|| format!("read {path}"));
         let mut hierarchies = Self::parse(&file("/proc/self/mountinfo")?, &file("/proc/self/cgroup")?);
-        for hierarchy in hierarchies.all.iter_mut().filter(|hierarchy| hierarchy.version == Version::V2) {
+        for hierarchy in &mut hierarchies.all {
+            if hierarchy.version == Version::V1 {
+                // Of v2 a part may have been handed over.
+                let is_ours = hierarchy.obstacle.is_some() || delegation::may_write(&hierarchy.mount_point);
+                hierarchy.obstacle = hierarchy.obstacle.or((!is_ours).then_some(Obstacle::NotHandedOver));
+                continue;
+            }
             let listed = file::read(hierarchy.open()?, CONTROLLERS);
             let listed = listed.doing(|| format!("read {}/{CONTROLLERS}", hierarchy.mount_point.display()))?;
             hierarchy.controllers = parse_controllers(&listed);
@@ -281,8 +301,12 @@ impl Hierarchies {
     #[must_use]
     pub fn index_of(&self, controller: Controller) -> Option<HierarchyIndex> {
         let position = |has: &dyn Fn(&Hierarchy) -> bool| self.all.iter().position(has).map(HierarchyIndex);
-        position(&|hierarchy| hierarchy.has(controller))
-            .or_else(|| position(&|hierarchy| hierarchy.version == Version::V2 && controller.is_implicit_on_v2()))
+        let implicit = controller.is_implicit_on_v2();
+        // A user who has no v1 has what every group of v2 has.
+        let usable = |one: &Hierarchy| !implicit || one.obstacle != Some(Obstacle::NotHandedOver);
+        position(&|hierarchy| hierarchy.has(controller) && usable(hierarchy))
+            .or_else(|| position(&|hierarchy| hierarchy.version == Version::V2 && implicit))
+            .or_else(|| position(&|hierarchy| hierarchy.has(controller)))
     }
 
     /// The v2 tree, alone or beside v1.
@@ -306,6 +330,33 @@ impl Hierarchies {
         self.all.iter().position(|hierarchy| hierarchy.key() == key).map(HierarchyIndex)
     }
 
+    /// The hierarchies for a user who may make groups below `top` of the v2 tree, or nowhere.
+    ///
+    /// # Errors
+    /// A kernel error where that group cannot be read.
+    pub fn handed_over(mut self, top: Option<&GroupPath>) -> Result<Self> {
+        for hierarchy in self.all.iter_mut().filter(|hierarchy| hierarchy.obstacle.is_none()) {
+            match top.filter(|_| hierarchy.version == Version::V2) {
+                None => hierarchy.obstacle = Some(Obstacle::NotHandedOver),
+                Some(top) => {
+                    let listed = tree::open(&hierarchy.open()?, top.relative())
+                        .and_then(|group| file::read(&group, CONTROLLERS));
+                    let listed = listed.doing(|| format!("read {CONTROLLERS} of {hierarchy}:{top}"))?;
+                    hierarchy.controllers = parse_controllers(&listed);
+                    hierarchy.top = Some(top.clone());
+                }
+            }
+        }
+        Ok(self)
+    }
+
+    /// Whether they are a user's, who may neither mount a hierarchy nor load a program.
+    #[must_use]
+    pub(crate) fn are_a_users(&self) -> bool {
+        let is = |one: &Hierarchy| one.top.is_some() || one.obstacle == Some(Obstacle::NotHandedOver);
+        self.all.iter().any(is)
+    }
+
     /// All of them with their places.
     pub fn iter(&self) -> impl Iterator<Item = (HierarchyIndex, &Hierarchy)> {
         self.all.iter().enumerate().map(|(index, hierarchy)| (HierarchyIndex(index), hierarchy))
@@ -317,8 +368,14 @@ impl Hierarchies {
     /// Refused, for the field and value that need it, where the host has no such controller or has it read-only.
     pub fn writable(&self, controller: Controller, field: &str, value: &str) -> Result<HierarchyIndex> {
         let Some(index) = self.index_of(controller) else {
-            return Err(Refused::new(field, value, self.absence(controller)).hint(hint_for(controller)).into());
+            let hint = if self.are_a_users() { HINT_FOR_USERS.to_owned() } else { hint_for(controller) };
+            return Err(Refused::new(field, value, self.absence(controller)).hint(hint).into());
         };
+        if controller == Controller::Devices && self.at(index)?.top.is_some() {
+            let reason = "needs a device program, which the kernel lets root alone load";
+            let hint = "leave the setting out: a user's container has the devices that the user has";
+            return Err(Refused::new(field, value, reason).hint(hint).into());
+        }
         self.unobstructed(index, &format!("the {controller} controller"), field, value)
     }
 
@@ -348,6 +405,19 @@ impl Hierarchies {
                 format!("{what}'s mount on {point} is of another cgroup namespace"),
                 format!("leave the setting out, or mount it anew from here (mount -t cgroup2 cgroup2 {point})"),
             ),
+            Some(Obstacle::NotHandedOver) => {
+                let (reason, hint) = match hierarchy.version {
+                    Version::V1 => (
+                        format!("{what} is on cgroup v1 here ({point}), which belongs to root alone"),
+                        "leave the setting out, or use sudo carboy …",
+                    ),
+                    Version::V2 => (
+                        format!("{what} needs a group of yours in {point}, and none was handed over to you"),
+                        HINT_FOR_USERS,
+                    ),
+                };
+                (reason, hint.to_owned())
+            }
         };
         Err(Refused::new(field, value, reason).hint(hint).into())
     }
@@ -356,6 +426,10 @@ impl Hierarchies {
     fn absence(&self, controller: Controller) -> String {
         let v1 = controller.name(Version::V1);
         match self.unified().and_then(|index| self.at(index).ok()) {
+            Some(Hierarchy { top: Some(top), mount_point, .. }) => format!(
+                "needs the {v1} cgroup controller, which was not handed over to you: it is not in {}{top}/{CONTROLLERS}",
+                mount_point.display()
+            ),
             _ if self.unmounted.iter().flat_map(|line| &line.controllers).any(|bound| bound == v1) => {
                 format!("needs the {v1} cgroup controller, whose v1 hierarchy is not mounted here")
             }
@@ -370,6 +444,9 @@ impl Hierarchies {
         }
     }
 }
+
+const HINT_FOR_USERS: &str = "leave the setting out, log in under systemd with the controller in the Delegate= of \
+                              user@.service, start carboy from a unit with Delegate=, or use sudo carboy …";
 
 fn hint_for(controller: Controller) -> String {
     let name = controller.name(Version::V1);
@@ -426,6 +503,7 @@ fn hierarchy(mount: &MountInfo, groups: &[CgroupLine]) -> Option<Hierarchy> {
         obstacle: None,
         mounted: Mounted::ByHost,
         own: None,
+        top: None,
     };
     // Nothing that carboy knows is bound to it.
     if version == Version::V1 && hierarchy.controllers.is_empty() && hierarchy.name.is_none() {

@@ -84,6 +84,9 @@ impl Hierarchies {
 
     /// Adds what is asked for, is not mounted and can be.
     fn with_mountable(mut self, asked: &[Controller], subsystems: &[Subsystem], folder: &Path) -> Self {
+        if self.are_a_users() {
+            return self;
+        }
         for controller in asked {
             let marked = *controller == Controller::NetCls && self.all.iter().all(|one| one.version == Version::V2);
             if self.of(*controller).is_some() || (marked && self.unified().is_some()) {
@@ -99,6 +102,7 @@ impl Hierarchies {
                 obstacle: None,
                 mounted: Mounted::NotYet,
                 own: None,
+                top: None,
             };
             hierarchy.mount_point.push(hierarchy.key());
             self.all.push(hierarchy);

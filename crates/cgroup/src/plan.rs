@@ -70,7 +70,7 @@ pub enum Step {
     /// Have systemd make the container's unit, and its group with it.
     Unit(Place, Commission, Vec<Property>),
     /// Have systemd remember other properties of the container's unit.
-    Properties(Place, systemd::Unit, Vec<Property>),
+    Properties(Place, Commission, Vec<Property>),
     /// Write a value.
     Write(Place, Write),
     /// On v2: put a device program in force.
@@ -109,7 +109,9 @@ impl fmt::Display for Step {
             Self::Unit(_, commission, properties) => {
                 write!(f, "have systemd start {} with {}", commission.unit, list(properties))
             }
-            Self::Properties(_, unit, properties) => write!(f, "have systemd set {} of {unit}", list(properties)),
+            Self::Properties(_, commission, properties) => {
+                write!(f, "have systemd set {} of {}", list(properties), commission.unit)
+            }
             Self::Write(place, value) => write!(f, "set {value} on {place}"),
             Self::Devices(place, program) => {
                 write!(f, "attach a device program of {} instructions to {place}", program.instructions.len())
@@ -241,7 +243,10 @@ fn unit(
     let Some(place) = systemd_place(hierarchies, commission.unit.path())? else { return Ok(None) };
     let mut properties = commission.unit.plan(&commission.description, commission.version);
     properties.extend(properties_of(hierarchies, settings, commission.version));
-    properties.extend(systemd::devices(&asked.devices, commission.version));
+    // A user's systemd could load no device program either.
+    if commission.runtime_dir.is_none() {
+        properties.extend(systemd::devices(&asked.devices, commission.version));
+    }
     Ok(Some(Step::Unit(place, commission.clone(), properties)))
 }
 
@@ -493,6 +498,10 @@ impl Levels<'_> {
     fn enable(&self, level: usize, place: Place, needed: &[Controller]) -> Vec<Step> {
         let enabled = self.facts.enabled.get(level).map_or(&[][..], Vec::as_slice);
         let mut steps = Vec::new();
+        let first = self.hierarchy.first_level();
+        if level < first {
+            return steps;
+        }
         let missing: Vec<Controller> = needed.iter().copied().filter(|one| !enabled.contains(one)).collect();
         let wanted: Vec<Controller> = MEASURED
             .into_iter()
@@ -500,7 +509,7 @@ impl Levels<'_> {
             .filter(|one| !enabled.contains(one) && !missing.contains(one))
             .collect();
         if !missing.is_empty() {
-            if level == 0 && self.facts.inhabited {
+            if level == first && self.facts.inhabited {
                 let leaf = place.path.join(evacuate::LEAF);
                 steps.push(Step::Evacuate(Place { path: leaf, ..place.clone() }));
             }
@@ -612,6 +621,34 @@ mod tests {
         );
         assert!(matches!(plan.steps.last(), Some(Step::Devices(..))));
         assert_eq!(plan.parents, [Parent { hierarchy: String::new(), path: path("/team") }]);
+    }
+
+    #[test]
+    fn above_what_was_handed_over_nothing_is_written_and_what_was_not_is_refused() {
+        let mut host = samples::v2();
+        for hierarchy in &mut host.all {
+            hierarchy.top = Some(path("/user/top"));
+            hierarchy.controllers = vec![Controller::Pids];
+        }
+        let facts = HostFacts { ancestors: vec![3], enabled: vec![Vec::new(); 3], inhabited: true, ..facts(&host) };
+        let planned = |json: &str, defaulted: &[&str]| {
+            plan(&host, &facts, &path("/user/top/c"), &Asked { resources: &resources(json), defaulted })
+        };
+        assert_eq!(
+            shown(&planned(r#"{"pids":{"limit":20}}"#, &[]).unwrap()),
+            [
+                "move the processes of the group above it into the cgroup unified:/user/top/carboy-init",
+                "enable pids below unified:/user/top",
+                "create the cgroup unified:/user/top/c",
+                "set pids.max = 20 on unified:/user/top/c",
+            ]
+        );
+        let refused = planned(r#"{"memory":{"limit":67108864}}"#, &[]).unwrap_err().to_string();
+        assert!(refused.contains("was not handed over to you: it is not in /sys/fs/cgroup/user/top/"), "{refused}");
+        let devices = format!(r#"{{"devices":[{ALLOW_ALL}]}}"#);
+        let refused = planned(&devices, &[]).unwrap_err().to_string();
+        assert!(refused.contains("needs a device program, which the kernel lets root alone load"), "{refused}");
+        assert_eq!(planned(&devices, &[devices::FIELD]).unwrap().dropped.len(), 1);
     }
 
     #[test]

@@ -86,6 +86,9 @@ impl<'h> Present<'h> {
             Some(Obstacle::OutsideNamespace) => {
                 return Presence::Absent(format!("{controller} is mounted from another cgroup namespace"));
             }
+            Some(Obstacle::NotHandedOver) => {
+                return Presence::Absent(format!("{controller} is on {version} here, whose groups belong to root"));
+            }
             None => {}
         }
         let Some(wanted) = setting.file(version) else {

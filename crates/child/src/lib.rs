@@ -13,7 +13,11 @@
 //!   make the root mount                       own cgroup namespace, session, loopback, hostname
 //!     [Root + descriptor] ──────────────────▶ Await(Root): attaches it, mounts below it, pivots
 //!   keeps the master  ◀─────────────────────── [Terminal + descriptor]  only with a terminal
+//!   run hooks  ◀────────────────────────────── [Mounted]                only with hooks
+//!     [Hooked] ─────────────────────────────▶ Await(Hooked)
 //!     [Ready] ──────────────────────────────▶ Await(Ready)             only for one more process in a container
+//!   leaves, its work is done  ◀─────────────── [Waiting]                only where the program is started later:
+//!                                             Gate: waits for a byte, tells of failures where that came from
 //!   end of file: it runs  ◀─────────────────── ids, seccomp, execve (the connection is close-on-exec)
 //!   [Failed, step, errno] ◀─────────────────── or: what failed, then _exit
 //! ```
@@ -68,7 +72,9 @@ pub enum Step<'a> {
     /// Cut (or keep) the propagation of the mounts copied from the host.
     RootPropagation(Propagation),
     /// Put the root mount, received with [`Turn::Root`], into the mount namespace.
-    AttachRoot,
+    ///
+    /// What it takes part in is its own from then on: pivot_root(2) wants no root that is shared.
+    AttachRoot(Propagation),
     /// Take the root of the mount namespace just joined as the container's root.
     AdoptRoot,
     /// Mount a file system of its own.
@@ -192,8 +198,20 @@ pub enum Step<'a> {
     },
     /// Change to the working directory.
     WorkingDirectory(&'a CStr),
+    /// Look whether the command is there and can be executed.
+    Find {
+        /// As those of [`Step::Execute`].
+        candidates: &'a [&'a CStr],
+    },
+    /// Tell the parent that all is ready, let go of what others opened, and wait until the program is to be started.
+    Gate {
+        /// How many descriptors behind standard error are the program's.
+        inherited: u32,
+    },
     /// Give signals their defaults, let no other descriptor through, and become the program.
     Execute {
+        /// How many descriptors behind standard error are the program's too.
+        inherited: u32,
         /// The paths at which the command may be, in the order of `PATH`.
         candidates: &'a [&'a CStr],
         /// Its arguments.
@@ -222,6 +240,8 @@ pub enum Turn {
     Root = 2,
     /// What the parent had to write of it is written.
     Ready = 3,
+    /// The hooks have run.
+    Hooked = 4,
 }
 
 /// What the child says.
@@ -240,6 +260,10 @@ pub enum Report {
     Forked(i32),
     /// It is in a user namespace that it has made, whose id maps are empty, or in a net namespace that it has made.
     Unshared,
+    /// Its mounts are made, and it waits for the hooks.
+    Mounted,
+    /// Everything is done but the program, and it waits at the gate.
+    Waiting,
 }
 
 /// The length of a report, in bytes.
@@ -249,6 +273,8 @@ const FAILED: u8 = 1;
 const TERMINAL: u8 = 2;
 const FORKED: u8 = 3;
 const UNSHARED: u8 = 4;
+const MOUNTED: u8 = 5;
+const WAITING: u8 = 6;
 
 impl Report {
     fn encode(self) -> [u8; REPORT_LENGTH] {
@@ -257,6 +283,8 @@ impl Report {
             Self::Terminal => (TERMINAL, 0, 0),
             Self::Forked(pid) => (FORKED, 0, pid),
             Self::Unshared => (UNSHARED, 0, 0),
+            Self::Mounted => (MOUNTED, 0, 0),
+            Self::Waiting => (WAITING, 0, 0),
         };
         let [low, high, ..] = step.to_le_bytes();
         let [a, b, c, d] = value.to_le_bytes();
@@ -275,6 +303,8 @@ impl Report {
             TERMINAL => Some(Self::Terminal),
             FORKED => Some(Self::Forked(value)),
             UNSHARED => Some(Self::Unshared),
+            MOUNTED => Some(Self::Mounted),
+            WAITING => Some(Self::Waiting),
             _ => None,
         }
     }
@@ -295,6 +325,17 @@ pub struct Scene<'a> {
     pub mounts: &'a [OwnedFd],
     /// Standard input, output and error, where there is no terminal.
     pub standard: [BorrowedFd<'a>; 3],
+    /// Where it waits to be started, for [`Step::Gate`].
+    pub gate: Option<Gate<'a>>,
+}
+
+/// Two named pipes, which whoever starts the program later finds by their names.
+#[derive(Debug, Clone, Copy)]
+pub struct Gate<'a> {
+    /// A byte comes from here when the program is to be started.
+    pub start: BorrowedFd<'a>,
+    /// A report of what failed after that goes there; it is closed when the program runs.
+    pub failure: BorrowedFd<'a>,
 }
 
 /// A child that was started.
@@ -332,14 +373,19 @@ pub fn spawn(
 struct State<'a> {
     scene: &'a Scene<'a>,
     root: Option<OwnedFd>,
+    /// Where a failure is told, once the program was to be started.
+    failure: Option<BorrowedFd<'a>>,
 }
 
 fn walk(steps: &[Step<'_>], scene: &Scene<'_>) -> ! {
-    let mut state = State { scene, root: None };
+    let mut state = State { scene, root: None, failure: None };
     for (number, step) in steps.iter().enumerate() {
         if let Err(errno) = state.take(step) {
             let report = Report::Failed { step: number, errno: errno.raw_os_error() };
-            let _ = sys::socket::send(scene.sync, &report.encode(), None);
+            let _ = match state.failure {
+                Some(failure) => sys::path::write_once(failure, &report.encode()),
+                None => sys::socket::send(scene.sync, &report.encode(), None),
+            };
             break;
         }
     }
@@ -390,7 +436,13 @@ impl State<'_> {
             Step::Seccomp { program, flags } => sys::seccomp::load(program, flags),
             Step::WorkingDirectory(path) => sys::path::change_directory(path),
             Step::Standard => self.standard(),
-            Step::Execute { candidates, arguments, environment } => execute(candidates, arguments, environment),
+            Step::Find { candidates } => find(candidates),
+            Step::Gate { inherited } => self.wait_at_gate(inherited),
+            Step::Execute { inherited, candidates, arguments, environment } => {
+                sys::signal::reset()?;
+                sys::clone::close_on_exec_from(inherited.saturating_add(3))?;
+                execute(candidates, arguments, environment)
+            }
             _ => self.take_mount_step(step),
         }
     }
@@ -401,7 +453,11 @@ impl State<'_> {
                 let change = Change { propagation: Some(propagation), ..Change::default() };
                 sys::mount::change_root(Reach::Recursive, &change)
             }
-            Step::AttachRoot => sys::mount::attach_over_root(self.root()?),
+            Step::AttachRoot(propagation) => {
+                let change = Change { propagation: Some(propagation), ..Change::default() };
+                sys::mount::change(self.root()?, Reach::Recursive, &change)?;
+                sys::mount::attach_over_root(self.root()?)
+            }
             Step::AdoptRoot => {
                 self.root = Some(sys::path::open_handle(c"/")?);
                 Ok(())
@@ -458,6 +514,9 @@ impl State<'_> {
 
     /// Where the parent is gone there is nobody to report to.
     fn wait_for(&mut self, turn: Turn) -> Result<()> {
+        if turn == Turn::Hooked {
+            sys::socket::send(self.scene.sync, &Report::Mounted.encode(), None)?;
+        }
         let mut message = [0_u8; 1];
         let (length, passed) = sys::socket::receive(self.scene.sync, &mut message)?;
         if length == 0 {
@@ -469,6 +528,16 @@ impl State<'_> {
         if turn == Turn::Root {
             self.root = passed;
         }
+        Ok(())
+    }
+
+    /// The parent may be gone when it is started.
+    fn wait_at_gate(&mut self, inherited: u32) -> Result<()> {
+        let gate = self.scene.gate.ok_or(Errno::BADF)?;
+        sys::socket::send(self.scene.sync, &Report::Waiting.encode(), None)?;
+        sys::clone::close_all_from(inherited.saturating_add(3), [gate.start, gate.failure])?;
+        sys::path::read_byte(gate.start)?;
+        self.failure = Some(gate.failure);
         Ok(())
     }
 
@@ -589,14 +658,26 @@ fn each_bit(bits: u64, call: fn(u32) -> Result<()>) -> Result<()> {
 /// A candidate that is there but cannot be executed is remembered, as execvp(3) has it: "permission denied" says more
 /// than "not found".
 fn execute(candidates: &[&CStr], arguments: Arguments<'_>, environment: Arguments<'_>) -> Result<()> {
-    sys::signal::reset()?;
-    sys::clone::close_on_exec_from(3)?;
     let mut reason = Errno::NOENT;
     for path in candidates {
         match sys::process::execute(path, arguments, environment) {
             Errno::NOENT | Errno::NOTDIR => {}
             Errno::ACCESS => reason = Errno::ACCESS,
             errno => return Err(errno),
+        }
+    }
+    Err(reason)
+}
+
+/// What [`execute`] would say, as far as that can be known before.
+fn find(candidates: &[&CStr]) -> Result<()> {
+    let mut reason = Errno::NOENT;
+    for path in candidates {
+        match sys::path::can_execute(path) {
+            Ok(()) => return Ok(()),
+            Err(Errno::NOENT | Errno::NOTDIR) => {}
+            Err(Errno::ACCESS) => reason = Errno::ACCESS,
+            Err(errno) => return Err(errno),
         }
     }
     Err(reason)

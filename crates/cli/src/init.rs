@@ -63,12 +63,13 @@ fn start(words: &[OsString]) -> Result<std::result::Result<i32, error::Errno>> {
     let arguments: Vec<String> = words.iter().cloned().map(text).collect();
     let environment = std::env::vars_os().map(|(name, value)| format!("{}={}", text(name), text(value))).collect();
     let process = oci::Process { args: arguments, env: environment, ..oci::Process::default() };
-    runtime::process::plan_program(&process, &mut steps)?;
+    let program = runtime::process::plan_program(&process, 0, &steps)?;
+    steps.push(program);
     let (ours, theirs) = sys::socket::pair().doing(|| "connect to the command")?;
     let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
     let standard = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
     let (sync, parent) = (theirs.as_fd(), ours.as_fd());
-    let scene = Scene { sync, parent, namespaces: &[], groups: &[], mounts: &[], standard };
+    let scene = Scene { sync, parent, namespaces: &[], groups: &[], mounts: &[], standard, gate: None };
     let spawned = child::spawn(Kinds::NONE, None, &steps.finish(), &scene).doing(|| "start the command")?;
     drop(theirs);
     let mut message = [0; REPORT_LENGTH];

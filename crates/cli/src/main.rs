@@ -12,13 +12,14 @@ mod limits;
 mod list;
 mod relay;
 mod report;
+mod rootless;
 mod run;
 mod run_flags;
 mod stats;
 mod update;
 mod value;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -37,7 +38,7 @@ fn main() -> ExitCode {
     let ended = if Path::new(&program).file_name().is_some_and(|name| name == init::NAME) {
         init::run(&words)
     } else {
-        carboy(words)
+        carboy(&program, words)
     };
     ended.unwrap_or_else(|error| {
         report::error(&error);
@@ -51,9 +52,9 @@ struct Places {
     run: PathBuf,
 }
 
-fn carboy(mut words: Vec<OsString>) -> Result<ExitCode> {
-    let places = places(&mut words)?;
-    let command = command::read(words, &|name| std::env::var_os(name))?;
+fn carboy(program: &OsStr, mut words: Vec<OsString>) -> Result<ExitCode> {
+    let asked = asked_places(&mut words)?;
+    let command = command::read(words.iter().cloned(), &|name| std::env::var_os(name))?;
     match command {
         Command::Help(text) => {
             report::line(text.trim_end());
@@ -65,11 +66,12 @@ fn carboy(mut words: Vec<OsString>) -> Result<ExitCode> {
         }
         _ => {}
     }
+    let places = asked.or_usual()?;
     if let Command::Limits(form) = command {
         return limits::run(&Engine::at(places.root, places.run), form);
     }
     if !rustix::process::geteuid().is_root() {
-        return Err(Refused::new("carboy", "", "must be run as root").hint("use sudo carboy …").into());
+        return Err(rootless::begin_again(program, &places, &words));
     }
     if let Command::Explain(options, form) = &command {
         let engine = Engine::at(places.root, places.run);
@@ -104,17 +106,38 @@ fn carboy(mut words: Vec<OsString>) -> Result<ExitCode> {
     })
 }
 
+/// The places that the command line names.
+#[derive(Default)]
+struct Asked {
+    root: Option<PathBuf>,
+    run: Option<PathBuf>,
+}
+
+impl Asked {
+    fn or_usual(self) -> Result<Places> {
+        if let Self { root: Some(root), run: Some(run) } = self {
+            return Ok(Places { root, run });
+        }
+        let usual = if rustix::process::geteuid().is_root() {
+            Places { root: "/var/lib/carboy".into(), run: "/run/carboy".into() }
+        } else {
+            rootless::places(&|name| std::env::var_os(name))?
+        };
+        Ok(Places { root: self.root.unwrap_or(usual.root), run: self.run.unwrap_or(usual.run) })
+    }
+}
+
 /// Takes `--root` and `--runroot`, which stand before the command, as Podman has them.
-fn places(words: &mut Vec<OsString>) -> Result<Places> {
-    let mut places = Places { root: "/var/lib/carboy".into(), run: "/run/carboy".into() };
+fn asked_places(words: &mut Vec<OsString>) -> Result<Asked> {
+    let mut asked = Asked::default();
     while let Some(word) = words.first().and_then(|word| word.to_str()) {
         let (flag, value) = match word.split_once('=') {
             Some((flag, value)) => (flag.to_owned(), Some(OsString::from(value))),
             None => (word.to_owned(), None),
         };
         let place = match flag.as_str() {
-            "--root" => &mut places.root,
-            "--runroot" => &mut places.run,
+            "--root" => &mut asked.root,
+            "--runroot" => &mut asked.run,
             _ => break,
         };
         words.remove(0);
@@ -127,7 +150,7 @@ fn places(words: &mut Vec<OsString>) -> Result<Places> {
             let value = Path::new(&value).display().to_string();
             return Err(Refused::new(flag, value, "is no absolute path").into());
         }
-        *place = value.into();
+        *place = Some(value.into());
     }
-    Ok(places)
+    Ok(asked)
 }

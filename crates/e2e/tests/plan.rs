@@ -269,7 +269,10 @@ fn tells_of_mounts(what: &str, calls: &[&Call]) -> Option<Result<(), String>> {
         "make the copies of the host's mounts private" => {
             demand(|| first.quotes("/") && first.says("AT_RECURSIVE") && first.says("propagation=MS_PRIVATE"), what)
         }
-        "attach the root mount" => demand(|| first.quotes("/"), what),
+        "attach the root mount" => demand(
+            || first.quotes("") && first.says("AT_RECURSIVE") && calls[1].name == "move_mount" && calls[1].quotes("/"),
+            what,
+        ),
         "make it the only root" => demand(|| calls[1].says("\".\", \".\"") && calls[2].says("MNT_DETACH"), what),
         "make the root mount" => {
             let made: Vec<_> = calls.iter().filter(|call| call.name == "fsconfig").collect();

@@ -163,6 +163,7 @@ fn a_process_is_made_right_in_the_scope() {
         groups: &[],
         mounts: &[],
         standard: [sync.as_fd(); 3],
+        gate: None,
     };
     let spawned =
         child::spawn(sys::namespace::Kinds::NONE, Some(group.as_fd()), &[Step::Await(Turn::Ready)], &scene).unwrap();

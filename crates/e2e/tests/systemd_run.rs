@@ -143,3 +143,55 @@ fn memory_that_runs_out_is_told_as_anywhere() {
     assert_eq!(carboy.run(["rm", "eater"]).code, 0);
     assert_eq!(carboy.left_behind(), Vec::<String>::new());
 }
+
+const USER: u32 = 4_712;
+
+/// Runs a command of carboy as a user who has logged in.
+fn as_user(carboy: &Carboy, words: &[&str]) -> Command {
+    let mut command = Command::new("setpriv");
+    let ids = [format!("--reuid={USER}"), format!("--regid={USER}"), "--clear-groups".to_owned()];
+    command.args(ids).arg(carboy.folder().join("carboy")).args(words);
+    command.env("HOME", carboy.folder().join("home")).env("XDG_RUNTIME_DIR", format!("/run/user/{USER}"));
+    command.env_remove("XDG_DATA_HOME");
+    command
+}
+
+#[test]
+fn a_users_container_is_a_scope_of_their_own_systemd() {
+    let carboy = Carboy::new();
+    let root = carboy.busybox();
+    let run = |program: &str, words: &[&str]| assert!(Command::new(program).args(words).status().unwrap().success());
+    let home = carboy.folder().join("home");
+    fs::create_dir(&home).unwrap();
+    let (folder, owner) = (carboy.folder().to_str().unwrap().to_owned(), format!("{USER}:{USER}"));
+    run("cp", &[carboy_e2e::program().to_str().unwrap(), &format!("{folder}/carboy")]);
+    run("chmod", &["755", &folder]);
+    run("chown", &["-R", "-h", &owner, home.to_str().unwrap(), root.to_str().unwrap()]);
+    run("useradd", &["--uid", &USER.to_string(), "--no-create-home", "carboyuser"]);
+    run("systemctl", &["start", &format!("user@{USER}.service")]);
+    let root = root.to_str().unwrap();
+    let words = ["run", "--rm", "-i", "--name", "it", "-m", "64m", "--pids-limit", "5", root, "sh", "-c", WAIT];
+    let mut container = Attended::start(&mut as_user(&carboy, &words));
+    let line = container.line();
+    assert_eq!(line, "ready", "{}", if line.is_empty() { container.end().stderr } else { line.clone() });
+    let inspected = ended(&mut as_user(&carboy, &["inspect", "it"]));
+    let document: serde_json::Value = serde_json::from_str(&inspected.stdout).unwrap();
+    let (group, id) = (document[0]["CgroupPath"].as_str().unwrap(), document[0]["Id"].as_str().unwrap());
+    let unit = format!("carboy-{id}.scope");
+    assert_eq!(group, format!("/user.slice/user-{USER}.slice/user@{USER}.service/user.slice/{unit}"));
+    let file = |name: &str| fs::read_to_string(format!("/sys/fs/cgroup{group}/{name}")).unwrap().trim().to_owned();
+    assert_eq!((file("memory.max"), file("pids.max")), ((64 << 20).to_string(), "5".to_owned()));
+    let forks =
+        ended(&mut as_user(&carboy, &["exec", "it", "sh", "-c", "for i in 1 2 3 4 5 6; do sleep 1 & done; wait"]));
+    assert!(forks.stderr.contains("can't fork"), "{}", forks.stderr);
+    let updated = ended(&mut as_user(&carboy, &["update", "--pids-limit", "9", "it"]));
+    assert_eq!((updated.code, updated.stderr.as_str(), file("pids.max").as_str()), (0, "", "9"));
+    let paused = ended(&mut as_user(&carboy, &["pause", "it"]));
+    assert_eq!((paused.code, paused.stderr.as_str()), (0, ""));
+    let removed = ended(&mut as_user(&carboy, &["rm", "-f", "it"]));
+    assert_eq!((removed.code, removed.stderr.as_str()), (0, ""));
+    assert_eq!(container.end().code, 137);
+    assert!(!std::path::Path::new(&format!("/sys/fs/cgroup{group}")).exists());
+    run("systemctl", &["stop", &format!("user@{USER}.service"), &format!("user-runtime-dir@{USER}.service")]);
+    run("userdel", &["carboyuser"]);
+}

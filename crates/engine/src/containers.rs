@@ -216,6 +216,7 @@ impl Engine {
         (claim, live): (Claim, Live),
         lent: Option<Lent>,
     ) -> Result<Watch> {
+        crate::place::approach(launch.facts.cgroup.systemd.as_ref())?;
         let (claim, alarms, shortage) = (Some(claim), Vec::new(), Shortage::default());
         let mut charge = NewContainer { engine: self, launch, plan, claim, live, alarms, shortage };
         monitor::fork(&mut charge, launch.input, lent)
@@ -410,6 +411,8 @@ impl NewContainer<'_> {
             root: Some(&launch.root),
             standard,
             record: &mut record,
+            gate: None,
+            state: None,
         };
         let running = runtime::apply::start(plan, stage)?;
         if let Some(process) = &mut self.live.process {

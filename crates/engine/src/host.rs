@@ -26,6 +26,7 @@ pub fn read(options: &RunOptions) -> Result<HostFacts> {
         thermal_throttle: cpus.iter().copied().filter(thermal).collect(),
         init: if options.init { Some(own_program()?) } else { None },
         devices: crate::device::read(options)?,
+        ids: crate::rootless::Ids::read()?,
         disks: crate::disk::read(&options.resources.limits)?,
     })
 }

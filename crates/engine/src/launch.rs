@@ -14,8 +14,8 @@ use oci::NamespaceKind;
 use procfs::HostPid;
 use runtime::facts::Facts;
 use runtime::plan::Plan;
-use runtime::process::Filter;
-use runtime::root::Keep;
+use runtime::process::{Filter, Terms};
+use runtime::root::{Keep, Remembers};
 use seccomp::Arch;
 use sys::seccomp::Flags;
 
@@ -24,6 +24,7 @@ use crate::monitor::Input;
 use crate::options::{Join, Namespace, Root, RunOptions, SeccompChoice};
 use crate::place::Place;
 use crate::record::{Confinement, Live, Record};
+use crate::rootless;
 use crate::spec::{self, Identity};
 use crate::store::Claim;
 use crate::user::{self, ResolvedUser};
@@ -62,7 +63,8 @@ impl Launch {
     /// # Errors
     /// As [`runtime::plan::plan`].
     pub(crate) fn plan_with<'a>(&self, facts: &Facts, arena: &'a Bump) -> Result<Plan<'a>> {
-        runtime::plan::plan(&self.record.config, facts, self.filter.as_ref(), arena)
+        let terms = Terms { filter: self.filter.as_ref(), ..Terms::default() };
+        runtime::plan::plan(&self.record.config, facts, &terms, arena)
     }
 }
 
@@ -97,6 +99,7 @@ impl Engine {
     /// Refused, naming the flag; a kernel error.
     pub fn prepare(&self, options: &RunOptions, names: &Names) -> Result<(Launch, Claim, Live)> {
         options.root.check()?;
+        rootless::check(options)?;
         let mut live = Live {
             name: names.name.clone(),
             group: names.place.site.group.to_string(),
@@ -160,9 +163,14 @@ impl Engine {
     pub fn launch(&self, options: &RunOptions, names: &Names) -> Result<Launch> {
         let container = self.store.container(&names.id);
         let options = &*self.settled(options)?;
+        rootless::check(options)?;
         let host = crate::host::read(options)?;
         options.check(&host)?;
         let user = resolve_user(options, &container)?;
+        if let Some(ids) = &host.ids {
+            rootless::check_ids(ids, &user, &options.group_add)?;
+            rootless::check_groups(options, &names.place.site.hierarchies)?;
+        }
         let identity = Identity {
             id: names.id.clone(),
             group: names.place.text.clone(),
@@ -192,8 +200,16 @@ impl Engine {
             exit: None,
         };
         let input = if options.interactive { Input::Caller } else { Input::Null };
+        let remembers = if host.ids.is_some() { Remembers::AsUser } else { Remembers::AsTrusted };
         let keep = if options.remove { Keep::Volatile } else { Keep::Durable };
-        Ok(Launch { record, root: options.root.layers(&container, keep), facts, filter, calls_allowed, input })
+        Ok(Launch {
+            record,
+            root: options.root.layers(&container, keep, remembers),
+            facts,
+            filter,
+            calls_allowed,
+            input,
+        })
     }
 
     /// The options, with the host's user namespace as what it is: where a container or process that is joined has none of

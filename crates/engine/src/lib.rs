@@ -14,6 +14,7 @@ pub mod options;
 pub mod pause;
 mod place;
 pub mod record;
+pub mod rootless;
 pub mod roots;
 pub mod shortage;
 pub mod spec;

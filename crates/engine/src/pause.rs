@@ -44,7 +44,12 @@ impl Engine {
 /// The groups of a container that runs.
 fn running_groups(container: &Container) -> Result<Groups> {
     let Status::Running(_) = &container.status else { return Err(not_running(container).into()) };
-    groups(&container.record, &Hierarchies::read()?)
+    let groups = groups(&container.record, &Hierarchies::read()?)?;
+    if groups.present().next().is_none() {
+        let refused = conflict(&container.record, "has no cgroup by which it could be stopped");
+        return Err(refused.hint("start it where a cgroup was handed over to you, or with sudo carboy …").into());
+    }
+    Ok(groups)
 }
 
 fn groups(record: &Record, hierarchies: &Hierarchies) -> Result<Groups> {

@@ -8,13 +8,17 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as 
 use std::path::{Path, PathBuf};
 
 use error::{Doing, Refused, RefusedKind, Result};
-use runtime::root::{Keep, Overlay, Root};
+use runtime::root::{Keep, Overlay, Remembers, Root};
 use rustix::fs::{Mode, OFlags, ResolveFlags, XattrFlags, openat2, setxattr};
 
 use crate::options::Root as Source;
+use crate::rootless;
 
 /// The folders of the host that a `host` container sees empty, with their modes.
 const EMPTY_IN_HOST: [(&str, u32); 4] = [("home", 0o755), ("root", 0o700), ("tmp", 0o1777), ("run", 0o755)];
+
+/// /proc/sys/kernel/overflowuid: as whom the kernel shows who is not mapped.
+const NOBODY: u32 = 65_534;
 
 impl Source {
     /// Checks that the source is there and is what it should be.
@@ -39,9 +43,9 @@ impl Source {
 
     /// The layers of a container whose folder is `container`.
     #[must_use]
-    pub fn layers(&self, container: &Path, keep: Keep) -> Root {
-        let lower = vec![self.lower(container)];
-        Root::Overlay(Overlay { lower, upper: container.join("upper"), work: container.join("work"), keep })
+    pub fn layers(&self, container: &Path, keep: Keep, remembers: Remembers) -> Root {
+        let (lower, upper, work) = (vec![self.lower(container)], container.join("upper"), container.join("work"));
+        Root::Overlay(Overlay { lower, upper, work, keep, remembers })
     }
 
     fn lower(&self, container: &Path) -> PathBuf {
@@ -64,7 +68,7 @@ impl Source {
             Self::Archive(path) => {
                 fs::DirBuilder::new().mode(0o755).create(&lower).doing(|| format!("create {}", lower.display()))?;
                 let folder = File::open(&lower).doing(|| format!("open {}", lower.display()))?;
-                image::unpack_file(path, folder.as_fd())?;
+                image::unpack_file(path, folder.as_fd()).map_err(rootless::hinted)?;
             }
         }
         copy_owner(&lower, &upper)
@@ -144,7 +148,9 @@ fn set_mode(path: &Path, mode: u32) -> Result<()> {
 /// A folder that stands for another in the upper layer has its owner and mode, or it would change them in the container.
 fn copy_owner(from: &Path, to: &Path) -> Result<()> {
     let found = fs::metadata(from).doing(|| format!("look at {}", from.display()))?;
-    if (found.uid(), found.gid()) != (0, 0) {
+    // Whoever is not mapped in a user's namespace is nobody there: then it belongs to the container's root.
+    let is_nobodys = found.uid() == NOBODY && rootless::is_in_user_namespace()?;
+    if !is_nobodys && (found.uid(), found.gid()) != (0, 0) {
         std::os::unix::fs::chown(to, Some(found.uid()), Some(found.gid()))
             .doing(|| format!("set the owner of {}", to.display()))?;
     }

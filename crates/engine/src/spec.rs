@@ -17,6 +17,7 @@ use crate::device::HostDevice;
 use crate::disk::Disk;
 use crate::options::{ExecOptions, Namespace, RunOptions, SeccompChoice};
 use crate::record::short;
+use crate::rootless::Ids;
 use crate::user::ResolvedUser;
 
 pub use resources::{asked, merged};
@@ -41,6 +42,8 @@ pub struct HostFacts {
     pub init: Option<PathBuf>,
     /// The device nodes that were asked for, read by [`crate::device::read`].
     pub devices: Vec<HostDevice>,
+    /// The ids that there are; `None` in the first user namespace, which has all of them.
+    pub ids: Option<Ids>,
     /// The block devices that limits name, read by [`crate::disk::read`].
     pub disks: Vec<Disk>,
 }

@@ -8,7 +8,7 @@ use cgroup::{GroupPath, Hierarchies};
 use error::Result;
 use procfs::{HostPid, Kind, Process, Sight, Traffic};
 
-use crate::containers::Engine;
+use crate::containers::{Engine, open_process};
 use crate::record::{Live, LiveProcess};
 use crate::shortage::{Baseline, Shortage};
 
@@ -88,7 +88,8 @@ impl Meters<'_> {
         let Known { live, group, meter } = self.known.get(&id)?;
         let at = Instant::now();
         let sample = meter.sample(&self.roots, depth);
-        if sample.is_absent() {
+        // A user's container may have no groups at all.
+        if sample.is_absent() && live.process.as_ref().is_none_or(|process| open_process(process).is_none()) {
             self.known.remove(&id);
             return None;
         }

@@ -6,6 +6,7 @@
 //! ROOT/containers/ID/{upper,work}     the container's changes
 //! ROOT/names/NAME -> ID               claimed by making the link: the first one wins
 //! RUN/cgroup/                         mounts of cgroup hierarchies that containers need and the host has not mounted
+//! RUN/.namespace.json         the process that made the user namespace of a user's containers; RUN is locked meanwhile
 //! RUN/ID/live.json                    what exists on the host for it; the folder is locked (flock) by its monitor
 //! ```
 //!
@@ -24,7 +25,7 @@ use rustix::io::Errno;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::record::{Live, Record};
+use crate::record::{Live, LiveProcess, Record};
 
 /// Where carboy keeps its files.
 #[derive(Debug, Clone)]
@@ -43,7 +44,7 @@ pub struct Claim {
     _folder: OwnedFd,
 }
 
-/// A container's record that nobody else can change while this value lives.
+/// Something that nobody else can change while this value lives: a container's record, a user's namespace.
 #[derive(Debug)]
 pub struct Held {
     _folder: OwnedFd,
@@ -62,6 +63,7 @@ pub enum Lock {
 
 /// The one folder in the run folder that is not a container's.
 const MOUNTS: &str = "cgroup";
+const NAMESPACE: &str = ".namespace.json";
 
 impl Store {
     /// The store with its folders made.
@@ -177,13 +179,37 @@ impl Store {
         removed
     }
 
+    /// Keeps other commands of a user from making a user namespace while the value that is given lives.
+    ///
+    /// # Errors
+    /// A kernel error.
+    pub(crate) fn hold_namespace(&self) -> Result<Held> {
+        lock_folder(&self.run, FlockOperation::LockExclusive).map(|folder| Held { _folder: folder })
+    }
+
+    /// The process that made the user namespace last.
+    ///
+    /// # Errors
+    /// Corrupt.
+    pub(crate) fn namespace_maker(&self) -> Result<Option<LiveProcess>> {
+        read_json(&self.run.join(NAMESPACE))
+    }
+
+    /// Writes down who makes it.
+    ///
+    /// # Errors
+    /// A kernel error.
+    pub(crate) fn write_namespace_maker(&self, maker: &LiveProcess) -> Result<()> {
+        write_json(&self.run, NAMESPACE, maker)
+    }
+
     /// The ids that have a run folder.
     ///
     /// # Errors
     /// A kernel error.
     pub fn live_ids(&self) -> Result<Vec<String>> {
         let mut ids = entries(&self.run)?;
-        ids.retain(|id| id != MOUNTS);
+        ids.retain(|id| id != MOUNTS && !id.starts_with('.'));
         Ok(ids)
     }
 

@@ -78,7 +78,7 @@ impl Engine {
     /// Changes a running container.
     fn change(&self, record: &Record, change: &Change) -> Result<()> {
         let path = GroupPath::parse("the recorded group", &record.group)?;
-        let hierarchies = Hierarchies::read()?.of_container(&path)?;
+        let hierarchies = place::hierarchies_around(&path)?.of_container(&path)?;
         let mut groups = Groups::open(&hierarchies, &path)?;
         let mut now = Now::read(&hierarchies, &groups)?;
         now.facts.systemd = place::recorded(record)?;
@@ -116,7 +116,7 @@ impl Engine {
     /// Whether a container that does not run could be started with what it is to have.
     fn check(&self, record: &Record, change: &Change) -> Result<()> {
         let path = GroupPath::parse("the recorded group", &record.group)?;
-        let hierarchies = Hierarchies::read()?.for_container(&change.merged, &self.store.mounts())?;
+        let hierarchies = place::hierarchies_around(&path)?.for_container(&change.merged, &self.store.mounts())?;
         let facts = HostFacts::read(&hierarchies, &path)?;
         let unasked = change.unasked();
         let asked = Asked { resources: &change.merged, defaulted: &unasked };

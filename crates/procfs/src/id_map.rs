@@ -44,6 +44,23 @@ impl IdMap {
         Some(Self { ranges: lines(file).map(range).collect::<Option<_>>()? })
     }
 
+    /// Whether it is that of the first user namespace, which has every id.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        let whole = IdRange { inside: InsideId(0), host: HostId(0), count: u32::MAX };
+        self.ranges == [whole]
+    }
+
+    /// How many ids are mapped from 0 on without a gap.
+    #[must_use]
+    pub fn first_ids(&self) -> u32 {
+        let mut ranges = self.ranges.clone();
+        ranges.sort_by_key(|range| range.inside);
+        let follow =
+            |end: u32, range: &IdRange| if range.inside.0 == end { end.saturating_add(range.count) } else { end };
+        ranges.iter().fold(0, follow)
+    }
+
     /// Who `id` is outside; `None` where it is not mapped.
     #[must_use]
     pub fn to_host(&self, id: InsideId) -> Option<HostId> {
@@ -107,6 +124,21 @@ mod tests {
         let map = IdMap::parse(b"         0          0 4294967295\n").unwrap();
         assert_eq!(map.to_host(InsideId(u32::MAX - 1)), Some(HostId(u32::MAX - 1)));
         assert_eq!(map.to_host(InsideId(u32::MAX)), None);
+    }
+
+    #[test]
+    fn the_first_ids_end_at_a_gap_and_the_initial_namespace_has_all() {
+        for (text, whole, first) in [
+            ("0 0 4294967295\n", true, u32::MAX),
+            ("0 1000 1\n", false, 1),
+            ("1 100000 65536\n0 1000 1\n", false, 65_537),
+            ("0 1000 1\n5 100000 10\n", false, 1),
+            ("1 1000 1\n", false, 0),
+            ("", false, 0),
+        ] {
+            let map = IdMap::parse(text.as_bytes()).unwrap();
+            assert_eq!((map.is_whole(), map.first_ids()), (whole, first), "{text}");
+        }
     }
 
     #[test]

@@ -114,6 +114,15 @@ impl Process {
         self.parsed("gid_map", IdMap::parse)
     }
 
+    /// /proc/PID/setgroups: whether the process's user namespace forbids to set supplementary groups, as one does that was
+    /// mapped without a right over the groups outside.
+    ///
+    /// # Errors
+    /// A kernel error where the process is gone.
+    pub fn denies_setgroups(&self) -> Result<bool> {
+        self.parsed("setgroups", |text| Some(text.starts_with(b"deny")))
+    }
+
     /// The namespaces of the process, one of each kind.
     ///
     /// # Errors

@@ -19,7 +19,7 @@ use sys::mount::{Attributes, Change, Reach};
 use sys::namespace::Kinds;
 
 use crate::describe;
-use crate::plan::{HostStep, Network, Plan};
+use crate::plan::{HostStep, Moment, Network, Plan};
 use crate::root::Root;
 
 /// A process that was started.
@@ -45,6 +45,10 @@ pub struct Stage<'s> {
     pub standard: [BorrowedFd<'s>; 3],
     /// Told of what its undoing must know, to put it on record.
     pub record: &'s mut dyn FnMut(News) -> Result<()>,
+    /// Where the child waits, when somebody else starts its program.
+    pub gate: Option<child::Gate<'s>>,
+    /// The hooks, and the state that they are told, with the child's PID put into it.
+    pub state: Option<(&'s oci::Hooks, oci::State)>,
 }
 
 /// What is put on record while a plan is applied.
@@ -146,6 +150,9 @@ impl<'p, 's> Work<'p, 's> {
             HostStep::OomScoreAdj(value) => write_proc(self.pid()?, "oom_score_adj", &value.to_string()),
             HostStep::Mark(mark, network) => self.mark(mark, *network),
             HostStep::Release(turn) => self.release(*turn),
+            HostStep::AwaitMounts => self.await_report(Report::Mounted, "wait for the child's mounts"),
+            HostStep::Hooks(moment) => self.run_hooks(*moment),
+            HostStep::AwaitGate => self.await_report(Report::Waiting, "wait until the child is ready"),
             HostStep::AwaitProgram => self.await_program(),
         }
     }
@@ -186,6 +193,7 @@ impl<'p, 's> Work<'p, 's> {
             groups: &self.group_files,
             mounts: &self.mounts,
             standard: self.stage.standard,
+            gate: self.stage.gate,
         };
         let new = self.plan.entrance.clone;
         let birthplace = self.groups.into_cgroup().map(|(_, group)| group);
@@ -305,6 +313,24 @@ impl<'p, 's> Work<'p, 's> {
         (self.stage.record)(News::Child(HostPid(pid)))
     }
 
+    fn await_report(&mut self, awaited: Report, action: &str) -> Result<()> {
+        loop {
+            match self.next_report()? {
+                Some(report) if report == awaited => return Ok(()),
+                Some(_) => {}
+                None => return Err(Kernel::new(action, Errno::SRCH).into()),
+            }
+        }
+    }
+
+    fn run_hooks(&self, moment: Moment) -> Result<()> {
+        let Some((hooks, state)) = &self.stage.state else { return Ok(()) };
+        let pid = self.pid()?;
+        let state = oci::State { pid: Some(pid.0), ..state.clone() };
+        let place = if moment == Moment::CreateContainer { Some(pid) } else { None };
+        crate::hooks::run(&moment.hooks(hooks), &state, place)
+    }
+
     fn await_program(&mut self) -> Result<()> {
         while self.next_report()?.is_some() {}
         Ok(())
@@ -321,7 +347,7 @@ impl<'p, 's> Work<'p, 's> {
     fn child_failure(&mut self, step: usize, errno: Errno) -> Error {
         let count = self.plan.child.len();
         let error = match self.plan.child.get(step) {
-            Some(Step::Execute { .. }) => command_failure(self.plan, errno),
+            Some(Step::Execute { .. } | Step::Find { .. }) => command_failure(&self.plan.command, errno),
             Some(failed) => {
                 let what = describe::child_step(failed).what;
                 let kernel = Kernel::new(format!("{what} (step {} of the child's {count})", step + 1), errno);
@@ -362,15 +388,12 @@ fn hinted(kernel: Kernel, step: &Step<'_>) -> Kernel {
     }
 }
 
-/// The sentences that callers of runtimes know.
-fn command_failure(plan: &Plan<'_>, errno: Errno) -> Error {
-    let Some(Step::Execute { candidates, .. }) = plan.child.last() else {
-        return Kernel::new("execute the command", errno).into();
-    };
-    let first = candidates.first().map(|path| path.to_string_lossy()).unwrap_or_default();
-    let command = if candidates.len() > 1 { first.rsplit('/').next().unwrap_or("") } else { &first };
+/// Why a command cannot be executed, in the sentences that callers of runtimes know.
+#[must_use]
+pub fn command_failure(command: &str, errno: Errno) -> Error {
+    let by_name = !command.contains('/');
     let (reason, kind) = match errno {
-        Errno::NOENT if candidates.len() > 1 => ("executable file not found in $PATH", RefusedKind::CommandNotFound),
+        Errno::NOENT if by_name => ("executable file not found in $PATH", RefusedKind::CommandNotFound),
         Errno::NOENT => ("no such file or directory", RefusedKind::CommandNotFound),
         Errno::NOTDIR => ("not a directory", RefusedKind::CommandNotFound),
         Errno::ACCESS => ("permission denied", RefusedKind::NotExecutable),

@@ -68,6 +68,7 @@ pub const fn turn(turn: Turn) -> &'static str {
         Turn::Mapped => "its id maps",
         Turn::Root => "its root mount",
         Turn::Ready => "the word to go on",
+        Turn::Hooked => "the end of the hooks",
     }
 }
 
@@ -96,6 +97,7 @@ fn attributes(attributes: Attributes) -> String {
 #[must_use]
 pub fn child_step(step: &Step<'_>) -> Line {
     match *step {
+        Step::Await(which @ Turn::Hooked) => Line::new(format!("wait for {}", turn(which)), &["sendmsg", "recvmsg"]),
         Step::Await(which) => Line::new(format!("wait for {}", turn(which)), &["recvmsg"]),
         Step::JoinGroup { hierarchy, .. } => Line::new(format!("join its {} group", text(hierarchy)), &["write"]),
         Step::BecomeRoot => Line::new("become root of the user namespace", &["setresgid", "setresuid"]),
@@ -137,6 +139,11 @@ pub fn child_step(step: &Step<'_>) -> Line {
         Step::Standard => {
             Line::new("take standard input, output and error", &["dup3|fcntl", "dup3|fcntl", "dup3|fcntl"])
         }
+        Step::Find { candidates } => {
+            let first = candidates.first().map(|path| text(path)).unwrap_or_default();
+            Line::new(format!("look for {first}"), &["faccessat2+", "newfstatat?"])
+        }
+        Step::Gate { .. } => Line::new("wait to be started", &["sendmsg", "close_range+", "read"]),
         Step::Execute { candidates, .. } => {
             let paths: Vec<_> = candidates.iter().map(|path| text(path)).collect();
             Line::new(
@@ -154,7 +161,7 @@ fn mount_step(step: &Step<'_>) -> Line {
             let what = format!("make the copies of the host's mounts {propagation:?}").to_lowercase();
             Line::new(what, &["mount_setattr"])
         }
-        Step::AttachRoot => Line::new("attach the root mount", &["move_mount"]),
+        Step::AttachRoot(_) => Line::new("attach the root mount", &["mount_setattr", "move_mount"]),
         Step::AdoptRoot => Line::new("open the container's root", &["openat"]),
         Step::Mount { kind, attributes: set, at, propagation, .. } => {
             let what = format!("mount {} at {}{}", text(kind), place(at), attributes(set));
@@ -283,6 +290,11 @@ pub fn host_step(step: &HostStep, plan: &Plan<'_>) -> Line {
         }
         HostStep::OomScoreAdj(value) => Line::new(format!("set oom_score_adj to {value}"), &WRITE_OF_PROCESS),
         HostStep::Release(which) => Line::new(format!("tell the child of {}", turn(*which)), &["sendmsg"]),
+        HostStep::AwaitMounts => Line::new("wait until its mounts are made", &["recvmsg+"]),
+        HostStep::Hooks(moment) => {
+            Line::new(format!("run the hooks of {moment:?}"), &["clone3*", "recvmsg*", "ppoll*"])
+        }
+        HostStep::AwaitGate => Line::new("wait until it is ready to be started", &["recvmsg+"]),
         HostStep::AwaitProgram => Line::new("wait until the command runs", &["recvmsg+"]),
     }
 }

@@ -4,8 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use error::Result;
-use namespace::mnt::{self, Source};
+use namespace::mnt::{self, Source, View};
 use oci::Config;
+use procfs::Process;
 
 use cgroup::facts::Commission;
 use cgroup::{GroupPath, Hierarchies, HierarchyIndex, HostFacts, Mounted, Version};
@@ -25,6 +26,27 @@ pub struct Facts {
     pub groups: Vec<HierarchyIndex>,
     /// What the mounts need to know; its groups are those above, in the same order.
     pub mounts: mnt::Facts,
+    /// Whether the process gets supplementary groups.
+    pub further_groups: FurtherGroups,
+}
+
+/// Whether a process gets the supplementary groups that its configuration has, setgroups(2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FurtherGroups {
+    /// It does.
+    Set,
+    /// Its user namespace denies that: it keeps its caller's.
+    Kept,
+}
+
+impl FurtherGroups {
+    /// What holds in the user namespace of a process.
+    ///
+    /// # Errors
+    /// A kernel error where it is gone.
+    pub fn of(process: &Process) -> Result<Self> {
+        Ok(if process.denies_setgroups()? { Self::Kept } else { Self::Set })
+    }
 }
 
 /// Where the container's groups are to be.
@@ -52,7 +74,9 @@ impl Facts {
         };
         let cgroup = HostFacts { systemd, ..HostFacts::read(&hierarchies, &group)? };
         let (groups, names) = folders(&hierarchies);
-        let mut mounts = mnt::Facts { groups: names, ..mnt::Facts::default() };
+        let this = Process::this()?;
+        let view = if this.uid_map()?.is_whole() { View::MakesNodes } else { View::BindsHostNodes };
+        let mut mounts = mnt::Facts { groups: names, view, ..mnt::Facts::default() };
         for mount in &config.mounts {
             let Some(source) = mount.source.as_ref().filter(|source| source.starts_with('/')) else { continue };
             let kind = match fs::metadata(source) {
@@ -62,7 +86,8 @@ impl Facts {
             };
             mounts.sources.insert(source.clone(), kind);
         }
-        Ok(Self { hierarchies, cgroup, group, defaulted, groups, mounts })
+        let further_groups = FurtherGroups::of(&this)?;
+        Ok(Self { hierarchies, cgroup, group, defaulted, groups, mounts, further_groups })
     }
 
     /// The same with the groups above as they are now.

@@ -3,7 +3,9 @@
 
 pub mod apply;
 pub mod describe;
+pub mod entry;
 pub mod facts;
+pub mod hooks;
 pub mod plan;
 pub mod process;
 pub mod root;

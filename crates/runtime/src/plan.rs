@@ -16,8 +16,8 @@ use namespace::steps::Steps;
 use oci::{Config, NamespaceKind, Process};
 use sys::namespace::Kinds;
 
-use crate::facts::Facts;
-use crate::process::{self, Filter};
+use crate::facts::{Facts, FurtherGroups};
+use crate::process::{self, Start, Terms};
 
 /// One thing that the host's side does.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,8 +50,45 @@ pub enum HostStep {
     Mark(Mark, Network),
     /// Let the child go on.
     Release(Turn),
+    /// Wait until the mounts are made.
+    AwaitMounts,
+    /// Run the hooks of this moment.
+    Hooks(Moment),
+    /// Wait until the child is ready for its program to be started.
+    AwaitGate,
     /// Wait until the command runs.
     AwaitProgram,
+}
+
+/// A moment of a container's life at which hooks run. Runtime specification, config.md "POSIX-platform Hooks".
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// `prestart` and `createRuntime`: in the caller's namespaces, when the container's are there.
+    CreateRuntime,
+    /// `createContainer`: in the container's namespaces, before its root is the only one.
+    CreateContainer,
+    /// `startContainer`: in the container, right before its program.
+    StartContainer,
+    /// `poststart`: in the caller's namespaces, when the program runs.
+    Poststart,
+    /// `poststop`: in the caller's namespaces, when the container is deleted.
+    Poststop,
+}
+
+impl Moment {
+    /// The hooks that run then.
+    #[must_use]
+    pub fn hooks(self, hooks: &oci::Hooks) -> Vec<(&'static str, &oci::Hook)> {
+        let names: &[&str] = match self {
+            Self::CreateRuntime => &["prestart", "createRuntime"],
+            Self::CreateContainer => &["createContainer"],
+            Self::StartContainer => &["startContainer"],
+            Self::Poststart => &["poststart"],
+            Self::Poststop => &["poststop"],
+        };
+        let chosen = hooks.iter().filter(|(name, _)| names.contains(name));
+        chosen.flat_map(|(name, hooks)| hooks.iter().map(move |hook| (name, hook))).collect()
+    }
 }
 
 /// The network namespace that a container uses.
@@ -78,13 +115,15 @@ pub struct Plan<'a> {
     pub prepared: Vec<Prepared>,
     /// The groups and their limits.
     pub groups: cgroup::Plan,
+    /// The command, as it was asked for.
+    pub command: String,
 }
 
 /// Plans a container. `arena` holds the strings that the child's steps point to.
 ///
 /// # Errors
 /// Refused, naming the field, for anything that cannot be had.
-pub fn plan<'a>(config: &Config, facts: &Facts, filter: Option<&Filter>, arena: &'a Bump) -> Result<Plan<'a>> {
+pub fn plan<'a>(config: &Config, facts: &Facts, terms: &Terms<'_>, arena: &'a Bump) -> Result<Plan<'a>> {
     let process = config.process.as_ref().ok_or_else(|| Refused::new("process", "", "is missing"))?;
     let groups = plan_groups(config, facts)?;
     let mut steps = Steps::new(arena);
@@ -101,12 +140,30 @@ pub fn plan<'a>(config: &Config, facts: &Facts, filter: Option<&Filter>, arena: 
     }
     process::plan_streams(process, Console::Bound, &mut steps);
     process::plan_sysctls(config, &mut steps)?;
+    let hooks = hooks(config);
+    if !hooks.is_empty() {
+        steps.push(Step::Await(Turn::Hooked));
+    }
     mnt::plan_pivot(config, &mut steps)?;
-    process::plan(process, filter, &mut steps)?;
+    process::plan(process, terms, facts.further_groups, &mut steps)?;
     let mut host = plan_host(config, process, (&entrance, &prepared, &groups, joins))?;
     plan_mark(config, facts, &entrance, &mut host)?;
-    host.extend([HostStep::MakeRoot, HostStep::Release(Turn::Root), HostStep::AwaitProgram]);
-    Ok(Plan { host, child: steps.finish(), entrance, prepared, groups })
+    host.extend([HostStep::MakeRoot, HostStep::Release(Turn::Root)]);
+    if !hooks.is_empty() {
+        host.push(HostStep::AwaitMounts);
+        host.extend(hooks.into_iter().map(HostStep::Hooks));
+        host.push(HostStep::Release(Turn::Hooked));
+    }
+    host.push(if terms.start == Start::Later { HostStep::AwaitGate } else { HostStep::AwaitProgram });
+    let command = process.args.first().cloned().unwrap_or_default();
+    Ok(Plan { host, child: steps.finish(), entrance, prepared, groups, command })
+}
+
+/// The moments before the root is the only one at which there is something to run.
+fn hooks(config: &Config) -> Vec<Moment> {
+    let Some(hooks) = &config.hooks else { return Vec::new() };
+    let moments = [Moment::CreateRuntime, Moment::CreateContainer];
+    moments.into_iter().filter(|moment| !moment.hooks(hooks).is_empty()).collect()
 }
 
 fn plan_groups(config: &Config, facts: &Facts) -> Result<cgroup::Plan> {
@@ -173,6 +230,8 @@ pub struct Target {
     pub namespaces: Vec<(NamespaceKind, String)>,
     /// Its groups.
     pub groups: cgroup::Plan,
+    /// Whether a process gets supplementary groups there.
+    pub further_groups: FurtherGroups,
 }
 
 /// The v1 hierarchies whose groups the process joins: into that of v2 it is born.
@@ -196,7 +255,7 @@ fn plan_joins(joins: &[HierarchyIndex], hierarchies: &Hierarchies, steps: &mut S
 pub fn plan_exec<'a>(
     (target, hierarchies): (&Target, &Hierarchies),
     process: &Process,
-    filter: Option<&Filter>,
+    terms: &Terms<'_>,
     arena: &'a Bump,
 ) -> Result<Plan<'a>> {
     let mut steps = Steps::new(arena);
@@ -221,12 +280,13 @@ pub fn plan_exec<'a>(
     steps.push(Step::AdoptRoot);
     process::plan_streams(process, Console::None, &mut steps);
     steps.push(Step::Await(Turn::Ready));
-    process::plan(process, filter, &mut steps)?;
+    process::plan(process, terms, target.further_groups, &mut steps)?;
     let mut host: Vec<_> = joins.into_iter().map(HostStep::OpenGroup).collect();
     host.extend((0..entrance.child_joins.len()).map(HostStep::OpenNamespace));
     host.extend(entrance.parent_joins.clone().map(HostStep::JoinPid));
     host.push(HostStep::Clone);
     host.extend(process.oom_score_adj.map(HostStep::OomScoreAdj));
     host.extend([HostStep::Release(Turn::Ready), HostStep::AwaitProgram]);
-    Ok(Plan { host, child: steps.finish(), entrance, prepared: Vec::new(), groups: target.groups.clone() })
+    let (groups, command) = (target.groups.clone(), process.args.first().cloned().unwrap_or_default());
+    Ok(Plan { host, child: steps.finish(), entrance, prepared: Vec::new(), groups, command })
 }

@@ -10,6 +10,8 @@ use sys::process::{Argument, Arguments};
 use sys::seccomp::{Flags, Instruction};
 use sys::terminal::Size;
 
+use crate::facts::FurtherGroups;
+
 /// What new files of a container do not get if nothing is asked, as in every peer: not the caller's umask.
 const DEFAULT_UMASK: u32 = 0o022;
 
@@ -20,6 +22,27 @@ pub struct Filter {
     pub instructions: Vec<Instruction>,
     /// Its flags.
     pub flags: Flags,
+}
+
+/// What a plan is made with besides the documents.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Terms<'f> {
+    /// The seccomp filter, compiled.
+    pub filter: Option<&'f Filter>,
+    /// When the program is started.
+    pub start: Start,
+    /// How many descriptors behind standard error the program gets from the caller.
+    pub inherited: u32,
+}
+
+/// When the program of a new container is started.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Start {
+    /// As soon as everything is ready.
+    #[default]
+    AtOnce,
+    /// By somebody else, through a [`child::Gate`].
+    Later,
 }
 
 /// The terminal of a process or its standard streams.
@@ -42,13 +65,13 @@ pub(crate) fn plan_streams(process: &Process, console: Console, steps: &mut Step
 ///
 /// # Errors
 /// Refused for a field that cannot be had.
-pub(crate) fn plan(process: &Process, filter: Option<&Filter>, steps: &mut Steps<'_>) -> Result<()> {
+pub(crate) fn plan(process: &Process, terms: &Terms<'_>, further: FurtherGroups, steps: &mut Steps<'_>) -> Result<()> {
     for limit in &process.rlimits {
         steps.push(Step::Limit(resource_limit(limit)?));
     }
     steps.push(Step::Umask(process.user.umask.unwrap_or(DEFAULT_UMASK)));
     let load = |steps: &mut Steps<'_>| {
-        if let Some(filter) = filter {
+        if let Some(filter) = terms.filter {
             let program = steps.slice(&filter.instructions);
             steps.push(Step::Seccomp { program, flags: filter.flags });
         }
@@ -69,24 +92,32 @@ pub(crate) fn plan(process: &Process, filter: Option<&Filter>, steps: &mut Steps
     steps.push(Step::Identity {
         user: process.user.uid,
         group: process.user.gid,
-        groups: Some(steps.slice(&process.user.additional_gids)),
+        groups: (further == FurtherGroups::Set).then(|| steps.slice(&process.user.additional_gids)),
     });
     if let Some(sets) = sets {
         steps.push(Step::Capabilities { sets: sets.thread, ambient: sets.ambient });
     }
     steps.push(Step::WorkingDirectory(steps.text("process.cwd", &process.cwd)?));
+    let program = plan_program(process, terms.inherited, steps)?;
+    if terms.start == Start::Later {
+        if let Step::Execute { candidates, .. } = program {
+            steps.push(Step::Find { candidates });
+        }
+        steps.push(Step::Gate { inherited: terms.inherited });
+    }
     if process.no_new_privileges {
         steps.push(Step::NoNewPrivs);
         load(steps);
     }
-    plan_program(process, steps)
+    steps.push(program);
+    Ok(())
 }
 
-/// The program alone: where it may be, its arguments, its environment.
+/// The step that becomes the program: where it may be, its arguments, its environment.
 ///
 /// # Errors
 /// Refused for a process without a command, or a NUL in a string.
-pub fn plan_program(process: &Process, steps: &mut Steps<'_>) -> Result<()> {
+pub fn plan_program<'a>(process: &Process, inherited: u32, steps: &Steps<'a>) -> Result<Step<'a>> {
     let Some(command) = process.args.first().filter(|command| !command.is_empty()) else {
         return Err(Refused::new("process.args", "", "names no command").into());
     };
@@ -102,8 +133,7 @@ pub fn plan_program(process: &Process, steps: &mut Steps<'_>) -> Result<()> {
     }
     let arguments = vector("process.args", &process.args, steps)?;
     let environment = vector("process.env", &process.env, steps)?;
-    steps.push(Step::Execute { candidates: steps.slice(&candidates), arguments, environment });
-    Ok(())
+    Ok(Step::Execute { inherited, candidates: steps.slice(&candidates), arguments, environment })
 }
 
 /// Where a command is looked for when the environment has no `PATH`.

@@ -33,6 +33,17 @@ pub struct Overlay {
     pub work: PathBuf,
     /// Whether the changes must survive the machine.
     pub keep: Keep,
+    /// Where it keeps what it has to remember of files.
+    pub remembers: Remembers,
+}
+
+/// In which extended attributes an overlay keeps what it has to remember of files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remembers {
+    /// `trusted.overlay.*`, which takes `CAP_SYS_ADMIN` in the first user namespace.
+    AsTrusted,
+    /// `user.overlay.*` (`userxattr`, Linux 5.11).
+    AsUser,
 }
 
 /// Whether what a container changes must survive the machine.
@@ -80,6 +91,12 @@ impl Overlay {
         };
         if self.keep == Keep::Volatile {
             sys::mount::set_flag(context.as_fd(), c"volatile").doing(action)?;
+        }
+        if self.remembers == Remembers::AsUser {
+            sys::mount::set_flag(context.as_fd(), c"userxattr").map_err(|errno| {
+                let hint = "a user's overlay needs Linux 5.11 or newer: use sudo carboy …";
+                error::Error::from(error::Kernel::new(action(), errno).hint(hint))
+            })?;
         }
         sys::mount::set_string(context.as_fd(), c"source", c"carboy").doing(action)?;
         let Some(Layers { _mounts, user, group }) = layers else {

@@ -1,6 +1,6 @@
 //! Namespaces: setns(2), unshare(2), and what is set inside a uts or net namespace.
 
-use rustix::fd::{AsFd, BorrowedFd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::Result;
 use crate::raw::{Arguments, fd, number, owned, syscall};
@@ -76,6 +76,31 @@ pub fn join(handle: BorrowedFd<'_>, kinds: Kinds) -> Result<()> {
 pub fn unshare(kinds: Kinds) -> Result<()> {
     // SAFETY: only namespace bits are passed, so no memory or descriptor table is unshared.
     unsafe { syscall(number::UNSHARE, [kinds.word(), 0, 0, 0, 0]) }.map(drop)
+}
+
+/// The user namespace above one, or the namespace above another of a kind that has such: ioctl_ns(2) `NS_GET_PARENT`.
+///
+/// # Errors
+/// `EPERM` for one that is not below the caller's own; `EINVAL` for a kind without any.
+pub fn parent(namespace: BorrowedFd<'_>) -> Result<OwnedFd> {
+    const NS_GET_PARENT: usize = 0xb702;
+    // SAFETY: the request takes no argument.
+    let raw = unsafe { syscall(number::IOCTL, [fd(namespace), NS_GET_PARENT, 0, 0, 0]) }?;
+    // SAFETY: the kernel has just made this descriptor for us.
+    unsafe { owned(raw) }
+}
+
+/// Who made a user namespace, as the caller's own calls them: ioctl_ns(2) `NS_GET_OWNER_UID`.
+///
+/// # Errors
+/// `EINVAL` for a namespace of another kind.
+pub fn owner(namespace: BorrowedFd<'_>) -> Result<u32> {
+    const NS_GET_OWNER_UID: usize = 0xb704;
+    let mut user: u32 = 0;
+    let words: Arguments = [fd(namespace), NS_GET_OWNER_UID, (&raw mut user) as usize, 0, 0];
+    // SAFETY: the kernel writes one user id, which is 32 bits, where the pointer says; it lives across the call.
+    unsafe { syscall(number::IOCTL, words) }?;
+    Ok(user)
 }
 
 /// Sets the host name of the caller's uts namespace: sethostname(2), at most 64 bytes.

@@ -282,3 +282,26 @@ pub fn write_once(file: BorrowedFd<'_>, text: &[u8]) -> Result<()> {
     let written = unsafe { syscall(number::WRITE, [fd(file), text.as_ptr() as usize, text.len(), 0, 0]) }?;
     if written == text.len() { Ok(()) } else { Err(Errno::IO) }
 }
+
+/// Whether the caller may execute the file at `path`, by its effective ids.
+///
+/// # Errors
+/// access(2); `EACCES` for a folder, as execve(2) has it.
+pub fn can_execute(path: &CStr) -> Result<()> {
+    use rustix::fs::{Access, AtFlags, CWD, accessat, statat};
+    accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS)?;
+    let stat = statat(CWD, path, AtFlags::empty())?;
+    if stat.st_mode & 0o170_000 == 0o040_000 { Err(Errno::ACCESS) } else { Ok(()) }
+}
+
+/// Waits for one byte from a pipe.
+///
+/// # Errors
+/// read(2); `EPIPE` where nobody can write to it any more.
+pub fn read_byte(pipe: BorrowedFd<'_>) -> Result<()> {
+    let mut byte = [0_u8; 1];
+    match rustix::io::retry_on_intr(|| rustix::io::read(pipe, &mut byte))? {
+        0 => Err(Errno::PIPE),
+        _ => Ok(()),
+    }
+}

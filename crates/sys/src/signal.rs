@@ -119,3 +119,40 @@ pub fn next(descriptor: BorrowedFd<'_>) -> Result<Option<(u32, Origin)>> {
         Err(errno) => Err(errno),
     }
 }
+
+/// The names of the signals from 1 up, on x86-64 and arm64.
+const NAMES: [&str; 31] = [
+    "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM", "TERM",
+    "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO",
+    "PWR", "SYS",
+];
+
+/// The first and the last signal for real-time use that the C library leaves to programs.
+const RTMIN: u32 = 34;
+const RTMAX: u32 = 64;
+
+/// The number of a signal by its name, with or without `SIG`, in any case, or by its number: `TERM`, `SIGTERM`, `15`,
+/// `RTMIN+3`. `None` for what is no signal.
+#[must_use]
+pub fn number(text: &str) -> Option<u32> {
+    let name = behind(text, "SIG").unwrap_or(text);
+    let is = |known: &str| known.eq_ignore_ascii_case(name);
+    if let Some(place) = NAMES.iter().position(|known| is(known)) {
+        return u32::try_from(place + 1).ok();
+    }
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse::<u32>().ok())?;
+    let offset = |text: &str, sign| if text.is_empty() { Some(0) } else { digits(text.strip_prefix(sign)?) };
+    let real_time = |number: u32| (RTMIN..=RTMAX).contains(&number).then_some(number);
+    let aliases = [("POLL", 29), ("CLD", 17), ("IOT", 6)];
+    let alias = aliases.iter().find(|(known, _)| is(known)).map(|(_, number)| *number);
+    let known = alias.or_else(|| digits(name).filter(|number| (1..=LAST).contains(number)));
+    let counted_up = || real_time(RTMIN.checked_add(offset(behind(name, "RTMIN")?, '+')?)?);
+    let counted_down = || real_time(RTMAX.checked_sub(offset(behind(name, "RTMAX")?, '-')?)?);
+    known.or_else(counted_up).or_else(counted_down)
+}
+
+/// What follows a prefix, whose case does not matter.
+fn behind<'t>(text: &'t str, prefix: &str) -> Option<&'t str> {
+    let head = text.get(..prefix.len())?;
+    if head.eq_ignore_ascii_case(prefix) { text.get(prefix.len()..) } else { None }
+}

@@ -84,15 +84,19 @@ impl Silent {
 }
 
 impl Silent {
-    /// A process that waits in the kernel to make a folder in it.
-    fn visitor(&self, folder: &str) -> Sleeper {
+    /// A process that waits in the kernel to make a folder in it: in one of these functions, by a part of their names. It
+    /// may have waited before that, for a page of its program.
+    fn visitor(&self, folder: &str, functions: &[&str]) -> Sleeper {
         let mut mkdir = Command::new("mkdir");
         let visitor = mkdir.arg(self.folder.join(folder)).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         let visitor = Sleeper(visitor.unwrap());
         let number = HostPid(visitor.pid().as_raw_nonzero().get());
         let start = Instant::now();
-        while procfs::stat(number).unwrap().state != 'D' {
-            assert!(start.elapsed() < PATIENCE, "it does not wait in the kernel");
+        let channel = format!("/proc/{}/wchan", visitor.0.id());
+        let place = || std::fs::read_to_string(&channel).unwrap_or_default();
+        let waits = || functions.iter().any(|function| place().contains(function));
+        while procfs::stat(number).unwrap().state != 'D' || !waits() {
+            assert!(start.elapsed() < PATIENCE, "it does not wait in {functions:?} but in {}", place());
             std::thread::sleep(Duration::from_millis(5));
         }
         visitor
@@ -111,8 +115,8 @@ impl Drop for Silent {
 #[test]
 fn what_cannot_be_stopped_is_named_with_its_state_and_everything_runs_again() {
     let silent = Silent::new();
-    let _outside = silent.visitor("one");
-    let (waiting, other) = (silent.visitor("other"), Sleeper::start());
+    let _outside = silent.visitor("one", &["fuse"]);
+    let (waiting, other) = (silent.visitor("other", &["filename_create", "rwsem", "mkdir"]), Sleeper::start());
     let (guard, groups) = made(&name(), "{}");
     attach(&guard, &groups, waiting.pid());
     attach(&guard, &groups, other.pid());

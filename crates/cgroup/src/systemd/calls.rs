@@ -155,6 +155,29 @@ impl Manager {
         Ok(Scope { group, placeholder })
     }
 
+    /// Moves the caller into a scope of its own. A user's process in a session may not put others into the groups of the
+    /// user's systemd, since the groups above both are not the user's; from a scope it may.
+    ///
+    /// # Errors
+    /// As [`Manager::start_scope`].
+    pub fn enter_scope(&mut self, unit: &Unit, properties: &[Property]) -> Result<()> {
+        let processes = Property::new("PIDs", Value::Processes(vec![std::process::id()]));
+        let properties: Vec<&Property> = std::iter::once(&processes).chain(properties).collect();
+        self.start(unit, &properties).map(drop)
+    }
+
+    /// The manager's own group, below which all of its units are.
+    ///
+    /// # Errors
+    /// A kernel error when systemd does not answer.
+    pub fn own_group(&mut self) -> Result<GroupPath> {
+        let read = self.property(OBJECT, MANAGER, "ControlGroup");
+        match read.map_err(|failure| self.failed("read ControlGroup", failure))? {
+            Value::Text(path) => GroupPath::parse("the group of systemd", &path),
+            _ => Err(self.failed("read ControlGroup", Errno::PROTO.into())),
+        }
+    }
+
     /// Starts a slice, and gives its group. Where this fails, nothing is left of it.
     ///
     /// # Errors

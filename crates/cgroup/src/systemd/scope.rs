@@ -54,6 +54,7 @@ impl Placeholder {
             groups: &[],
             mounts: &[],
             standard: [sync_end; 3],
+            gate: None,
         };
         // In a session of its own no terminal's signal ends it.
         let steps = [Step::NewSession, Step::Await(Turn::Ready)];

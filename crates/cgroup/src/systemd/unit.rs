@@ -131,6 +131,15 @@ impl Unit {
         Ok(Self { name, kind: UnitKind::Scope, slice, path })
     }
 
+    /// The same unit of a manager whose own group is `manager`.
+    #[must_use]
+    pub fn below(self, manager: &GroupPath) -> Self {
+        if manager.is_root() {
+            return self;
+        }
+        Self { path: manager.join(self.path.relative()), ..self }
+    }
+
     /// Its name: `carboy-3f.scope`.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -149,7 +158,7 @@ impl Unit {
         &self.slice
     }
 
-    /// Its path below the manager's own group: see [`Slice::path`].
+    /// Its path below the manager's own group, see [`Slice::path`]; or from the root, after [`Unit::below`].
     #[must_use]
     pub const fn path(&self) -> &GroupPath {
         &self.path

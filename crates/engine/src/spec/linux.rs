@@ -46,7 +46,7 @@ pub(super) fn linux(
     Ok(Linux {
         uid_mappings,
         gid_mappings,
-        sysctl: sysctls(options),
+        sysctl: sysctls(options, host),
         resources: Some(resources),
         cgroups_path: Some(identity.group.clone()),
         namespaces: namespaces(options, identity)?,
@@ -90,14 +90,15 @@ pub(super) fn mappings(options: &RunOptions) -> (Vec<IdMapping>, Vec<IdMapping>)
 }
 
 /// In a net namespace of its own a container may send pings and use every port without a capability.
-fn sysctls(options: &RunOptions) -> BTreeMap<String, String> {
+fn sysctls(options: &RunOptions, host: &HostFacts) -> BTreeMap<String, String> {
     let mut settings = BTreeMap::new();
     let mut default = |name: &str, value: &str| settings.insert(name.to_owned(), value.to_owned());
     if options.namespaces.net == Namespace::Private {
         default("net.ipv4.ip_unprivileged_port_start", "0");
         // The range has groups that a user namespace does not map, which the kernel refuses.
         if options.namespaces.user == Namespace::Host {
-            default("net.ipv4.ping_group_range", "0 2147483647");
+            let last = host.ids.as_ref().map_or(2_147_483_647, |ids| ids.groups.first_ids().saturating_sub(1));
+            default("net.ipv4.ping_group_range", &format!("0 {last}"));
         }
     }
     settings.extend(options.sysctls.clone());
@@ -132,7 +133,8 @@ pub(super) fn resources(options: &RunOptions, host: &HostFacts) -> Result<(Resou
     let limits = &options.resources.limits;
     let mut resources = super::resources::asked(limits, &host.disks)?;
     let mut defaulted = Vec::new();
-    if options.resources.devices.is_empty() && limits.device_rules.is_empty() {
+    // A user's container has the nodes that are bound into it, and no rules beside the nodes' own permissions.
+    if (options.resources.devices.is_empty() || host.ids.is_some()) && limits.device_rules.is_empty() {
         defaulted.push("linux.resources.devices");
     }
     if let Some(memory) = resources.memory.as_mut().filter(|memory| memory.swap.is_none()) {

@@ -8,9 +8,6 @@ use crate::options::{Access, Bind, Mount as Asked, Namespace, Recursion, RunOpti
 /// Where `--init`'s program is in a container.
 pub(super) const INIT: &str = "/sbin/carboy-init";
 
-/// Where a container sees its own cgroups.
-const CONTAINER_CGROUP_MOUNT: &str = "/sys/fs/cgroup";
-
 /// The size of /dev/shm if none is asked for: 64 MiB.
 const SHM_SIZE_BYTES: u64 = 64 << 20;
 
@@ -24,7 +21,7 @@ pub(super) fn mounts(options: &RunOptions, host: &HostFacts) -> Vec<Mount> {
             destination == mount.destination || (destination == "/dev" && mount.destination.starts_with("/dev/"))
         })
     };
-    let mut mounts = defaults(options);
+    let mut mounts = defaults(options, host);
     mounts.retain(|mount| !replaced(mount));
     mounts.extend(asked.into_iter().map(|asked| match asked {
         Asked::Bind(bind) => bound(bind),
@@ -46,7 +43,7 @@ fn mount(kind: &str, source: &str, destination: &str, options: &[&str]) -> Mount
     }
 }
 
-fn defaults(options: &RunOptions) -> Vec<Mount> {
+fn defaults(options: &RunOptions, host: &HostFacts) -> Vec<Mount> {
     let size = format!("size={}", options.shm_size_bytes.unwrap_or(SHM_SIZE_BYTES));
     let namespaces = &options.namespaces;
     let shm = match namespaces.ipc {
@@ -54,23 +51,24 @@ fn defaults(options: &RunOptions) -> Vec<Mount> {
         _ => mount("tmpfs", "shm", "/dev/shm", &["nosuid", "noexec", "nodev", "mode=1777", &size]),
     };
     vec![
-        of_namespace(options, &namespaces.pid, ("proc", "/proc"), &["nosuid", "noexec", "nodev"]),
+        of_namespace((options, host), &namespaces.pid, ("proc", "/proc"), &["nosuid", "noexec", "nodev"]),
         mount("tmpfs", "tmpfs", "/dev", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
-        terminals(options),
-        of_namespace(options, &namespaces.net, ("sysfs", "/sys"), &read_only(options)),
-        mount("cgroup", "cgroup", CONTAINER_CGROUP_MOUNT, &read_only(options)),
-        of_namespace(options, &namespaces.ipc, ("mqueue", "/dev/mqueue"), &["nosuid", "noexec", "nodev"]),
+        terminals(options, host),
+        of_namespace((options, host), &namespaces.net, ("sysfs", "/sys"), &read_only(options)),
+        mount("cgroup", "cgroup", cgroup::hierarchy::CONTAINER_CGROUP_MOUNT, &read_only(options)),
+        of_namespace((options, host), &namespaces.ipc, ("mqueue", "/dev/mqueue"), &["nosuid", "noexec", "nodev"]),
         shm,
     ]
 }
 
 /// The file system of terminals. They belong to the group tty, unless a user namespace does not map it: then the kernel
 /// would refuse the option.
-fn terminals(options: &RunOptions) -> Mount {
+fn terminals(options: &RunOptions, host: &HostFacts) -> Mount {
     const TTY: u32 = 5;
     let (_, groups) = linux::mappings(options);
     let has_tty = |map: &IdMapping| (map.container_id..map.container_id.saturating_add(map.size)).contains(&TTY);
-    let mapped = groups.is_empty() || groups.iter().any(has_tty);
+    let has_here = host.ids.as_ref().is_none_or(|ids| ids.groups.first_ids() > TTY);
+    let mapped = has_here && (groups.is_empty() || groups.iter().any(has_tty));
     let words = ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"];
     let count = if mapped { words.len() } else { words.len() - 1 };
     mount("devpts", "devpts", "/dev/pts", words.get(..count).unwrap_or_default())
@@ -88,13 +86,16 @@ fn read_only(options: &RunOptions) -> Vec<&'static str> {
 /// A file system that shows a namespace. The kernel lets it be mounted only by who has rights over that namespace, and a
 /// container in a user namespace has none over the host's: it gets a view of the host's own mount.
 fn of_namespace(
-    options: &RunOptions,
+    (options, host): (&RunOptions, &HostFacts),
     namespace: &Namespace,
     (kind, destination): (&str, &str),
     words: &[&str],
 ) -> Mount {
     let rights = match (&options.namespaces.user, namespace) {
-        (Namespace::Host, _) | (_, Namespace::Private) => true,
+        (_, Namespace::Private) => true,
+        // Nor has a user any over the host's.
+        (Namespace::Host, Namespace::Host) => host.ids.is_none(),
+        (Namespace::Host, Namespace::Joined(_)) => true,
         (Namespace::Joined(_), Namespace::Joined(_)) => true,
         (_, Namespace::Host | Namespace::Joined(_)) => false,
     };

@@ -506,6 +506,31 @@ fn a_user_namespace_has_maps() {
 }
 
 #[test]
+fn a_users_container_has_what_the_users_ids_and_namespaces_allow() {
+    let of = |map: &[u8], change: &dyn Fn(&mut RunOptions)| {
+        let map = procfs::IdMap::parse(map).unwrap();
+        let host = HostFacts { ids: Some(crate::rootless::Ids { users: map.clone(), groups: map }), ..host() };
+        let mut options = options();
+        change(&mut options);
+        config(&options, &host, &user(0), &identity()).unwrap()
+    };
+    let mount = |spec: &Spec, at: &str| {
+        let found = spec.config.mounts.iter().find(|mount| mount.destination == at).unwrap();
+        (found.kind.clone().unwrap(), found.options.join(","))
+    };
+    let range = |spec: &Spec| spec.config.linux.clone().unwrap().sysctl["net.ipv4.ping_group_range"].clone();
+    let (one, many) = (b"0 1000 1", b"0 1000 1\n1 100000 65536");
+    let spec = of(one, &|_| {});
+    assert_eq!((range(&spec).as_str(), range(&of(many, &|_| {})).as_str()), ("0 0", "0 65536"));
+    assert!(!mount(&spec, "/dev/pts").1.contains("gid=5"));
+    assert!(mount(&of(many, &|_| {}), "/dev/pts").1.contains("gid=5"));
+    assert_eq!(mount(&spec, "/sys").0, "sysfs");
+    let in_host_net = of(one, &|options| options.namespaces.net = Namespace::Host);
+    assert_eq!(mount(&in_host_net, "/sys"), ("bind".to_owned(), "rbind,nosuid,noexec,nodev,rro".to_owned()));
+    assert!(spec.defaulted.contains(&"linux.resources.devices"));
+}
+
+#[test]
 fn terminals_belong_to_the_group_tty_where_it_is_mapped() {
     let terminals = |size| {
         let map = vec![IdMapping { container_id: 0, host_id: 1000, size }];

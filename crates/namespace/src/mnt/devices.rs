@@ -26,12 +26,13 @@ const S_IFBLK: u32 = 0o060_000;
 const S_IFIFO: u32 = 0o010_000;
 
 /// Adds the default nodes, the configuration's own, and the links. In a user namespace nobody may make device nodes:
-/// there the host's are bound in their place.
+/// there the host's are bound in their place;
+/// `here` is whether that holds for the caller too.
 ///
 /// # Errors
 /// Refused for a device of unknown type, without numbers, or not below /dev.
-pub fn plan(config: &Config, steps: &mut Steps<'_>, prepared: &mut Vec<Prepared>) -> Result<()> {
-    let view = View::of(relation(config, NamespaceKind::User));
+pub fn plan(config: &Config, here: View, steps: &mut Steps<'_>, prepared: &mut Vec<Prepared>) -> Result<()> {
+    let view = here.inside(relation(config, NamespaceKind::User));
     let asked = config.linux.as_ref().map_or(&[][..], |linux| &linux.devices);
     for (name, major, minor) in DEFAULTS {
         if asked.iter().any(|device| device.path.strip_prefix("/dev/") == Some(name)) {

@@ -43,15 +43,19 @@ impl Prepared {
 }
 
 /// Whether device nodes can be made, or must be taken from the host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum View {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum View {
+    /// They can be made.
+    #[default]
     MakesNodes,
+    /// They are the host's.
     BindsHostNodes,
 }
 
 impl View {
-    fn of(user: Relation<'_>) -> Self {
-        if user == Relation::Host { Self::MakesNodes } else { Self::BindsHostNodes }
+    /// What holds for a container where this holds for its maker.
+    fn inside(self, user: Relation<'_>) -> Self {
+        if user == Relation::Host { self } else { Self::BindsHostNodes }
     }
 }
 
@@ -74,6 +78,8 @@ pub struct Facts {
     /// The folder names below the container's cgroup mount, one for each hierarchy in which it has a group; one empty name
     /// where the only hierarchy is v2, which then is the mount itself.
     pub groups: Vec<String>,
+    /// Whether device nodes can be made here.
+    pub view: View,
 }
 
 /// Plans the container's root: its mounts, nodes and links, up to the point where all is there but nothing hidden yet.
@@ -84,9 +90,10 @@ pub fn plan(config: &Config, facts: &Facts, steps: &mut Steps<'_>) -> Result<Vec
     let mut prepared = Vec::new();
     // Folders and nodes get the permissions that they are made with, whatever the caller's umask.
     steps.push(Step::Umask(0));
-    steps.push(Step::RootPropagation(host_propagation(config)?));
+    let propagation = host_propagation(config)?;
+    steps.push(Step::RootPropagation(propagation));
     steps.push(Step::Await(Turn::Root));
-    steps.push(Step::AttachRoot);
+    steps.push(Step::AttachRoot(propagation));
     let mut own_dev = false;
     for mount in &config.mounts {
         let options = options::parse(&mount.options);
@@ -103,7 +110,7 @@ pub fn plan(config: &Config, facts: &Facts, steps: &mut Steps<'_>) -> Result<Vec
         }
     }
     if own_dev {
-        devices::plan(config, steps, &mut prepared)?;
+        devices::plan(config, facts.view, steps, &mut prepared)?;
     }
     Ok(prepared)
 }

@@ -75,6 +75,18 @@ pub fn propagation(word: &str) -> Option<(Propagation, Reach)> {
         .or_else(|| word.strip_prefix('r').and_then(find).map(|value| (value, Reach::Recursive)))
 }
 
+/// Every word that is no option of a file system, sorted: what a runtime says that it knows.
+#[must_use]
+pub fn words() -> Vec<String> {
+    let alone = ["async", "bind", "defaults", "loud", "nomand", "norelatime", "rbind"].map(str::to_owned);
+    let with_r = |word: &str| [word.to_owned(), format!("r{word}")];
+    let propagations = PROPAGATIONS.iter().flat_map(|(word, _)| with_r(word));
+    let attributes = ATTRIBUTES.iter().flat_map(|(word, ..)| with_r(word));
+    let mut words: Vec<String> = alone.into_iter().chain(propagations).chain(attributes).collect();
+    words.sort_unstable();
+    words
+}
+
 impl Options {
     fn add(&mut self, word: &str) {
         let find = |word: &str| ATTRIBUTES.iter().find(|(name, ..)| *name == word);

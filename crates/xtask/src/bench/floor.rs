@@ -137,7 +137,7 @@ fn contain(ground: &Ground, root: &str, name: &str) -> Result<()> {
     let null = File::options().read(true).write(true).open("/dev/null").doing(|| "open /dev/null")?;
     let standard = [null.as_fd(), null.as_fd(), null.as_fd()];
     let (sync, parent) = (theirs.as_fd(), ours.as_fd());
-    let scene = Scene { sync, parent, namespaces: &[], groups: &tasks, mounts: &views, standard };
+    let scene = Scene { sync, parent, namespaces: &[], groups: &tasks, mounts: &views, standard, gate: None };
     let new = Kinds::MNT.with(Kinds::PID).with(Kinds::NET).with(Kinds::IPC).with(Kinds::UTS);
     let spawned = child::spawn(new, unified.as_ref().map(AsFd::as_fd), &steps, &scene).doing(|| "clone the child")?;
     drop(theirs);
@@ -211,7 +211,7 @@ fn steps<'a>(places: &'a [CString], groups: usize, hostname: &'a CStr, filter: &
     let mut steps: Vec<_> = (0..groups).map(|handle| Step::JoinGroup { handle, hierarchy: c"" }).collect();
     steps.extend([Step::Unshare(Kinds::CGROUP), Step::NewSession, Step::LoopbackUp, Step::Hostname(hostname)]);
     steps.extend([Step::Umask(0), Step::RootPropagation(Propagation::Private)]);
-    steps.extend([Step::Await(Turn::Root), Step::AttachRoot]);
+    steps.extend([Step::Await(Turn::Root), Step::AttachRoot(Propagation::Private)]);
     for (kind, options, attributes, at) in MOUNTS {
         steps.push(Step::Mount { kind, options, attributes: Attributes(attributes), at, propagation: None });
     }
@@ -235,7 +235,7 @@ fn steps<'a>(places: &'a [CString], groups: usize, hostname: &'a CStr, filter: &
     const ARGUMENTS: &[Argument<'static>] = &[Argument::new(c"/bin/true"), Argument::END];
     const ENVIRONMENT: &[Argument<'static>] = &[Argument::END];
     if let (Some(arguments), Some(environment)) = (Arguments::new(ARGUMENTS), Arguments::new(ENVIRONMENT)) {
-        steps.push(Step::Execute { candidates: &[c"/bin/true"], arguments, environment });
+        steps.push(Step::Execute { inherited: 0, candidates: &[c"/bin/true"], arguments, environment });
     }
     steps
 }

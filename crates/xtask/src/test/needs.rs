@@ -36,6 +36,11 @@ const NEEDS: &[Need] = &[
     Need { package: "linux-perf", why: "to see that perf -G takes our groups", found_by: FoundBy::Program("perf") },
     Need { package: "tmux", why: "a terminal to test -it in", found_by: FoundBy::Program("tmux") },
     Need {
+        package: "uidmap",
+        why: "to give a user's containers more than one id",
+        found_by: FoundBy::Program("newuidmap"),
+    },
+    Need {
         package: "qemu-system-x86",
         why: "hosts with other cgroups",
         found_by: FoundBy::Program("qemu-system-x86_64"),

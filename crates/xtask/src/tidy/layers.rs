@@ -12,7 +12,7 @@ const LAYERS: &[&[&str]] = &[
     &["runtime", "image", "network", "inspect"],
     &["engine"],
     &["api", "tui", "web"],
-    &["cli"],
+    &["cli", "oci-runtime"],
 ];
 
 /// Crates that are no part of carboy and may use every layer; no layer uses them.

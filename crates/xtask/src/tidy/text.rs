@@ -279,7 +279,10 @@ pub(super) fn ids_are_types(tree: &Tree) -> Result<Vec<Finding>> {
     Ok(findings)
 }
 
-/// No crate but `cli` prints, and none writes a log.
+/// The crates that are commands.
+const COMMANDS: [&str; 2] = ["cli", "oci-runtime"];
+
+/// No crate but those of commands prints, and none writes a log.
 pub(super) fn libraries_are_silent(tree: &Tree) -> Result<Vec<Finding>> {
     let prints = ["println", "eprintln", "print", "eprint", "dbg"];
     let mut findings = Vec::new();
@@ -291,7 +294,11 @@ pub(super) fn libraries_are_silent(tree: &Tree) -> Result<Vec<Finding>> {
             let stream =
                 matches!(name, "stdout" | "stderr") && source.before(index, 3) == "io" && writes(source, index);
             let what = match name {
-                _ if source.krate != "cli" && (stream || (macro_call && prints.contains(&name))) => "prints",
+                _ if !COMMANDS.contains(&source.krate.as_str())
+                    && (stream || (macro_call && prints.contains(&name))) =>
+                {
+                    "prints"
+                }
                 "log" | "tracing" if in_path => "logs",
                 _ => continue,
             };

@@ -30,6 +30,7 @@ const PACKAGES: &[&str] = &[
     "strace",
     "systemd-sysv",
     "tmux",
+    "uidmap",
 ];
 
 /// What the initial RAM file system needs to find the disks; modules that these depend on come along.

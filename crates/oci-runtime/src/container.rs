@@ -1,0 +1,314 @@
+//! The operations on a container that was made: start, state, list, kill, delete, pause, resume.
+
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use cgroup::mark::Place;
+use cgroup::plan::Parent;
+use cgroup::{GroupPath, Groups, Hierarchies};
+use child::Report;
+use error::{Doing, Errno, Error, Kernel, Refused, RefusedKind, Result};
+use oci::Status;
+use procfs::NamespaceId;
+use runtime::plan::Moment;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use serde_json::{Value, json};
+
+use crate::arguments::Invocation;
+use crate::create;
+use crate::report::{self, Log};
+use crate::signal;
+use crate::store::{Held, Record, Store};
+
+/// SIGKILL, signal(7).
+pub(crate) const KILL: i32 = 9;
+
+/// How long a pause waits for the processes to stand still.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a forced removal waits for the first process to be gone.
+const GONE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
+
+/// `start`.
+///
+/// # Errors
+/// Refused where the container does not wait to be started, or its program cannot be; a kernel error.
+pub(crate) fn start(store: &Store, invocation: &Invocation) -> Result<()> {
+    let id = invocation.id()?;
+    let (held, record) = store.hold(id)?;
+    match status(store, &record) {
+        Status::Created => start_held(&held, &record),
+        Status::Stopped => Err(refused(&record, "cannot start a container that has stopped").into()),
+        Status::Running | Status::Creating => Err(refused(&record, "cannot start an already running container").into()),
+    }
+}
+
+/// Starts the program of a container that waits.
+///
+/// # Errors
+/// As [`start`].
+pub(crate) fn start_held(held: &Held, record: &Record) -> Result<()> {
+    if record.config.process.is_none() {
+        return Err(Refused::new("process", "", "is missing, and there is nothing to start").into());
+    }
+    create::run_hooks(record, Moment::StartContainer, Status::Created)?;
+    let said = held.open_gate().map_err(|error| match error.errno() {
+        Some(Errno::NXIO) => refused(record, "container not running").into(),
+        _ => error,
+    })?;
+    if let Some(message) = said.first_chunk()
+        && let Some(Report::Failed { step, errno }) = Report::parse(*message)
+    {
+        return Err(failure(record, step, Errno::from_raw_os_error(errno)));
+    }
+    let started = create::run_hooks(record, Moment::Poststart, Status::Running);
+    if started.is_err() {
+        kill_first(record);
+    }
+    started
+}
+
+/// Why the program does not run.
+fn failure(record: &Record, step: usize, errno: Errno) -> Error {
+    let what = record.steps.iter().find(|(number, _)| *number == step).map(|(_, what)| what.as_str());
+    match (&record.config.process, what) {
+        (Some(process), Some(what)) if what.starts_with("execute ") => {
+            runtime::apply::command_failure(process.args.first().map_or("", String::as_str), errno)
+        }
+        _ => Kernel::new(what.unwrap_or("start the container's program"), errno).into(),
+    }
+}
+
+/// Where a container is in its life, by what the kernel tells.
+pub(crate) fn status(store: &Store, record: &Record) -> Status {
+    match record.process {
+        None => Status::Creating,
+        Some(process) if !process.lives() => Status::Stopped,
+        Some(_) if store.waits(&record.id) => Status::Created,
+        Some(_) => Status::Running,
+    }
+}
+
+/// The word that callers look for: one that is paused is a state of its own.
+fn status_word(store: &Store, record: &Record) -> &'static str {
+    match status(store, record) {
+        Status::Creating => "creating",
+        Status::Stopped => "stopped",
+        _ if groups(record).is_ok_and(|groups| groups.frozen() == Some(true)) => "paused",
+        Status::Created => "created",
+        Status::Running => "running",
+    }
+}
+
+/// The groups of a container.
+///
+/// # Errors
+/// A kernel error.
+pub(crate) fn groups(record: &Record) -> Result<Groups> {
+    Groups::open(&Hierarchies::read()?, &GroupPath::parse("the recorded group", &record.group)?)
+}
+
+/// A refusal that names the container.
+pub(crate) fn refused(record: &Record, reason: &str) -> Refused {
+    Refused::new("the container", &record.id, reason).kind(RefusedKind::Conflict)
+}
+
+fn document(store: &Store, record: &Record) -> Value {
+    let status = status(store, record);
+    json!({
+        "ociVersion": create::OCI_VERSION,
+        "id": record.id,
+        "pid": record.process.filter(|_| status != Status::Stopped).map_or(0, |process| process.pid),
+        "status": status_word(store, record),
+        "bundle": record.bundle,
+        "rootfs": record.rootfs,
+        "created": record.created.to_string(),
+        "annotations": record.config.annotations,
+        "owner": "",
+    })
+}
+
+/// `state`.
+///
+/// # Errors
+/// Refused where there is none; a kernel error.
+pub(crate) fn state(store: &Store, invocation: &Invocation) -> Result<()> {
+    let record = store.record(invocation.id()?)?;
+    report::line(&pretty(&document(store, &record)))
+}
+
+/// JSON for people and programs alike.
+pub(crate) fn pretty(value: &Value) -> String {
+    serde_json::to_string_pretty(value).unwrap_or_default()
+}
+
+/// `list`.
+///
+/// # Errors
+/// A kernel error; corrupt for a record that cannot be read.
+pub(crate) fn list(store: &Store, invocation: &Invocation) -> Result<()> {
+    let mut records = Vec::new();
+    for id in store.ids()? {
+        match store.record(&id) {
+            // It is just being made, or removed.
+            Err(Error::Refused(_)) => {}
+            record => records.push(record?),
+        }
+    }
+    if invocation.has("quiet") {
+        return records.iter().try_for_each(|record| report::line(&record.id));
+    }
+    if invocation.value("format") == Some("json") {
+        let documents = records.iter().map(|record| document(store, record));
+        return report::line(&Value::Array(documents.collect()).to_string());
+    }
+    let mut rows = vec![["ID", "PID", "STATUS", "BUNDLE", "CREATED"].map(str::to_owned)];
+    rows.extend(records.iter().map(|record| {
+        let pid = record.process.map_or(0, |process| process.pid);
+        let status = status_word(store, record).to_owned();
+        [record.id.clone(), pid.to_string(), status, record.bundle.clone(), record.created.to_string()]
+    }));
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(String::len).max().unwrap_or(0);
+    let widths = [0, 1, 2, 3, 4].map(width);
+    rows.iter().try_for_each(|row| {
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
+        report::line(cells.collect::<Vec<_>>().join("   ").trim_end())
+    })
+}
+
+/// `kill`.
+///
+/// # Errors
+/// Refused for what is no signal, and where the container does not run.
+pub(crate) fn kill(store: &Store, invocation: &Invocation) -> Result<()> {
+    let record = store.record(invocation.id()?)?;
+    let signal = signal::parse(invocation.words.get(1).map_or("TERM", String::as_str))?;
+    let all = invocation.has("all");
+    if !all && status(store, &record) == Status::Stopped {
+        return Err(refused(&record, "container not running").into());
+    }
+    let groups = groups(&record)?;
+    if all && (signal == KILL || record.process.is_none()) {
+        groups.kill()?;
+        return Ok(());
+    }
+    if all {
+        for process in groups.processes()? {
+            send(process.as_raw_nonzero().get(), signal)?;
+        }
+        return Ok(());
+    }
+    let handle = record.process.and_then(|process| process.open());
+    let handle = handle.ok_or_else(|| refused(&record, "container not running"))?;
+    match sys::process::send_signal(handle.as_fd(), signal) {
+        Err(Errno::SRCH) => return Err(refused(&record, "container not running").into()),
+        sent => sent.doing(|| format!("send signal {signal} to {}", record.id))?,
+    }
+    if signal == KILL && groups.frozen() == Some(true) { groups.thaw() } else { Ok(()) }
+}
+
+/// A process that is gone meanwhile needs no signal.
+fn send(pid: i32, signal: i32) -> Result<()> {
+    match sys::process::kill(pid, signal) {
+        Err(Errno::SRCH) => Ok(()),
+        sent => sent.doing(|| format!("send signal {signal} to process {pid}")),
+    }
+}
+
+/// Kills a container's first process, also where it is paused.
+pub(crate) fn kill_first(record: &Record) {
+    let Some(handle) = record.process.and_then(|process| process.open()) else { return };
+    let _ = sys::process::send_signal(handle.as_fd(), KILL);
+    if let Ok(groups) = groups(record)
+        && groups.frozen() == Some(true)
+    {
+        let _ = groups.thaw();
+    }
+    let mut waits = [PollFd::new(&handle, PollFlags::IN)];
+    let _ = rustix::io::retry_on_intr(|| poll(&mut waits, Some(&GONE)));
+}
+
+/// `delete`.
+///
+/// # Errors
+/// Refused where it runs and is not to be killed; a kernel error that names what is left.
+pub(crate) fn delete(store: &Store, invocation: &Invocation, log: &Log) -> Result<()> {
+    let force = invocation.has("force");
+    let (held, record) = match store.hold(invocation.id()?) {
+        Err(Error::Refused(refused)) if force && refused.kind == RefusedKind::NoSuchObject => return Ok(()),
+        held => held?,
+    };
+    match status(store, &record) {
+        Status::Running if !force => {
+            let reason = format!("cannot delete container {} that is not stopped: running", record.id);
+            return Err(refused(&record, &reason).hint("stop it first, or use delete --force").into());
+        }
+        Status::Running | Status::Created => kill_first(&record),
+        Status::Stopped | Status::Creating => {}
+    }
+    undo(held, &record, log)
+}
+
+/// Removes what was made for a container whose first process is gone, with all that is still in its groups, and forgets
+/// it. It stops at nothing: what cannot be removed is told at the end, and stays on record.
+///
+/// # Errors
+/// A kernel error that names the first that is left.
+pub(crate) fn undo(held: Held, record: &Record, log: &Log) -> Result<()> {
+    let path = GroupPath::parse("the recorded group", &record.group)?;
+    let parent = |(hierarchy, path): &(String, String)| -> Result<Parent> {
+        Ok(Parent { hierarchy: hierarchy.clone(), path: GroupPath::parse("the recorded group", path)? })
+    };
+    let parents: Vec<Parent> = record.parents.iter().map(parent).collect::<Result<_>>()?;
+    let hierarchies = Hierarchies::read()?;
+    let left = runtime::undo::kill_and_remove(&hierarchies, &path, &parents)?;
+    let unmarked = record.table.clone().map_or(Ok(()), |(dev, ino, file)| {
+        runtime::undo::unmark(&path, &Place { namespace: NamespaceId { dev, ino }, file })
+    });
+    if let Some(left) = left.into_iter().next() {
+        return Err(left.error);
+    }
+    unmarked?;
+    if record.process.is_some()
+        && let Err(error) = create::run_hooks(record, Moment::Poststop, Status::Stopped)
+    {
+        log.warning(&error.to_string());
+    }
+    held.remove()
+}
+
+/// `pause`.
+///
+/// # Errors
+/// Refused where it does not run or is paused already; a kernel error that names the processes that do not stand still.
+pub(crate) fn pause(store: &Store, invocation: &Invocation) -> Result<()> {
+    let (_held, record) = store.hold(invocation.id()?)?;
+    let groups = running(store, &record)?;
+    if groups.frozen() == Some(true) {
+        return Err(refused(&record, "container not running: it is paused already").into());
+    }
+    groups.freeze(PATIENCE)
+}
+
+/// `resume`.
+///
+/// # Errors
+/// Refused where it is not paused; a kernel error.
+pub(crate) fn resume(store: &Store, invocation: &Invocation) -> Result<()> {
+    let (_held, record) = store.hold(invocation.id()?)?;
+    let groups = running(store, &record)?;
+    if groups.frozen() != Some(true) {
+        return Err(refused(&record, "container not paused").into());
+    }
+    groups.thaw()
+}
+
+/// The groups of a container whose first process lives.
+///
+/// # Errors
+/// Refused where it does not.
+pub(crate) fn running(store: &Store, record: &Record) -> Result<Groups> {
+    match status(store, record) {
+        Status::Running | Status::Created => groups(record),
+        Status::Stopped | Status::Creating => Err(refused(record, "container not running").into()),
+    }
+}

@@ -1,0 +1,294 @@
+//! `create` and `run`: from a bundle to a process that waits to be started, with everything on record that must be undone.
+
+use std::fs;
+use std::io::{ErrorKind, Write as _};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use bumpalo::Bump;
+use cgroup::mark;
+use child::Step;
+use error::{Doing, Error, Refused, Result};
+use jiff::Timestamp;
+use oci::{Config, Process, State, Status};
+use procfs::HostPid;
+use runtime::apply::{News, Running, Stage};
+use runtime::facts::Facts;
+use runtime::plan::{Moment, Plan};
+use runtime::process::{Filter, Start, Terms};
+use runtime::root::Root;
+use seccomp::Arch;
+use sys::seccomp::Flags;
+
+use crate::arguments::Invocation;
+use crate::container;
+use crate::foreground;
+use crate::place::Place;
+use crate::report::Log;
+use crate::store::{FirstProcess, Held, Record, Store};
+use crate::supported;
+
+/// The version of the specification that this runtime follows.
+pub(crate) const OCI_VERSION: &str = "1.3.0";
+
+/// `create`.
+///
+/// # Errors
+/// Refused, naming the field, for what cannot be had; a kernel error. Nothing is left then.
+pub(crate) fn create(store: &Store, invocation: &Invocation, log: &Log) -> Result<()> {
+    make(store, invocation, log).map(drop)
+}
+
+/// `run`: `create` and `start`, and without `--detach` the end.
+///
+/// # Errors
+/// As [`create`].
+pub(crate) fn run(store: &Store, invocation: &Invocation, log: &Log) -> Result<ExitCode> {
+    let id = invocation.id()?;
+    let signals = if invocation.has("detach") { None } else { Some(foreground::take_signals()?) };
+    let Made { held, record, running } = make(store, invocation, log)?;
+    if let Err(error) = container::start_held(&held, &record) {
+        let _ = sys::process::send_signal(running.pidfd.as_fd(), container::KILL);
+        let _ = sys::process::wait(running.pidfd.as_fd());
+        container::undo(held, &record, log)?;
+        return Err(error);
+    }
+    drop(held);
+    let Some(signals) = signals else { return Ok(ExitCode::SUCCESS) };
+    let code = foreground::attend(&running, &signals)?;
+    if !invocation.has("keep") {
+        let (held, record) = store.hold(id)?;
+        container::undo(held, &record, log)?;
+    }
+    Ok(ExitCode::from(code))
+}
+
+/// A container that waits to be started, and is held.
+struct Made {
+    held: Held,
+    record: Record,
+    running: Running,
+}
+
+fn make(store: &Store, invocation: &Invocation, log: &Log) -> Result<Made> {
+    let id = invocation.id()?;
+    let bundle = bundle(invocation)?;
+    let config = read_config(&bundle, invocation, log)?;
+    let console = console(config.process.as_ref(), invocation)?;
+    let filter = filter(&config)?;
+    let Place { site, unit } = Place::of(&config, id, invocation)?;
+    let held = store.claim(id)?;
+    let mut record = Record {
+        id: id.to_owned(),
+        bundle: bundle.display().to_string(),
+        rootfs: config.root.as_ref().map(|root| root.path.clone()).unwrap_or_default(),
+        created: Timestamp::now(),
+        process: None,
+        group: site.group.to_string(),
+        unit,
+        parents: Vec::new(),
+        table: None,
+        steps: Vec::new(),
+        config,
+    };
+    let inherited = invocation.number("preserve-fds")?.unwrap_or(0);
+    let terms = Terms { filter: filter.as_ref(), start: Start::Later, inherited };
+    let made = Facts::read(&record.config, site, Vec::new(), &store.mounts())
+        .and_then(|facts| start(&held, &mut record, &facts, &terms))
+        .and_then(|running| announce(&running, console, invocation).map(|()| running));
+    match made {
+        Ok(running) => Ok(Made { held, record, running }),
+        Err(error) => {
+            container::kill_first(&record);
+            container::undo(held, &record, log)?;
+            Err(error)
+        }
+    }
+}
+
+fn bundle(invocation: &Invocation) -> Result<PathBuf> {
+    let path = invocation.value("bundle").filter(|path| !path.is_empty()).unwrap_or(".");
+    fs::canonicalize(path).doing(|| format!("find the bundle {path}"))
+}
+
+/// The configuration, with the paths of the host that it names made absolute.
+fn read_config(bundle: &Path, invocation: &Invocation, log: &Log) -> Result<Config> {
+    let path = bundle.join(invocation.value("config").unwrap_or("config.json"));
+    let text = fs::read(&path).doing(|| format!("read {}", path.display()))?;
+    let mut config = Config::parse(&text)?;
+    config.check()?;
+    supported::check(&config)?;
+    if let Some(root) = &mut config.root {
+        let path = bundle.join(&root.path);
+        let found = fs::canonicalize(&path).map_err(|error| unusable_root(&path, &error))?;
+        root.path = found.display().to_string();
+    }
+    for mount in &mut config.mounts {
+        if !mount.destination.starts_with('/') {
+            mount.destination.insert(0, '/');
+        }
+        let is_bind = mount.kind.as_deref() == Some("bind")
+            || mount.options.iter().any(|option| matches!(option.as_str(), "bind" | "rbind"));
+        if let Some(source) = mount.source.as_mut().filter(|source| is_bind && !source.starts_with('/')) {
+            *source = bundle.join(&*source).display().to_string();
+        }
+    }
+    if let Some(process) = &mut config.process {
+        known_capabilities(process, log);
+    }
+    Ok(config)
+}
+
+fn unusable_root(path: &Path, error: &std::io::Error) -> Error {
+    let reason = if error.kind() == ErrorKind::NotFound { "no such file or directory" } else { "cannot be opened" };
+    Refused::new("root.path", path.display().to_string(), reason).into()
+}
+
+/// Leaves out the capabilities that no kernel has, with a warning. config.md "Linux Process".
+pub(crate) fn known_capabilities(process: &mut Process, log: &Log) {
+    let Some(capabilities) = &mut process.capabilities else { return };
+    let oci::Capabilities { bounding, effective, inheritable, permitted, ambient } = capabilities;
+    let mut unknown: Vec<String> = Vec::new();
+    for set in [bounding, effective, inheritable, permitted, ambient].into_iter().flatten() {
+        set.retain(|name| {
+            let known = oci::CAPABILITIES.iter().any(|(known, _)| known == name);
+            if !known && !unknown.contains(name) {
+                unknown.push(name.clone());
+            }
+            known
+        });
+    }
+    for name in unknown {
+        log.warning(&format!("the capability {name} is ignored: no kernel has it"));
+    }
+}
+
+/// The program of the profile, for the kernel.
+///
+/// # Errors
+/// Refused for a profile that says what no program can do.
+pub(crate) fn filter(config: &Config) -> Result<Option<Filter>> {
+    let Some(profile) = config.linux.as_ref().and_then(|linux| linux.seccomp.as_ref()) else { return Ok(None) };
+    let program = seccomp::compile(profile, Arch::NATIVE)?;
+    Ok(Some(Filter { instructions: program.instructions, flags: Flags(program.flags) }))
+}
+
+/// The socket that takes the terminal, if there is a terminal and somebody else who takes it.
+///
+/// # Errors
+/// Refused where only one of the two is there; a kernel error where nobody listens.
+pub(crate) fn console(process: Option<&Process>, invocation: &Invocation) -> Result<Option<UnixStream>> {
+    let terminal = process.is_some_and(|process| process.terminal);
+    let stays = matches!(invocation.command.as_str(), "run" | "exec") && !invocation.has("detach");
+    match invocation.value("console-socket").filter(|path| !path.is_empty()) {
+        Some(path) if terminal => {
+            UnixStream::connect(path).doing(|| format!("connect to the console socket {path}")).map(Some)
+        }
+        Some(path) => {
+            Err(Refused::new("--console-socket", path, "is for a process with a terminal, and it has none").into())
+        }
+        None if terminal && !stays => {
+            Err(Refused::new("process.terminal", "true", "needs somebody who takes the terminal")
+                .hint("give --console-socket")
+                .into())
+        }
+        None => Ok(None),
+    }
+}
+
+fn start(held: &Held, record: &mut Record, facts: &Facts, terms: &Terms<'_>) -> Result<Running> {
+    let arena = Bump::new();
+    let config = record.config.clone();
+    let plan = runtime::plan::plan(&config, facts, terms, &arena)?;
+    let parents = plan.groups.parents.iter();
+    record.parents = parents.map(|parent| (parent.hierarchy.clone(), parent.path.to_string())).collect();
+    record.steps = behind_the_gate(&plan);
+    held.write(record)?;
+    let [wait, failure] = held.make_gate()?;
+    let root = Root::Folder(PathBuf::from(&record.rootfs));
+    let hooks = config.hooks.clone().unwrap_or_default();
+    let state = state(record, Status::Creating);
+    let mut news = |news: News| note(held, record, news);
+    let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
+    let stage = Stage {
+        hierarchies: &facts.hierarchies,
+        mounted: &facts.groups,
+        root: Some(&root),
+        standard: [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()],
+        record: &mut news,
+        gate: Some(child::Gate { start: wait.as_fd(), failure: failure.as_fd() }),
+        state: Some((&hooks, state)),
+    };
+    runtime::apply::start(&plan, stage)
+}
+
+/// The steps that are done when the container is started, in words, for messages.
+fn behind_the_gate(plan: &Plan<'_>) -> Vec<(usize, String)> {
+    let steps = plan.child.iter().enumerate();
+    let behind = steps.skip_while(|(_, step)| !matches!(step, Step::Gate { .. })).skip(1);
+    behind.map(|(number, step)| (number, runtime::describe::child_step(step).what)).collect()
+}
+
+/// Puts on record what must be undone, before it is used.
+fn note(held: &Held, record: &mut Record, news: News) -> Result<()> {
+    match news {
+        News::Child(pid) => {
+            let start_ticks = procfs::stat(pid)?.start_ticks;
+            record.process = Some(FirstProcess { pid: pid.0, start_ticks });
+        }
+        News::Table(mark::Place { namespace, file }) => record.table = Some((namespace.dev, namespace.ino, file)),
+    }
+    held.write(record)
+}
+
+/// Tells the caller of the process: its terminal, a handle on it, its PID.
+pub(crate) fn announce(running: &Running, console: Option<UnixStream>, invocation: &Invocation) -> Result<()> {
+    if let (Some(console), Some(master)) = (console, &running.terminal) {
+        sys::socket::send(console.as_fd(), b"/dev/ptmx", Some(master.as_fd())).doing(|| "pass the terminal on")?;
+    }
+    if let Some(path) = invocation.value("pidfd-socket").filter(|path| !path.is_empty()) {
+        let socket = UnixStream::connect(path).doing(|| format!("connect to the pidfd socket {path}"))?;
+        sys::socket::send(socket.as_fd(), b"pidfd", Some(running.pidfd.as_fd())).doing(|| "pass the pidfd on")?;
+    }
+    match invocation.value("pid-file").filter(|path| !path.is_empty()) {
+        Some(path) => write_pid(Path::new(path), running.pid),
+        None => Ok(()),
+    }
+}
+
+/// Whoever waits for the file finds it whole.
+fn write_pid(path: &Path, pid: HostPid) -> Result<()> {
+    let action = || format!("write the pid file {}", path.display());
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let new = path.with_file_name(format!(".{name}.{}", std::process::id()));
+    let mut file = fs::File::create(&new).doing(action)?;
+    write!(file, "{}", pid.0).doing(action)?;
+    fs::rename(&new, path).doing(action)
+}
+
+/// What a container's state is told as.
+pub(crate) fn state(record: &Record, status: Status) -> State {
+    State {
+        oci_version: OCI_VERSION.to_owned(),
+        id: record.id.clone(),
+        status,
+        pid: record.process.filter(|_| status != Status::Stopped).map(|process| process.pid),
+        bundle: record.bundle.clone(),
+        annotations: record.config.annotations.clone(),
+    }
+}
+
+/// Runs a container's hooks of one moment.
+///
+/// # Errors
+/// As [`runtime::hooks::run`].
+pub(crate) fn run_hooks(record: &Record, moment: Moment, status: Status) -> Result<()> {
+    let Some(hooks) = &record.config.hooks else { return Ok(()) };
+    let inside = match (moment, record.process) {
+        (Moment::StartContainer, Some(process)) => Some(HostPid(process.pid)),
+        _ => None,
+    };
+    runtime::hooks::run(&moment.hooks(hooks), &state(record, status), inside)
+}

@@ -1,0 +1,82 @@
+//! The carboy-runtime command: an OCI runtime with runc's and crun's commands and options, for engines that call one.
+#![forbid(unsafe_code)]
+
+mod arguments;
+mod container;
+mod create;
+mod enter;
+mod features;
+mod foreground;
+mod measure;
+mod place;
+mod report;
+mod signal;
+mod spec;
+mod store;
+mod supported;
+mod update;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use error::{Refused, Result};
+
+use crate::arguments::Invocation;
+use crate::report::Log;
+
+/// What every caller takes for an error of the runtime.
+const FAILED: u8 = 1;
+/// The same for `exec`, whose other codes are the process's.
+const EXEC_FAILED: u8 = 255;
+
+fn main() -> ExitCode {
+    let words: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let invocation = match arguments::read(words) {
+        Ok(invocation) => invocation,
+        Err(error) => {
+            Log::default().error(&error);
+            return ExitCode::from(FAILED);
+        }
+    };
+    let log = Log::of(&invocation);
+    // A process of a container that is joined must not reach this program or what it holds open through /proc.
+    let _ = sys::credentials::set_not_dumpable();
+    run(&invocation, &log).unwrap_or_else(|error| {
+        log.error(&error);
+        ExitCode::from(if invocation.command == "exec" { EXEC_FAILED } else { FAILED })
+    })
+}
+
+fn run(invocation: &Invocation, log: &Log) -> Result<ExitCode> {
+    let store = store::Store::of(invocation)?;
+    let done = |result: Result<()>| result.map(|()| ExitCode::SUCCESS);
+    match invocation.command.as_str() {
+        "" | "help" => done(report::line(arguments::HELP)),
+        "version" => done(report::line(&version())),
+        "create" => done(create::create(&store, invocation, log)),
+        "start" => done(container::start(&store, invocation)),
+        "run" => create::run(&store, invocation, log),
+        "exec" => enter::exec(&store, invocation, log),
+        "state" => done(container::state(&store, invocation)),
+        "list" => done(container::list(&store, invocation)),
+        "kill" => done(container::kill(&store, invocation)),
+        "delete" => done(container::delete(&store, invocation, log)),
+        "pause" => done(container::pause(&store, invocation)),
+        "resume" => done(container::resume(&store, invocation)),
+        "ps" => done(measure::ps(&store, invocation)),
+        "events" => done(measure::events(&store, invocation)),
+        "update" => done(update::update(&store, invocation)),
+        "features" => done(features::print()),
+        "spec" => done(spec::write(invocation)),
+        other => {
+            let refused = Refused::new("the command", other, "is none that this runtime has");
+            Err(refused.hint("carboy-runtime --help lists them").into())
+        }
+    }
+}
+
+/// As callers look for it: a line that ends with the version, and one with the specification's.
+fn version() -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    format!("carboy-runtime version {version}\ncommit: {version}\nspec: {}", create::OCI_VERSION)
+}

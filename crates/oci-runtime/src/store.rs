@@ -1,0 +1,302 @@
+//! What is remembered of containers, as plain files: a folder each.
+//!
+//! ```text
+//! ROOT/ID/state.json   what was made, and what must be undone; written to another name and renamed
+//! ROOT/ID/start        a named pipe: a byte written to it starts the program; it is gone when the program runs
+//! ROOT/ID/failure      a named pipe: what kept the program from being started comes from it
+//! ```
+//!
+//! Who changes a container holds a lock (flock) on its folder.
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write as _};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use error::{Corrupt, Doing, Errno, Refused, RefusedKind, Result};
+use jiff::Timestamp;
+use oci::Config;
+use procfs::HostPid;
+use rustix::fs::{CWD, FileType, FlockOperation, Mode, flock, mknodat};
+use rustix::io::retry_on_intr;
+use serde::{Deserialize, Serialize};
+
+use crate::arguments::Invocation;
+
+/// The folder of all containers.
+#[derive(Debug)]
+pub(crate) struct Store {
+    root: PathBuf,
+}
+
+/// A container, as it was made.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Record {
+    /// Its id.
+    pub(crate) id: String,
+    /// The absolute path of its bundle.
+    pub(crate) bundle: String,
+    /// The host's folder with its root.
+    pub(crate) rootfs: String,
+    /// When it was made.
+    pub(crate) created: Timestamp,
+    /// Its first process, once there is one.
+    pub(crate) process: Option<FirstProcess>,
+    /// Its groups: this path in every hierarchy.
+    pub(crate) group: String,
+    /// What systemd's unit for it is called, where systemd has made the groups: `slice:prefix:name`.
+    pub(crate) unit: Option<String>,
+    /// Groups above it that were made for it: the hierarchy's key, the path.
+    pub(crate) parents: Vec<(String, String)>,
+    /// The net namespace with the table that marks its packets: its device, its inode, and the file it was joined by.
+    pub(crate) table: Option<(u64, u64, Option<String>)>,
+    /// What is still to be done when it is started, by the number of the step.
+    pub(crate) steps: Vec<(usize, String)>,
+    /// Its configuration.
+    pub(crate) config: Config,
+}
+
+/// A container's first process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FirstProcess {
+    /// Its PID on the host.
+    pub(crate) pid: i32,
+    /// When it began, in clock ticks since boot: with the PID, an identity that no reuse can take.
+    pub(crate) start_ticks: u64,
+}
+
+/// A container that nobody else changes while this value lives.
+#[derive(Debug)]
+pub(crate) struct Held {
+    folder: PathBuf,
+    _lock: OwnedFd,
+}
+
+impl FirstProcess {
+    /// A handle on it; `None` where it is gone, or a zombie.
+    pub(crate) fn open(&self) -> Option<OwnedFd> {
+        let pidfd = sys::process::open(self.pid).ok()?;
+        self.lives().then_some(pidfd)
+    }
+
+    /// Whether it is still there, and not another with its number.
+    pub(crate) fn lives(&self) -> bool {
+        procfs::stat(HostPid(self.pid))
+            .is_ok_and(|stat| stat.start_ticks == self.start_ticks && !matches!(stat.state, 'Z' | 'X'))
+    }
+}
+
+impl Store {
+    /// The one that was asked for, or the usual one.
+    ///
+    /// # Errors
+    /// Refused where a user has no run folder of their own.
+    pub(crate) fn of(invocation: &Invocation) -> Result<Self> {
+        if let Some(root) = invocation.value("root") {
+            return Ok(Self { root: PathBuf::from(root) });
+        }
+        if rustix::process::geteuid().is_root() {
+            return Ok(Self { root: PathBuf::from("/run/carboy-runtime") });
+        }
+        let run = std::env::var_os("XDG_RUNTIME_DIR").filter(|run| !run.is_empty());
+        let missing = || Refused::new("--root", "", "is needed: XDG_RUNTIME_DIR names no folder for it").into();
+        run.map(|run| Self { root: PathBuf::from(run).join("carboy-runtime") }).ok_or_else(missing)
+    }
+
+    fn folder(&self, id: &str) -> Result<PathBuf> {
+        let known = |c: char| c.is_ascii_alphanumeric() || "_+-.".contains(c);
+        if id.is_empty() || id == "." || id == ".." || id.len() > 1024 || !id.chars().all(known) {
+            let refused = Refused::new("the container's id", format!("{id:?}"), "is invalid");
+            return Err(refused.hint("use letters, digits and _ + - . only").into());
+        }
+        Ok(self.root.join(id))
+    }
+
+    /// Where hierarchies are mounted that nobody has mounted.
+    pub(crate) fn mounts(&self) -> PathBuf {
+        self.root.join(".cgroup")
+    }
+
+    /// Takes an id for a new container.
+    ///
+    /// # Errors
+    /// Refused where it is taken, or no id; a kernel error.
+    pub(crate) fn claim(&self, id: &str) -> Result<Held> {
+        let folder = self.folder(id)?;
+        let mut builder = fs::DirBuilder::new();
+        builder.mode(0o711).recursive(true);
+        builder.create(&self.root).doing(|| format!("make {}", self.root.display()))?;
+        match fs::DirBuilder::new().mode(0o700).create(&folder) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                let reason = "container with given ID already exists";
+                Err(Refused::new("the container", id, reason).kind(RefusedKind::Conflict).into())
+            }
+            made => {
+                made.doing(|| format!("make {}", folder.display()))?;
+                lock(folder, id)
+            }
+        }
+    }
+
+    /// Locks a container, once nobody else has it.
+    ///
+    /// # Errors
+    /// Refused where there is none; a kernel error.
+    pub(crate) fn hold(&self, id: &str) -> Result<(Held, Record)> {
+        let held = lock(self.folder(id)?, id)?;
+        let record = held.read(id)?;
+        Ok((held, record))
+    }
+
+    /// What is remembered of a container.
+    ///
+    /// # Errors
+    /// Refused where there is none; corrupt where it cannot be read.
+    pub(crate) fn record(&self, id: &str) -> Result<Record> {
+        read(&self.folder(id)?, id)
+    }
+
+    /// Whether a container waits to be started.
+    pub(crate) fn waits(&self, id: &str) -> bool {
+        self.folder(id).is_ok_and(|folder| folder.join(START).exists())
+    }
+
+    /// The ids of all containers, sorted.
+    ///
+    /// # Errors
+    /// A kernel error.
+    pub(crate) fn ids(&self) -> Result<Vec<String>> {
+        let listed = match fs::read_dir(&self.root) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            listed => listed.doing(|| format!("list {}", self.root.display()))?,
+        };
+        let names = listed.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+        let mut ids: Vec<String> = names.filter(|name| !name.starts_with('.')).collect();
+        ids.sort_unstable();
+        Ok(ids)
+    }
+}
+
+const START: &str = "start";
+const FAILURE: &str = "failure";
+const STATE: &str = "state.json";
+
+/// Whoever removes a container holds it meanwhile: a lock on a folder that is gone is none.
+fn lock(folder: PathBuf, id: &str) -> Result<Held> {
+    loop {
+        let opened = File::options().read(true).custom_flags(DIRECTORY).open(&folder);
+        let file = match opened {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Err(no_such(id).into()),
+            opened => opened.doing(|| format!("open {}", folder.display()))?,
+        };
+        retry_on_intr(|| flock(&file, FlockOperation::LockExclusive)).doing(|| format!("lock {}", folder.display()))?;
+        let same = |there: &fs::Metadata, here: &fs::Metadata| {
+            use std::os::unix::fs::MetadataExt as _;
+            (there.dev(), there.ino()) == (here.dev(), here.ino())
+        };
+        match (fs::metadata(&folder), file.metadata()) {
+            (Ok(there), Ok(here)) if same(&there, &here) => return Ok(Held { folder, _lock: file.into() }),
+            (Err(_), _) => return Err(no_such(id).into()),
+            _ => {}
+        }
+    }
+}
+
+/// `O_DIRECTORY` of open(2).
+const DIRECTORY: i32 = 0o200_000;
+
+fn no_such(id: &str) -> Refused {
+    Refused::new("the container", id, "does not exist").kind(RefusedKind::NoSuchObject)
+}
+
+fn read(folder: &Path, id: &str) -> Result<Record> {
+    let path = folder.join(STATE);
+    let text = match fs::read(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Err(no_such(id).into()),
+        text => text.doing(|| format!("read {}", path.display()))?,
+    };
+    serde_json::from_slice(&text).map_err(|error| Corrupt::new(path.display().to_string(), error.to_string()).into())
+}
+
+impl Held {
+    fn read(&self, id: &str) -> Result<Record> {
+        read(&self.folder, id)
+    }
+
+    /// Writes down what is to be remembered: whoever reads it meanwhile finds the former text or the new one.
+    ///
+    /// # Errors
+    /// A kernel error.
+    pub(crate) fn write(&self, record: &Record) -> Result<()> {
+        let action = || format!("write {}", self.folder.join(STATE).display());
+        let text = serde_json::to_vec(record).map_err(std::io::Error::from).doing(action)?;
+        let new = self.folder.join(".state.json");
+        let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&new).doing(action)?;
+        file.write_all(&text).doing(action)?;
+        fs::rename(&new, self.folder.join(STATE)).doing(action)
+    }
+
+    /// Makes the two pipes of a new container, open for reading and writing, so that no opening waits for the other side.
+    ///
+    /// # Errors
+    /// A kernel error.
+    pub(crate) fn make_gate(&self) -> Result<[OwnedFd; 2]> {
+        let make = |name: &str| -> Result<OwnedFd> {
+            let path = self.folder.join(name);
+            let action = || format!("make the pipe {}", path.display());
+            mknodat(CWD, &path, FileType::Fifo, Mode::from_raw_mode(0o600), 0).doing(action)?;
+            let file = File::options().read(true).write(true).open(&path).doing(action)?;
+            Ok(file.into())
+        };
+        Ok([make(START)?, make(FAILURE)?])
+    }
+
+    /// Starts the program of a container that waits, and gives what its process says of why it could not.
+    ///
+    /// # Errors
+    /// A kernel error; `ENXIO` where nobody waits any more.
+    pub(crate) fn open_gate(&self) -> Result<Vec<u8>> {
+        let action = || "start the container's program";
+        let open = |name: &str, read: bool| {
+            let mut options = File::options();
+            options.read(read).write(!read).custom_flags(NONBLOCK);
+            options.open(self.folder.join(name)).doing(action)
+        };
+        let failure = open(FAILURE, true)?;
+        let mut start = open(START, false)?;
+        start.write_all(&[0]).doing(action)?;
+        let mut said = Vec::new();
+        let mut buffer = [0; 64];
+        loop {
+            let mut waits = [rustix::event::PollFd::new(&failure, rustix::event::PollFlags::IN)];
+            retry_on_intr(|| rustix::event::poll(&mut waits, None)).doing(action)?;
+            match rustix::io::read(failure.as_fd(), &mut buffer) {
+                Ok(0) => break,
+                Ok(length) => said.extend_from_slice(buffer.get(..length).unwrap_or_default()),
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                Err(errno) => return Err(errno).doing(action),
+            }
+        }
+        self.remove_gate();
+        Ok(said)
+    }
+
+    /// The program runs, or never will.
+    pub(crate) fn remove_gate(&self) {
+        for name in [START, FAILURE] {
+            let _ = fs::remove_file(self.folder.join(name));
+        }
+    }
+
+    /// Forgets the container.
+    ///
+    /// # Errors
+    /// A kernel error.
+    pub(crate) fn remove(self) -> Result<()> {
+        fs::remove_dir_all(&self.folder).doing(|| format!("remove {}", self.folder.display()))
+    }
+}
+
+/// `O_NONBLOCK` of open(2): a pipe is opened without waiting for its other side.
+const NONBLOCK: i32 = 0o4000;

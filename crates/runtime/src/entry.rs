@@ -1,0 +1,52 @@
+//! The way into a container that runs: the namespaces of its first process, and the groups that it is in.
+
+use cgroup::{GroupPath, Groups, Hierarchies};
+use error::Result;
+use namespace::KINDS;
+use oci::NamespaceKind;
+use procfs::{HostPid, Kind, Process, Sight};
+
+use crate::facts::FurtherGroups;
+use crate::plan::Target;
+
+/// The namespaces of a process that are not the caller's own, by their files. The user namespace comes last: once in it,
+/// the caller has no right over the others.
+///
+/// # Errors
+/// A kernel error where the process is gone or may not be looked at.
+pub fn namespaces(pid: HostPid) -> Result<Vec<(NamespaceKind, String)>> {
+    let theirs = Process::open(pid)?.namespaces()?;
+    let ours = Process::this()?.namespaces()?;
+    let differs = |kind: NamespaceKind| {
+        let of = |sights: &[(Kind, Sight); 8]| {
+            sights.iter().find(|(found, _)| found.name() == kind.name()).and_then(|(_, sight)| sight.id())
+        };
+        of(&theirs).is_some() && of(&theirs) != of(&ours)
+    };
+    let differing = KINDS.into_iter().filter(|kind| differs(*kind));
+    let mut namespaces: Vec<_> = differing.map(|kind| (kind, procfs::ns::path(pid, kind.name()))).collect();
+    namespaces.sort_by_key(|(kind, _)| *kind == NamespaceKind::User);
+    Ok(namespaces)
+}
+
+/// Where one more process of a container goes, whose first process is `pid` and whose groups are at `path`.
+///
+/// # Errors
+/// A kernel error where the process is gone or may not be looked at.
+pub fn target(pid: HostPid, path: GroupPath, hierarchies: &Hierarchies) -> Result<Target> {
+    let namespaces = namespaces(pid)?;
+    let attach = Groups::open(hierarchies, &path)?.present().map(|(index, _)| index).collect();
+    let birthplace = birthplace(pid, &path)?;
+    let (steps, parents, dropped) = (Vec::new(), Vec::new(), Vec::new());
+    let groups = cgroup::Plan { path, steps, attach, birthplace, parents, dropped };
+    let further_groups = FurtherGroups::of(&Process::open(pid)?)?;
+    Ok(Target { namespaces, groups, further_groups })
+}
+
+/// The group of v2 that the first process is in, where the container has nested it in its own.
+fn birthplace(pid: HostPid, path: &GroupPath) -> Result<Option<GroupPath>> {
+    let groups = Process::open(pid)?.cgroup()?;
+    let Some(own) = groups.iter().find(|group| group.hierarchy == 0 && !group.deleted) else { return Ok(None) };
+    let Some(own) = own.path.to_str().and_then(|own| own.strip_prefix(&format!("{path}/"))) else { return Ok(None) };
+    GroupPath::parse("the first process's group", &format!("{path}/{own}")).map(Some)
+}
