@@ -21,7 +21,7 @@ pub(crate) const IDLE: &str = "cpu.idle";
 const RT_PERIOD_V1: &str = "cpu.rt_period_us";
 const RT_RUNTIME_V1: &str = "cpu.rt_runtime_us";
 /// The same name in both versions, with other keys.
-const STAT: &str = "cpu.stat";
+pub(crate) const STAT: &str = "cpu.stat";
 
 /// The file behind the numbers of one line in a table.
 pub(crate) const OF_A_LINE: [&str; 1] = [STAT];

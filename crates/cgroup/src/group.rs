@@ -12,7 +12,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use error::{Doing, Error, Kernel, Refused, RefusedKind, Result};
-use rustix::fs::{Mode, OFlags, mkdirat};
+use rustix::fs::{AtFlags, Mode, OFlags, mkdirat, statat};
 use rustix::io::Errno;
 use rustix::process::Pid;
 
@@ -24,7 +24,7 @@ use crate::plan::{Parent, Place, Plan, Role, Step, root_refused};
 use crate::remove::Left;
 use crate::systemd::{Manager, Property, Scope, UnitKind};
 use crate::write::Write;
-use crate::{cpu, cpuacct, devices, evacuate, file, io, memory, mount, net_prio, pids, rdma, remove, tree};
+use crate::{cpu, cpuacct, devices, evacuate, file, io, memory, misc, mount, net_prio, pids, rdma, remove, tree};
 
 /// The groups of one container in all hierarchies.
 #[derive(Debug)]
@@ -114,17 +114,25 @@ impl Groups {
             Step::Enable(place, controllers) => {
                 let words: Vec<String> = controllers.iter().map(enabling).collect();
                 let group = self.directory(place.hierarchy, &place.path)?;
+                // A threaded controller such as pids would be taken, and would make the groups below invalid: whoever
+                // joins them gets EOPNOTSUPP.
+                if evacuate::is_needed(&group) {
+                    return Err(failed(step, Errno::BUSY));
+                }
                 file::write(group.as_fd(), SUBTREE_CONTROL_V2, &words.join(" ")).map_err(|errno| failed(step, errno))
             }
             Step::Measure(place, controller) => {
                 let group = self.directory(place.hierarchy, &place.path)?;
-                let _ = file::write(group.as_fd(), SUBTREE_CONTROL_V2, &enabling(controller));
+                if !evacuate::is_needed(&group) {
+                    let _ = file::write(group.as_fd(), SUBTREE_CONTROL_V2, &enabling(controller));
+                }
                 Ok(())
             }
             Step::Write(place, write) => {
                 let group = self.directory(place.hierarchy, &place.path)?;
                 match file::write(group.as_fd(), &write.file, &write.value) {
                     Err(Errno::NOENT) if write.spared => Ok(()),
+                    Err(Errno::NOENT) if is_there(group.as_fd()) => Err(missing(write).into()),
                     result => result.map_err(|errno| failed(step, errno)),
                 }
             }
@@ -368,8 +376,20 @@ fn refusal(write: &Write, errno: Errno) -> Option<Refused> {
         Controller::Devices => devices::refusal(write, errno),
         Controller::NetPrio => net_prio::refusal(write, errno),
         Controller::Rdma => rdma::refusal(write, errno),
+        Controller::Misc => misc::refusal(write, errno),
         _ => None,
     }
+}
+
+/// Whether a group is still there: one that was removed meanwhile has no files at all.
+fn is_there(group: BorrowedFd<'_>) -> bool {
+    statat(group, PROCS, AtFlags::empty()).is_ok()
+}
+
+/// The refusal of a file that no group of this kernel has.
+fn missing(write: &Write) -> Refused {
+    let reason = format!("this kernel has no {}", write.file);
+    Refused::new(write.field.as_ref(), &write.value, reason).hint("leave the setting out")
 }
 
 /// A step's failure, with a hint where the errno has one known cause.
@@ -390,7 +410,7 @@ fn failed(step: &Step, errno: Errno) -> Error {
         (Step::Make(..) | Step::Write(..), Errno::ACCESS | Errno::PERM) => {
             Some("cgroups are made as root, and a group cannot be given more than the one above it has")
         }
-        (Step::Write(..) | Step::Enable(..), Errno::NOENT) => Some("this kernel was built without the setting"),
+        (Step::Enable(..), Errno::NOENT) => Some("this kernel was built without the setting"),
         _ => None,
     };
     match hint {

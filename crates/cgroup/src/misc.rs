@@ -6,10 +6,13 @@
 
 use std::collections::BTreeMap;
 
+use error::Refused;
+use rustix::io::Errno;
+
 use crate::Limit;
 use crate::hierarchy::Controller;
 use crate::setting::{Setting, SettingFile};
-use crate::write::Reads;
+use crate::write::{Reads, Write};
 
 /// The same names in both versions.
 const MAX: &str = "misc.max";
@@ -29,6 +32,13 @@ pub const SETTINGS: &[Setting] = &[Setting {
     unit: "FILE=VALUE: misc.max=RESOURCE NUMBER",
     effect: "what asks for one more than the limit, as starting an encrypted guest, fails with EBUSY",
 }];
+
+/// What the kernel's answer to a limit means. It says `EINVAL` of a resource that this machine has none of, too.
+pub(crate) fn refusal(write: &Write, errno: Errno) -> Option<Refused> {
+    let reason = "is not the limit of a resource of this host";
+    let refused = Refused::new(write.field.as_ref(), &write.value, reason);
+    (errno == Errno::INVAL).then(|| refused.hint("misc.capacity of the cgroup root has their names and amounts"))
+}
 
 /// One resource, what the groups below use counted. What could not be read is `None`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -79,6 +89,16 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_resource_that_this_host_has_none_of_is_refused() {
+        let field = "linux.resources.unified.misc.max";
+        let write = Write::new(Controller::Misc, field, MAX, "sev 1");
+        let refused = refusal(&write, Errno::INVAL).unwrap();
+        let told = "cannot use linux.resources.unified.misc.max sev 1: is not the limit of a resource of this host";
+        assert_eq!(refused.to_string(), told);
+        assert_eq!(refusal(&write, Errno::NOENT), None);
+    }
 
     #[test]
     fn use_limit_and_events_of_a_resource_are_put_together() {

@@ -47,9 +47,10 @@ pub struct Present<'h> {
 /// The files seen in the groups of one hierarchy.
 #[derive(Debug, Default)]
 struct Files {
-    names: BTreeSet<String>,
-    /// Whether any group below the root was looked at: the root has not every file.
-    below_root: bool,
+    /// In the root, which has not every file.
+    root: BTreeSet<String>,
+    /// In groups below it; empty where there are none.
+    below: BTreeSet<String>,
 }
 
 impl<'h> Present<'h> {
@@ -126,18 +127,26 @@ impl<'h> Present<'h> {
 impl Files {
     /// Whether a file is here; not, where groups were seen that have others of its controller; `None` where none were.
     fn has(&self, name: &str, version: Version, controller: Controller) -> Option<bool> {
-        if self.names.iter().any(|known| matches(known, name)) {
+        let mut known = self.root.iter().chain(&self.below);
+        if known.clone().any(|known| matches(known, name)) {
             return Some(true);
         }
         let prefix = name.split_inclusive('.').next().unwrap_or(name);
-        let has_others = self.names.iter().any(|known| known.starts_with(prefix));
         let would_have = match version {
-            Version::V1 => self.below_root || (has_others && ON_ROOT_V1.contains(&controller)),
+            Version::V1 => {
+                let has_others = known.any(|known| known.starts_with(prefix));
+                !self.below.is_empty() || (has_others && ON_ROOT_V1.contains(&controller))
+            }
             // A group has the files of a controller only where it was enabled above it.
-            Version::V2 => self.below_root && has_others,
+            Version::V2 => self.below.iter().any(|known| known.starts_with(prefix) && !is_in_every_group(known)),
         };
         would_have.then_some(false)
     }
+}
+
+/// Whether each group of v2 has a file, without the controller after which it is named.
+fn is_in_every_group(name: &str) -> bool {
+    name.ends_with(".pressure") || name.starts_with(crate::cpu::STAT)
 }
 
 /// Whether a file's name is of a form in which `*` stands for anything.
@@ -151,13 +160,12 @@ fn matches(name: &str, form: &str) -> bool {
 fn look(hierarchy: &Hierarchy) -> Result<Files> {
     let root = hierarchy.open()?;
     let action = || format!("look at the groups below {}", hierarchy.mount_point.display());
-    let mut files = Files { names: names(&root).doing(action)?, below_root: false };
+    let mut files = Files { root: names(&root).doing(action)?, below: BTreeSet::new() };
     for child in tree::children(&root).doing(action)?.into_iter().take(GROUPS) {
         // One that is gone meanwhile is passed over.
         let Ok(child) = child.into_string() else { continue };
         let Ok(seen) = tree::open(&root, &child).and_then(|group| names(&group)) else { continue };
-        files.names.extend(seen);
-        files.below_root = true;
+        files.below.extend(seen);
     }
     Ok(files)
 }
@@ -196,15 +204,21 @@ mod tests {
 
     #[test]
     fn a_file_is_missed_only_where_others_of_its_controller_were_seen() {
-        let files = |names: &[&str], below_root| Files {
-            names: names.iter().map(|name| (*name).to_owned()).collect(),
-            below_root,
+        let files = |names: &[&str], below_root| {
+            let names = names.iter().map(|name| (*name).to_owned()).collect();
+            if below_root {
+                Files { below: names, ..Files::default() }
+            } else {
+                Files { root: names, ..Files::default() }
+            }
         };
         let (memory, pids) = (Controller::Memory, Controller::Pids);
         for (seen, below_root, name, version, controller, has) in [
             (&["memory.max"][..], true, "memory.max", Version::V2, memory, Some(true)),
             (&["memory.max"], true, "memory.peak", Version::V2, memory, Some(false)),
             (&["cpu.max"], true, "memory.peak", Version::V2, memory, None),
+            (&["memory.pressure", "cpu.stat"], true, "memory.peak", Version::V2, memory, None),
+            (&["cpu.pressure", "cpu.stat"], true, "cpu.max", Version::V2, Controller::Cpu, None),
             (&["memory.stat"], false, "memory.peak", Version::V2, memory, None),
             (&["memory.stat"], false, "memory.peak", Version::V1, memory, Some(false)),
             (&["pids.current"], false, "pids.max", Version::V1, pids, None),

@@ -57,6 +57,11 @@ pub enum Step<'a> {
         /// The kinds to enter.
         kinds: Kinds,
     },
+    /// Take this folder as the root.
+    EnterRoot {
+        /// Which of [`Scene::mounts`].
+        handle: usize,
+    },
     /// Make namespaces of these kinds.
     Unshare(Kinds),
     /// Clone once more, into a pid namespace that the user namespace just joined owns, and leave the rest to that child.
@@ -407,6 +412,10 @@ impl State<'_> {
             Step::Join { handle, kinds } => {
                 let namespace = self.scene.namespaces.get(handle).ok_or(Errno::BADF)?;
                 sys::namespace::join(*namespace, kinds)
+            }
+            Step::EnterRoot { handle } => {
+                let root = self.scene.mounts.get(handle).ok_or(Errno::BADF)?;
+                sys::path::change_root_to(root.as_fd())
             }
             Step::Unshare(kinds) => self.unshare(kinds),
             Step::Fork => self.fork(),

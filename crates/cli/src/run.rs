@@ -29,7 +29,10 @@ pub(crate) fn run<'o>(engine: &Engine, options: &'o RunOptions) -> Result<ExitCo
     let plan = launch.plan(&arena)?;
     let asked = |field: &str| !launch.facts.defaulted.contains(&field);
     for left_out in plan.groups.dropped.iter().filter(|dropped| asked(&dropped.field)) {
-        report::warning(&format!("{} = {} is left out: {}", left_out.field, left_out.value, left_out.reason));
+        let (field, value, reason) = (&left_out.field, &left_out.value, &left_out.reason);
+        if let Error::Refused(refused) = options.in_flags(Refused::new(field, value, reason).into()) {
+            report::warning(&format!("{} {} is left out: {reason}", refused.field, refused.value));
+        }
     }
     if let Some(cidfile) = &mut cidfile {
         cidfile.write(&names.id)?;

@@ -493,7 +493,7 @@ impl Charge for NewContainer<'_> {
             let Some(plan) = started.as_ref().err().and_then(|error| self.planned_anew(error, &arena)) else { break };
             started = self.start_by(&plan?, standard);
         }
-        started
+        started.map_err(|error| self.launch.limits.in_flags(error))
     }
 
     fn alarms(&self) -> &[OwnedFd] {

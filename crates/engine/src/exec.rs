@@ -18,7 +18,6 @@ use crate::launch::{compile, profile};
 use crate::monitor::{self, Charge, Input, Lent, Watch};
 use crate::options::ExecOptions;
 use crate::rootless::{Ids, check_ids};
-use crate::roots::read_within;
 use crate::shortage::Shortage;
 use crate::{place, spec, user};
 
@@ -40,8 +39,8 @@ impl Engine {
         let held = open_process(first).ok_or_else(|| not_running(&container))?;
         let target = target?;
         let root = Process::open(HostPid(first.pid))?.open_root()?;
-        let passwd = read_within(&root, c"etc/passwd")?;
-        let group = read_within(&root, c"etc/group")?;
+        let passwd = runtime::root::read_within(&root, c"etc/passwd")?;
+        let group = runtime::root::read_within(&root, c"etc/group")?;
         let config = &container.record.config;
         let word = options.user.as_deref().unwrap_or(&container.record.user);
         let user = user::resolve(word, &[], &passwd, &group)?;

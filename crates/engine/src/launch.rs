@@ -21,7 +21,7 @@ use sys::seccomp::Flags;
 
 use crate::containers::{Engine, Status, not_running};
 use crate::monitor::Input;
-use crate::options::{Join, Namespace, Root, RunOptions, SeccompChoice};
+use crate::options::{Join, Limits, Namespace, Root, RunOptions, SeccompChoice};
 use crate::place::Place;
 use crate::record::{Confinement, Live, Record};
 use crate::rootless;
@@ -47,6 +47,8 @@ pub struct Launch {
     pub calls_allowed: Option<usize>,
     /// Where its standard input comes from.
     pub input: Input,
+    /// What was asked for by flags, for errors.
+    pub(crate) limits: Limits,
 }
 
 impl Launch {
@@ -209,6 +211,7 @@ impl Engine {
             filter,
             calls_allowed,
             input,
+            limits: options.resources.limits.clone(),
         })
     }
 

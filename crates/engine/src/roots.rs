@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use error::{Doing, Refused, RefusedKind, Result};
 use runtime::root::{Keep, Overlay, Remembers, Root};
-use rustix::fs::{Mode, OFlags, ResolveFlags, XattrFlags, openat2, setxattr};
+use rustix::fs::{XattrFlags, setxattr};
 
 use crate::options::Root as Source;
 use crate::rootless;
@@ -81,25 +81,8 @@ impl Source {
     pub fn read(&self, path: &CStr, container: &Path) -> Result<Vec<u8>> {
         let lower = self.lower(container);
         let root: OwnedFd = File::open(&lower).doing(|| format!("open {}", lower.display()))?.into();
-        read_within(&root, path)
+        runtime::root::read_within(&root, path)
     }
-}
-
-/// Reads a file below `root` without leaving it; absent is empty.
-///
-/// # Errors
-/// A kernel error.
-pub fn read_within(root: &OwnedFd, path: &CStr) -> Result<Vec<u8>> {
-    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    let opened = openat2(root, path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty(), resolve);
-    let file = match opened {
-        Err(error::Errno::NOENT | error::Errno::NOTDIR) => return Ok(Vec::new()),
-        opened => opened.doing(|| format!("open {} in the container's root", path.to_string_lossy()))?,
-    };
-    let mut text = Vec::new();
-    std::io::Read::read_to_end(&mut File::from(file), &mut text)
-        .doing(|| format!("read {} in the container's root", path.to_string_lossy()))?;
-    Ok(text)
 }
 
 /// An empty folder in the upper layer that is marked opaque hides what the lower one has there: overlayfs.rst,

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{ErrorKind, Write as _};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -75,8 +75,12 @@ struct Made {
 fn make(store: &Store, invocation: &Invocation, log: &Log) -> Result<Made> {
     let id = invocation.id()?;
     let bundle = bundle(invocation)?;
-    let config = read_config(&bundle, invocation, log)?;
+    let mut config = read_config(&bundle, invocation, log)?;
     let console = console(config.process.as_ref(), invocation)?;
+    if let (Some(process), Some(root)) = (&mut config.process, &config.root) {
+        let root = fs::File::open(&root.path).doing(|| format!("open the root {}", root.path))?;
+        find_home(process, &root.into())?;
+    }
     let filter = filter(&config)?;
     let Place { site, unit } = Place::of(&config, id, invocation)?;
     let held = store.claim(id)?;
@@ -139,6 +143,23 @@ fn read_config(bundle: &Path, invocation: &Invocation, log: &Log) -> Result<Conf
         known_capabilities(process, log);
     }
     Ok(config)
+}
+
+/// Tells a process where its user is at home, where nobody has said so, by the container's own /etc/passwd.
+///
+/// # Errors
+/// A kernel error where that cannot be read.
+pub(crate) fn find_home(process: &mut Process, root: &OwnedFd) -> Result<()> {
+    if process.env.iter().any(|variable| variable.starts_with("HOME=")) {
+        return Ok(());
+    }
+    let users = runtime::root::read_within(root, c"etc/passwd")?;
+    let users = String::from_utf8_lossy(&users);
+    let id = process.user.uid.to_string();
+    let of_user = |line: &&str| line.split(':').nth(2) == Some(&id);
+    let home = users.lines().find(of_user).and_then(|line| line.split(':').nth(5)).filter(|home| !home.is_empty());
+    process.env.push(format!("HOME={}", home.unwrap_or("/")));
+    Ok(())
 }
 
 fn unusable_root(path: &Path, error: &std::io::Error) -> Error {

@@ -35,6 +35,9 @@ pub(crate) fn exec(store: &Store, invocation: &Invocation, log: &Log) -> Result<
     let mut process = process(&record, invocation)?;
     supported::check_process(&process)?;
     create::known_capabilities(&mut process, log);
+    if let Some(first) = record.process {
+        create::find_home(&mut process, &procfs::Process::open(HostPid(first.pid))?.open_root()?)?;
+    }
     let console = create::console(Some(&process), invocation)?;
     let signals = if invocation.has("detach") { None } else { Some(foreground::take_signals()?) };
     let running = start(&record, &process, invocation)?;

@@ -102,6 +102,7 @@ pub fn child_step(step: &Step<'_>) -> Line {
         Step::JoinGroup { hierarchy, .. } => Line::new(format!("join its {} group", text(hierarchy)), &["write"]),
         Step::BecomeRoot => Line::new("become root of the user namespace", &["setresgid", "setresuid"]),
         Step::Join { kinds: joined, .. } => Line::new(format!("join the {} namespace", kinds(joined)), &["setns"]),
+        Step::EnterRoot { .. } => Line::new("take the root of another process", &["fchdir", "chroot"]),
         Step::Unshare(new) => Line::new(format!("make new namespaces: {}", kinds(new)), &["unshare", "sendmsg?"]),
         Step::Fork => Line::new("fork into the new pid namespace", &["clone3", "sendmsg?", "exit_group?"]),
         Step::NewSession => Line::new("begin a session", &["setsid"]),

@@ -43,6 +43,9 @@ pub fn run(hooks: &[(&str, &Hook)], state: &State, inside: Option<HostPid>) -> R
 fn start(field: &str, hook: &Hook, state: &State, inside: Option<HostPid>) -> Result<Spawned> {
     let arena = Bump::new();
     let mut steps = Steps::new(&arena);
+    // Before its root is the only one, the process still has the host's as its own: only by it the hook is found.
+    let roots: Vec<OwnedFd> =
+        inside.map(|pid| procfs::Process::open(pid)?.open_root()).transpose()?.into_iter().collect();
     let joins = inside.map(crate::entry::namespaces).transpose()?.unwrap_or_default();
     let mut namespaces: Vec<OwnedFd> = Vec::with_capacity(joins.len());
     for (kind, path) in &joins {
@@ -53,6 +56,9 @@ fn start(field: &str, hook: &Hook, state: &State, inside: Option<HostPid>) -> Re
         steps.push(Step::Join { handle: namespaces.len(), kinds: namespace::bit(*kind) });
         let file = File::open(path).doing(|| format!("open the {} namespace {path}", kind.name()))?;
         namespaces.push(file.into());
+    }
+    if !roots.is_empty() {
+        steps.push(Step::EnterRoot { handle: 0 });
     }
     steps.push(Step::Standard);
     let args = if hook.args.is_empty() { vec![hook.path.clone()] } else { hook.args.clone() };
@@ -71,7 +77,7 @@ fn start(field: &str, hook: &Hook, state: &State, inside: Option<HostPid>) -> Re
         parent: ours.as_fd(),
         namespaces: &joined,
         groups: &[],
-        mounts: &[],
+        mounts: &roots,
         standard: [input.as_fd(), stdout.as_fd(), stderr.as_fd()],
         gate: None,
     };

@@ -3,7 +3,7 @@
 //!
 //! The parent makes it and passes its descriptor to the child, so it never appears in a mount namespace of the host.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -11,6 +11,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use error::{Doing, Refused, Result};
+use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 use sys::mount::{Attributes, Change, Reach};
 
 /// What the container's root is made of. Paths are the host's.
@@ -171,6 +172,23 @@ fn view(path: &Path, reach: Reach, userns: Option<BorrowedFd<'_>>) -> Result<Own
             .doing(|| format!("map the ids of {}", path.display()))?;
     }
     Ok(mount)
+}
+
+/// Reads a file below `root` without leaving it; absent is empty.
+///
+/// # Errors
+/// A kernel error.
+pub fn read_within(root: &OwnedFd, path: &CStr) -> Result<Vec<u8>> {
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    let opened = openat2(root, path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty(), resolve);
+    let file = match opened {
+        Err(error::Errno::NOENT | error::Errno::NOTDIR) => return Ok(Vec::new()),
+        opened => opened.doing(|| format!("open {} in the container's root", path.to_string_lossy()))?,
+    };
+    let mut text = Vec::new();
+    std::io::Read::read_to_end(&mut File::from(file), &mut text)
+        .doing(|| format!("read {} in the container's root", path.to_string_lossy()))?;
+    Ok(text)
 }
 
 /// A colon separates layers and a backslash escapes, so both are escaped in names.

@@ -261,6 +261,15 @@ pub fn change_directory_to(directory: BorrowedFd<'_>) -> Result<()> {
     unsafe { syscall(number::FCHDIR, [fd(directory), 0, 0, 0, 0]) }.map(drop)
 }
 
+/// Makes `directory` the root and the working directory, also where a mount covers it.
+///
+/// # Errors
+/// chroot(2).
+pub fn change_root_to(directory: BorrowedFd<'_>) -> Result<()> {
+    change_directory_to(directory)?;
+    rustix::process::chroot(c".")
+}
+
 /// Makes a folder by its path from the working directory; one that is there already is as good.
 ///
 /// # Errors

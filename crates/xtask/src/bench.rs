@@ -8,6 +8,7 @@
 mod bundle;
 mod contender;
 pub(crate) mod floor;
+mod limits;
 mod table;
 pub(crate) mod worker;
 
@@ -38,8 +39,8 @@ pub(crate) fn run(root: &Path, rounds: usize) -> Result<()> {
             .hint("run it with sudo")
             .into());
     }
-    let carboy = program::build(root, "carboy")?;
-    let floor = program::build(root, "xtask")?;
+    let carboy = program::build(root, "carboy", "carboy")?;
+    let floor = program::build(root, "xtask", "xtask")?;
     let bundle = Bundle::make()?;
     let contenders = contender::all(&carboy, &floor, &bundle);
     let mut rows = Vec::new();
@@ -64,6 +65,7 @@ pub(crate) fn run(root: &Path, rounds: usize) -> Result<()> {
         row.peak_bytes = peak(row.contender)?;
     }
     print!("{}", Table { work: bundle::WORK, rows: &rows });
+    limits::run(&carboy)?;
     print_dependencies(root)
 }
 

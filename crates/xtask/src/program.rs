@@ -50,13 +50,13 @@ pub(crate) fn find(name: &str) -> Option<PathBuf> {
     folders.map(|folder| folder.join(name)).find(|file| file.is_file())
 }
 
-/// Builds a package's program as the release is, and returns its path.
+/// Builds a program of a package as the release is, and returns its path.
 ///
 /// # Errors
 /// When cargo fails, or builds no such binary.
-pub(crate) fn build(root: &Path, package: &str) -> Result<PathBuf> {
+pub(crate) fn build(root: &Path, package: &str, name: &str) -> Result<PathBuf> {
     let mut command = cargo(root);
-    command.args(["build", "--release", "--package", package, "--bin", package]);
+    command.args(["build", "--release", "--package", package, "--bin", name]);
     let built = executables(&mut command)?.pop();
     built.map(|built| built.path).ok_or_else(|| Refused::new(line(&command), "", "it names no executable").into())
 }

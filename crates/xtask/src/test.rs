@@ -62,7 +62,9 @@ pub(crate) fn run_in(flavour: Flavour, root: &Path, filters: &[&str]) -> Result<
 /// When something needed cannot be had, a test fails or is left out, or something is left behind.
 pub(crate) fn run(root: &Path) -> Result<()> {
     needs::meet()?;
-    let carboy = program::build(root, "carboy")?;
+    let carboy = program::build(root, "carboy", "carboy")?;
+    // The tests find it beside the other.
+    program::build(root, "carboy-oci-runtime", "carboy-runtime")?;
     let before = Host::read(&carboy)?;
     let runner = if program::find("cargo-nextest").is_some() { Runner::Nextest } else { Runner::CargoTest };
     let mut rest = tests(root, &["--workspace", "--exclude", E2E], runner, &carboy)?;
@@ -71,6 +73,10 @@ pub(crate) fn run(root: &Path) -> Result<()> {
         let examples = announced(program::cargo(root).args(["test", "--doc", "--workspace"]))?;
         rest = rest.and(examples);
     }
+    // A workspace of its own, because cargo-fuzz builds it in another way.
+    let mut parsers = program::cargo(root);
+    parsers.args(["test", "--manifest-path", "fuzz/Cargo.toml", "--no-default-features"]);
+    rest = rest.and(announced(&mut parsers)?);
     let files = end_to_end_files(root)?;
     let files: Vec<&str> = files.iter().flat_map(|file| ["--test", file.as_str()]).collect();
     let end_to_end = tests(root, &[&[PACKAGE, E2E, "--lib"], files.as_slice()].concat(), runner, &carboy)?;

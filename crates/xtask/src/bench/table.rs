@@ -74,7 +74,7 @@ fn ratio(ours: impl Iterator<Item = f64>, theirs: impl Iterator<Item = f64>) -> 
 }
 
 /// The middle value, or the mean of the two middle ones; NaN of nothing.
-fn median(values: impl Iterator<Item = f64>) -> f64 {
+pub(super) fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut sorted: Vec<f64> = values.collect();
     sorted.sort_by(f64::total_cmp);
     let upper = sorted.len() / 2;

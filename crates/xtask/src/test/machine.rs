@@ -161,7 +161,7 @@ impl Disk {
     /// Adds carboy: the one that `CARBOY_BIN` names, as for the end-to-end tests, or a fresh one.
     fn add_carboy(&self, root: &Path) -> Result<()> {
         let named = std::env::var_os("CARBOY_BIN").map(PathBuf::from);
-        let carboy = named.map_or_else(|| program::build(root, "carboy"), Ok)?;
+        let carboy = named.map_or_else(|| program::build(root, "carboy", "carboy"), Ok)?;
         self.add_program(&carboy, "carboy")
     }
 

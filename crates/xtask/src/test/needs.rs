@@ -34,6 +34,7 @@ const NEEDS: &[Need] = &[
     Need { package: "libseccomp-dev", why: "the seccomp oracle", found_by: FoundBy::File("/usr/include/seccomp.h") },
     Need { package: "nftables", why: "to see marks as nft(8) does", found_by: FoundBy::Program("nft") },
     Need { package: "linux-perf", why: "to see that perf -G takes our groups", found_by: FoundBy::Program("perf") },
+    Need { package: "podman", why: "an engine that calls carboy-runtime", found_by: FoundBy::Program("podman") },
     Need { package: "tmux", why: "a terminal to test -it in", found_by: FoundBy::Program("tmux") },
     Need {
         package: "uidmap",

@@ -1,0 +1,5 @@
+//! The device rules of a configuration.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| carboy_fuzz::run("device_rules", bytes));

@@ -1,0 +1,5 @@
+//! /proc/filesystems.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| carboy_fuzz::run("filesystems", bytes));

@@ -1,0 +1,5 @@
+//! A cgroup path.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| carboy_fuzz::run("group_path", bytes));

@@ -1,0 +1,5 @@
+//! Answers of nftables.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| carboy_fuzz::run("nftables", bytes));

@@ -1,0 +1,5 @@
+//! A pressure file.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| carboy_fuzz::run("pressure", bytes));

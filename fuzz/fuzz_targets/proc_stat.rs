@@ -1,0 +1,5 @@
+//! /proc/PID/stat.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| carboy_fuzz::run("proc_stat", bytes));

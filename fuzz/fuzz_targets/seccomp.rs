@@ -1,0 +1,5 @@
+//! The seccomp filter of a configuration.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| carboy_fuzz::run("seccomp", bytes));

@@ -1,0 +1,295 @@
+//! Every parser of the project as a function of bytes that nobody foresaw: none of them may panic, and what one of them
+//! writes it must read the same.
+//!
+//! [`TARGETS`] is what both cargo-fuzz (`fuzz_targets/`) and the short run (`tests/short_run.rs`) go through.
+
+use std::fs::File;
+use std::os::fd::AsFd as _;
+
+use bumpalo::Bump;
+use cgroup::systemd::{Instance, Unit};
+use cgroup::{GroupPath, Hierarchies};
+use engine::record::{Live, Record};
+use namespace::steps::Steps;
+use oci::{Config, Process, Resources, State};
+use seccomp::Arch;
+
+mod dbus_messages;
+#[path = "../../crates/cgroup/src/nftables.rs"]
+#[expect(dead_code, reason = "answers are only read here, and nothing is asked")]
+mod nftables_messages;
+
+/// A parser, the name of its target, and texts that it knows.
+#[derive(Clone, Copy)]
+pub struct Target {
+    /// The name, as in `fuzz_targets/`.
+    pub name: &'static str,
+    /// What it does with some bytes.
+    pub run: fn(&[u8]),
+    /// Texts to begin with.
+    pub seeds: &'static [&'static str],
+}
+
+const fn target(name: &'static str, run: fn(&[u8]), seeds: &'static [&'static str]) -> Target {
+    Target { name, run, seeds }
+}
+
+const CONFIG: &str = r#"{"ociVersion":"1.3.0","process":{"terminal":false,"user":{"uid":0,"gid":0,"additionalGids":[1]},
+"args":["sh"],"env":["PATH=/bin","A=b"],"cwd":"/","capabilities":{"bounding":["CAP_KILL"],"ambient":[]},
+"rlimits":[{"type":"RLIMIT_NOFILE","hard":1,"soft":1}],"noNewPrivileges":true,"oomScoreAdj":5},
+"root":{"path":"rootfs","readonly":true},"hostname":"h","mounts":[{"destination":"/proc","type":"proc","source":"proc",
+"options":["nosuid","rro","rslave"]}],"hooks":{"poststop":[{"path":"/bin/x","timeout":1}]},"annotations":{"a":"b"},
+"linux":{"namespaces":[{"type":"pid"},{"type":"network","path":"/proc/1/ns/net"}],"uidMappings":[{"containerID":0,
+"hostID":1000,"size":1}],"sysctl":{"net.a":"1"},"cgroupsPath":"/a","resources":{"memory":{"limit":1},"unified":{"a.b":"1"}},
+"seccomp":{"defaultAction":"SCMP_ACT_ERRNO","architectures":["SCMP_ARCH_X86_64"],"syscalls":[{"names":["read"],
+"action":"SCMP_ACT_ALLOW","args":[{"index":0,"value":1,"op":"SCMP_CMP_EQ"}]}]}}}"#;
+const RESOURCES: &str = r#"{"devices":[{"allow":true,"type":"c","major":1,"minor":3,"access":"rwm"}],"memory":{"limit":1,
+"swap":2,"swappiness":3},"cpu":{"shares":2,"quota":-1,"period":100000,"cpus":"0-1"},"pids":{"limit":3},"blockIO":{"weight":10,
+"throttleReadBpsDevice":[{"major":8,"minor":0,"rate":5}]},"hugepageLimits":[{"pageSize":"2MB","limit":1}],
+"network":{"classID":1,"priorities":[{"name":"lo","priority":1}]},"rdma":{"mlx":{"hcaHandles":1}},"unified":{"memory.high":"1"}}"#;
+const PROFILE: &str = r#"{"defaultAction":"SCMP_ACT_ERRNO","defaultErrnoRet":1,"archMap":[{"architecture":"SCMP_ARCH_X86_64",
+"subArchitectures":["SCMP_ARCH_X86"]}],"syscalls":[{"names":["read","clone"],"action":"SCMP_ACT_ALLOW","args":[{"index":0,
+"value":2114060288,"valueTwo":0,"op":"SCMP_CMP_MASKED_EQ"}],"includes":{"minKernel":"4.8","caps":["CAP_SYS_ADMIN"]}}]}"#;
+const MOUNTINFO: &str = "26 25 0:22 / /sys/fs/cgroup/unified rw,nosuid shared:4 master:1 - cgroup2 cgroup2 rw,nsdelegate\n\
+27 25 0:23 /a\\040b /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n";
+
+/// Every target.
+pub const TARGETS: &[Target] = &[
+    target("archive", archive, &["a\0\0\0ustar\x0000", "\x1f\u{8b}\x08", "(\u{b5}/\u{fd}"]),
+    target(
+        "block_io_stats",
+        block_io_stats,
+        &["8:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=0 dios=0\n", "8:0 Read 1\nTotal 2\n"],
+    ),
+    target("config", config, &[CONFIG]),
+    target(
+        "cpu_stats",
+        cpu_stats,
+        &["usage_usec 1\nuser_usec 2\nnr_periods 3\nthrottled_time 4\n", "user 1\nsystem 2\n", "17\n"],
+    ),
+    target("cpuset_list", cpuset_list, &["0-3,5,7-9\n", "4294967295", "3-1"]),
+    target("dbus", dbus_messages::read, &["l\u{2}\u{1}\u{1}\u{4}\0\0\0\u{1}\0\0\0\0\0\0\0"]),
+    target("device_rules", device_rules, &[RESOURCES]),
+    target("docker_profile", docker_profile, &[PROFILE]),
+    target("filesystems", |bytes| drop(procfs::filesystems::parse(bytes)), &["nodev\tsysfs\n\text4\n"]),
+    target("group_path", group_path, &["/a/b.slice/c", "/../x", "//a/./b/"]),
+    target("hierarchies", hierarchies, &[MOUNTINFO, "9:cpu,cpuacct:/a\n0::/b (deleted)\n"]),
+    target(
+        "id_map",
+        |bytes| drop(procfs::IdMap::parse(bytes)),
+        &["         0       1000          1\n1 100000 65536\n"],
+    ),
+    target(
+        "memory_stats",
+        memory_stats,
+        &["anon 1\nfile 2\ninactive_file 3\noom_kill 4\nmax 5\n", "max\n", "9223372036854771712\n"],
+    ),
+    target("mount_options", mount_options, &["ro,nosuid,rbind,rslave,size=64m,x=", "rrro,ratime,idmap=uids=0-1-2"]),
+    target("mountinfo", |bytes| drop(procfs::mountinfo::parse(bytes)), &[MOUNTINFO]),
+    target(
+        "net_dev",
+        |bytes| _ = procfs::Traffic::parse(bytes),
+        &["Inter-| Receive\n face |bytes\n  lo: 1 2 0 0 0 0 0 0 3 4 0 0 0 0 0 0\n"],
+    ),
+    target(
+        "nftables",
+        |bytes| _ = nftables_messages::answers(bytes).count(),
+        &["\u{14}\0\0\0\u{2}\0\0\0\u{1}\0\0\0\0\0\0\0\0\0\0\0"],
+    ),
+    target(
+        "pressure",
+        pressure,
+        &["some avg10=1.23 avg60=0.00 avg300=0.00 total=456\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=7\n"],
+    ),
+    target(
+        "proc_cgroup",
+        proc_cgroup,
+        &["9:cpu,cpuacct:/a\n0::/b (deleted)\n", "#subsys_name\thierarchy\tnum_cgroups\tenabled\ncpu\t1\t2\t1\n"],
+    ),
+    target(
+        "proc_stat",
+        |bytes| drop(procfs::Stat::parse(bytes)),
+        &["1 (a) b) S 0 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 9 10 11\n"],
+    ),
+    target(
+        "proc_status",
+        |bytes| drop(procfs::Status::parse(bytes)),
+        &["Name:\ta\nState:\tS (sleeping)\nUid:\t0\t0\t0\t0\nCapEff:\t00000000a80425fb\nNSpid:\t7\t1\n"],
+    ),
+    target("record", record, &[r#"{"name":"a","group":"/b","parents":[["cpu","/c"]],"remove":true,"process":null}"#]),
+    target("resources", resources, &[RESOURCES]),
+    target("seccomp", seccomp_filter, &[CONFIG]),
+    target(
+        "small_stats",
+        small_stats,
+        &["max 3\nmlx4_0 hca_handle=2 hca_object=max\n", "current 1\npopulated 1\nfrozen 0\n", "FROZEN\n"],
+    ),
+    target("state", state, &[r#"{"ociVersion":"1.3.0","id":"a","status":"running","pid":1,"bundle":"/b"}"#]),
+    target("systemd_unit", systemd_unit, &["system.slice:carboy:a", "a-b.slice::c", "::"]),
+    target("unified", unified, &["memory.high\n1", "../memory.high\n1", "cgroup.max.depth\n1"]),
+    target("user", user, &["root:x:0:0:root:/root:/bin/sh\nwww:x:33:33::/:\n"]),
+];
+
+/// A tar archive, compressed or not, into a folder that is removed after it.
+fn archive(bytes: &[u8]) {
+    let folder = std::env::temp_dir().join(format!("carboy-fuzz-{}", std::process::id()));
+    if std::fs::create_dir_all(&folder).is_ok()
+        && let Ok(opened) = File::open(&folder)
+    {
+        let _ = image::unpack(bytes, opened.as_fd());
+    }
+    let _ = std::fs::remove_dir_all(&folder);
+}
+
+fn text(bytes: &[u8]) -> Option<String> {
+    std::str::from_utf8(bytes).ok().map(str::to_owned)
+}
+
+fn block_io_stats(bytes: &[u8]) {
+    let _ = (cgroup::io::stats_v1(|_| text(bytes)), cgroup::io::stats_v2(|_| text(bytes)));
+}
+
+/// What is read is written and read the same; a plan of it may be refused, and nothing else.
+fn config(bytes: &[u8]) {
+    let Ok(read) = Config::parse(bytes) else { return };
+    let written = serde_json::to_vec(&read).unwrap_or_default();
+    assert_eq!(Config::parse(&written).as_ref(), Ok(&read), "what is written reads differently");
+    if read.check().is_err() {
+        return;
+    }
+    let arena = Bump::new();
+    let mut steps = Steps::new(&arena);
+    let _ = namespace::entrance::plan(&read, &mut steps);
+    let _ = namespace::mnt::plan(&read, &namespace::mnt::Facts::default(), &mut steps);
+    let _ = (namespace::user::host(&read), namespace::time::host(&read));
+    if let Some(process) = &read.process {
+        let _ = runtime::process::plan_program(process, 0, &steps);
+    }
+    let _ = oci::document::parse::<Process>("process", bytes);
+}
+
+fn cpu_stats(bytes: &[u8]) {
+    let read = |_: &str| text(bytes);
+    let _ = (cgroup::cpu::stats_v1(read), cgroup::cpu::stats_v2(read));
+    let _ = (cgroup::cpuacct::stats_v1(read), cgroup::cpuacct::stats_v2(read));
+}
+
+fn cpuset_list(bytes: &[u8]) {
+    let Some(set) = text(bytes).and_then(|text| cgroup::cpuset::Set::parse(&text)) else { return };
+    assert_eq!(cgroup::cpuset::Set::parse(&set.to_string()), Some(set), "what is shown reads differently");
+}
+
+fn parsed(bytes: &[u8]) -> Option<Resources> {
+    oci::document::parse("resources", bytes).ok()
+}
+
+fn device_rules(bytes: &[u8]) {
+    let Some(resources) = parsed(bytes) else { return };
+    let _ = cgroup::devices::plan_v1(&resources.devices);
+    let _ = cgroup::devices::plan_v2(&resources.devices);
+}
+
+fn docker_profile(bytes: &[u8]) {
+    let Ok(profile) = seccomp::parse_profile(bytes, "fuzz") else { return };
+    let resolved = profile.resolve(&["CAP_SYS_ADMIN".to_owned()], Arch::NATIVE, (6, 1).into());
+    let _ = seccomp::compile(&resolved, Arch::NATIVE);
+}
+
+fn group_path(bytes: &[u8]) {
+    let Some(path) = text(bytes).and_then(|text| GroupPath::parse("fuzz", &text).ok()) else { return };
+    assert_eq!(GroupPath::parse("fuzz", &path.to_string()).as_ref(), Ok(&path), "what is shown reads differently");
+    assert!(!path.relative().split('/').any(|name| name == ".."), "{path} leads out of the hierarchy");
+}
+
+fn hierarchies(bytes: &[u8]) {
+    let (mounts, own) = bytes.split_at(bytes.len() / 2);
+    let _ = (Hierarchies::parse(mounts, own), Hierarchies::parse(bytes, bytes));
+}
+
+fn memory_stats(bytes: &[u8]) {
+    let (v1, v2) = (cgroup::memory::stats_v1(|_| text(bytes)), cgroup::memory::stats_v2(|_| text(bytes)));
+    let _ = (v1.used_bytes(), v2.used_bytes());
+}
+
+fn mount_options(bytes: &[u8]) {
+    let Some(text) = text(bytes) else { return };
+    let words: Vec<&str> = text.split(',').collect();
+    let _ = namespace::mnt::options::parse(&words);
+}
+
+fn pressure(bytes: &[u8]) {
+    let _ = text(bytes).and_then(|text| cgroup::pressure::parse(&text));
+}
+
+fn proc_cgroup(bytes: &[u8]) {
+    let _ = (procfs::cgroup::parse(bytes), procfs::cgroup::parse_subsystems(bytes));
+}
+
+fn record(bytes: &[u8]) {
+    let _ = (serde_json::from_slice::<Live>(bytes), serde_json::from_slice::<Record>(bytes));
+}
+
+/// What is merged twice is as if merged once.
+fn resources(bytes: &[u8]) {
+    let Some(read) = parsed(bytes) else { return };
+    let _ = read.memory.as_ref().map(|memory| (cgroup::memory::plan_v1(memory), cgroup::memory::plan_v2(memory)));
+    let _ = read.cpu.as_ref().map(|cpu| (cgroup::cpu::plan_v1(cpu, None), cgroup::cpu::plan_v2(cpu)));
+    let _ = read.pids.as_ref().map(|pids| (cgroup::pids::plan_v1(pids), cgroup::pids::plan_v2(pids)));
+    let without_rules = Resources { devices: Vec::new(), ..read };
+    let once = Resources::default().merged(&without_rules);
+    assert_eq!(once.merged(&without_rules), once, "merging twice differs");
+}
+
+fn seccomp_filter(bytes: &[u8]) {
+    let Ok(config) = Config::parse(bytes) else { return };
+    if let Some(profile) = config.linux.and_then(|linux| linux.seccomp) {
+        let _ = (seccomp::compile(&profile, Arch::NATIVE), seccomp::allowed_count(&profile, Arch::NATIVE));
+    }
+}
+
+fn small_stats(bytes: &[u8]) {
+    let read = |_: &str| text(bytes);
+    let sizes = ["2MB".to_owned()];
+    let _ = (cgroup::pids::stats_v1(read), cgroup::pids::stats_v2(read));
+    let _ = (cgroup::freezer::stats_v1(read), cgroup::freezer::stats_v2(read));
+    let _ = (cgroup::hugetlb::stats_v1(&sizes, read), cgroup::hugetlb::stats_v2(&sizes, read));
+    let _ = (cgroup::rdma::stats_v1(read), cgroup::rdma::stats_v2(read));
+    let _ = (cgroup::misc::stats_v1(read), cgroup::misc::stats_v2(read));
+}
+
+fn state(bytes: &[u8]) {
+    let Ok(state) = serde_json::from_slice::<State>(bytes) else { return };
+    let written = serde_json::to_vec(&state).unwrap_or_default();
+    assert_eq!(serde_json::from_slice::<State>(&written).ok(), Some(state), "what is written reads differently");
+}
+
+fn systemd_unit(bytes: &[u8]) {
+    let Some(unit) = text(bytes).and_then(|text| Unit::parse(&text, Instance::System).ok()) else { return };
+    assert!(!unit.path().is_root(), "{unit} is the root");
+}
+
+fn unified(bytes: &[u8]) {
+    let Some(text) = text(bytes) else { return };
+    let (file, value) = text.split_once('\n').unwrap_or((&text, ""));
+    if let Ok(write) = cgroup::unified::plan_v2(file, value) {
+        assert!(!write.file.contains('/') && !write.file.contains(".."), "{write} leads out of the group");
+    }
+}
+
+fn user(bytes: &[u8]) {
+    for word in ["", "root", "www:root", "1000:1000", "4294967296"] {
+        let _ = engine::user::resolve(word, &["33".to_owned()], bytes, bytes);
+    }
+}
+
+/// Runs one target by its name, for `fuzz_targets/`.
+///
+/// # Panics
+/// Where the parser does, or there is no such target.
+pub fn run(name: &str, bytes: &[u8]) {
+    let found = TARGETS.iter().find(|target| target.name == name);
+    match found {
+        Some(target) => (target.run)(bytes),
+        None => unreachable!("no target {name}"),
+    }
+}
