@@ -45,6 +45,8 @@ impl Roots {
 /// How much of a container is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Depth {
+    /// The CPU time alone, to compare with later.
+    CpuTime,
     /// What a line of a table shows.
     Line,
     /// All.
@@ -110,6 +112,9 @@ impl Meter {
     /// Reads the container now. Of one that is gone everything is absent.
     #[must_use]
     pub fn sample(&self, roots: &Roots, depth: Depth) -> Sample {
+        if depth == Depth::CpuTime {
+            return Sample { cpuacct: self.cpu_time(roots), ..Sample::default() };
+        }
         let wanted = |name: &str, of_a_line: &[&str]| depth == Depth::All || of_a_line.contains(&name);
         let mut sample = Sample::default();
         if let Some((index, version)) = roots.of(Controller::Cpu) {
@@ -128,9 +133,8 @@ impl Meter {
                 sample.cpuacct = cpuacct::stats_v2(read);
             }
         }
-        if let Some((index, version)) = roots.of(Controller::Cpuacct).filter(|_| sample.cpuacct.usage_usec.is_none()) {
-            let read = |name: &str| self.read(roots, index, &self.path, name);
-            sample.cpuacct = if version == Version::V1 { cpuacct::stats_v1(read) } else { cpuacct::stats_v2(read) };
+        if sample.cpuacct.usage_usec.is_none() {
+            sample.cpuacct = self.cpu_time(roots);
         }
         if let Some((index, version)) = roots.of(Controller::Io) {
             let read = |name: &str| wanted(name, &io::OF_A_LINE).then(|| self.read(roots, index, &self.path, name))?;
@@ -145,6 +149,14 @@ impl Meter {
         }
         self.climb(roots, depth, &mut sample);
         sample
+    }
+
+    /// cpuacct's numbers, which v2 has in a file of cpu.
+    fn cpu_time(&self, roots: &Roots) -> cpuacct::Stats {
+        let place = roots.of(Controller::Cpuacct).or_else(|| roots.of(Controller::Cpu));
+        let Some((index, version)) = place else { return cpuacct::Stats::default() };
+        let read = |name: &str| self.read(roots, index, &self.path, name);
+        if version == Version::V1 { cpuacct::stats_v1(read) } else { cpuacct::stats_v2(read) }
     }
 
     /// The resources that have a ladder: the container's own numbers, and those of the levels above.

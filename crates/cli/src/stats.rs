@@ -59,7 +59,7 @@ pub(crate) fn run(engine: &Engine, stats: &Stats) -> Result<ExitCode> {
     }
     let mut meters = engine.meters(&stats.containers, hold)?;
     let mut before = BTreeMap::new();
-    for reading in meters.read(Depth::Line)? {
+    for reading in meters.read(Depth::CpuTime)? {
         before.insert(reading.id.clone(), reading);
     }
     loop {

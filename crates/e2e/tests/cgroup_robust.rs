@@ -331,6 +331,30 @@ fn a_parent_with_processes_of_its_own_cannot_limit_groups_below_it_on_v2() {
 }
 
 #[test]
+fn a_threaded_parent_is_told_of_and_left_alone() {
+    let carboy = Carboy::new();
+    let root = carboy.busybox();
+    let Some(point) = mount_points().into_iter().find(|point| point.join("cgroup.controllers").exists()) else {
+        return;
+    };
+    let above = Own::new(&point, top(&carboy));
+    let threaded = Own::new(&above.group, "threaded");
+    fs::write(threaded.group.join("cgroup.type"), "threaded").unwrap();
+    // What is beside a threaded group is as invalid as what is below it.
+    for parent in [format!("{}/threaded", top(&carboy)), top(&carboy).to_owned()] {
+        let flags = ["run", "--cgroup-manager", "cgroupfs", "--cgroup-parent", &parent];
+        let refused = carboy.run(flags.into_iter().chain([root.to_str().unwrap(), "echo", "ran"]));
+        assert_eq!((refused.code, refused.stdout.as_str()), (125, ""));
+        let hint = "hint: the cgroup above the container's is threaded: choose another parent\n";
+        assert!(refused.stderr.ends_with(hint), "{parent}: {}", refused.stderr);
+        assert_eq!(folders(top(&carboy)), std::slice::from_ref(&above.group));
+        assert_eq!(carboy.left_behind(), Vec::<String>::new());
+    }
+    // The deeper one goes first.
+    drop(threaded);
+}
+
+#[test]
 fn forty_containers_eight_at_a_time_come_and_go_below_one_new_parent() {
     let carboy = Carboy::new();
     let root = carboy.busybox();

@@ -25,7 +25,7 @@ pub struct Reading {
     pub sample: Sample,
     /// What went through its network interfaces; `None` where it has the host's.
     pub traffic: Option<Traffic>,
-    /// What it had too little of until now; nothing with [`Depth::Line`].
+    /// What it had too little of until now; nothing without [`Depth::All`].
     pub shortage: Shortage,
     /// When it was read.
     pub at: Instant,
@@ -93,7 +93,8 @@ impl Meters<'_> {
             self.known.remove(&id);
             return None;
         }
-        let traffic = live.process.as_ref().and_then(|process| traffic(process, self.host_network));
+        let first = live.process.as_ref().filter(|_| depth != Depth::CpuTime);
+        let traffic = first.and_then(|process| traffic(process, self.host_network));
         let shortage = if depth == Depth::All {
             Shortage::of(&sample, live.baseline.as_ref().unwrap_or(&Baseline::default()), group)
         } else {

@@ -198,7 +198,12 @@ impl<'p, 's> Work<'p, 's> {
         let new = self.plan.entrance.clone;
         let birthplace = self.groups.into_cgroup().map(|(_, group)| group);
         let spawned = child::spawn(new, birthplace, &self.plan.child, &scene);
-        let spawned = spawned.doing(|| format!("clone a process with {} new namespaces", describe::kinds(new)))?;
+        let spawned = spawned.doing(|| format!("clone a process with {} new namespaces", describe::kinds(new)));
+        // clone3(2) CLONE_INTO_CGROUP: nobody can be in a "domain invalid" group.
+        let spawned = spawned.map_err(|error| match error.errno() {
+            Some(Errno::OPNOTSUPP) => error.with_hint("the cgroup above the container's is threaded: choose another parent"),
+            _ => error,
+        })?;
         let pid = HostPid(spawned.pid);
         self.child = Some(spawned);
         self.groups.inhabited();

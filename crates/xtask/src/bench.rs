@@ -8,7 +8,7 @@
 mod bundle;
 mod contender;
 pub(crate) mod floor;
-mod limits;
+pub(crate) mod limits;
 mod table;
 pub(crate) mod worker;
 
@@ -65,7 +65,7 @@ pub(crate) fn run(root: &Path, rounds: usize) -> Result<()> {
         row.peak_bytes = peak(row.contender)?;
     }
     print!("{}", Table { work: bundle::WORK, rows: &rows });
-    limits::run(&carboy)?;
+    program::run(std::process::Command::new(&floor).arg(limits::WORD).arg(&carboy))?;
     print_dependencies(root)
 }
 

@@ -36,11 +36,14 @@ const LIMITS: &str = r#"{"cpu":{"quota":50000,"period":100000,"shares":512,"cpus
     "memory":{"limit":134217728},"pids":{"limit":100},
     "devices":[{"allow":false,"access":"rwm"},{"allow":true,"type":"c","major":1,"minor":3,"access":"rwm"}]}"#;
 
+/// The task's name on the command line: the release of this program measures itself.
+pub(crate) const WORD: &str = "bench-limits";
+
 /// Measures, and prints a line for each budget.
 ///
 /// # Errors
 /// When groups or containers cannot be made.
-pub(super) fn run(carboy: &Path) -> Result<()> {
+pub(crate) fn run(carboy: &Path) -> Result<()> {
     let fleet = format!("{CONTAINERS} containers");
     line("one container's groups made, filled and removed", &groups()?, GROUPS_BUDGET);
     let containers = Fleet::start(carboy)?;
