@@ -350,8 +350,6 @@ fn a_threaded_parent_is_told_of_and_left_alone() {
         assert_eq!(folders(top(&carboy)), std::slice::from_ref(&above.group));
         assert_eq!(carboy.left_behind(), Vec::<String>::new());
     }
-    // The deeper one goes first.
-    drop(threaded);
 }
 
 #[test]

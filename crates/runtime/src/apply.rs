@@ -201,7 +201,9 @@ impl<'p, 's> Work<'p, 's> {
         let spawned = spawned.doing(|| format!("clone a process with {} new namespaces", describe::kinds(new)));
         // clone3(2) CLONE_INTO_CGROUP: nobody can be in a "domain invalid" group.
         let spawned = spawned.map_err(|error| match error.errno() {
-            Some(Errno::OPNOTSUPP) => error.with_hint("the cgroup above the container's is threaded: choose another parent"),
+            Some(Errno::OPNOTSUPP) => {
+                error.with_hint("the cgroup above the container's is threaded: choose another parent")
+            }
             _ => error,
         })?;
         let pid = HostPid(spawned.pid);
