@@ -2,9 +2,15 @@
 //!
 //! Source: POSIX.1-2024 pax "pax Extended Header"; SCHILY.xattr is star's and GNU tar's, GNU.sparse is GNU tar's.
 
+use std::collections::BTreeMap;
+
 use rustix::fs::Timespec;
 
-use crate::tar::{Fault, Segment};
+use crate::tar::{EXTENDED_MAX, Fault, Segment};
+
+/// The longest list of names of extended attributes that a file can have, each with its NUL: XATTR_LIST_MAX of
+/// <linux/limits.h>.
+const XATTR_LIST_MAX: usize = 65536;
 
 /// What extended headers say of the next entry; an empty value takes an earlier one back.
 #[derive(Debug, Clone, Default)]
@@ -15,8 +21,12 @@ pub(crate) struct Pax {
     pub(crate) uid: Option<u32>,
     pub(crate) gid: Option<u32>,
     pub(crate) mtime: Option<Timespec>,
-    pub(crate) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(crate) xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
     pub(crate) sparse: Sparse,
+    /// Bytes of all headers that were read. Any number of them may stand before an entry.
+    read_bytes: u64,
+    /// Bytes of the names in `xattrs`, each with its NUL.
+    xattr_list: usize,
 }
 
 /// What they say of its holes.
@@ -47,6 +57,13 @@ impl Sparse {
 impl Pax {
     /// Adds the records of one extended header.
     pub(crate) fn read(&mut self, mut records: &[u8]) -> Result<(), Fault> {
+        self.read_bytes += records.len() as u64;
+        if self.read_bytes > EXTENDED_MAX {
+            let read = self.read_bytes;
+            return Err(Fault::Damaged(format!(
+                "has extended headers of {read} bytes for one entry, more than the {EXTENDED_MAX} that are read"
+            )));
+        }
         while !records.is_empty() {
             let (record, rest) = split_record(records).ok_or_else(|| malformed("its length"))?;
             let equals = record.iter().position(|byte| *byte == b'=').ok_or_else(|| malformed("no '='"))?;
@@ -79,8 +96,12 @@ impl Pax {
             }
             _ => {
                 if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
-                    self.xattrs.retain(|(earlier, _)| earlier != name);
-                    self.xattrs.push((name.to_vec(), value.to_vec()));
+                    if self.xattrs.insert(name.to_vec(), value.to_vec()).is_none() {
+                        self.xattr_list += name.len() + 1;
+                    }
+                    if self.xattr_list > XATTR_LIST_MAX {
+                        return Err(malformed("more extended attributes than a file can have"));
+                    }
                 }
             }
         }

@@ -15,7 +15,7 @@ const BLOCK: usize = 512;
 /// Read at once. Most files of a root file system fit, and are then written with one system call.
 const BUFFER: usize = 256 << 10;
 /// The longest extended header or long name that is read: every attribute of a file fits (64 KiB each, by xattr(7)).
-const EXTENDED_MAX: u64 = 1 << 20;
+pub(crate) const EXTENDED_MAX: u64 = 1 << 20;
 /// The most pieces of one sparse file: 4 MiB of memory.
 const SEGMENTS_MAX: usize = 1 << 18;
 
@@ -196,7 +196,7 @@ impl<R: Read> Reader<R> {
                 Some(mtime) => mtime,
                 None => Timespec { tv_sec: header.number(Field::MTIME)?, tv_nsec: 0 },
             },
-            xattrs: pax.xattrs,
+            xattrs: pax.xattrs.into_iter().collect(),
         })
     }
 

@@ -200,3 +200,18 @@ fn repair_checksums(bytes: &mut [u8]) {
         block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
     }
 }
+
+#[test]
+fn extended_headers_that_say_more_than_a_file_can_have_are_refused() {
+    let names: Vec<String> = (0..10_000).map(|number| format!("SCHILY.xattr.user.{number}")).collect();
+    let records: Vec<(&str, &[u8])> = names.iter().map(|name| (name.as_str(), b"".as_slice())).collect();
+    let error = Room::new().unpack(&Archive::new().pax(&records).file("f", "").finish()).unwrap_err();
+    assert!(message(&error).contains("more extended attributes than a file can have"), "{}", message(&error));
+
+    let half = vec![b'x'; 600_000];
+    let twice = Archive::new().pax(&[("comment", &half)]).pax(&[("comment", &half)]).file("f", "");
+    let error = Room::new().unpack(&twice.finish()).unwrap_err();
+    assert!(message(&error).contains("bytes for one entry, more than the 1048576"), "{}", message(&error));
+    let apart = Archive::new().pax(&[("comment", &half)]).file("f", "").pax(&[("comment", &half)]).file("g", "");
+    assert_eq!(Room::new().unpack(&apart.finish()).unwrap().entries, 2);
+}
