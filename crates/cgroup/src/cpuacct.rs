@@ -3,6 +3,11 @@
 //! Documentation/admin-guide/cgroup-v1/cpuacct.rst; on v2 a part of every group's `cpu.stat` (cgroup-v2.rst "CPU Interface
 //! Files"). There is nothing to set.
 
+const USAGE_V1: &str = "cpuacct.usage";
+
+/// The file of v1 behind the one number that a line of a table shows; v2 has all of them in one.
+pub(crate) const OF_A_LINE_V1: [&str; 1] = [USAGE_V1];
+
 /// A group's CPU time, with that of the groups below it. What could not be read is `None`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Stats {
@@ -19,7 +24,7 @@ pub struct Stats {
 pub fn stats_v1(read: impl Fn(&str) -> Option<String>) -> Stats {
     let microseconds = |file: &str| read(file)?.trim().parse::<u64>().ok().map(|nanoseconds| nanoseconds / 1000);
     Stats {
-        usage_usec: microseconds("cpuacct.usage"),
+        usage_usec: microseconds(USAGE_V1),
         user_usec: microseconds("cpuacct.usage_user"),
         system_usec: microseconds("cpuacct.usage_sys"),
     }

@@ -33,6 +33,9 @@ const STAT_V2: &str = "io.stat";
 
 /// The files of both versions behind the numbers of one line in a table.
 pub(crate) const OF_A_LINE: [&str; 4] = [BYTES_V1[0], BYTES_V1[1], BFQ_BYTES_V1, STAT_V2];
+
+/// v1's whole text of a file of a group with which nothing below was transferred either.
+pub(crate) const NOTHING_V1: &str = "Total 0\n";
 /// io.cost's parameters, at the root alone.
 const COST_V2: &str = "io.cost.qos";
 

@@ -32,9 +32,10 @@ const USAGE_V1: &str = "memory.usage_in_bytes";
 const USAGE_V2: &str = "memory.current";
 
 /// The files of both versions behind the numbers of one line in a table.
-pub(crate) const OF_A_LINE: [&str; 5] = [LIMIT_V1, LIMIT_V2, USAGE_V1, USAGE_V2, STAT];
+/// v1's statistics tell the smallest of all limits from the group up.
+pub(crate) const OF_A_LINE: [&str; 4] = [LIMIT_V2, USAGE_V1, USAGE_V2, STAT];
 /// Those behind a level above.
-pub(crate) const OF_A_RUNG: [&str; 4] = [LIMIT_V1, LIMIT_V2, USAGE_V1, USAGE_V2];
+pub(crate) const OF_A_RUNG: [&str; 1] = [LIMIT_V2];
 
 const LIMIT: &str = "linux.resources.memory.limit";
 const SWAP: &str = "linux.resources.memory.swap";
@@ -427,9 +428,8 @@ impl Stats {
 /// Reads a v1 group; `read` gives a file's text, and is called once for each file.
 pub fn stats_v1(read: impl Fn(&str) -> Option<String>) -> Stats {
     let number = |file: &str| read(file)?.trim().parse::<u64>().ok();
-    let limit =
-        |file| number(file).map(|bytes| if bytes >= UNLIMITED_V1 { Limit::Unlimited } else { Limit::At(bytes) });
-    let (memory, total) = (limit(LIMIT_V1), limit(SWAP_V1));
+    let limit = |bytes: u64| if bytes >= UNLIMITED_V1 { Limit::Unlimited } else { Limit::At(bytes) };
+    let (memory, total) = (number(LIMIT_V1).map(limit), number(SWAP_V1).map(limit));
     let swap_limit = memory.zip(total).map(|limits| match limits {
         (Limit::At(memory), Limit::At(total)) => Limit::At(total.saturating_sub(memory)),
         _ => Limit::Unlimited,
@@ -437,7 +437,7 @@ pub fn stats_v1(read: impl Fn(&str) -> Option<String>) -> Stats {
     let stat = read(STAT);
     let at = |key| number_at(stat.as_deref()?, key);
     Stats {
-        limit: memory,
+        limit: memory.or_else(|| at("hierarchical_memory_limit").map(limit)),
         swap_limit,
         usage_bytes: number(USAGE_V1),
         peak_bytes: number("memory.max_usage_in_bytes"),

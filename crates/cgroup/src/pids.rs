@@ -17,7 +17,7 @@ pub(crate) const EVENTS: &str = "pids.events";
 const EVENTS_LOCAL_V2: &str = "pids.events.local";
 
 /// The files behind the numbers of one line in a table.
-pub(crate) const OF_A_LINE: [&str; 2] = [MAX, CURRENT];
+pub(crate) const OF_A_LINE: [&str; 1] = [CURRENT];
 
 const LIMIT: &str = "linux.resources.pids.limit";
 

@@ -40,10 +40,24 @@ pub struct Stats {
     pub irq: Option<Pressure>,
 }
 
+impl Pressure {
+    /// Whether nobody has waited in the last minute, as far as the averages tell.
+    pub(crate) fn is_calm(self) -> bool {
+        self.some.is_some_and(|line| line.avg10 == 0 && line.avg60 == 0)
+    }
+}
+
+const CPU: &str = "cpu.pressure";
+const MEMORY: &str = "memory.pressure";
+const IO: &str = "io.pressure";
+
+/// The files behind a line of a table.
+pub(crate) const OF_A_LINE: [&str; 3] = [CPU, MEMORY, IO];
+
 /// Reads a v2 group; `read` gives a file's text. v1 has nothing of the kind.
 pub fn stats_v2(read: impl Fn(&str) -> Option<String>) -> Stats {
     let of = |file: &str| parse(&read(file)?);
-    Stats { cpu: of("cpu.pressure"), memory: of("memory.pressure"), io: of("io.pressure"), irq: of("irq.pressure") }
+    Stats { cpu: of(CPU), memory: of(MEMORY), io: of(IO), irq: of("irq.pressure") }
 }
 
 /// Reads the text of a pressure file; `None` where it has neither line.

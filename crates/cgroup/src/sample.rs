@@ -5,11 +5,12 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 
 use error::Result;
 use rustix::fs::OFlags;
-use rustix::io::retry_on_intr;
+use rustix::io::Errno;
 
 use crate::hierarchy::{Controller, Hierarchies, HierarchyIndex, Version};
 use crate::ladder::{Ladder, Rung};
@@ -21,6 +22,8 @@ use crate::{cpu, cpuacct, file, freezer, io, memory, pids, pressure};
 pub struct Roots {
     hierarchies: Hierarchies,
     roots: Vec<Option<OwnedFd>>,
+    /// Files of a line that have the same text for every container now.
+    alike: Vec<(&'static str, String)>,
 }
 
 impl Roots {
@@ -33,7 +36,33 @@ impl Roots {
             if hierarchy.obstacle.is_none() { hierarchy.open().map(Some) } else { Ok(None) }
         };
         let roots = hierarchies.iter().map(|(_, hierarchy)| root(hierarchy)).collect::<Result<_>>()?;
-        Ok(Self { hierarchies, roots })
+        Ok(Self { hierarchies, roots, alike: Vec::new() })
+    }
+
+    /// Looks at what the whole host shares, which tells for many containers at once what some of their files would say: where
+    /// v1's io has counted nothing below the root, and where nobody on the host has waited for a resource in the last minute.
+    /// To be called again before each time that all are read.
+    pub fn look(&mut self) {
+        let text = |index: HierarchyIndex, name: &str| {
+            let root = self.roots.get(index.0)?.as_ref()?;
+            read_again(&file::open(root, name, OFlags::RDONLY).ok()?)
+        };
+        let io = self.of(Controller::Io).filter(|(_, version)| *version == Version::V1).map(|(index, _)| index);
+        let counted = io.into_iter().flat_map(|index| io::OF_A_LINE.map(|name| (name, text(index, name))));
+        let counted = counted.filter(|(_, text)| text.as_deref() == Some(io::NOTHING_V1));
+        let unified = self.hierarchies.unified();
+        let waited = unified.into_iter().flat_map(|index| pressure::OF_A_LINE.map(|name| (name, text(index, name))));
+        let waited = waited.filter(|(_, text)| text.as_deref().and_then(pressure::parse).is_some_and(|p| p.is_calm()));
+        let alike = counted.chain(waited).filter_map(|(name, text)| Some((name, text?))).collect();
+        self.alike = alike;
+    }
+
+    /// The text of a file that every container has alike.
+    fn shared(&self, name: &str, depth: Depth) -> Option<String> {
+        if depth == Depth::All {
+            return None;
+        }
+        self.alike.iter().find(|(alike, _)| *alike == name).map(|(_, text)| text.clone())
     }
 
     fn of(&self, controller: Controller) -> Option<(HierarchyIndex, Version)> {
@@ -47,7 +76,8 @@ impl Roots {
 pub enum Depth {
     /// The CPU time alone, to compare with later.
     CpuTime,
-    /// What a line of a table shows.
+    /// What a line of a table shows. Of pressure that is the averages, and not how long it was in all; of memory's limits the
+    /// one that holds, which on v1 stands at the container's own level whoever set it.
     Line,
     /// All.
     All,
@@ -56,8 +86,8 @@ pub enum Depth {
 /// Whether files stay open between samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hold {
-    /// They are opened for each sample.
-    Nothing,
+    /// Those of the CPU time, which two samples are compared by, stay open; others are opened for each sample.
+    CpuTime,
     /// They stay open: several dozen for a container.
     Files,
 }
@@ -113,7 +143,7 @@ impl Meter {
     #[must_use]
     pub fn sample(&self, roots: &Roots, depth: Depth) -> Sample {
         if depth == Depth::CpuTime {
-            return Sample { cpuacct: self.cpu_time(roots), ..Sample::default() };
+            return Sample { cpuacct: self.cpu_time(roots, depth), ..Sample::default() };
         }
         let wanted = |name: &str, of_a_line: &[&str]| depth == Depth::All || of_a_line.contains(&name);
         let mut sample = Sample::default();
@@ -134,14 +164,18 @@ impl Meter {
             }
         }
         if sample.cpuacct.usage_usec.is_none() {
-            sample.cpuacct = self.cpu_time(roots);
+            sample.cpuacct = self.cpu_time(roots, depth);
         }
         if let Some((index, version)) = roots.of(Controller::Io) {
-            let read = |name: &str| wanted(name, &io::OF_A_LINE).then(|| self.read(roots, index, &self.path, name))?;
+            let own = |name: &str| wanted(name, &io::OF_A_LINE).then(|| self.read(roots, index, &self.path, name))?;
+            let read = |name: &str| roots.shared(name, depth).or_else(|| own(name));
             sample.io = if version == Version::V1 { io::stats_v1(read) } else { io::stats_v2(read) };
         }
         if let Some(index) = roots.hierarchies.unified() {
-            sample.pressure = pressure::stats_v2(|name| self.read(roots, index, &self.path, name));
+            let of_a_line = &pressure::OF_A_LINE;
+            sample.pressure = pressure::stats_v2(|name| {
+                wanted(name, of_a_line).then(|| self.read(roots, index, &self.path, name))?
+            });
         }
         if let Some((index, version)) = roots.of(Controller::Freezer).filter(|_| depth == Depth::All) {
             let read = |name: &str| self.read(roots, index, &self.path, name);
@@ -152,10 +186,12 @@ impl Meter {
     }
 
     /// cpuacct's numbers, which v2 has in a file of cpu.
-    fn cpu_time(&self, roots: &Roots) -> cpuacct::Stats {
+    fn cpu_time(&self, roots: &Roots, depth: Depth) -> cpuacct::Stats {
         let place = roots.of(Controller::Cpuacct).or_else(|| roots.of(Controller::Cpu));
         let Some((index, version)) = place else { return cpuacct::Stats::default() };
-        let read = |name: &str| self.read(roots, index, &self.path, name);
+        let wanted =
+            |name: &str| depth == Depth::All || version == Version::V2 || cpuacct::OF_A_LINE_V1.contains(&name);
+        let read = |name: &str| wanted(name).then(|| self.read_held(roots, index, &self.path, name))?;
         if version == Version::V1 { cpuacct::stats_v1(read) } else { cpuacct::stats_v2(read) }
     }
 
@@ -170,7 +206,9 @@ impl Meter {
                 sample.memory_ladder.rungs.push(Rung::of_memory(path.clone(), &stats));
                 sample.memory = if level == 0 { stats } else { sample.memory };
             }
-            if let Some((index, version)) = roots.of(Controller::Pids) {
+            // A line shows the container's own tasks alone.
+            let pids = roots.of(Controller::Pids).filter(|_| level == 0 || depth == Depth::All);
+            if let Some((index, version)) = pids {
                 let read = |name: &str| wanted(name, &pids::OF_A_LINE).then(|| self.read(roots, index, &path, name))?;
                 let stats = if version == Version::V1 { pids::stats_v1(read) } else { pids::stats_v2(read) };
                 sample.pids_ladder.rungs.push(Rung::of_pids(path.clone(), &stats));
@@ -180,11 +218,16 @@ impl Meter {
     }
 
     fn read(&self, roots: &Roots, index: HierarchyIndex, path: &GroupPath, name: &str) -> Option<String> {
+        if self.hold == Hold::Files {
+            return self.read_held(roots, index, path, name);
+        }
+        let root = roots.roots.get(index.0)?.as_ref()?;
+        read_again(&file::open(root, &format!("{}/{name}", path.relative()), OFlags::RDONLY).ok()?)
+    }
+
+    fn read_held(&self, roots: &Roots, index: HierarchyIndex, path: &GroupPath, name: &str) -> Option<String> {
         let root = roots.roots.get(index.0)?.as_ref()?;
         let place = format!("{}/{name}", path.relative());
-        if self.hold == Hold::Nothing {
-            return read_again(&file::open(root, &place, OFlags::RDONLY).ok()?);
-        }
         let mut held = self.held.borrow_mut();
         let key = (index, place);
         if !held.contains_key(&key) {
@@ -203,14 +246,16 @@ fn levels(path: &GroupPath) -> Vec<GroupPath> {
 /// The whole text of an open file, from its beginning. The files behind a sample are written in one piece, so that a
 /// read that is not full was the last.
 fn read_again(file: &OwnedFd) -> Option<String> {
-    let mut text = Vec::with_capacity(4096);
-    let mut buffer = [0; 4096];
+    let mut text = Vec::new();
+    let mut buffer = [MaybeUninit::uninit(); 4096];
     loop {
         let offset = u64::try_from(text.len()).ok()?;
-        let length = retry_on_intr(|| rustix::io::pread(file, &mut buffer, offset)).ok()?;
-        let Some(part) = buffer.get(..length).filter(|part| !part.is_empty()) else { break };
+        let (part, rest) = match rustix::io::pread(file, &mut buffer, offset) {
+            Err(Errno::INTR) => continue,
+            read => read.ok()?,
+        };
         text.extend_from_slice(part);
-        if length < buffer.len() {
+        if part.is_empty() || !rest.is_empty() {
             break;
         }
     }

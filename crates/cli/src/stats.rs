@@ -53,11 +53,10 @@ const NONE: &str = "--";
 
 /// `carboy stats`.
 pub(crate) fn run(engine: &Engine, stats: &Stats) -> Result<ExitCode> {
-    let hold = if stats.once { Hold::Nothing } else { Hold::Files };
-    if hold == Hold::Files {
-        hold_many_files();
-    }
+    hold_many_files();
+    let hold = if stats.once { Hold::CpuTime } else { Hold::Files };
     let mut meters = engine.meters(&stats.containers, hold)?;
+    let host_memory = host_memory();
     let mut before = BTreeMap::new();
     for reading in meters.read(Depth::CpuTime)? {
         before.insert(reading.id.clone(), reading);
@@ -66,9 +65,16 @@ pub(crate) fn run(engine: &Engine, stats: &Stats) -> Result<ExitCode> {
         std::thread::sleep(if stats.once { GLANCE } else { INTERVAL });
         let readings = meters.read(if stats.json { Depth::All } else { Depth::Line })?;
         if stats.json {
-            readings.iter().for_each(|reading| report::line(&document(reading, before.get(&reading.id)).to_string()));
+            for reading in &readings {
+                report::line(&document(reading, before.get(&reading.id), host_memory).to_string());
+            }
         } else {
-            draw(engine, stats, &readings, &before)?;
+            let mut rows = vec![HEADINGS.map(str::to_owned)];
+            rows.extend(readings.iter().map(|reading| row(reading, before.get(&reading.id), host_memory)));
+            if stats.all {
+                rows.extend(resting(engine, stats, &readings)?);
+            }
+            draw(stats, &rows);
         }
         if stats.once {
             return Ok(ExitCode::SUCCESS);
@@ -86,12 +92,7 @@ fn hold_many_files() {
     let _ = setrlimit(Resource::Nofile, limit);
 }
 
-fn draw(engine: &Engine, stats: &Stats, readings: &[Reading], before: &BTreeMap<String, Reading>) -> Result<()> {
-    let mut rows = vec![HEADINGS.map(str::to_owned)];
-    rows.extend(readings.iter().map(|reading| row(reading, before.get(&reading.id))));
-    if stats.all {
-        rows.extend(resting(engine, stats, readings)?);
-    }
+fn draw(stats: &Stats, rows: &[[String; HEADINGS.len()]]) {
     let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
     let widths: Vec<usize> = (0..HEADINGS.len()).map(|column| width(column).unwrap_or(0)).collect();
     // On a terminal each table is drawn over the one before, line by line, so that nothing flickers.
@@ -104,7 +105,6 @@ fn draw(engine: &Engine, stats: &Stats, readings: &[Reading], before: &BTreeMap<
         format!("{}{end_of_line}", cells.collect::<Vec<_>>().join("   ").trim_end())
     });
     report::line(&format!("{home}{}{below}", lines.collect::<Vec<_>>().join("\n")));
-    Ok(())
 }
 
 /// Those that do not run.
@@ -126,14 +126,15 @@ fn resting(engine: &Engine, stats: &Stats, readings: &[Reading]) -> Result<Vec<[
         .collect())
 }
 
-fn row(reading: &Reading, before: Option<&Reading>) -> [String; 10] {
+fn row(reading: &Reading, before: Option<&Reading>, host_memory: Option<u64>) -> [String; 10] {
     let sample = &reading.sample;
     let none = || NONE.to_owned();
     let pair = |one: Option<u64>, other: Option<u64>| {
         let shown = |bytes: Option<u64>| bytes.map_or_else(none, report::size);
         if one.or(other).is_none() { none() } else { format!("{} / {}", shown(one), shown(other)) }
     };
-    let (used, limit) = (sample.memory.used_bytes(), memory_limit(&sample.memory_ladder).map(|(limit, _)| limit));
+    let (used, limit) =
+        (sample.memory.used_bytes(), memory_limit(&sample.memory_ladder, host_memory).map(|(limit, _)| limit));
     let traffic = reading.traffic;
     let pressure = [sample.pressure.cpu, sample.pressure.memory, sample.pressure.io].map(some_avg10);
     [
@@ -154,10 +155,15 @@ fn row(reading: &Reading, before: Option<&Reading>) -> [String; 10] {
     ]
 }
 
-/// The smallest memory limit that holds, and its group; the host's memory where no group has a smaller one.
-fn memory_limit(ladder: &Ladder) -> Option<(u64, Option<&Rung>)> {
+/// All of the host's memory, in bytes.
+fn host_memory() -> Option<u64> {
     let host = rustix::system::sysinfo();
-    let host = host.totalram.checked_mul(host.mem_unit.into())?;
+    host.totalram.checked_mul(host.mem_unit.into())
+}
+
+/// The smallest memory limit that holds, and its group; the host's memory where no group has a smaller one.
+fn memory_limit(ladder: &Ladder, host: Option<u64>) -> Option<(u64, Option<&Rung>)> {
+    let host = host?;
     Some(match ladder.binds() {
         Some(rung @ Rung { limit: Some(Limit::At(limit)), .. }) if *limit < host => (*limit, Some(rung)),
         _ => (host, None),
@@ -204,10 +210,10 @@ fn duration(usec: u64) -> String {
 }
 
 /// One reading with raw numbers; what this host cannot tell is not there.
-fn document(reading: &Reading, before: Option<&Reading>) -> Value {
+fn document(reading: &Reading, before: Option<&Reading>, host_memory: Option<u64>) -> Value {
     let Reading { sample, traffic, shortage, .. } = reading;
     let memory = &sample.memory;
-    let (limit, path) = memory_limit(&sample.memory_ladder).unzip();
+    let (limit, path) = memory_limit(&sample.memory_ladder, host_memory).unzip();
     let mut document = Map::new();
     let mut put = |name: &str, value: Option<Value>| {
         document.extend(value.map(|value| (name.to_owned(), value)));

@@ -9,7 +9,7 @@ use cgroup::mark::Place;
 use cgroup::plan::Parent;
 use error::{Doing, Errno, Error, Kernel, Refused, RefusedKind, Result};
 use jiff::Timestamp;
-use procfs::{HostPid, NamespaceId};
+use procfs::{HostPid, Kind, NamespaceId, Process};
 use runtime::apply::{News, Running, Stage};
 use runtime::facts::Facts;
 use runtime::plan::Plan;
@@ -453,8 +453,9 @@ impl NewContainer<'_> {
         match news {
             News::Child(pid) => {
                 let start_ticks = procfs::stat(pid)?.start_ticks;
-                let process = LiveProcess { pid: pid.0, start_ticks, born: Timestamp::now(), started: None };
-                self.live.process = Some(process);
+                let network = own_network(pid)?;
+                self.live.process =
+                    Some(LiveProcess { pid: pid.0, start_ticks, born: Timestamp::now(), started: None, network });
             }
             News::Table(Place { namespace: NamespaceId { dev, ino }, file }) => {
                 self.live.table = Some(LiveTable { dev, ino, file });
@@ -520,6 +521,13 @@ impl Charge for NewContainer<'_> {
         let left = self.clean_up(exit).err().iter().map(|error| crate::event::Failure::of(error).message).collect();
         Event::Exited { code, shortage, left }
     }
+}
+
+/// The network namespace of a process that was just made, unless it is carboy's own.
+fn own_network(pid: HostPid) -> Result<Option<(u64, u64)>> {
+    let network = Process::open(pid)?.namespace(Kind::Net)?;
+    let ours = Process::this()?.namespace(Kind::Net)?;
+    Ok(network.id().filter(|_| network != ours).map(|NamespaceId { dev, ino }| (dev, ino)))
 }
 
 /// The exit code of a process that is no child of the caller and has ended, as far as the kernel tells it: while it is a

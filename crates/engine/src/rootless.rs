@@ -152,7 +152,13 @@ pub fn enter(store: &Store) -> Result<Option<String>> {
     // Until its first container runs, those that come meanwhile find the namespace by this process.
     let pid = i32::try_from(std::process::id()).unwrap_or(0);
     let start_ticks = procfs::stat(HostPid(pid))?.start_ticks;
-    store.write_namespace_maker(&LiveProcess { pid, start_ticks, born: Timestamp::now(), started: None })?;
+    store.write_namespace_maker(&LiveProcess {
+        pid,
+        start_ticks,
+        born: Timestamp::now(),
+        started: None,
+        network: None,
+    })?;
     Ok(unmapped)
 }
 

@@ -130,7 +130,7 @@ pub(crate) fn has_parents(group: &GroupPath) -> bool {
 
 fn sample(facts: &Facts) -> Option<Sample> {
     let roots = Roots::open(facts.hierarchies.clone()).ok()?;
-    Some(Meter::new(facts.group.clone(), Hold::Nothing).sample(&roots, Depth::All))
+    Some(Meter::new(facts.group.clone(), Hold::CpuTime).sample(&roots, Depth::All))
 }
 
 #[cfg(test)]

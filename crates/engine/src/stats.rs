@@ -6,7 +6,7 @@ use std::time::Instant;
 use cgroup::sample::{Depth, Hold, Meter, Roots, Sample};
 use cgroup::{GroupPath, Hierarchies};
 use error::Result;
-use procfs::{HostPid, Kind, Process, Sight, Traffic};
+use procfs::{HostPid, Kind, Proc, Process, Sight, Traffic};
 
 use crate::containers::{Engine, open_process};
 use crate::record::{Live, LiveProcess};
@@ -39,6 +39,7 @@ pub struct Meters<'e> {
     chosen: BTreeSet<String>,
     roots: Roots,
     hold: Hold,
+    proc: Proc,
     host_network: Sight,
     known: BTreeMap<String, Known>,
 }
@@ -59,7 +60,8 @@ impl Engine {
         let chosen = words.iter().map(|word| Ok(self.find(word)?.record.id)).collect::<Result<_>>()?;
         let roots = Roots::open(Hierarchies::read()?)?;
         let host_network = Process::this()?.namespace(Kind::Net)?;
-        Ok(Meters { engine: self, chosen, roots, hold, host_network, known: BTreeMap::new() })
+        let proc = Proc::open()?;
+        Ok(Meters { engine: self, chosen, roots, hold, proc, host_network, known: BTreeMap::new() })
     }
 }
 
@@ -72,6 +74,7 @@ impl Meters<'_> {
         let mut ids: BTreeSet<String> = self.engine.store.live_ids()?.into_iter().collect();
         ids.retain(|id| self.chosen.is_empty() || self.chosen.contains(id));
         self.known.retain(|id, _| ids.contains(id));
+        self.roots.look();
         let mut readings: Vec<Reading> = ids.into_iter().filter_map(|id| self.read_one(id, depth)).collect();
         readings.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(readings)
@@ -94,7 +97,7 @@ impl Meters<'_> {
             return None;
         }
         let first = live.process.as_ref().filter(|_| depth != Depth::CpuTime);
-        let traffic = first.and_then(|process| traffic(process, self.host_network));
+        let traffic = first.and_then(|process| self.traffic(process));
         let shortage = if depth == Depth::All {
             Shortage::of(&sample, live.baseline.as_ref().unwrap_or(&Baseline::default()), group)
         } else {
@@ -102,14 +105,17 @@ impl Meters<'_> {
         };
         Some(Reading { name: live.name.clone(), group: live.group.clone(), id, sample, traffic, shortage, at })
     }
-}
 
-fn traffic(process: &LiveProcess, host: Sight) -> Option<Traffic> {
-    let first = Process::open(HostPid(process.pid)).ok()?;
-    let own = first.namespace(Kind::Net).ok().filter(|own| *own != host)?;
-    let is_it = first.stat().is_ok_and(|stat| stat.start_ticks == process.start_ticks);
-    if !is_it || own.id().is_none() {
-        return None;
+    /// What went through the interfaces of a container whose network is its own.
+    fn traffic(&self, process: &LiveProcess) -> Option<Traffic> {
+        let first = self.proc.process(HostPid(process.pid)).ok()?;
+        let own = first.namespace(Kind::Net).ok().filter(|own| *own != self.host_network)?;
+        let own = own.id()?;
+        let is_it = process.network == Some((own.dev, own.ino))
+            || first.stat().is_ok_and(|stat| stat.start_ticks == process.start_ticks);
+        if !is_it {
+            return None;
+        }
+        first.traffic().ok()
     }
-    first.traffic().ok()
 }

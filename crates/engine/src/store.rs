@@ -20,7 +20,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt 
 use std::path::{Path, PathBuf};
 
 use error::{Corrupt, Doing, Kernel, Refused, RefusedKind, Result};
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use rustix::io::Errno;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -354,13 +354,27 @@ fn write_json<T: Serialize>(folder: &Path, name: &str, value: &T) -> Result<()> 
 }
 
 fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
-    let text = match fs::read(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+    let text = match read_file(path) {
+        Err(Errno::NOENT) => return Ok(None),
         read => read.doing(|| format!("read {}", path.display()))?,
     };
     serde_json::from_slice(&text)
         .map(Some)
         .map_err(|error| Corrupt::new(path.display().to_string(), error.to_string()).into())
+}
+
+/// Reads a small file without asking for its size first: `stats` reads one of each container.
+fn read_file(path: &Path) -> std::result::Result<Vec<u8>, Errno> {
+    let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let mut text = Vec::with_capacity(2048);
+    loop {
+        let room = rustix::buffer::spare_capacity(&mut text);
+        let length = rustix::io::read(&file, room)?;
+        if length == 0 || text.len() < text.capacity() {
+            return Ok(text);
+        }
+        text.reserve(text.len());
+    }
 }
 
 /// A folder that is not made yet has none: `explain` makes nothing.

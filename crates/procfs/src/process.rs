@@ -5,18 +5,41 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::PathBuf;
 
 use error::{Corrupt, Doing, Errno, Kernel, Result};
 use rustix::fs::{CWD, Mode, OFlags, PROC_SUPER_MAGIC, ResolveFlags, fstatfs, openat, openat2, readlinkat};
+use rustix::io::retry_on_intr;
 
 use crate::lines::text;
 use crate::net_dev::Traffic;
 use crate::ns::{Kind, Sight};
 use crate::{CgroupLine, HostPid, IdMap, MountInfo, Stat, Status, cgroup, mountinfo, ns};
+
+/// The root of the procfs, checked to be one and held open for many processes.
+#[derive(Debug)]
+pub struct Proc(OwnedFd);
+
+impl Proc {
+    /// Opens it.
+    ///
+    /// # Errors
+    /// A kernel error where no procfs is mounted on /proc.
+    pub fn open() -> Result<Self> {
+        proc().map(Self)
+    }
+
+    /// Opens the folder of a process.
+    ///
+    /// # Errors
+    /// A kernel error: `ENOENT` where there is no such process, or where /proc hides it (`hidepid`).
+    pub fn process(&self, pid: HostPid) -> Result<Process> {
+        Process::named(self.0.as_fd(), pid.to_string())
+    }
+}
 
 /// A process, by its folder in /proc.
 #[derive(Debug)]
@@ -31,7 +54,7 @@ impl Process {
     /// # Errors
     /// A kernel error: `ENOENT` where there is no such process, or where /proc hides it (`hidepid`).
     pub fn open(pid: HostPid) -> Result<Self> {
-        Self::named(pid.to_string())
+        Proc::open()?.process(pid)
     }
 
     /// Opens the caller's own folder.
@@ -39,11 +62,11 @@ impl Process {
     /// # Errors
     /// A kernel error where /proc is not there.
     pub fn this() -> Result<Self> {
-        Self::named("self".to_owned())
+        Self::named(proc()?.as_fd(), "self".to_owned())
     }
 
-    fn named(name: String) -> Result<Self> {
-        let folder = open_below(proc()?.as_fd(), &name, OFlags::PATH | OFlags::DIRECTORY);
+    fn named(proc: BorrowedFd<'_>, name: String) -> Result<Self> {
+        let folder = open_below(proc, &name, OFlags::PATH | OFlags::DIRECTORY);
         let folder = folder.doing(|| format!("open /proc/{name}"))?;
         Ok(Self { folder, name })
     }
@@ -192,8 +215,14 @@ pub(crate) fn read<T>(file: &str, parse: fn(&[u8]) -> Option<T>) -> Result<T> {
 fn read_below<T>(folder: BorrowedFd<'_>, prefix: &str, file: &str, parse: fn(&[u8]) -> Option<T>) -> Result<T> {
     let action = || format!("read {prefix}{file}");
     let mut text = Vec::new();
+    let mut buffer = [0; 4096];
     let source = open_below(folder, file, OFlags::RDONLY).doing(action)?;
-    File::from(source).read_to_end(&mut text).doing(action)?;
+    // The standard library would ask for the size first, which these files have none of, and then read in small pieces.
+    loop {
+        let length = retry_on_intr(|| rustix::io::read(&source, &mut buffer)).doing(action)?;
+        let Some(part) = buffer.get(..length).filter(|part| !part.is_empty()) else { break };
+        text.extend_from_slice(part);
+    }
     Ok(parse(&text).ok_or_else(|| Corrupt::new(format!("{prefix}{file}"), "is not as proc(5) describes it"))?)
 }
 
