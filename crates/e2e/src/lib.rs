@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::panic, clippy::unwrap_used, clippy::expect_used, reason = "tests stop at what goes wrong")]
 
+pub mod bundle;
 pub mod disk;
 pub mod fault;
 pub mod group;

@@ -1,107 +1,15 @@
 //! carboy-runtime as engines call it: a bundle's life from create to delete, hooks, terminal, errors that name the field;
 //! the same probe under runc; and Podman with it as its runtime. Runtime specification, runtime.md.
-#![expect(clippy::unwrap_used, reason = "tests stop at what goes wrong")]
 
 use std::fs;
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixListener;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
-use carboy_e2e::{Carboy, Ended, ended, eventually, program};
+use carboy_e2e::bundle::Bundle;
+use carboy_e2e::{ended, eventually};
 use serde_json::{Value, json};
-
-/// A bundle in a folder of its own, and the states beside it.
-struct Bundle {
-    carboy: Carboy,
-    runtime: PathBuf,
-    id: String,
-}
-
-impl Bundle {
-    fn new() -> Self {
-        let carboy = Carboy::new();
-        assert!(carboy.busybox().is_dir());
-        let id = carboy.folder().file_name().unwrap().to_str().unwrap().to_owned();
-        let runtime = program().with_file_name("carboy-runtime");
-        assert!(
-            runtime.is_file(),
-            "{} is not built: run cargo build --release, or cargo xtask test",
-            runtime.display()
-        );
-        let bundle = Self { carboy, runtime, id };
-        assert_eq!(bundle.run(&["spec", "--bundle", bundle.path()]).code, 0);
-        bundle.change(|config| {
-            config["root"] = json!({"path": "busybox"});
-            config["process"]["terminal"] = json!(false);
-            config["linux"]["cgroupsPath"] = json!(format!("/{}", bundle.id));
-        });
-        bundle
-    }
-
-    fn path(&self) -> &str {
-        self.carboy.folder().to_str().unwrap()
-    }
-
-    fn change(&self, change: impl FnOnce(&mut Value)) {
-        let path = self.carboy.folder().join("config.json");
-        let mut config: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-        change(&mut config);
-        fs::write(path, config.to_string()).unwrap();
-    }
-
-    fn args(&self, args: &[&str]) {
-        self.change(|config| config["process"]["args"] = json!(args));
-    }
-
-    fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(&self.runtime);
-        command.arg("--root").arg(self.carboy.folder().join("states")).args(words).stdin(Stdio::null());
-        command
-    }
-
-    fn run(&self, words: &[&str]) -> Ended {
-        ended(&mut self.command(words))
-    }
-
-    /// Runs one that starts something that stays: it gets no pipe that would stay open.
-    fn stays(&self, words: &[&str]) -> i32 {
-        let mut command = self.command(words);
-        command.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().code().unwrap()
-    }
-
-    fn create(&self) {
-        let pid_file = self.carboy.folder().join("pid");
-        let words = ["create", "--bundle", self.path(), "--pid-file", pid_file.to_str().unwrap(), &self.id];
-        assert_eq!(self.stays(&words), 0);
-    }
-
-    fn state(&self) -> Value {
-        let ended = self.run(&["state", &self.id]);
-        assert_eq!(ended.code, 0, "{}", ended.stderr);
-        serde_json::from_str(&ended.stdout).unwrap()
-    }
-
-    fn status(&self) -> String {
-        self.state()["status"].as_str().unwrap().to_owned()
-    }
-
-    /// Nothing of the container is left: no state, no group.
-    fn gone(&self) {
-        let states = fs::read_dir(self.carboy.folder().join("states"));
-        let left = states.into_iter().flatten().flatten().filter(|entry| entry.file_name() == self.id.as_str());
-        assert_eq!(left.count(), 0, "its state is left");
-        let groups = carboy_e2e::groups();
-        let left: Vec<_> = groups.iter().filter(|group| group.ends_with(&self.id)).collect();
-        assert!(left.is_empty(), "{left:?}");
-    }
-}
-
-impl Drop for Bundle {
-    fn drop(&mut self) {
-        let _ = self.run(&["delete", "--force", &self.id]);
-    }
-}
 
 #[test]
 fn a_container_is_created_started_killed_and_deleted_and_its_state_tells_it() {
