@@ -4,7 +4,10 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
-use error::{Refused, Result};
+use error::{Error, Refused, Result};
+
+use crate::commands::{self, Command, End, Flag};
+use crate::help::Name;
 
 /// What was asked for.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -17,211 +20,104 @@ pub(crate) struct Invocation {
     pub(crate) words: Vec<String>,
 }
 
-/// An option: its long name, the letter for it, and whether it has a value.
-struct Flag(&'static str, Option<char>, Takes);
-
-#[derive(PartialEq, Eq, Clone, Copy)]
-enum Takes {
-    Nothing,
-    Value,
-}
-
-use Takes::{Nothing, Value};
-
-/// Those that may stand before the command. Some are for other runtimes' sake: what they choose there is always so here.
-const GLOBAL: &[Flag] = &[
-    Flag("root", None, Value),
-    Flag("log", None, Value),
-    Flag("log-format", None, Value),
-    Flag("log-level", None, Value),
-    Flag("debug", None, Nothing),
-    Flag("systemd-cgroup", None, Nothing),
-    Flag("cgroup-manager", None, Value),
-    Flag("rootless", None, Value),
-    Flag("criu", None, Value),
-    Flag("help", Some('h'), Nothing),
-    Flag("version", Some('v'), Nothing),
-];
-
-const CREATE: &[Flag] = &[
-    Flag("bundle", Some('b'), Value),
-    Flag("config", Some('f'), Value),
-    Flag("console-socket", None, Value),
-    Flag("pidfd-socket", None, Value),
-    Flag("pid-file", None, Value),
-    Flag("preserve-fds", None, Value),
-    Flag("no-pivot", None, Nothing),
-    Flag("no-new-keyring", None, Nothing),
-    Flag("no-subreaper", None, Nothing),
-    Flag("detach", Some('d'), Nothing),
-    Flag("keep", None, Nothing),
-];
-
-const EXEC: &[Flag] = &[
-    Flag("process", Some('p'), Value),
-    Flag("console-socket", None, Value),
-    Flag("pidfd-socket", None, Value),
-    Flag("pid-file", None, Value),
-    Flag("cwd", None, Value),
-    Flag("env", Some('e'), Value),
-    Flag("tty", Some('t'), Nothing),
-    Flag("user", Some('u'), Value),
-    Flag("additional-gids", Some('g'), Value),
-    Flag("detach", Some('d'), Nothing),
-    Flag("cap", Some('c'), Value),
-    Flag("no-new-privs", None, Nothing),
-    Flag("apparmor", None, Value),
-    Flag("process-label", None, Value),
-    Flag("preserve-fds", None, Value),
-    Flag("ignore-paused", None, Nothing),
-    Flag("no-subreaper", None, Nothing),
-];
-
-/// The limits that `update` takes one by one, with the place of each in OCI's `linux.resources`.
-pub(crate) const LIMITS: &[(&str, [&str; 2])] = &[
-    ("blkio-weight", ["blockIO", "weight"]),
-    ("cpu-period", ["cpu", "period"]),
-    ("cpu-quota", ["cpu", "quota"]),
-    ("cpu-burst", ["cpu", "burst"]),
-    ("cpu-share", ["cpu", "shares"]),
-    ("cpu-rt-period", ["cpu", "realtimePeriod"]),
-    ("cpu-rt-runtime", ["cpu", "realtimeRuntime"]),
-    ("cpuset-cpus", ["cpu", "cpus"]),
-    ("cpuset-mems", ["cpu", "mems"]),
-    ("cpu-idle", ["cpu", "idle"]),
-    ("memory", ["memory", "limit"]),
-    ("memory-reservation", ["memory", "reservation"]),
-    ("memory-swap", ["memory", "swap"]),
-    ("kernel-memory", ["memory", "kernel"]),
-    ("kernel-memory-tcp", ["memory", "kernelTCP"]),
-    ("pids-limit", ["pids", "limit"]),
-];
-
-const DELETE: &[Flag] = &[Flag("force", Some('f'), Nothing)];
-const KILL: &[Flag] = &[Flag("all", Some('a'), Nothing), Flag("regex", Some('r'), Nothing)];
-const LIST: &[Flag] = &[Flag("format", Some('f'), Value), Flag("quiet", Some('q'), Nothing)];
-const EVENTS: &[Flag] = &[Flag("interval", None, Value), Flag("stats", None, Nothing)];
-const SPEC: &[Flag] = &[Flag("bundle", Some('b'), Value), Flag("rootless", None, Nothing)];
-const RESOURCES: &[Flag] = &[Flag("resources", Some('r'), Value)];
-
-pub(crate) const HELP: &str = "\
-Usage: carboy-runtime [OPTIONS] COMMAND [OPTIONS] ID [WORDS]
-
-An OCI runtime.
-
-Commands:
-  create    Make a container from a bundle, up to where its program is to be started
-  start     Start the program of a container that was made
-  run       Make a container and start its program
-  exec      Run one more process in a container
-  state     Print the state of a container, as JSON
-  list      List containers
-  kill      Send a signal to a container's first process, or to all
-  delete    Remove what there is of a container
-  pause     Stop every process of a container where it stands
-  resume    Let them go on
-  ps        List the processes of a container
-  events    Print what a container uses
-  update    Change the limits of a container
-  features  Print what this runtime can do
-  spec      Write a configuration to begin with
-
-Options before the command:
-  --root DIR              where the states of containers are kept
-  --log FILE              where errors are written too
-  --log-format FORMAT     text or json
-  --systemd-cgroup        have systemd make the groups; linux.cgroupsPath is slice:prefix:name
-  --cgroup-manager NAME   the same as a word: cgroupfs or systemd";
-
-fn flags_of(command: &str) -> Vec<&'static Flag> {
-    let own: &[Flag] = match command {
-        "create" | "run" => CREATE,
-        "exec" => EXEC,
-        "delete" => DELETE,
-        "kill" => KILL,
-        "list" | "ps" => LIST,
-        "events" => EVENTS,
-        "update" => RESOURCES,
-        "spec" => SPEC,
-        _ => &[],
-    };
-    own.iter().chain(GLOBAL).collect()
-}
-
-/// Reads the words behind the program's name.
+/// Reads the words behind the program's name. What was read before an error is there, so that it can be told where it was
+/// asked to be.
 ///
 /// # Errors
-/// Refused for an option that the command does not have, and for one without its value.
-pub(crate) fn read(words: Vec<OsString>) -> Result<Invocation> {
-    let mut invocation = Invocation::default();
+/// Refused for an option that the command does not have, for one without its value, and for words too few or too many.
+pub(crate) fn read(words: Vec<OsString>, invocation: &mut Invocation) -> Result<()> {
     let mut words = words.into_iter().map(|word| word.to_string_lossy().into_owned());
-    // What is run in a container begins behind its id, and its options are its own.
     while let Some(word) = words.next() {
-        let rest_is_words = invocation.command == "exec" && !invocation.words.is_empty();
-        if word == "--" {
+        let command = Command::named(&invocation.command);
+        let end = command.map_or(End::Never, |command| command.end);
+        if word == "--" || (end == End::BehindId && !invocation.words.is_empty()) {
+            invocation.words.extend(Some(word).filter(|word| word != "--"));
             invocation.words.extend(words.by_ref());
-        } else if !word.starts_with('-') || word == "-" {
-            if invocation.command.is_empty() {
-                invocation.command = word;
-                continue;
-            }
+        } else if word.starts_with('-') && word != "-" {
+            invocation.option(command, &word, &mut words)?;
+        } else if invocation.command.is_empty() {
+            invocation.command = word;
+        } else {
+            let is_command = end == End::AtCommand && !invocation.words.is_empty();
             invocation.words.push(word);
-            if rest_is_words {
+            if is_command {
                 invocation.words.extend(words.by_ref());
             }
-        } else {
-            invocation.option(&word, &mut words)?;
         }
     }
     if invocation.has("version") {
         invocation.command = "version".to_owned();
-    } else if invocation.has("help") {
+    } else if invocation.has("help") || invocation.has("usage") {
+        invocation.words =
+            Some(std::mem::take(&mut invocation.command)).into_iter().filter(|of| !of.is_empty()).collect();
         invocation.command = "help".to_owned();
     }
-    Ok(invocation)
+    invocation.count()
 }
 
 impl Invocation {
-    fn option(&mut self, word: &str, words: &mut impl Iterator<Item = String>) -> Result<()> {
+    fn option(
+        &mut self,
+        command: Option<&'static Command>,
+        word: &str,
+        words: &mut impl Iterator<Item = String>,
+    ) -> Result<()> {
         let (name, value) = match word.split_once('=') {
             Some((name, value)) => (name, Some(value.to_owned())),
             None => (word, None),
         };
         let bare = name.trim_start_matches('-');
-        let limits = LIMITS.iter().filter(|_| self.command == "update");
-        if let Some((limit, _)) = { limits }.find(|(limit, _)| *limit == bare) {
-            return self.put(limit, Value, value, words);
+        if let Some(flag) = commands::flag(command, |flag| flag.long == bare) {
+            return self.put(flag, value, words);
         }
-        let flags = flags_of(&self.command);
-        let found = flags.iter().find(|Flag(long, short, _)| {
-            *long == bare || (!name.starts_with("--") && bare.chars().eq(short.iter().copied()))
-        });
-        match found {
-            Some(Flag(long, _, takes)) => self.put(long, *takes, value, words),
-            None => {
-                let of = if self.command.is_empty() { "carboy-runtime" } else { &self.command };
-                Err(Refused::new("the option", word, format!("is none of {of}")).into())
+        if name.starts_with("--") {
+            return Err(unknown(command, word));
+        }
+        let mut letters = bare.chars();
+        while let Some(letter) = letters.next() {
+            let found = commands::flag(command, |flag| flag.short.contains(&letter));
+            let flag = found.ok_or_else(|| unknown(command, word))?;
+            let rest = letters.as_str();
+            let last = rest.is_empty();
+            if flag.value.is_some() && !last {
+                let rest = value.map_or_else(|| rest.to_owned(), |value| format!("{rest}={value}"));
+                return self.put(flag, Some(rest), words);
             }
+            self.put(flag, value.clone().filter(|_| last), words)?;
         }
+        Ok(())
     }
 
     fn put(
         &mut self,
-        name: &'static str,
-        takes: Takes,
+        flag: &'static Flag,
         value: Option<String>,
         words: &mut impl Iterator<Item = String>,
     ) -> Result<()> {
-        let value = match (takes, value) {
-            (Nothing, value) => value.unwrap_or_default(),
-            (Value, Some(value)) => value,
-            (Value, None) => match words.next() {
+        let value = match (flag.value, value) {
+            (None, value) => value.unwrap_or_default(),
+            (Some(_), Some(value)) => value,
+            (Some(_), None) => match words.next() {
                 Some(value) => value,
-                None => return Err(Refused::new(format!("--{name}"), "", "requires an argument").into()),
+                None => return Err(Refused::new(format!("--{}", flag.long), "", "requires an argument").into()),
             },
         };
-        self.options.entry(name).or_default().push(value);
+        self.options.entry(flag.long).or_default().push(value);
         Ok(())
+    }
+
+    /// Whether there are as many words as the command takes.
+    fn count(&self) -> Result<()> {
+        let Some(command) = Command::named(&self.command) else { return Ok(()) };
+        let [least, most] = command.count;
+        let reason = match self.words.len() {
+            count if count < least => "needs the id of a container",
+            count if count > most && most == 0 => "takes no words",
+            count if count > most => "takes fewer words",
+            _ => return Ok(()),
+        };
+        let hint = format!("write {}", format!("{} {}", command.name, command.words).trim_end());
+        Err(Refused::new(command.name, self.words.join(" "), reason).hint(hint).into())
     }
 
     /// Whether an option was given, and not as `=false`.
@@ -259,19 +155,28 @@ impl Invocation {
     }
 }
 
+fn unknown(command: Option<&Command>, word: &str) -> Error {
+    let of = command.map_or("", |command| command.name);
+    let called = Name::called().word();
+    let refused = Refused::new("the option", word, format!("is none of {}", if of.is_empty() { called } else { of }));
+    refused.hint(format!("{} --help lists them", format!("{called} {of}").trim_end())).into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn read(line: &str) -> Result<Invocation> {
-        super::read(line.split(' ').map(OsString::from).collect())
+        let mut invocation = Invocation::default();
+        super::read(line.split(' ').map(OsString::from).collect(), &mut invocation)?;
+        Ok(invocation)
     }
 
     #[test]
     fn options_stand_before_and_behind_the_command_and_the_id() {
-        let line = "--root /r --log /l --log-format json --systemd-cgroup create --bundle=/b -d web --pid-file /p";
+        let line = "--root /r --log /l --log-format json --systemd-cgroup run --bundle=/b -d web --pid-file /p";
         let invocation = read(line).unwrap();
-        assert_eq!((invocation.command.as_str(), invocation.id().unwrap()), ("create", "web"));
+        assert_eq!((invocation.command.as_str(), invocation.id().unwrap()), ("run", "web"));
         let value = |name| invocation.value(name);
         assert_eq!((value("root"), value("bundle"), value("pid-file")), (Some("/r"), Some("/b"), Some("/p")));
         assert!(invocation.has("systemd-cgroup") && invocation.has("detach") && !invocation.has("no-pivot"));
@@ -300,7 +205,23 @@ mod tests {
         let said = |line| read(line).unwrap_err().to_string();
         assert_eq!(said("create --bundel /b web"), "cannot use the option --bundel: is none of create");
         assert_eq!(said("create --bundle"), "cannot use --bundle: requires an argument");
+        assert_eq!(said("create"), "cannot use create: needs the id of a container");
+        assert_eq!(said("state web db"), "cannot use state web db: takes fewer words");
+        assert_eq!(said("list web"), "cannot use list web: takes no words");
         assert_eq!(read("--version").unwrap().command, "version");
-        assert_eq!(read("checkpoint --help").unwrap().command, "help");
+        let help = read("create --help").unwrap();
+        assert_eq!((help.command.as_str(), help.words), ("help", vec!["create".to_owned()]));
+    }
+
+    #[test]
+    fn letters_stand_together_and_with_their_values() {
+        let exec = read("exec -dt -e=A=b -eC=d -u 7 web -i").unwrap_err().to_string();
+        assert_eq!(exec, "cannot use the option -i: is none of exec");
+        let exec = read("exec -dt -e=A=b -eC=d -u7 web true -i").unwrap();
+        assert!(exec.has("detach") && exec.has("tty"));
+        assert_eq!((exec.values("env"), exec.value("user")), (&["A=b".to_owned(), "C=d".to_owned()][..], Some("7")));
+        assert_eq!(exec.words, ["web", "true", "-i"]);
+        assert_eq!(read("ps -f json web").unwrap().value("format"), Some("json"));
+        assert_eq!(read("ps web -f --sort pid").unwrap().words, ["web", "-f", "--sort", "pid"]);
     }
 }

@@ -12,7 +12,7 @@ use oci::Status;
 use procfs::NamespaceId;
 use runtime::plan::Moment;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::arguments::Invocation;
 use crate::create;
@@ -89,7 +89,7 @@ pub(crate) fn status(store: &Store, record: &Record) -> Status {
 }
 
 /// The word that callers look for: one that is paused is a state of its own.
-fn status_word(store: &Store, record: &Record) -> &'static str {
+pub(crate) fn status_word(store: &Store, record: &Record) -> &'static str {
     match status(store, record) {
         Status::Creating => "creating",
         Status::Stopped => "stopped",
@@ -112,97 +112,60 @@ pub(crate) fn refused(record: &Record, reason: &str) -> Refused {
     Refused::new("the container", &record.id, reason).kind(RefusedKind::Conflict)
 }
 
-fn document(store: &Store, record: &Record) -> Value {
-    let status = status(store, record);
-    json!({
-        "ociVersion": create::OCI_VERSION,
-        "id": record.id,
-        "pid": record.process.filter(|_| status != Status::Stopped).map_or(0, |process| process.pid),
-        "status": status_word(store, record),
-        "bundle": record.bundle,
-        "rootfs": record.rootfs,
-        "created": record.created.to_string(),
-        "annotations": record.config.annotations,
-        "owner": "",
-    })
-}
-
-/// `state`.
-///
-/// # Errors
-/// Refused where there is none; a kernel error.
-pub(crate) fn state(store: &Store, invocation: &Invocation) -> Result<()> {
-    let record = store.record(invocation.id()?)?;
-    report::line(&pretty(&document(store, &record)))
-}
-
 /// JSON for people and programs alike.
 pub(crate) fn pretty(value: &Value) -> String {
     serde_json::to_string_pretty(value).unwrap_or_default()
-}
-
-/// `list`.
-///
-/// # Errors
-/// A kernel error; corrupt for a record that cannot be read.
-pub(crate) fn list(store: &Store, invocation: &Invocation) -> Result<()> {
-    let mut records = Vec::new();
-    for id in store.ids()? {
-        match store.record(&id) {
-            // It is just being made, or removed.
-            Err(Error::Refused(_)) => {}
-            record => records.push(record?),
-        }
-    }
-    if invocation.has("quiet") {
-        return records.iter().try_for_each(|record| report::line(&record.id));
-    }
-    if invocation.value("format") == Some("json") {
-        let documents = records.iter().map(|record| document(store, record));
-        return report::line(&Value::Array(documents.collect()).to_string());
-    }
-    let mut rows = vec![["ID", "PID", "STATUS", "BUNDLE", "CREATED"].map(str::to_owned)];
-    rows.extend(records.iter().map(|record| {
-        let pid = record.process.map_or(0, |process| process.pid);
-        let status = status_word(store, record).to_owned();
-        [record.id.clone(), pid.to_string(), status, record.bundle.clone(), record.created.to_string()]
-    }));
-    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(String::len).max().unwrap_or(0);
-    let widths = [0, 1, 2, 3, 4].map(width);
-    rows.iter().try_for_each(|row| {
-        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
-        report::line(cells.collect::<Vec<_>>().join("   ").trim_end())
-    })
 }
 
 /// `kill`.
 ///
 /// # Errors
 /// Refused for what is no signal, and where the container does not run.
-pub(crate) fn kill(store: &Store, invocation: &Invocation) -> Result<()> {
-    let record = store.record(invocation.id()?)?;
+pub(crate) fn kill(store: &Store, invocation: &Invocation, log: &Log) -> Result<()> {
     let signal = signal::parse(invocation.words.get(1).map_or("TERM", String::as_str))?;
-    let all = invocation.has("all");
-    if !all && status(store, &record) == Status::Stopped {
-        return Err(refused(&record, "container not running").into());
+    each(store, invocation, log, |id| {
+        let record = store.record(id)?;
+        if invocation.has("all") { kill_all(&record, signal) } else { kill_one(store, &record, signal) }
+    })
+}
+
+/// Does it to the container that is named, or with `--regex` to every one that matches, of which a failure keeps none from
+/// its turn.
+fn each(store: &Store, invocation: &Invocation, log: &Log, mut to: impl FnMut(&str) -> Result<()>) -> Result<()> {
+    let id = invocation.id()?;
+    if !invocation.has("regex") {
+        return to(id);
     }
-    let groups = groups(&record)?;
-    if all && (signal == KILL || record.process.is_none()) {
+    let refused = |error: regex_lite::Error| Refused::new("the regular expression", id, error.to_string());
+    let pattern = regex_lite::Regex::new(id).map_err(refused)?;
+    for id in store.ids()?.iter().filter(|id| pattern.is_match(id)) {
+        if let Err(error) = to(id) {
+            log.warning(&report::words(&error));
+        }
+    }
+    Ok(())
+}
+
+fn kill_all(record: &Record, signal: i32) -> Result<()> {
+    let groups = groups(record)?;
+    if signal == KILL || record.process.is_none() {
         groups.kill()?;
         return Ok(());
     }
-    if all {
-        for process in groups.processes()? {
-            send(process.as_raw_nonzero().get(), signal)?;
-        }
-        return Ok(());
+    groups.processes()?.iter().try_for_each(|process| send(process.as_raw_nonzero().get(), signal))
+}
+
+fn kill_one(store: &Store, record: &Record, signal: i32) -> Result<()> {
+    let gone = || refused(record, "container not running").into();
+    if status(store, record) == Status::Stopped {
+        return Err(gone());
     }
-    let handle = record.process.and_then(|process| process.open());
-    let handle = handle.ok_or_else(|| refused(&record, "container not running"))?;
+    let handle = record.process.and_then(|process| process.open()).ok_or_else(gone)?;
     match sys::process::send_signal(handle.as_fd(), signal) {
-        Err(Errno::SRCH) => return Err(refused(&record, "container not running").into()),
+        Err(Errno::SRCH) => return Err(gone()),
         sent => sent.doing(|| format!("send signal {signal} to {}", record.id))?,
     }
+    let groups = groups(record)?;
     if signal == KILL && groups.frozen() == Some(true) { groups.thaw() } else { Ok(()) }
 }
 
@@ -233,12 +196,15 @@ pub(crate) fn kill_first(record: &Record) {
 /// Refused where it runs and is not to be killed; a kernel error that names what is left.
 pub(crate) fn delete(store: &Store, invocation: &Invocation, log: &Log) -> Result<()> {
     let force = invocation.has("force");
-    let (held, record) = match store.hold(invocation.id()?) {
-        Err(Error::Refused(refused)) if force && refused.kind == RefusedKind::NoSuchObject => return Ok(()),
-        held => held?,
-    };
+    each(store, invocation, log, |id| match store.hold(id) {
+        Err(Error::Refused(refused)) if force && refused.kind == RefusedKind::NoSuchObject => Ok(()),
+        held => delete_held(store, held?, invocation, log),
+    })
+}
+
+fn delete_held(store: &Store, (held, record): (Held, Record), invocation: &Invocation, log: &Log) -> Result<()> {
     match status(store, &record) {
-        Status::Running if !force => {
+        Status::Running if !invocation.has("force") => {
             let reason = format!("cannot delete container {} that is not stopped: running", record.id);
             return Err(refused(&record, &reason).hint("stop it first, or use delete --force").into());
         }

@@ -74,6 +74,10 @@ struct Made {
 
 fn make(store: &Store, invocation: &Invocation, log: &Log) -> Result<Made> {
     let id = invocation.id()?;
+    if invocation.has("no-pivot") {
+        let refused = Refused::new("--no-pivot", "", "is not supported: the host's root would stay in reach");
+        return Err(refused.hint("keep the bundle on a file system other than the initial ramdisk").into());
+    }
     let bundle = bundle(invocation)?;
     let mut config = read_config(&bundle, invocation, log)?;
     let console = console(config.process.as_ref(), invocation)?;

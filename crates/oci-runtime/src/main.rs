@@ -2,11 +2,14 @@
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod commands;
 mod container;
 mod create;
 mod enter;
 mod features;
 mod foreground;
+mod help;
+mod list;
 mod measure;
 mod place;
 mod report;
@@ -22,6 +25,7 @@ use std::process::ExitCode;
 use error::{Refused, Result};
 
 use crate::arguments::Invocation;
+use crate::help::Name;
 use crate::report::Log;
 
 /// What every caller takes for an error of the runtime.
@@ -31,52 +35,51 @@ const EXEC_FAILED: u8 = 255;
 
 fn main() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().skip(1).collect();
-    let invocation = match arguments::read(words) {
-        Ok(invocation) => invocation,
+    let mut invocation = Invocation::default();
+    let read = arguments::read(words, &mut invocation);
+    let log = match Log::open(&invocation) {
+        Ok(log) => log,
         Err(error) => {
             Log::default().error(&error);
             return ExitCode::from(FAILED);
         }
     };
-    let log = Log::of(&invocation);
     // A process of a container that is joined must not reach this program or what it holds open through /proc.
     let _ = sys::credentials::set_not_dumpable();
-    run(&invocation, &log).unwrap_or_else(|error| {
+    log.debug(&format!("{} {}", invocation.command, invocation.words.join(" ")));
+    read.and_then(|()| run(&invocation, &log)).unwrap_or_else(|error| {
         log.error(&error);
         ExitCode::from(if invocation.command == "exec" { EXEC_FAILED } else { FAILED })
     })
 }
 
 fn run(invocation: &Invocation, log: &Log) -> Result<ExitCode> {
-    let store = store::Store::of(invocation)?;
     let done = |result: Result<()>| result.map(|()| ExitCode::SUCCESS);
     match invocation.command.as_str() {
-        "" | "help" => done(report::line(arguments::HELP)),
-        "version" => done(report::line(&version())),
+        "" | "help" => return done(help::print(invocation)),
+        "version" => return done(help::version(invocation)),
+        "features" => return done(features::print()),
+        "spec" => return done(spec::write(invocation)),
+        _ => {}
+    }
+    let store = store::Store::of(invocation)?;
+    match invocation.command.as_str() {
         "create" => done(create::create(&store, invocation, log)),
         "start" => done(container::start(&store, invocation)),
         "run" => create::run(&store, invocation, log),
         "exec" => enter::exec(&store, invocation, log),
-        "state" => done(container::state(&store, invocation)),
-        "list" => done(container::list(&store, invocation)),
-        "kill" => done(container::kill(&store, invocation)),
+        "state" => done(list::state(&store, invocation)),
+        "list" => done(list::list(&store, invocation, log)),
+        "kill" => done(container::kill(&store, invocation, log)),
         "delete" => done(container::delete(&store, invocation, log)),
         "pause" => done(container::pause(&store, invocation)),
         "resume" => done(container::resume(&store, invocation)),
         "ps" => done(measure::ps(&store, invocation)),
         "events" => done(measure::events(&store, invocation)),
         "update" => done(update::update(&store, invocation)),
-        "features" => done(features::print()),
-        "spec" => done(spec::write(invocation)),
         other => {
             let refused = Refused::new("the command", other, "is none that this runtime has");
-            Err(refused.hint("carboy-runtime --help lists them").into())
+            Err(refused.hint(format!("{} --help lists them", Name::called().word())).into())
         }
     }
-}
-
-/// As callers look for it: a line that ends with the version, and one with the specification's.
-fn version() -> String {
-    let version = env!("CARGO_PKG_VERSION");
-    format!("carboy-runtime version {version}\ncommit: {version}\nspec: {}", create::OCI_VERSION)
 }

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use crate::arguments::Invocation;
 use crate::container;
+use crate::list::Form;
 use crate::report;
 use crate::store::{Record, Store};
 
@@ -18,15 +19,21 @@ use crate::store::{Record, Store};
 /// # Errors
 /// Refused where there is none; a kernel error.
 pub(crate) fn ps(store: &Store, invocation: &Invocation) -> Result<()> {
+    let form = Form::of(invocation)?;
     let record = store.record(invocation.id()?)?;
     let groups = container::groups(&record)?;
     let pids: Vec<i32> = groups.processes()?.iter().map(|pid| pid.as_raw_nonzero().get()).collect();
-    if invocation.value("format") == Some("json") {
+    if form == Form::Json {
         return report::line(&json!(pids).to_string());
     }
     let asked: Vec<&str> = invocation.words.iter().skip(1).map(String::as_str).collect();
     let options = if asked.is_empty() { vec!["-ef"] } else { asked };
-    let output = Command::new("ps").args(options).output().doing(|| "run the host's ps")?;
+    let output = Command::new("ps").args(&options).output().doing(|| "run the host's ps")?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        let reason = format!("is not what the host's ps takes: {}", said.lines().next().unwrap_or_default());
+        return Err(Refused::new("the options", options.join(" "), reason).into());
+    }
     let text = String::from_utf8_lossy(&output.stdout);
     let mut lines = text.lines();
     let Some(heading) = lines.next() else { return Ok(()) };

@@ -17,9 +17,40 @@ use crate::create::OCI_VERSION;
 /// # Errors
 /// A kernel error, also where there is a configuration already.
 pub(crate) fn write(invocation: &Invocation) -> Result<()> {
-    let path = Path::new(invocation.value("bundle").unwrap_or(".")).join("config.json");
+    let bundle = Path::new(invocation.value("bundle").unwrap_or("."));
+    let path = bundle.join(invocation.value("file").unwrap_or("config.json"));
+    let mut document = document();
+    // Before the command the same word has a value, and says another thing.
+    if matches!(invocation.value("rootless"), Some("" | "true")) {
+        to_rootless(&mut document);
+    }
     let mut file = File::create_new(&path).doing(|| format!("make {}", path.display()))?;
-    writeln!(file, "{}", pretty(&document())).doing(|| format!("write {}", path.display()))
+    writeln!(file, "{}", pretty(&document)).doing(|| format!("write {}", path.display()))
+}
+
+/// What only root can have is left out: the caller is the only user inside, as root of a user namespace.
+fn to_rootless(document: &mut Value) {
+    let mapping = |id: u32| json!([{"containerID": 0, "hostID": id, "size": 1}]);
+    let linux = &mut document["linux"];
+    linux["uidMappings"] = mapping(rustix::process::geteuid().as_raw());
+    linux["gidMappings"] = mapping(rustix::process::getegid().as_raw());
+    if let Some(linux) = linux.as_object_mut() {
+        linux.remove("resources");
+    }
+    if let Some(namespaces) = linux["namespaces"].as_array_mut() {
+        namespaces.retain(|namespace| namespace["type"] != "network");
+        namespaces.push(json!({"type": "user"}));
+    }
+    for mount in document["mounts"].as_array_mut().into_iter().flatten() {
+        if mount["destination"] == "/sys" {
+            mount["type"] = json!("none");
+            mount["source"] = json!("/sys");
+            mount["options"] = json!(["rbind", "nosuid", "noexec", "nodev", "ro"]);
+        }
+        if let Some(options) = mount["options"].as_array_mut() {
+            options.retain(|option| option.as_str().is_none_or(|option| !option.starts_with("gid=")));
+        }
+    }
 }
 
 fn document() -> Value {

@@ -104,6 +104,11 @@ impl Store {
         run.map(|run| Self { root: PathBuf::from(run).join("carboy-runtime") }).ok_or_else(missing)
     }
 
+    /// Its folder.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
     fn folder(&self, id: &str) -> Result<PathBuf> {
         let known = |c: char| c.is_ascii_alphanumeric() || "_+-.".contains(c);
         if id.is_empty() || id == "." || id == ".." || id.len() > 1024 || !id.chars().all(known) {

@@ -4,14 +4,34 @@ use std::io::Read as _;
 
 use cgroup::change::{self, Now, Wishes};
 use cgroup::{GroupPath, Groups, Hierarchies};
-use error::{Doing, Result};
+use error::{Doing, Refused, Result};
 use oci::Resources;
 use serde_json::{Map, Value};
 
-use crate::arguments::{Invocation, LIMITS};
+use crate::arguments::Invocation;
 use crate::container;
 use crate::place;
 use crate::store::Store;
+
+/// The options for single limits, with the place of each in OCI's `linux.resources`.
+const LIMITS: &[(&str, [&str; 2])] = &[
+    ("blkio-weight", ["blockIO", "weight"]),
+    ("cpu-period", ["cpu", "period"]),
+    ("cpu-quota", ["cpu", "quota"]),
+    ("cpu-burst", ["cpu", "burst"]),
+    ("cpu-share", ["cpu", "shares"]),
+    ("cpu-rt-period", ["cpu", "realtimePeriod"]),
+    ("cpu-rt-runtime", ["cpu", "realtimeRuntime"]),
+    ("cpuset-cpus", ["cpu", "cpus"]),
+    ("cpuset-mems", ["cpu", "mems"]),
+    ("cpu-idle", ["cpu", "idle"]),
+    ("memory", ["memory", "limit"]),
+    ("memory-reservation", ["memory", "reservation"]),
+    ("memory-swap", ["memory", "swap"]),
+    ("kernel-memory", ["memory", "kernel"]),
+    ("kernel-memory-tcp", ["memory", "kernelTCP"]),
+    ("pids-limit", ["pids", "limit"]),
+];
 
 /// `update`.
 ///
@@ -35,8 +55,32 @@ pub(crate) fn update(store: &Store, invocation: &Invocation) -> Result<()> {
     held.write(&record)
 }
 
+/// A number of bytes as runc takes it: with a unit of 1024, and -1 for all there is.
+fn bytes(flag: &str, text: &str) -> Result<i64> {
+    const UNITS: [(&str, u32); 6] = [("", 0), ("k", 10), ("m", 20), ("g", 30), ("t", 40), ("p", 50)];
+    let refused =
+        || Refused::new(format!("--{flag}"), text, "is no number of bytes that fits").hint("write 512M or -1");
+    let lower = text.to_ascii_lowercase();
+    let end = lower.find(|c: char| !c.is_ascii_digit() && c != '-').unwrap_or(lower.len());
+    let (number, unit) = lower.split_at(end);
+    let unit = unit.strip_suffix("ib").or_else(|| unit.strip_suffix('b')).unwrap_or(unit);
+    let shift = UNITS.iter().find(|(name, _)| *name == unit).map(|(_, shift)| *shift);
+    let number = number.parse::<i64>().ok().filter(|number| *number >= -1);
+    match number.zip(shift) {
+        Some((-1, 0)) => Ok(-1),
+        Some((number, shift)) if number >= 0 => number.checked_mul(1 << shift).ok_or_else(|| refused().into()),
+        _ => Err(refused().into()),
+    }
+}
+
 /// What `--resources` holds, with the single limits in place of its own.
 fn asked(invocation: &Invocation) -> Result<Resources> {
+    for flag in ["l3-cache-schema", "mem-bw-schema"] {
+        if let Some(value) = invocation.value(flag) {
+            let refused = Refused::new(format!("--{flag}"), value, "is not supported by this runtime");
+            return Err(refused.hint("leave it out").into());
+        }
+    }
     let mut document = match invocation.value("resources") {
         None => Value::Object(Map::new()),
         Some(path) => {
@@ -50,10 +94,11 @@ fn asked(invocation: &Invocation) -> Result<Resources> {
         }
     };
     for (flag, [controller, name]) in LIMITS {
-        let Some(value) = invocation.value(flag) else { continue };
-        let value = match value.parse::<i64>() {
-            Ok(number) if !flag.starts_with("cpuset") => Value::from(number),
-            _ => Value::from(value),
+        let Some(text) = invocation.value(flag) else { continue };
+        let value = match *controller {
+            _ if flag.starts_with("cpuset") => Value::from(text),
+            "memory" => Value::from(bytes(flag, text)?),
+            _ => Value::from(invocation.number::<i64>(flag)?),
         };
         if let Some(fields) = document.as_object_mut() {
             let room = fields.entry(*controller).or_insert_with(|| Value::Object(Map::new()));
@@ -63,4 +108,30 @@ fn asked(invocation: &Invocation) -> Result<Resources> {
         }
     }
     oci::document::parse("resources", document.to_string().as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::Command;
+
+    #[test]
+    fn every_limit_is_an_option_of_update() {
+        let update = Command::named("update").unwrap();
+        for (flag, _) in LIMITS {
+            assert!(update.own().any(|known| known.long == *flag), "{flag}");
+        }
+    }
+
+    #[test]
+    fn bytes_have_units_of_1024_or_none() {
+        for (text, number) in
+            [("512", 512), ("1k", 1024), ("64M", 64 << 20), ("2GiB", 2 << 30), ("3gb", 3 << 30), ("-1", -1)]
+        {
+            assert_eq!(bytes("memory", text).unwrap(), number, "{text}");
+        }
+        for text in ["", "-2", "M", "1x", "1.5G", "99999999999P", "-1k"] {
+            assert!(bytes("memory", text).is_err(), "{text}");
+        }
+    }
 }
