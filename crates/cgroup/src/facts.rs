@@ -11,7 +11,7 @@ use crate::file::SUBTREE_CONTROL_V2;
 use crate::hierarchy::{Controller, Hierarchies, Hierarchy, HierarchyIndex, Mounted, Version, parse_controllers};
 use crate::path::GroupPath;
 use crate::systemd::Instance;
-use crate::{cpu, cpuset, evacuate, file, hugetlb, io, memory, systemd};
+use crate::{cpu, cpuset, delegation, evacuate, file, hugetlb, io, memory, systemd};
 
 /// What the groups above a new one are like.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -51,6 +51,35 @@ pub struct Commission {
 }
 
 impl Commission {
+    /// Asks the systemd that is to make the unit for its version and, for a user's, for the group that it is in.
+    ///
+    /// # Errors
+    /// A kernel error where it does not answer.
+    pub fn connect(unit: systemd::Unit, description: String, runtime_dir: Option<PathBuf>) -> Result<Self> {
+        let mut commission = Self { unit, version: 0, description, runtime_dir };
+        let mut manager = systemd::Manager::connect(commission.instance())?;
+        commission.version = manager.version();
+        if commission.runtime_dir.is_some() {
+            commission.unit = commission.unit.below(&manager.own_group()?);
+        }
+        Ok(commission)
+    }
+
+    /// The hierarchies in which the unit's groups are made: for a user, what was handed over to the user's systemd.
+    ///
+    /// # Errors
+    /// A kernel error.
+    pub fn hierarchies(&self, hierarchies: Hierarchies) -> Result<Hierarchies> {
+        if self.runtime_dir.is_none() {
+            return Ok(hierarchies);
+        }
+        let depth = self.unit.slice().path().ancestors().len() + 1;
+        let mut above = std::iter::successors(Some(self.unit.path().clone()), GroupPath::parent);
+        let of_manager = above.nth(depth).unwrap_or_else(GroupPath::root);
+        let top = delegation::around(&hierarchies, of_manager)?;
+        hierarchies.handed_over(top.map(|found| found.top).as_ref())
+    }
+
     /// Which systemd makes it.
     #[must_use]
     pub fn instance(&self) -> Instance<'_> {

@@ -8,6 +8,7 @@ pub mod disk;
 pub mod fault;
 pub mod group;
 pub mod trace;
+pub mod user;
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;

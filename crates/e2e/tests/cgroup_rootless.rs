@@ -3,136 +3,15 @@
 #![expect(clippy::unwrap_used, reason = "tests stop at what goes wrong")]
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, chown};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::os::unix::fs::chown;
+use std::path::Path;
+use std::process::Command;
 
-use carboy_e2e::{Attended, Carboy, Ended, ended, program};
+use carboy_e2e::user::{Account, Handed, User, WAIT};
+use carboy_e2e::{Attended, ended};
 
 /// Users without a line in /etc/subuid: one for each test, so that no two share a namespace.
 const USERS: [u32; 5] = [64_101, 64_102, 64_103, 64_104, 64_105];
-const WAIT: &str = "echo ready; read -r go";
-
-/// A user with a home, a root file system and a program that they may execute.
-struct User {
-    /// Keeps the folders.
-    place: Carboy,
-    uid: u32,
-    gid: u32,
-    root: PathBuf,
-    /// The v2 group that the user's commands start in, and which is the user's.
-    session: Option<Handed>,
-}
-
-impl User {
-    fn new(uid: u32) -> Self {
-        let place = Carboy::new();
-        let root = place.busybox();
-        fs::set_permissions(place.folder(), fs::Permissions::from_mode(0o755)).unwrap();
-        let copied = Command::new("cp").arg(program()).arg(place.folder().join("carboy")).status();
-        assert!(copied.unwrap().success());
-        for folder in ["home", "runtime"] {
-            fs::create_dir(place.folder().join(folder)).unwrap();
-            chown(place.folder().join(folder), Some(uid), Some(uid)).unwrap();
-        }
-        let owned = Command::new("chown").args(["-R", "-h", &format!("{uid}:{uid}")]).arg(&root).status();
-        assert!(owned.unwrap().success());
-        Self { place, uid, gid: uid, root, session: None }
-    }
-
-    fn root(&self) -> &str {
-        self.root.to_str().unwrap()
-    }
-
-    /// A command line of carboy as this user types it, in the user's group where there is one.
-    fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new("sh");
-        let script = "test -z \"$1\" || echo 0 > \"$1\"; shift; exec \"$@\"";
-        let procs = self.session.as_ref().map(|handed| handed.session().join("cgroup.procs")).unwrap_or_default();
-        command.args(["-c", script, "sh"]).arg(procs);
-        let ids = [format!("--reuid={}", self.uid), format!("--regid={}", self.gid)];
-        command.arg("setpriv").args(ids).arg("--clear-groups").arg(self.place.folder().join("carboy")).args(words);
-        command.env("HOME", self.place.folder().join("home"));
-        command.env("XDG_RUNTIME_DIR", self.place.folder().join("runtime"));
-        command.env_remove("XDG_DATA_HOME").stdin(Stdio::null());
-        command
-    }
-
-    fn run(&self, words: &[&str]) -> Ended {
-        ended(&mut self.command(words))
-    }
-
-    /// A container that waits for a line.
-    fn waiting(&self, name: &str, flags: &[&str]) -> Attended {
-        let words = [&["run", "--rm", "-i", "--name", name], flags, &[self.root(), "sh", "-c", WAIT]].concat();
-        let mut container = Attended::start(&mut self.command(&words));
-        let line = container.line();
-        assert_eq!(line, "ready", "{}", if line.is_empty() { container.end().stderr } else { line.clone() });
-        container
-    }
-
-    /// What is left of the user's containers.
-    fn left(&self) -> Vec<String> {
-        let mut left: Vec<String> = self.run(&["ps", "-a", "-q"]).stdout.lines().map(str::to_owned).collect();
-        let home = self.place.folder().join("home/.local/share/carboy");
-        for folder in [home.join("containers"), home.join("names"), self.place.folder().join("runtime/carboy")] {
-            let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-            left.extend(names.filter(|name| !name.starts_with('.')));
-        }
-        left
-    }
-}
-
-/// A part of the v2 tree that was handed over: a group, and one in it for the user's own processes.
-struct Handed(PathBuf);
-
-impl Handed {
-    /// `None` on a host without v2.
-    fn over(uid: u32) -> Option<Self> {
-        let point = unified()?;
-        let controllers = fs::read_to_string(point.join("cgroup.controllers")).unwrap();
-        for controller in controllers.split_whitespace().filter(|one| ["memory", "pids", "cpu"].contains(one)) {
-            fs::write(point.join("cgroup.subtree_control"), format!("+{controller}")).unwrap();
-        }
-        let handed = Self(point.join(format!("carboy-test-rootless-{}-{uid}", std::process::id())));
-        for group in [handed.0.clone(), handed.session()] {
-            fs::create_dir(&group).unwrap();
-            for name in [".", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads"] {
-                chown(group.join(name), Some(uid), Some(uid)).unwrap();
-            }
-        }
-        Some(handed)
-    }
-
-    fn session(&self) -> PathBuf {
-        self.0.join("session")
-    }
-
-    /// The containers' groups in it.
-    fn groups(&self) -> Vec<PathBuf> {
-        let entries = fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap().path());
-        entries.filter(|path| path.is_dir() && *path != self.session()).collect()
-    }
-
-    fn has(&self, controller: &str) -> bool {
-        let listed = fs::read_to_string(self.0.join("cgroup.controllers")).unwrap();
-        listed.split_whitespace().any(|one| one == controller)
-    }
-}
-
-impl Drop for Handed {
-    fn drop(&mut self) {
-        for group in [self.session(), self.0.clone()] {
-            let _ = fs::remove_dir(group);
-        }
-    }
-}
-
-fn unified() -> Option<PathBuf> {
-    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
-    let line = mounts.lines().find(|line| line.contains(" - cgroup2 "))?;
-    line.split(' ').nth(4).map(PathBuf::from)
-}
 
 fn text(path: &Path) -> String {
     fs::read_to_string(path).unwrap().trim().to_owned()
@@ -280,14 +159,7 @@ fn a_user_with_subordinate_ids_has_them_in_containers() {
     const UID: u32 = 64_120;
     /// Debian's nogroup: newgidmap wants the group that passwd(5) has.
     const GID: u32 = 65_534;
-    let name = "carboyrootless";
-    let _ = Command::new("userdel").arg(name).stderr(Stdio::null()).status();
-    let added = ["--uid", &UID.to_string(), "--gid", &GID.to_string(), "--no-create-home", name];
-    assert!(Command::new("useradd").args(added).stderr(Stdio::null()).status().unwrap().success());
-    let deleted = Deleted(name);
-    assert!(Path::new("/usr/bin/newuidmap").exists(), "install uidmap");
-    let range = ["--add-subuids", "1410065408-1410130943", "--add-subgids", "1410065408-1410130943", name];
-    assert!(Command::new("usermod").args(range).status().unwrap().success());
+    let account = Account::new("carboyrootless", UID, GID, "1410065408-1410130943");
     let user = User { gid: GID, ..User::new(UID) };
     let script =
         "touch /x; chown 33:44 /x; stat -c %u:%g /x; id -u; id -G; ping -c 1 127.0.0.1 > /dev/null && echo pong";
@@ -306,13 +178,5 @@ fn a_user_with_subordinate_ids_has_them_in_containers() {
     let unpacked = user.run(&["run", "--rm", archive.to_str().unwrap(), "stat", "-c", "%u", "/theirs"]);
     assert_eq!((unpacked.stdout.as_str(), unpacked.stderr.as_str()), ("1000\n", ""));
     assert_eq!(user.left(), Vec::<String>::new());
-    drop(deleted);
-}
-
-struct Deleted(&'static str);
-
-impl Drop for Deleted {
-    fn drop(&mut self) {
-        let _ = Command::new("userdel").arg(self.0).status();
-    }
+    drop(account);
 }

@@ -68,12 +68,7 @@ impl Place {
         }
         let commission = commission(Unit::new(slice, PREFIX, id)?, id, runtime_dir)?;
         let group = commission.unit.path().clone();
-        let hierarchies = if commission.runtime_dir.is_some() {
-            let top = delegation::around(&hierarchies, group_of_manager(&commission))?;
-            hierarchies.handed_over(top.map(|found| found.top).as_ref())?
-        } else {
-            hierarchies
-        };
+        let hierarchies = commission.hierarchies(hierarchies)?;
         Ok(Self { text, site: Site { hierarchies, group, systemd: Some(commission) } })
     }
 
@@ -109,13 +104,6 @@ fn below(parent: &str, top: Option<&GroupPath>) -> Result<GroupPath> {
     };
     let hint = "leave it out, log in under systemd, or start carboy from a unit with Delegate=";
     Err(Refused::new(PARENT, parent, reason).hint(hint).into())
-}
-
-/// The group of the systemd that makes a unit.
-fn group_of_manager(commission: &Commission) -> GroupPath {
-    let depth = commission.unit.slice().path().ancestors().len() + 1;
-    let mut above = std::iter::successors(Some(commission.unit.path().clone()), GroupPath::parent);
-    above.nth(depth).unwrap_or_else(GroupPath::root)
 }
 
 /// The folder of a user's systemd, pam_systemd(8): for the user that stands for root in this user namespace.
@@ -166,14 +154,7 @@ pub(crate) fn recorded(record: &Record) -> Result<Option<Commission>> {
 }
 
 fn commission(unit: Unit, id: &str, runtime_dir: Option<PathBuf>) -> Result<Commission> {
-    let description = format!("carboy container {id}");
-    let mut commission = Commission { unit, version: 0, description, runtime_dir };
-    let mut manager = systemd::Manager::connect(commission.instance())?;
-    commission.version = manager.version();
-    if commission.runtime_dir.is_some() {
-        commission.unit = commission.unit.below(&manager.own_group()?);
-    }
-    Ok(commission)
+    Commission::connect(unit, format!("carboy container {id}"), runtime_dir)
 }
 
 /// As Docker decides: systemd where it runs the host and has all controllers, which it has on v2 alone.

@@ -7,13 +7,13 @@ use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
-use std::process::Command;
 
 use cgroup::Hierarchies;
-use error::{Doing, Errno, Kernel, Refused, Result};
+use error::{Doing, Errno, Refused, Result};
 use jiff::Timestamp;
+use oci::IdMapping;
 use procfs::{HostPid, IdMap, InsideId, Kind, Process};
-use sys::clone::Side;
+use runtime::userns::{self, IdMaps};
 use sys::namespace::Kinds;
 
 use crate::containers::open_process;
@@ -22,8 +22,6 @@ use crate::record::LiveProcess;
 use crate::store::Store;
 use crate::user::{ContainerGid, ResolvedUser};
 
-/// Where the programs are that write more than the user's own id into a map.
-const PROGRAM_FOLDERS: [&str; 3] = ["/usr/bin", "/bin", "/run/wrappers/bin"];
 const SUBORDINATE_USERS: &str = "/etc/subuid";
 const SUBORDINATE_GROUPS: &str = "/etc/subgid";
 
@@ -145,7 +143,7 @@ pub fn enter(store: &Store) -> Result<Option<String>> {
     let _held = store.hold_namespace()?;
     if let Some(namespace) = living(store, user, ours.as_fd())? {
         sys::namespace::join(namespace.as_fd(), Kinds::USER).doing(|| "join the user namespace of your containers")?;
-        sys::namespace::unshare(Kinds::MNT).map_err(|errno| forbidden("make a mount namespace", errno))?;
+        sys::namespace::unshare(Kinds::MNT).map_err(|errno| userns::forbidden("make a mount namespace", errno))?;
         return Ok(None);
     }
     let unmapped = make(user)?;
@@ -194,23 +192,15 @@ fn identity(namespace: BorrowedFd<'_>) -> Option<(u64, u64)> {
     Some((found.st_dev, found.st_ino))
 }
 
-/// Makes the namespaces. Their mounts receive from the host's, and give it none: mount_namespaces(7), "Restrictions".
+/// Makes the namespaces.
 fn make(user: u32) -> Result<Option<String>> {
     let group = rustix::process::getgid().as_raw();
-    let maps = Maps::read(user)?;
-    let mapper = maps.map(|maps| Mapper::start(&maps, (user, group))).transpose()?;
-    sys::namespace::unshare(Kinds::USER.with(Kinds::MNT)).map_err(|errno| forbidden("make a user namespace", errno))?;
-    let failure = mapper.map(Mapper::run).transpose()?.flatten();
+    let maps = subordinate(user, group)?;
+    let failure = userns::make(maps.as_ref())?;
     let this = Process::this()?;
     let (users, groups) = (this.uid_map()?, this.gid_map()?);
     if users.ranges.is_empty() {
-        let write = |file: &str, text: String| match this.write(file, &text) {
-            Err(error) => Err(forbidden_here(error)),
-            written => written,
-        };
-        write("uid_map", format!("0 {user} 1"))?;
-        write("setgroups", "deny".to_owned())?;
-        write("gid_map", format!("0 {group} 1"))?;
+        userns::map_alone(&IdMaps::root_alone(user, group))?;
         return Ok(failure);
     }
     match failure.filter(|_| groups.ranges.is_empty()) {
@@ -222,59 +212,30 @@ fn make(user: u32) -> Result<Option<String>> {
     }
 }
 
-/// What the kernel's refusal means here, where that can be told.
-fn forbidden(action: &str, errno: Errno) -> error::Error {
-    let kernel = Kernel::new(action, errno);
-    match cause() {
-        Some(cause) => kernel.hint(cause).into(),
-        None => kernel.hint("this host does not let users make user namespaces: use sudo carboy …").into(),
-    }
+/// The user's own ids as root's and the subordinate ones behind them; `None` where the user has none, or nothing that could
+/// map them.
+fn subordinate(user: u32, group: u32) -> Result<Option<IdMaps>> {
+    let name = name_of(user);
+    let ranges = |path: &str| -> Result<Vec<(u32, u32)>> {
+        match fs::read_to_string(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+            text => Ok(parse_subordinate(&text.doing(|| format!("read {path}"))?, name.as_deref(), user)),
+        }
+    };
+    let (users, groups) = (ranges(SUBORDINATE_USERS)?, ranges(SUBORDINATE_GROUPS)?);
+    let enough = !users.is_empty() && !groups.is_empty() && userns::can_map_more();
+    Ok(enough.then(|| IdMaps { users: behind_root(user, &users), groups: behind_root(group, &groups) }))
 }
 
-fn forbidden_here(error: error::Error) -> error::Error {
-    match cause() {
-        Some(cause) => error.with_hint(cause),
-        None => error,
+/// Inside the user is 0, and the subordinate ids follow from 1.
+fn behind_root(own: u32, ranges: &[(u32, u32)]) -> Vec<IdMapping> {
+    let mut lines = vec![IdMapping { container_id: 0, host_id: own, size: 1 }];
+    let mut inside: u32 = 1;
+    for (first, count) in ranges {
+        lines.push(IdMapping { container_id: inside, host_id: *first, size: *count });
+        inside = inside.saturating_add(*count);
     }
-}
-
-/// The settings by which a host forbids users their namespaces.
-fn cause() -> Option<&'static str> {
-    let is = |path: &str, value: &str| fs::read_to_string(path).is_ok_and(|text| text.trim() == value);
-    if is("/proc/sys/user/max_user_namespaces", "0") {
-        Some("this host allows no user namespaces: sysctl user.max_user_namespaces=15000 as root, or use sudo carboy …")
-    } else if is("/proc/sys/kernel/unprivileged_userns_clone", "0") {
-        Some("this host forbids it to users: sysctl kernel.unprivileged_userns_clone=1 as root, or use sudo carboy …")
-    } else if is("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1") {
-        Some(
-            "AppArmor forbids it to users: add a profile for carboy with userns, or \
-             sysctl kernel.apparmor_restrict_unprivileged_userns=0 as root",
-        )
-    } else {
-        None
-    }
-}
-
-/// The subordinate ids of a user.
-struct Maps {
-    users: Vec<(u32, u32)>,
-    groups: Vec<(u32, u32)>,
-}
-
-impl Maps {
-    /// Reads them; `None` where the user has none, or nothing that could map them.
-    fn read(user: u32) -> Result<Option<Self>> {
-        let name = name_of(user);
-        let ranges = |path: &str| -> Result<Vec<(u32, u32)>> {
-            match fs::read_to_string(path) {
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
-                text => Ok(parse_subordinate(&text.doing(|| format!("read {path}"))?, name.as_deref(), user)),
-            }
-        };
-        let maps = Self { users: ranges(SUBORDINATE_USERS)?, groups: ranges(SUBORDINATE_GROUPS)? };
-        let programs = program("newuidmap").and(program("newgidmap"));
-        Ok(programs.filter(|_| !maps.users.is_empty() && !maps.groups.is_empty()).map(|_| maps))
-    }
+    lines
 }
 
 /// The user's name in passwd(5).
@@ -294,70 +255,6 @@ fn parse_subordinate(text: &str, name: Option<&str>, user: u32) -> Vec<(u32, u32
         (is_theirs && count > 0 && fields.next().is_none()).then_some((first, count))
     };
     text.lines().filter_map(range).collect()
-}
-
-/// The words of newuidmap(1): inside the user is 0, and the subordinate ids follow from 1.
-fn map_words(pid: u32, own: u32, ranges: &[(u32, u32)]) -> Vec<String> {
-    let mut words = vec![pid.to_string(), "0".to_owned(), own.to_string(), "1".to_owned()];
-    let mut inside: u32 = 1;
-    for (first, count) in ranges {
-        words.extend([inside, *first, *count].map(|number| number.to_string()));
-        inside = inside.saturating_add(*count);
-    }
-    words
-}
-
-fn program(name: &str) -> Option<std::path::PathBuf> {
-    PROGRAM_FOLDERS.iter().map(|folder| Path::new(folder).join(name)).find(|path| path.is_file())
-}
-
-/// A process outside of the new namespace, which has the maps written: in it nobody has a right over the ids outside.
-struct Mapper {
-    socket: OwnedFd,
-    process: OwnedFd,
-}
-
-impl Mapper {
-    fn start(maps: &Maps, (user, group): (u32, u32)) -> Result<Self> {
-        let pid = std::process::id();
-        let work =
-            [("newuidmap", map_words(pid, user, &maps.users)), ("newgidmap", map_words(pid, group, &maps.groups))];
-        let (ours, theirs) = sys::socket::pair().doing(|| "connect to the process that maps ids")?;
-        match sys::clone::fork().doing(|| "fork the process that maps ids")? {
-            Side::Parent { pidfd, .. } => Ok(Self { socket: ours, process: pidfd }),
-            Side::Child => {
-                drop(ours);
-                // The end of the connection says that there is nothing to map.
-                if sys::socket::receive(theirs.as_fd(), &mut [0; 1]).is_ok_and(|(length, _)| length > 0)
-                    && let Err(text) = work.into_iter().try_for_each(|(name, words)| map(name, &words))
-                {
-                    let _ = sys::socket::send(theirs.as_fd(), text.as_bytes(), None);
-                }
-                sys::process::exit(0)
-            }
-        }
-    }
-
-    /// Has the maps written. Gives what went wrong, where something did.
-    fn run(self) -> Result<Option<String>> {
-        let doing = || "have the ids mapped";
-        sys::socket::send(self.socket.as_fd(), b"m", None).doing(doing)?;
-        let mut message = [0; 512];
-        let (length, _) = sys::socket::receive(self.socket.as_fd(), &mut message).doing(doing)?;
-        sys::process::wait(self.process.as_fd()).doing(doing)?;
-        let text = String::from_utf8_lossy(message.get(..length).unwrap_or_default()).into_owned();
-        Ok((length > 0).then_some(text))
-    }
-}
-
-fn map(name: &str, words: &[String]) -> std::result::Result<(), String> {
-    let program = program(name).ok_or_else(|| format!("there is no {name}"))?;
-    let ended = Command::new(program).args(words).output().map_err(|error| format!("{name}: {error}"))?;
-    if ended.status.success() {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&ended.stderr);
-    Err(said.lines().next().map_or_else(|| format!("{name} failed"), str::to_owned).chars().take(400).collect())
 }
 
 /// Checks that a folder for run-time files is the user's and nobody else's.
@@ -386,7 +283,8 @@ mod tests {
 
     #[test]
     fn the_user_is_root_inside_and_the_subordinate_ids_follow() {
-        let words = map_words(7, 1000, &[(100_000, 65_536), (400_000, 10)]);
-        assert_eq!(words.join(" "), "7 0 1000 1 1 100000 65536 65537 400000 10");
+        let lines = behind_root(1000, &[(100_000, 65_536), (400_000, 10)]);
+        let numbers: Vec<_> = lines.iter().map(|line| (line.container_id, line.host_id, line.size)).collect();
+        assert_eq!(numbers, [(0, 1000, 1), (1, 100_000, 65_536), (65_537, 400_000, 10)]);
     }
 }

@@ -8,10 +8,13 @@ use error::{Error, Refused, Result};
 
 use crate::commands::{self, Command, End, Flag};
 use crate::help::Name;
+use crate::rootless::Around;
 
 /// What was asked for.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Invocation {
+    /// The user namespace that the program runs in.
+    pub(crate) around: Around,
     /// The command; empty where none is named.
     pub(crate) command: String,
     /// The options by their long names, each with its values in their order; one without a value has an empty one.
@@ -56,6 +59,11 @@ pub(crate) fn read(words: Vec<OsString>, invocation: &mut Invocation) -> Result<
 }
 
 impl Invocation {
+    /// One of which nothing was read yet.
+    pub(crate) fn new(around: Around) -> Self {
+        Self { around, ..Self::default() }
+    }
+
     fn option(
         &mut self,
         command: Option<&'static Command>,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cgroup::mark::Place;
 use cgroup::plan::Parent;
-use cgroup::{GroupPath, Groups, Hierarchies};
+use cgroup::{GroupPath, Groups};
 use child::Report;
 use error::{Doing, Errno, Error, Kernel, Refused, RefusedKind, Result};
 use oci::Status;
@@ -16,6 +16,7 @@ use serde_json::Value;
 
 use crate::arguments::Invocation;
 use crate::create;
+use crate::place;
 use crate::report::{self, Log};
 use crate::signal;
 use crate::store::{Held, Record, Store};
@@ -104,7 +105,8 @@ pub(crate) fn status_word(store: &Store, record: &Record) -> &'static str {
 /// # Errors
 /// A kernel error.
 pub(crate) fn groups(record: &Record) -> Result<Groups> {
-    Groups::open(&Hierarchies::read()?, &GroupPath::parse("the recorded group", &record.group)?)
+    let path = GroupPath::parse("the recorded group", &record.group)?;
+    Groups::open(&place::hierarchies(&path)?, &path)
 }
 
 /// A refusal that names the container.
@@ -225,7 +227,7 @@ pub(crate) fn undo(held: Held, record: &Record, log: &Log) -> Result<()> {
         Ok(Parent { hierarchy: hierarchy.clone(), path: GroupPath::parse("the recorded group", path)? })
     };
     let parents: Vec<Parent> = record.parents.iter().map(parent).collect::<Result<_>>()?;
-    let hierarchies = Hierarchies::read()?;
+    let hierarchies = place::hierarchies(&path)?;
     let left = runtime::undo::kill_and_remove(&hierarchies, &path, &parents)?;
     let unmarked = record.table.clone().map_or(Ok(()), |(dev, ino, file)| {
         runtime::undo::unmark(&path, &Place { namespace: NamespaceId { dev, ino }, file })

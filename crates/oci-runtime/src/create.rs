@@ -27,6 +27,7 @@ use crate::container;
 use crate::foreground;
 use crate::place::Place;
 use crate::report::Log;
+use crate::rootless;
 use crate::store::{FirstProcess, Held, Record, Store};
 use crate::supported;
 
@@ -121,13 +122,23 @@ fn bundle(invocation: &Invocation) -> Result<PathBuf> {
     fs::canonicalize(path).doing(|| format!("find the bundle {path}"))
 }
 
+/// The configuration as it stands in the bundle.
+///
+/// # Errors
+/// Refused, naming the field; a kernel error where it cannot be read.
+pub(crate) fn parse_config(invocation: &Invocation) -> Result<Config> {
+    let path = bundle(invocation)?.join(invocation.value("config").unwrap_or("config.json"));
+    let text = fs::read(&path).doing(|| format!("read {}", path.display()))?;
+    let config = Config::parse(&text)?;
+    config.check()?;
+    Ok(config)
+}
+
 /// The configuration, with the paths of the host that it names made absolute.
 fn read_config(bundle: &Path, invocation: &Invocation, log: &Log) -> Result<Config> {
-    let path = bundle.join(invocation.value("config").unwrap_or("config.json"));
-    let text = fs::read(&path).doing(|| format!("read {}", path.display()))?;
-    let mut config = Config::parse(&text)?;
-    config.check()?;
+    let mut config = parse_config(invocation)?;
     supported::check(&config)?;
+    rootless::settle(&mut config, invocation);
     if let Some(root) = &mut config.root {
         let path = bundle.join(&root.path);
         let found = fs::canonicalize(&path).map_err(|error| unusable_root(&path, &error))?;

@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::process::ExitCode;
 
 use bumpalo::Bump;
-use cgroup::{GroupPath, Hierarchies};
+use cgroup::GroupPath;
 use error::{Doing, Error, Refused, Result};
 use oci::{Process, Status, User};
 use procfs::HostPid;
@@ -16,6 +16,7 @@ use crate::arguments::Invocation;
 use crate::container::{self, refused};
 use crate::create;
 use crate::foreground;
+use crate::place;
 use crate::report::Log;
 use crate::store::{Record, Store};
 use crate::supported;
@@ -104,7 +105,7 @@ fn start(record: &Record, process: &Process, invocation: &Invocation) -> Result<
     let gone = || Error::from(refused(record, "container not running"));
     let first = record.process.ok_or_else(gone)?;
     let path = GroupPath::parse("the recorded group", &record.group)?;
-    let hierarchies = Hierarchies::read()?.of_container(&path)?;
+    let hierarchies = place::hierarchies(&path)?.of_container(&path)?;
     let filter = create::filter(&record.config)?;
     let inherited = invocation.number("preserve-fds")?.unwrap_or(0);
     let terms = Terms { filter: filter.as_ref(), inherited, ..Terms::default() };

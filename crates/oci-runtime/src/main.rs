@@ -13,6 +13,7 @@ mod list;
 mod measure;
 mod place;
 mod report;
+mod rootless;
 mod signal;
 mod spec;
 mod store;
@@ -27,6 +28,7 @@ use error::{Refused, Result};
 use crate::arguments::Invocation;
 use crate::help::Name;
 use crate::report::Log;
+use crate::rootless::Around;
 
 /// What every caller takes for an error of the runtime.
 const FAILED: u8 = 1;
@@ -35,8 +37,9 @@ const EXEC_FAILED: u8 = 255;
 
 fn main() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().skip(1).collect();
-    let mut invocation = Invocation::default();
-    let read = arguments::read(words, &mut invocation);
+    let (around, words) = Around::read(words);
+    let mut invocation = Invocation::new(around);
+    let read = arguments::read(words.clone(), &mut invocation);
     let log = match Log::open(&invocation) {
         Ok(log) => log,
         Err(error) => {
@@ -44,6 +47,8 @@ fn main() -> ExitCode {
             return ExitCode::from(FAILED);
         }
     };
+    // Before the memory is closed to others: the kernel lets nobody map the ids of such a process.
+    let read = read.and_then(|()| rootless::enter(&invocation, &words));
     // A process of a container that is joined must not reach this program or what it holds open through /proc.
     let _ = sys::credentials::set_not_dumpable();
     log.debug(&format!("{} {}", invocation.command, invocation.words.join(" ")));

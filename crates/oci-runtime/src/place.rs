@@ -1,10 +1,13 @@
 //! Where a container's groups are, and who makes them. Runtime specification, config-linux.md "Cgroups Path".
 
+use std::path::PathBuf;
+
 use cgroup::facts::Commission;
-use cgroup::systemd::{Instance, Manager, Unit};
-use cgroup::{GroupPath, Hierarchies};
+use cgroup::systemd::{Instance, Unit};
+use cgroup::{GroupPath, Hierarchies, delegation};
 use error::{Refused, Result};
 use oci::Config;
+use procfs::{InsideId, Process};
 use runtime::facts::Site;
 
 use crate::arguments::Invocation;
@@ -26,16 +29,22 @@ impl Place {
     /// # Errors
     /// Refused for what is no path, or no `slice:prefix:name` for systemd; a kernel error where systemd does not answer.
     pub(crate) fn of(config: &Config, id: &str, invocation: &Invocation) -> Result<Self> {
-        let hierarchies = Hierarchies::read()?;
+        let mut hierarchies = Hierarchies::read()?;
         let asked = config.linux.as_ref().and_then(|linux| linux.cgroups_path.as_deref()).unwrap_or_default();
         if !is_systemds(invocation)? {
             let path = if asked.is_empty() { format!("/{id}") } else { format!("/{}", asked.trim_start_matches('/')) };
-            let group = GroupPath::parse(FIELD, &path)?;
+            let mut group = GroupPath::parse(FIELD, &path)?;
+            if is_confined()? {
+                let top = delegation::read(&hierarchies)?.map(|found| found.top);
+                group = top.as_ref().map_or(Ok(group.clone()), |top| below(top, group))?;
+                hierarchies = hierarchies.handed_over(top.as_ref())?;
+            }
             return Ok(Self { site: Site { hierarchies, group, systemd: None }, unit: None });
         }
         let text = if asked.is_empty() { format!(":{PREFIX}:{id}") } else { asked.to_owned() };
         let commission = commission(&text, id)?;
         let group = commission.unit.path().clone();
+        let hierarchies = commission.hierarchies(hierarchies)?;
         Ok(Self { site: Site { hierarchies, group, systemd: Some(commission) }, unit: Some(text) })
     }
 }
@@ -49,9 +58,43 @@ pub(crate) fn recorded(record: &Record) -> Result<Option<Commission>> {
 }
 
 fn commission(text: &str, id: &str) -> Result<Commission> {
-    let unit = Unit::parse(text, Instance::System)?;
-    let version = Manager::connect(Instance::System)?.version();
-    Ok(Commission { unit, version, runtime_dir: None, description: format!("carboy-runtime container {id}") })
+    let runtime_dir = if is_confined()? { Some(runtime_dir()?) } else { None };
+    let instance = runtime_dir.as_deref().map_or(Instance::System, |runtime_dir| Instance::User { runtime_dir });
+    let unit = Unit::parse(text, instance)?;
+    Commission::connect(unit, format!("carboy-runtime container {id}"), runtime_dir)
+}
+
+/// The folder of a user's systemd, pam_systemd(8), also where the user is root of a user namespace.
+fn runtime_dir() -> Result<PathBuf> {
+    let user = rustix::process::geteuid().as_raw();
+    let user = Process::this()?.uid_map()?.to_host(InsideId(user)).map_or(user, |user| user.0);
+    Ok(PathBuf::from(format!("/run/user/{user}")))
+}
+
+/// A user's groups are in what was handed over: a path that leads elsewhere counts from there.
+fn below(top: &GroupPath, path: GroupPath) -> Result<GroupPath> {
+    if path.ancestors().contains(top) {
+        return Ok(path);
+    }
+    GroupPath::parse(FIELD, &format!("{}{path}", if top.is_root() { String::new() } else { top.to_string() }))
+}
+
+/// Whether the caller is not root, or root of another user namespace than the first one: then it has what was handed over.
+fn is_confined() -> Result<bool> {
+    Ok(!rustix::process::geteuid().is_root() || !Process::this()?.uid_map()?.is_whole())
+}
+
+/// The hierarchies as those of a container whose groups are at `path`.
+///
+/// # Errors
+/// A kernel error.
+pub(crate) fn hierarchies(path: &GroupPath) -> Result<Hierarchies> {
+    let hierarchies = Hierarchies::read()?;
+    if !is_confined()? {
+        return Ok(hierarchies);
+    }
+    let top = delegation::around(&hierarchies, path.clone())?.map(|found| found.top);
+    hierarchies.handed_over(top.as_ref())
 }
 
 fn is_systemds(invocation: &Invocation) -> Result<bool> {

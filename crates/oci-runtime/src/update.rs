@@ -3,7 +3,7 @@
 use std::io::Read as _;
 
 use cgroup::change::{self, Now, Wishes};
-use cgroup::{GroupPath, Groups, Hierarchies};
+use cgroup::{GroupPath, Groups};
 use error::{Doing, Refused, Result};
 use oci::Resources;
 use serde_json::{Map, Value};
@@ -45,7 +45,7 @@ pub(crate) fn update(store: &Store, invocation: &Invocation) -> Result<()> {
     let former = record.config.linux.as_ref().and_then(|linux| linux.resources.clone()).unwrap_or_default();
     let merged = former.merged(&asked);
     let path = GroupPath::parse("the recorded group", &record.group)?;
-    let hierarchies = Hierarchies::read()?.of_container(&path)?;
+    let hierarchies = place::hierarchies(&path)?.of_container(&path)?;
     let mut groups = Groups::open(&hierarchies, &path)?;
     let mut now = Now::read(&hierarchies, &groups)?;
     now.facts.systemd = place::recorded(&record)?;

@@ -10,3 +10,4 @@ pub mod plan;
 pub mod process;
 pub mod root;
 pub mod undo;
+pub mod userns;
