@@ -3,7 +3,7 @@
 //! Documentation/admin-guide/cgroup-v1/cpuacct.rst; on v2 a part of every group's `cpu.stat` (cgroup-v2.rst "CPU Interface
 //! Files"). There is nothing to set.
 
-const USAGE_V1: &str = "cpuacct.usage";
+pub(crate) const USAGE_V1: &str = "cpuacct.usage";
 
 /// The file of v1 behind the one number that a line of a table shows; v2 has all of them in one.
 pub(crate) const OF_A_LINE_V1: [&str; 1] = [USAGE_V1];

@@ -15,8 +15,8 @@ use crate::write::{INHERITED, Write};
 /// The same names in both versions.
 pub(crate) const CPUS: &str = "cpuset.cpus";
 pub(crate) const MEMS: &str = "cpuset.mems";
-const CPUS_EFFECTIVE_V2: &str = "cpuset.cpus.effective";
-const MEMS_EFFECTIVE_V2: &str = "cpuset.mems.effective";
+pub(crate) const CPUS_EFFECTIVE_V2: &str = "cpuset.cpus.effective";
+pub(crate) const MEMS_EFFECTIVE_V2: &str = "cpuset.mems.effective";
 
 const CPUS_FIELD: &str = "linux.resources.cpu.cpus";
 const MEMS_FIELD: &str = "linux.resources.cpu.mems";
@@ -88,6 +88,11 @@ impl Set {
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.ranges.is_empty()
+    }
+
+    /// Its numbers, in their order.
+    pub fn numbers(&self) -> impl Iterator<Item = u32> + '_ {
+        self.ranges.iter().flat_map(|(first, last)| *first..=*last)
     }
 
     /// Whether a number is in it.

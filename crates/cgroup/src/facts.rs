@@ -98,7 +98,7 @@ impl HostFacts {
     pub fn read(hierarchies: &Hierarchies, path: &GroupPath) -> Result<Self> {
         let mut facts = Self { swap: true, ..Self::default() };
         if hierarchies.of(Controller::Hugetlb).is_some() {
-            facts.page_sizes = listed(HUGE_PAGES).iter().filter_map(|name| hugetlb::page_size(name)).collect();
+            facts.page_sizes = page_sizes();
         }
         let ancestors = path.ancestors();
         for (index, hierarchy) in hierarchies.iter() {
@@ -173,6 +173,11 @@ fn is_needed(hierarchies: &Hierarchies, index: HierarchyIndex, hierarchy: &Hiera
 
 /// Where the kernel has a folder for each size of huge pages.
 const HUGE_PAGES: &str = "/sys/kernel/mm/hugepages";
+
+/// The host's sizes of huge pages.
+pub(crate) fn page_sizes() -> Vec<String> {
+    listed(HUGE_PAGES).iter().filter_map(|name| hugetlb::page_size(name)).collect()
+}
 
 /// Where the kernel has a link for each disk.
 const DISKS: &str = "/sys/block";

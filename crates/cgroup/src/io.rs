@@ -10,6 +10,7 @@
 
 use error::{Errno, Refused, Result};
 
+use crate::detail::{Measure, Transfer};
 use crate::hierarchy::{Controller, Version};
 use crate::setting::{Setting, SettingFile};
 use crate::write::{Reads, Write};
@@ -485,6 +486,57 @@ pub fn stats_v2(read: impl Fn(&str) -> Option<String>) -> Stats {
         sum.get_or_insert(0);
     }
     stats
+}
+
+/// Where a v1 group tells each measure; most of BFQ's files need a kernel that was built to debug it.
+const MEASURES_V1: [(Measure, &[&str]); 8] = [
+    (Measure::Bytes, &[BYTES_V1[0], BYTES_V1[1], BFQ_BYTES_V1]),
+    (Measure::Operations, &[OPERATIONS_V1[0], OPERATIONS_V1[1], BFQ_OPERATIONS_V1]),
+    (Measure::Queued, &["blkio.bfq.io_queued_recursive"]),
+    (Measure::ServiceTime, &["blkio.bfq.io_service_time_recursive"]),
+    (Measure::WaitTime, &["blkio.bfq.io_wait_time_recursive"]),
+    (Measure::Merged, &["blkio.bfq.io_merged_recursive"]),
+    (Measure::Time, &["blkio.bfq.time_recursive"]),
+    (Measure::Sectors, &["blkio.bfq.sectors_recursive"]),
+];
+
+/// Each number of a v1 group by itself, from the first file of a measure that tells any; `read` gives a file's text.
+pub(crate) fn transfers_v1(read: impl Fn(&str) -> Option<String>) -> Vec<Transfer> {
+    let of_measure = |(measure, files): (Measure, &[&str])| {
+        let told = files.iter().map(|file| {
+            let text = read(file).unwrap_or_default();
+            text.lines().filter_map(|line| transfer_v1(measure, line)).collect::<Vec<_>>()
+        });
+        { told }.find(|transfers| !transfers.is_empty()).unwrap_or_default()
+    };
+    MEASURES_V1.into_iter().flat_map(of_measure).collect()
+}
+
+/// `8:0 Read 4096`, or `8:0 4096` where no operations are told apart; a last line has the sum of all disks.
+fn transfer_v1(measure: Measure, line: &str) -> Option<Transfer> {
+    let mut words = line.split_whitespace();
+    let (major, minor) = parse_disk(words.next()?)?;
+    let (operation, value) = match (words.next()?, words.next()) {
+        (value, None) => ("", value),
+        (operation, Some(value)) => (operation, value),
+    };
+    Some(Transfer { measure, major, minor, operation: operation.to_owned(), value: value.parse().ok()? })
+}
+
+/// Each number of a v2 group by itself, in v1's words; `read` gives a file's text.
+pub(crate) fn transfers_v2(read: impl Fn(&str) -> Option<String>) -> Vec<Transfer> {
+    let transfers = |Device { major, minor, read_bytes, write_bytes, read_ops, write_ops }: Device| {
+        let numbers = [
+            (Measure::Bytes, "Read", read_bytes),
+            (Measure::Bytes, "Write", write_bytes),
+            (Measure::Operations, "Read", read_ops),
+            (Measure::Operations, "Write", write_ops),
+        ];
+        numbers.into_iter().filter_map(move |(measure, operation, value)| {
+            Some(Transfer { measure, major, minor, operation: operation.to_owned(), value: value? })
+        })
+    };
+    stats_v2(read).devices.into_iter().flat_map(transfers).collect()
 }
 
 fn parse_disk(text: &str) -> Option<(u32, u32)> {

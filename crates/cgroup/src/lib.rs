@@ -8,11 +8,13 @@
 //! "Control groups". Sizes are bytes, times microseconds, as in the kernel's files.
 #![forbid(unsafe_code)]
 
+pub mod alarm;
 pub mod change;
 pub mod cpu;
 pub mod cpuacct;
 pub mod cpuset;
 pub mod delegation;
+pub mod detail;
 mod device_program;
 pub mod devices;
 mod evacuate;

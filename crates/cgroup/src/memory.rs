@@ -22,14 +22,25 @@ const RESERVATION_V1: &str = "memory.soft_limit_in_bytes";
 pub(crate) const RESERVATION_V2: &str = "memory.low";
 pub(crate) const HIGH_V2: &str = "memory.high";
 pub(crate) const MIN_V2: &str = "memory.min";
-const KERNEL_TCP_V1: &str = "memory.kmem.tcp.limit_in_bytes";
+pub(crate) const KERNEL_TCP_V1: &str = "memory.kmem.tcp.limit_in_bytes";
 const SWAPPINESS_V1: &str = "memory.swappiness";
-const OOM_CONTROL_V1: &str = "memory.oom_control";
+pub(crate) const OOM_CONTROL_V1: &str = "memory.oom_control";
 /// The same name in both versions, with other keys.
-const STAT: &str = "memory.stat";
+pub(crate) const STAT: &str = "memory.stat";
 pub(crate) const EVENTS_V2: &str = "memory.events";
 const USAGE_V1: &str = "memory.usage_in_bytes";
-const USAGE_V2: &str = "memory.current";
+pub(crate) const USAGE_V2: &str = "memory.current";
+pub(crate) const SWAP_USAGE_V2: &str = "memory.swap.current";
+pub(crate) const PEAK_V2: &str = "memory.peak";
+const PEAK_V1: &str = "memory.max_usage_in_bytes";
+const HITS_V1: &str = "memory.failcnt";
+const SWAP_HITS_V1: &str = "memory.memsw.failcnt";
+
+/// v1's counter of memory: limit, use, the most that was used, hits of the limit.
+pub(crate) const COUNTER_V1: [&str; 4] = [LIMIT_V1, USAGE_V1, PEAK_V1, HITS_V1];
+/// v1's counter of memory and swap together.
+pub(crate) const SWAP_COUNTER_V1: [&str; 4] =
+    [SWAP_V1, "memory.memsw.usage_in_bytes", "memory.memsw.max_usage_in_bytes", SWAP_HITS_V1];
 
 /// The files of both versions behind the numbers of one line in a table.
 /// v1's statistics tell the smallest of all limits from the group up.
@@ -440,13 +451,13 @@ pub fn stats_v1(read: impl Fn(&str) -> Option<String>) -> Stats {
         limit: memory.or_else(|| at("hierarchical_memory_limit").map(limit)),
         swap_limit,
         usage_bytes: number(USAGE_V1),
-        peak_bytes: number("memory.max_usage_in_bytes"),
+        peak_bytes: number(PEAK_V1),
         // Without "total_" they are those of this group alone.
         swap_bytes: at("total_swap"),
         inactive_file_bytes: at("total_inactive_file"),
         file_bytes: at("total_cache"),
         anon_bytes: at("total_rss"),
-        limit_hits: limit_hits_v1(swap_limit, number("memory.failcnt"), number("memory.memsw.failcnt")),
+        limit_hits: limit_hits_v1(swap_limit, number(HITS_V1), number(SWAP_HITS_V1)),
         oom_events: None,
         oom_kills: oom_kills_v1(&read),
     }
@@ -475,8 +486,8 @@ pub fn stats_v2(read: impl Fn(&str) -> Option<String>) -> Stats {
         limit: limit(LIMIT_V2),
         swap_limit: limit(SWAP_V2),
         usage_bytes: number(USAGE_V2),
-        peak_bytes: number("memory.peak"),
-        swap_bytes: number("memory.swap.current"),
+        peak_bytes: number(PEAK_V2),
+        swap_bytes: number(SWAP_USAGE_V2),
         inactive_file_bytes: at("inactive_file"),
         file_bytes: at("file"),
         anon_bytes: at("anon"),

@@ -65,7 +65,7 @@ impl Roots {
         self.alike.iter().find(|(alike, _)| *alike == name).map(|(_, text)| text.clone())
     }
 
-    fn of(&self, controller: Controller) -> Option<(HierarchyIndex, Version)> {
+    pub(crate) fn of(&self, controller: Controller) -> Option<(HierarchyIndex, Version)> {
         let index = self.hierarchies.index_of(controller)?;
         Some((index, self.hierarchies.at(index).ok()?.version))
     }
@@ -215,6 +215,11 @@ impl Meter {
                 sample.pids = if level == 0 { stats } else { sample.pids };
             }
         }
+    }
+
+    /// The text of a file of the container's own group.
+    pub(crate) fn text(&self, roots: &Roots, index: HierarchyIndex, name: &str) -> Option<String> {
+        self.read(roots, index, &self.path, name)
     }
 
     fn read(&self, roots: &Roots, index: HierarchyIndex, path: &GroupPath, name: &str) -> Option<String> {

@@ -6,16 +6,18 @@ mod commands;
 mod container;
 mod create;
 mod enter;
+mod events;
 mod features;
 mod foreground;
 mod help;
 mod list;
-mod measure;
 mod place;
+mod ps;
 mod report;
 mod rootless;
 mod signal;
 mod spec;
+mod stats;
 mod store;
 mod supported;
 mod update;
@@ -79,8 +81,8 @@ fn run(invocation: &Invocation, log: &Log) -> Result<ExitCode> {
         "delete" => done(container::delete(&store, invocation, log)),
         "pause" => done(container::pause(&store, invocation)),
         "resume" => done(container::resume(&store, invocation)),
-        "ps" => done(measure::ps(&store, invocation)),
-        "events" => done(measure::events(&store, invocation)),
+        "ps" => done(ps::ps(&store, invocation)),
+        "events" => done(events::events(&store, invocation)),
         "update" => done(update::update(&store, invocation)),
         other => {
             let refused = Refused::new("the command", other, "is none that this runtime has");
