@@ -158,11 +158,18 @@ impl Disk {
         fs::set_permissions(&to, fs::Permissions::from_mode(0o755)).doing(|| format!("make {} a program", to.display()))
     }
 
-    /// Adds carboy: the one that `CARBOY_BIN` names, as for the end-to-end tests, or a fresh one.
+    /// Adds carboy and carboy-runtime: the one that `CARBOY_BIN` names and the one beside it, as for the end-to-end tests,
+    /// or fresh ones.
     fn add_carboy(&self, root: &Path) -> Result<()> {
-        let named = std::env::var_os("CARBOY_BIN").map(PathBuf::from);
-        let carboy = named.map_or_else(|| program::build(root, "carboy", "carboy"), Ok)?;
-        self.add_program(&carboy, "carboy")
+        let [carboy, runtime] = match std::env::var_os("CARBOY_BIN").map(PathBuf::from) {
+            Some(carboy) => [carboy.clone(), carboy.with_file_name("carboy-runtime")],
+            None => [
+                program::build(root, "carboy", "carboy")?,
+                program::build(root, "carboy-oci-runtime", "carboy-runtime")?,
+            ],
+        };
+        self.add_program(&carboy, "carboy")?;
+        self.add_program(&runtime, "carboy-runtime")
     }
 
     /// Adds what starts the job, and the job, which runs a line of shell; gives the disk's image.

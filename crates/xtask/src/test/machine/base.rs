@@ -18,6 +18,7 @@ const SUITE: &str = "bookworm";
 /// What the tests and systemd need in there, besides Debian's essential packages.
 const PACKAGES: &[&str] = &[
     "busybox-static",
+    "criu",
     "dbus",
     "dbus-user-session",
     "iproute2",
@@ -27,6 +28,7 @@ const PACKAGES: &[&str] = &[
     "mount",
     "nftables",
     "procps",
+    "runc",
     "strace",
     "systemd-sysv",
     "tmux",
