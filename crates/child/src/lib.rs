@@ -201,6 +201,12 @@ pub enum Step<'a> {
         /// Its flags.
         flags: Flags,
     },
+    /// Let go of what others opened: of all descriptors but the standard ones, the program's, and what the steps behind
+    /// this one need. It comes before the filter, which may forbid it.
+    LetGo {
+        /// How many descriptors behind standard error are the program's.
+        inherited: u32,
+    },
     /// Change to the working directory.
     WorkingDirectory(&'a CStr),
     /// Look whether the command is there and can be executed.
@@ -208,15 +214,10 @@ pub enum Step<'a> {
         /// As those of [`Step::Execute`].
         candidates: &'a [&'a CStr],
     },
-    /// Tell the parent that all is ready, let go of what others opened, and wait until the program is to be started.
-    Gate {
-        /// How many descriptors behind standard error are the program's.
-        inherited: u32,
-    },
-    /// Give signals their defaults, let no other descriptor through, and become the program.
+    /// Tell the parent that all is ready, and wait until the program is to be started.
+    Gate,
+    /// Give signals their defaults and become the program.
     Execute {
-        /// How many descriptors behind standard error are the program's too.
-        inherited: u32,
         /// The paths at which the command may be, in the order of `PATH`.
         candidates: &'a [&'a CStr],
         /// Its arguments.
@@ -446,10 +447,10 @@ impl State<'_> {
             Step::WorkingDirectory(path) => sys::path::change_directory(path),
             Step::Standard => self.standard(),
             Step::Find { candidates } => find(candidates),
-            Step::Gate { inherited } => self.wait_at_gate(inherited),
-            Step::Execute { inherited, candidates, arguments, environment } => {
+            Step::LetGo { inherited } => self.let_go(inherited),
+            Step::Gate => self.wait_at_gate(),
+            Step::Execute { candidates, arguments, environment } => {
                 sys::signal::reset()?;
-                sys::clone::close_on_exec_from(inherited.saturating_add(3))?;
                 execute(candidates, arguments, environment)
             }
             _ => self.take_mount_step(step),
@@ -540,11 +541,18 @@ impl State<'_> {
         Ok(())
     }
 
+    /// What stays open is closed by execve.
+    fn let_go(&self, inherited: u32) -> Result<()> {
+        let sync = self.scene.sync;
+        let (start, failure) = self.scene.gate.map_or((sync, sync), |gate| (gate.start, gate.failure));
+        sys::clone::close_all_from(inherited.saturating_add(3), [sync, start, failure])
+    }
+
     /// The parent may be gone when it is started.
-    fn wait_at_gate(&mut self, inherited: u32) -> Result<()> {
+    fn wait_at_gate(&mut self) -> Result<()> {
         let gate = self.scene.gate.ok_or(Errno::BADF)?;
         sys::socket::send(self.scene.sync, &Report::Waiting.encode(), None)?;
-        sys::clone::close_all_from(inherited.saturating_add(3), [gate.start, gate.failure])?;
+        sys::clone::close_copy(self.scene.sync);
         sys::path::read_byte(gate.start)?;
         self.failure = Some(gate.failure);
         Ok(())

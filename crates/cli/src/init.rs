@@ -63,7 +63,7 @@ fn start(words: &[OsString]) -> Result<std::result::Result<i32, error::Errno>> {
     let arguments: Vec<String> = words.iter().cloned().map(text).collect();
     let environment = std::env::vars_os().map(|(name, value)| format!("{}={}", text(name), text(value))).collect();
     let process = oci::Process { args: arguments, env: environment, ..oci::Process::default() };
-    let program = runtime::process::plan_program(&process, 0, &steps)?;
+    let program = runtime::process::plan_program(&process, &steps)?;
     steps.push(program);
     let (ours, theirs) = sys::socket::pair().doing(|| "connect to the command")?;
     let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());

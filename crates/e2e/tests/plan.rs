@@ -348,6 +348,7 @@ fn tells_of_process(what: &str, calls: &[&Call]) -> Result<(), String> {
         "wait until the command runs" => demand(|| last.result == "0", what),
         "begin a session" | "fork into the new pid namespace" | "learn which process goes on" => Ok(()),
         "open a terminal and send its master" => demand(|| first.quotes("dev/pts"), what),
+        "let go of what others opened" => demand(|| first.arguments.starts_with("3, "), what),
         _ => Err(format!("this test knows nothing of {what:?}")),
     }
 }

@@ -263,7 +263,7 @@ fn start(held: &Held, record: &mut Record, facts: &Facts, terms: &Terms<'_>) -> 
 /// The steps that are done when the container is started, in words, for messages.
 fn behind_the_gate(plan: &Plan<'_>) -> Vec<(usize, String)> {
     let steps = plan.child.iter().enumerate();
-    let behind = steps.skip_while(|(_, step)| !matches!(step, Step::Gate { .. })).skip(1);
+    let behind = steps.skip_while(|(_, step)| !matches!(step, Step::Gate)).skip(1);
     behind.map(|(number, step)| (number, runtime::describe::child_step(step).what)).collect()
 }
 

@@ -144,13 +144,11 @@ pub fn child_step(step: &Step<'_>) -> Line {
             let first = candidates.first().map(|path| text(path)).unwrap_or_default();
             Line::new(format!("look for {first}"), &["faccessat2+", "newfstatat?"])
         }
-        Step::Gate { .. } => Line::new("wait to be started", &["sendmsg", "close_range+", "read"]),
+        Step::LetGo { .. } => Line::new("let go of what others opened", &["close_range+"]),
+        Step::Gate => Line::new("wait to be started", &["sendmsg", "read"]),
         Step::Execute { candidates, .. } => {
             let paths: Vec<_> = candidates.iter().map(|path| text(path)).collect();
-            Line::new(
-                format!("execute {}", paths.join(" or ")),
-                &["rt_sigaction+", "rt_sigprocmask", "close_range", "execve+"],
-            )
+            Line::new(format!("execute {}", paths.join(" or ")), &["rt_sigaction+", "rt_sigprocmask", "execve+"])
         }
         _ => mount_step(step),
     }

@@ -63,9 +63,10 @@ fn start(field: &str, hook: &Hook, state: &State, inside: Option<HostPid>) -> Re
     steps.push(Step::Standard);
     let args = if hook.args.is_empty() { vec![hook.path.clone()] } else { hook.args.clone() };
     let process = oci::Process { args, env: hook.env.clone(), ..oci::Process::default() };
-    if let Step::Execute { inherited, arguments, environment, .. } = plan_program(&process, 0, &steps)? {
+    steps.push(Step::LetGo { inherited: 0 });
+    if let Step::Execute { arguments, environment, .. } = plan_program(&process, &steps)? {
         let path = steps.text(field, &hook.path)?;
-        steps.push(Step::Execute { inherited, candidates: steps.slice(&[path]), arguments, environment });
+        steps.push(Step::Execute { candidates: steps.slice(&[path]), arguments, environment });
     }
     let steps = steps.finish();
     let input = document(state)?;

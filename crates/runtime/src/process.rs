@@ -86,6 +86,7 @@ pub(crate) fn plan(process: &Process, terms: &Terms<'_>, further: FurtherGroups,
     if process.user.uid != 0 {
         steps.push(Step::KeepCapabilities);
     }
+    steps.push(Step::LetGo { inherited: terms.inherited });
     if !process.no_new_privileges {
         load(steps);
     }
@@ -98,12 +99,12 @@ pub(crate) fn plan(process: &Process, terms: &Terms<'_>, further: FurtherGroups,
         steps.push(Step::Capabilities { sets: sets.thread, ambient: sets.ambient });
     }
     steps.push(Step::WorkingDirectory(steps.text("process.cwd", &process.cwd)?));
-    let program = plan_program(process, terms.inherited, steps)?;
+    let program = plan_program(process, steps)?;
     if terms.start == Start::Later {
         if let Step::Execute { candidates, .. } = program {
             steps.push(Step::Find { candidates });
         }
-        steps.push(Step::Gate { inherited: terms.inherited });
+        steps.push(Step::Gate);
     }
     if process.no_new_privileges {
         steps.push(Step::NoNewPrivs);
@@ -117,7 +118,7 @@ pub(crate) fn plan(process: &Process, terms: &Terms<'_>, further: FurtherGroups,
 ///
 /// # Errors
 /// Refused for a process without a command, or a NUL in a string.
-pub fn plan_program<'a>(process: &Process, inherited: u32, steps: &Steps<'a>) -> Result<Step<'a>> {
+pub fn plan_program<'a>(process: &Process, steps: &Steps<'a>) -> Result<Step<'a>> {
     let Some(command) = process.args.first().filter(|command| !command.is_empty()) else {
         return Err(Refused::new("process.args", "", "names no command").into());
     };
@@ -133,7 +134,7 @@ pub fn plan_program<'a>(process: &Process, inherited: u32, steps: &Steps<'a>) ->
     }
     let arguments = vector("process.args", &process.args, steps)?;
     let environment = vector("process.env", &process.env, steps)?;
-    Ok(Step::Execute { inherited, candidates: steps.slice(&candidates), arguments, environment })
+    Ok(Step::Execute { candidates: steps.slice(&candidates), arguments, environment })
 }
 
 /// Where a command is looked for when the environment has no `PATH`.

@@ -143,30 +143,21 @@ pub fn close_copy(descriptor: BorrowedFd<'_>) {
     let _ = unsafe { syscall(number::CLOSE, [fd(descriptor), 0, 0, 0, 0]) };
 }
 
-/// Closes every descriptor from `first` on in a new process but two: it is to hold nothing that was opened by others.
+/// Closes every descriptor from `first` on in a new process but some: it is to hold nothing that was opened by others.
 ///
 /// # Errors
-/// `EINVAL` on kernels before 5.9.
-pub fn close_all_from(first: u32, kept: [BorrowedFd<'_>; 2]) -> Result<()> {
-    let [one, other] = kept.map(fd);
-    let (low, high) = if one < other { (one, other) } else { (other, one) };
-    for (from, to) in [(first as usize, low), (low + 1, high), (high + 1, u32::MAX as usize)] {
-        if from < to {
-            let words = [from, to - 1, 0, 0, 0];
+/// `ENOSYS` on kernels before 5.9.
+pub fn close_all_from(first: u32, kept: [BorrowedFd<'_>; 3]) -> Result<()> {
+    let mut kept = kept.map(fd);
+    kept.sort_unstable();
+    let mut from = first as usize;
+    for end in kept.into_iter().chain([u32::MAX as usize]) {
+        if from < end {
+            let words = [from, end - 1, 0, 0, 0];
             // SAFETY: no pointers. As in `close_copy`, the owners are the parent's.
             unsafe { syscall(everywhere::CLOSE_RANGE, words) }?;
         }
+        from = from.max(end.saturating_add(1));
     }
     Ok(())
-}
-
-/// Marks every descriptor from `first` on close-on-exec: nothing that was opened by others reaches the new program.
-///
-/// # Errors
-/// `EINVAL` on kernels before 5.11.
-pub fn close_on_exec_from(first: u32) -> Result<()> {
-    const CLOSE_RANGE_CLOEXEC: usize = 4;
-    let words = [first as usize, u32::MAX as usize, CLOSE_RANGE_CLOEXEC, 0, 0];
-    // SAFETY: no pointers; setting a flag takes no descriptor from its owner.
-    unsafe { syscall(everywhere::CLOSE_RANGE, words) }.map(drop)
 }

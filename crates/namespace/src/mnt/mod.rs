@@ -12,12 +12,12 @@ use std::collections::BTreeMap;
 
 use child::{Step, Turn};
 use error::{Refused, Result};
-use oci::{Config, Mount};
+use oci::{Config, Mount, NamespaceKind};
 use sys::mount::{Attributes, Propagation, Reach};
 use sys::path::Missing;
 
-use crate::Relation;
 use crate::steps::Steps;
+use crate::{Relation, relation};
 use options::Options;
 
 /// A detached mount that the parent prepares; a step names it by its place in the list.
@@ -88,6 +88,11 @@ pub struct Facts {
 /// Refused for a mount that cannot be had.
 pub fn plan(config: &Config, facts: &Facts, steps: &mut Steps<'_>) -> Result<Vec<Prepared>> {
     let mut prepared = Vec::new();
+    if relation(config, NamespaceKind::Mnt) != Relation::Own {
+        let refused =
+            Refused::new("linux.namespaces", "", "has no new mount namespace: the mounts would be the host's");
+        return Err(refused.hint("add {\"type\": \"mount\"}").into());
+    }
     // Folders and nodes get the permissions that they are made with, whatever the caller's umask.
     steps.push(Step::Umask(0));
     let propagation = host_propagation(config)?;

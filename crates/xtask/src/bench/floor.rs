@@ -228,14 +228,14 @@ fn steps<'a>(places: &'a [CString], groups: usize, hostname: &'a CStr, filter: &
     steps.extend(MASKED.map(Step::Mask));
     steps.extend(READ_ONLY.map(Step::ReadOnly));
     steps.extend([Step::PivotRoot, Step::Umask(0o022), Step::DropBounding(!CAPABILITIES & ((1 << 41) - 1))]);
-    steps.push(Step::Seccomp { program: filter, flags: Flags(0) });
+    steps.extend([Step::LetGo { inherited: 0 }, Step::Seccomp { program: filter, flags: Flags(0) }]);
     steps.push(Step::Identity { user: 0, group: 0, groups: Some(&[0]) });
     let sets = sys::credentials::CapabilitySets { effective: CAPABILITIES, permitted: CAPABILITIES, inheritable: 0 };
     steps.extend([Step::Capabilities { sets, ambient: 0 }, Step::WorkingDirectory(c"/")]);
     const ARGUMENTS: &[Argument<'static>] = &[Argument::new(c"/bin/true"), Argument::END];
     const ENVIRONMENT: &[Argument<'static>] = &[Argument::END];
     if let (Some(arguments), Some(environment)) = (Arguments::new(ARGUMENTS), Arguments::new(ENVIRONMENT)) {
-        steps.push(Step::Execute { inherited: 0, candidates: &[c"/bin/true"], arguments, environment });
+        steps.push(Step::Execute { candidates: &[c"/bin/true"], arguments, environment });
     }
     steps
 }
