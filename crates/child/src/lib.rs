@@ -80,6 +80,8 @@ pub enum Step<'a> {
     ///
     /// What it takes part in is its own from then on: pivot_root(2) wants no root that is shared.
     AttachRoot(Propagation),
+    /// Put the root mount on the folder that it shows, and only there: the mount namespace is others' too.
+    CoverFolder(&'a CStr),
     /// Take the root of the mount namespace just joined as the container's root.
     AdoptRoot,
     /// Mount a file system of its own.
@@ -161,6 +163,16 @@ pub enum Step<'a> {
     },
     /// Make the root mount the root.
     PivotRoot,
+    /// Take the root mount, or the root received with [`Turn::Root`], as this process's own root, and leave that of the
+    /// mount namespace as it is.
+    ChangeRoot,
+    /// Unmount what is mounted at a path, where it is the mount with this id.
+    Unmount {
+        /// Where.
+        at: &'a CStr,
+        /// The id, statx(2) `stx_mnt_id`.
+        mount: u64,
+    },
     /// Set attributes of the root mount.
     Root {
         /// What to set.
@@ -468,6 +480,12 @@ impl State<'_> {
                 sys::mount::change(self.root()?, Reach::Recursive, &change)?;
                 sys::mount::attach_over_root(self.root()?)
             }
+            Step::CoverFolder(at) => {
+                sys::mount::attach(self.root()?, sys::path::open_handle(at)?.as_fd())?;
+                // On a mount that is shared, it has become shared too.
+                let change = Change { propagation: Some(Propagation::Private), ..Change::default() };
+                sys::mount::change(self.root()?, Reach::Recursive, &change)
+            }
             Step::AdoptRoot => {
                 self.root = Some(sys::path::open_handle(c"/")?);
                 Ok(())
@@ -507,6 +525,8 @@ impl State<'_> {
             Step::Terminal { size, owner, console } => self.terminal(size, owner, console),
             Step::Sysctl { path, value } => sysctl(path, value),
             Step::PivotRoot => sys::mount::pivot_root(self.root()?),
+            Step::ChangeRoot => sys::path::change_root_to(self.root()?),
+            Step::Unmount { at, mount } => unmount(at, mount),
             Step::Root { set, propagation } => {
                 sys::mount::change(self.root()?, Reach::One, &Change { set, propagation, ..Change::default() })
             }
@@ -648,6 +668,15 @@ fn new_mount(kind: &CStr, options: &[(&CStr, Option<&CStr>)], attributes: Attrib
         }
     }
     sys::mount::fsmount(context.as_fd(), attributes)
+}
+
+/// What was unmounted meanwhile, or covered by another mount, is not ours to unmount.
+fn unmount(at: &CStr, mount: u64) -> Result<()> {
+    match sys::mount::id_at(at) {
+        Ok(id) if id == mount => sys::mount::unmount(at),
+        Ok(_) | Err(Errno::NOENT | Errno::NOTDIR) => Ok(()),
+        Err(errno) => Err(errno),
+    }
 }
 
 /// The host's /proc shows the settings of the namespaces of whoever opens them: ours. That it is a procfs is checked,

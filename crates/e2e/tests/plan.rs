@@ -55,7 +55,7 @@ impl Side {
             _ if self == Side::Child => false,
             "openat" | "openat2" => call.says("O_RDONLY") || call.says("O_PATH") || record(),
             "write" | "rename" => record(),
-            "read" | "lseek" | "statx" | "fstatfs" => true,
+            "read" | "lseek" | "statx" | "newfstatat" | "fstatfs" => true,
             _ => false,
         }
     }

@@ -457,6 +457,8 @@ impl NewContainer<'_> {
                 self.live.process =
                     Some(LiveProcess { pid: pid.0, start_ticks, born: Timestamp::now(), started: None, network });
             }
+            // A container of the engine has a mount namespace of its own.
+            News::Root(_) => return Ok(()),
             News::Table(Place { namespace: NamespaceId { dev, ino }, file }) => {
                 self.live.table = Some(LiveTable { dev, ino, file });
             }

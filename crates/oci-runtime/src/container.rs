@@ -8,7 +8,8 @@ use cgroup::plan::Parent;
 use cgroup::{GroupPath, Groups};
 use child::Report;
 use error::{Doing, Errno, Error, Kernel, Refused, RefusedKind, Result};
-use oci::Status;
+use namespace::Relation;
+use oci::{NamespaceKind, Status};
 use procfs::NamespaceId;
 use runtime::plan::Moment;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -232,10 +233,17 @@ pub(crate) fn undo(held: Held, record: &Record, log: &Log) -> Result<()> {
     let unmarked = record.table.clone().map_or(Ok(()), |(dev, ino, file)| {
         runtime::undo::unmark(&path, &Place { namespace: NamespaceId { dev, ino }, file })
     });
+    let uncovered = record.cover.map_or(Ok(()), |id| {
+        let namespace = match namespace::relation(&record.config, NamespaceKind::Mnt) {
+            Relation::Joined(path) => Some(path),
+            Relation::Own | Relation::Host => None,
+        };
+        runtime::undo::uncover(&record.rootfs, id, namespace)
+    });
     if let Some(left) = left.into_iter().next() {
         return Err(left.error);
     }
-    unmarked?;
+    unmarked.and(uncovered)?;
     if record.process.is_some()
         && let Err(error) = create::run_hooks(record, Moment::Poststop, Status::Stopped)
     {

@@ -99,6 +99,7 @@ fn make(store: &Store, invocation: &Invocation, log: &Log) -> Result<Made> {
         unit,
         parents: Vec::new(),
         table: None,
+        cover: None,
         steps: Vec::new(),
         config,
     };
@@ -274,6 +275,7 @@ fn note(held: &Held, record: &mut Record, news: News) -> Result<()> {
             let start_ticks = procfs::stat(pid)?.start_ticks;
             record.process = Some(FirstProcess { pid: pid.0, start_ticks });
         }
+        News::Root(id) => record.cover = Some(id),
         News::Table(mark::Place { namespace, file }) => record.table = Some((namespace.dev, namespace.ino, file)),
     }
     held.write(record)

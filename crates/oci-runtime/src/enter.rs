@@ -10,7 +10,9 @@ use error::{Doing, Error, Refused, Result};
 use oci::{Process, Status, User};
 use procfs::HostPid;
 use runtime::apply::{News, Running, Stage};
+use runtime::plan::RootOf;
 use runtime::process::Terms;
+use runtime::root::Root;
 
 use crate::arguments::Invocation;
 use crate::container::{self, refused};
@@ -112,7 +114,11 @@ fn start(record: &Record, process: &Process, invocation: &Invocation) -> Result<
     let target = runtime::entry::target(HostPid(first.pid), path, &hierarchies);
     // The namespace files were found by number: that the process still lives says that they are its own.
     let _held = first.open().ok_or_else(gone)?;
-    let target = target?;
+    let mut target = target?;
+    let root = Root::OfProcess(HostPid(first.pid));
+    if !namespace::mnt::keeps_its_mounts(&record.config) {
+        target.root = RootOf::FirstProcess;
+    }
     let arena = Bump::new();
     let plan = runtime::plan::plan_exec((&target, &hierarchies), process, &terms, &arena)?;
     let mut news = |_: News| Ok(());
@@ -120,7 +126,7 @@ fn start(record: &Record, process: &Process, invocation: &Invocation) -> Result<
     let stage = Stage {
         hierarchies: &hierarchies,
         mounted: &[],
-        root: None,
+        root: Some(&root),
         standard: [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()],
         record: &mut news,
         gate: None,

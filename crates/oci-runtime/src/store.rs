@@ -51,6 +51,9 @@ pub(crate) struct Record {
     pub(crate) parents: Vec<(String, String)>,
     /// The net namespace with the table that marks its packets: its device, its inode, and the file it was joined by.
     pub(crate) table: Option<(u64, u64, Option<String>)>,
+    /// The id of the mount that covers the root's folder, in a mount namespace that does not go with the container.
+    #[serde(default)]
+    pub(crate) cover: Option<u64>,
     /// What is still to be done when it is started, by the number of the step.
     pub(crate) steps: Vec<(usize, String)>,
     /// Its configuration.

@@ -58,6 +58,8 @@ pub enum News {
     Child(HostPid),
     /// A table is about to be made in this net namespace.
     Table(cgroup::mark::Place),
+    /// This mount is about to cover the root's folder in a mount namespace that does not go with the container.
+    Root(u64),
 }
 
 /// Applies a plan up to the point where the command runs.
@@ -143,6 +145,7 @@ impl<'p, 's> Work<'p, 's> {
                 write_proc(pid, "gid_map", &maps.gid)
             }
             HostStep::MakeRoot => self.make_root(),
+            HostStep::RecordRoot => self.record_root(),
             HostStep::OpenGroup(index) => {
                 self.group_files.push(self.groups.join_file(*index)?);
                 Ok(())
@@ -219,6 +222,12 @@ impl<'p, 's> Work<'p, 's> {
         let userns = self.user_namespace()?;
         self.root = Some(root.make(userns.as_ref().map(AsFd::as_fd))?);
         Ok(())
+    }
+
+    fn record_root(&mut self) -> Result<()> {
+        let Some(root) = &self.root else { return Ok(()) };
+        let id = sys::mount::id_of(root.as_fd()).doing(|| "tell the root mount from others")?;
+        (self.stage.record)(News::Root(id))
     }
 
     /// The container's user namespace, where it is not the host's.

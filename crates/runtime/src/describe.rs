@@ -156,12 +156,6 @@ pub fn child_step(step: &Step<'_>) -> Line {
 
 fn mount_step(step: &Step<'_>) -> Line {
     match *step {
-        Step::RootPropagation(propagation) => {
-            let what = format!("make the copies of the host's mounts {propagation:?}").to_lowercase();
-            Line::new(what, &["mount_setattr"])
-        }
-        Step::AttachRoot(_) => Line::new("attach the root mount", &["mount_setattr", "move_mount"]),
-        Step::AdoptRoot => Line::new("open the container's root", &["openat"]),
         Step::Mount { kind, attributes: set, at, propagation, .. } => {
             let what = format!("mount {} at {}{}", text(kind), place(at), attributes(set));
             match propagation {
@@ -215,7 +209,25 @@ fn mount_step(step: &Step<'_>) -> Line {
             let what = format!("write {} to /proc/sys/{}", String::from_utf8_lossy(value), text(path));
             Line::new(what, &["openat", "fstatfs", "openat2", "write"])
         }
+        _ => root_step(step),
+    }
+}
+
+fn root_step(step: &Step<'_>) -> Line {
+    match *step {
+        Step::RootPropagation(propagation) => {
+            let what = format!("make the copies of the host's mounts {propagation:?}").to_lowercase();
+            Line::new(what, &["mount_setattr"])
+        }
+        Step::AttachRoot(_) => Line::new("attach the root mount", &["mount_setattr", "move_mount"]),
+        Step::CoverFolder(at) => {
+            let what = format!("mount the root on its folder {}", text(at));
+            Line::new(what, &["openat", "move_mount", "mount_setattr"])
+        }
+        Step::AdoptRoot => Line::new("open the container's root", &["openat"]),
         Step::PivotRoot => Line::new("make it the only root", &["fchdir", "pivot_root", "umount2", "chdir"]),
+        Step::ChangeRoot => Line::new("make it the process's root", &["fchdir", "chroot"]),
+        Step::Unmount { at, .. } => Line::new(format!("unmount {}", text(at)), &["statx", "umount2?"]),
         Step::Root { set, .. } => {
             Line::new(format!("set the root to {}", attributes(set).trim_start_matches(',')), &["mount_setattr"])
         }
@@ -282,11 +294,8 @@ pub fn host_step(step: &HostStep, plan: &Plan<'_>) -> Line {
         }
         HostStep::MakeRoot if maps_ids(plan) => Line::new("make the root mount", &MAPPED_ROOT),
         HostStep::MakeRoot => Line::new("make the root mount", &["fsopen?", "fsconfig*", "fsmount?", "open_tree?"]),
-        HostStep::OpenGroup(index) => {
-            let place = plan.groups.steps.iter().map(cgroup::plan::Step::place).find(|place| place.hierarchy == *index);
-            let name = place.map_or("container's", |place| place.name.as_str());
-            Line::new(format!("open the {name} group for the child to join"), &["openat"])
-        }
+        HostStep::RecordRoot => Line::new("put the root mount on record", &["statx"]),
+        HostStep::OpenGroup(index) => open_group(*index, plan),
         HostStep::OomScoreAdj(value) => Line::new(format!("set oom_score_adj to {value}"), &WRITE_OF_PROCESS),
         HostStep::Release(which) => Line::new(format!("tell the child of {}", turn(*which)), &["sendmsg"]),
         HostStep::AwaitMounts => Line::new("wait until its mounts are made", &["recvmsg+"]),
@@ -296,6 +305,12 @@ pub fn host_step(step: &HostStep, plan: &Plan<'_>) -> Line {
         HostStep::AwaitGate => Line::new("wait until it is ready to be started", &["recvmsg+"]),
         HostStep::AwaitProgram => Line::new("wait until the command runs", &["recvmsg+"]),
     }
+}
+
+fn open_group(index: cgroup::HierarchyIndex, plan: &Plan<'_>) -> Line {
+    let place = plan.groups.steps.iter().map(cgroup::plan::Step::place).find(|place| place.hierarchy == index);
+    let name = place.map_or("container's", |place| place.name.as_str());
+    Line::new(format!("open the {name} group for the child to join"), &["openat"])
 }
 
 /// Whether the container is in a user namespace that is not the host's.

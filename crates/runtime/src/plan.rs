@@ -42,6 +42,8 @@ pub enum HostStep {
     WriteMaps(namespace::user::Maps),
     /// Make the root mount.
     MakeRoot,
+    /// Put on record which mount it is, in a mount namespace that does not go with the container.
+    RecordRoot,
     /// Open the file by which the child joins the container's group of a v1 hierarchy.
     OpenGroup(HierarchyIndex),
     /// Set how readily the kernel kills the child when memory runs out.
@@ -148,7 +150,11 @@ pub fn plan<'a>(config: &Config, facts: &Facts, terms: &Terms<'_>, arena: &'a Bu
     process::plan(process, terms, facts.further_groups, &mut steps)?;
     let mut host = plan_host(config, process, (&entrance, &prepared, &groups, joins))?;
     plan_mark(config, facts, &entrance, &mut host)?;
-    host.extend([HostStep::MakeRoot, HostStep::Release(Turn::Root)]);
+    host.push(HostStep::MakeRoot);
+    if !mnt::keeps_its_mounts(config) {
+        host.push(HostStep::RecordRoot);
+    }
+    host.push(HostStep::Release(Turn::Root));
     if !hooks.is_empty() {
         host.push(HostStep::AwaitMounts);
         host.extend(hooks.into_iter().map(HostStep::Hooks));
@@ -232,6 +238,17 @@ pub struct Target {
     pub groups: cgroup::Plan,
     /// Whether a process gets supplementary groups there.
     pub further_groups: FurtherGroups,
+    /// Where a process finds its root there.
+    pub root: RootOf,
+}
+
+/// Whose root a process that enters a container takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RootOf {
+    /// That of the container's mount namespace.
+    Namespace,
+    /// That of its first process, whose mount namespace is others' too.
+    FirstProcess,
 }
 
 /// The v1 hierarchies whose groups the process joins: into that of v2 it is born.
@@ -277,7 +294,13 @@ pub fn plan_exec<'a>(
         entrance.child_joins.push((*kind, path.clone()));
     }
     steps.push(Step::NewSession);
-    steps.push(Step::AdoptRoot);
+    match target.root {
+        RootOf::Namespace => steps.push(Step::AdoptRoot),
+        RootOf::FirstProcess => {
+            steps.push(Step::Await(Turn::Root));
+            steps.push(Step::ChangeRoot);
+        }
+    }
     process::plan_streams(process, Console::None, &mut steps);
     steps.push(Step::Await(Turn::Ready));
     process::plan(process, terms, target.further_groups, &mut steps)?;
@@ -285,6 +308,9 @@ pub fn plan_exec<'a>(
     host.extend((0..entrance.child_joins.len()).map(HostStep::OpenNamespace));
     host.extend(entrance.parent_joins.clone().map(HostStep::JoinPid));
     host.push(HostStep::Clone);
+    if target.root == RootOf::FirstProcess {
+        host.extend([HostStep::MakeRoot, HostStep::Release(Turn::Root)]);
+    }
     host.extend(process.oom_score_adj.map(HostStep::OomScoreAdj));
     host.extend([HostStep::Release(Turn::Ready), HostStep::AwaitProgram]);
     let (groups, command) = (target.groups.clone(), process.args.first().cloned().unwrap_or_default());

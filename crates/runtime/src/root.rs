@@ -11,6 +11,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use error::{Doing, Refused, Result};
+use procfs::{HostPid, Process};
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 use sys::mount::{Attributes, Change, Reach};
 
@@ -21,6 +22,8 @@ pub enum Root {
     Overlay(Overlay),
     /// A folder that takes the changes itself.
     Folder(PathBuf),
+    /// The root that a process of the container has.
+    OfProcess(HostPid),
 }
 
 /// The folders of an overlay.
@@ -66,6 +69,7 @@ impl Root {
         match self {
             Self::Overlay(overlay) => overlay.make(userns),
             Self::Folder(path) => view(path, Reach::Recursive, userns),
+            Self::OfProcess(pid) => Process::open(*pid)?.open_root(),
         }
     }
 
@@ -78,6 +82,7 @@ impl Root {
                 format!("overlay of {} under {}", lower.join(", "), overlay.upper.display())
             }
             Self::Folder(path) => format!("folder {}", path.display()),
+            Self::OfProcess(pid) => format!("root of process {}", pid.0),
         }
     }
 }

@@ -1,9 +1,17 @@
 //! Taking away what a plan made on the host. Everything else of a container lives and dies with its processes.
 
+use std::fs::File;
+use std::io::ErrorKind;
+use std::os::fd::AsFd;
+
+use bumpalo::Bump;
 use cgroup::mark::{self, Place};
 use cgroup::plan::Parent;
 use cgroup::{GroupPath, Groups, Hierarchies, Left};
-use error::Result;
+use child::{REPORT_LENGTH, Report, Scene, Step};
+use error::{Doing, Errno, Kernel, Result};
+use namespace::steps::Steps;
+use sys::namespace::Kinds;
 
 /// Removes a container's groups, whose processes are gone, and those of `parents` that nothing else uses.
 ///
@@ -21,6 +29,40 @@ pub fn kill_and_remove(hierarchies: &Hierarchies, path: &GroupPath, parents: &[P
     let groups = Groups::open(hierarchies, path)?;
     groups.kill()?;
     Ok(groups.remove(parents))
+}
+
+/// Unmounts a container's root from its folder, where it was mounted in the caller's mount namespace or in that of a file.
+/// What is mounted there and has another id stays.
+///
+/// # Errors
+/// A kernel error.
+pub fn uncover(folder: &str, id: u64, namespace: Option<&str>) -> Result<()> {
+    let arena = Bump::new();
+    let mut steps = Steps::new(&arena);
+    let joined = match namespace.map(File::open).transpose() {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        opened => opened.doing(|| "open the mount namespace that was joined")?,
+    };
+    if joined.is_some() {
+        steps.push(Step::Join { handle: 0, kinds: Kinds::MNT });
+    }
+    steps.push(Step::Unmount { at: steps.text("root.path", folder)?, mount: id });
+    let namespaces: Vec<_> = joined.iter().map(AsFd::as_fd).collect();
+    let (ours, theirs) = sys::socket::pair().doing(|| "connect to a child")?;
+    let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
+    let standard = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
+    let (sync, parent, namespaces) = (theirs.as_fd(), ours.as_fd(), &namespaces[..]);
+    let scene = Scene { sync, parent, namespaces, groups: &[], mounts: &[], standard, gate: None };
+    let action = || format!("unmount {folder}");
+    let spawned = child::spawn(Kinds::NONE, None, &steps.finish(), &scene).doing(action)?;
+    drop(theirs);
+    let mut message = [0; REPORT_LENGTH];
+    sys::socket::receive(ours.as_fd(), &mut message).doing(action)?;
+    let _ = sys::process::wait(spawned.pidfd.as_fd());
+    match Report::parse(message) {
+        Some(Report::Failed { errno, .. }) => Err(Kernel::new(action(), Errno::from_raw_os_error(errno)).into()),
+        _ => Ok(()),
+    }
 }
 
 /// Takes away the table that marks a container's packets, if its net namespace is still there.

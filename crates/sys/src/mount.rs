@@ -261,6 +261,38 @@ pub fn pivot_root(root: BorrowedFd<'_>) -> Result<()> {
     crate::path::change_directory(c"/")
 }
 
+/// The id of the mount that a path leads to, which no other mount has while it lives (`stx_mnt_id`, Linux 5.8).
+///
+/// # Errors
+/// statx(2); `ENOSYS` on kernels that do not tell it.
+pub fn id_at(path: &CStr) -> Result<u64> {
+    use rustix::fs::{AtFlags, CWD, StatxFlags};
+    told_id(&rustix::fs::statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::MNT_ID)?)
+}
+
+/// The id of a mount that is held.
+///
+/// # Errors
+/// As [`id_at`].
+pub fn id_of(mount: BorrowedFd<'_>) -> Result<u64> {
+    use rustix::fs::{AtFlags, StatxFlags};
+    told_id(&rustix::fs::statx(mount, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)?)
+}
+
+fn told_id(found: &rustix::fs::Statx) -> Result<u64> {
+    let told = found.stx_mask & rustix::fs::StatxFlags::MNT_ID.bits() != 0;
+    if told { Ok(found.stx_mnt_id) } else { Err(crate::Errno::NOSYS) }
+}
+
+/// Unmounts what is mounted at a path, with all below it, as soon as nobody uses it any more.
+///
+/// # Errors
+/// umount(2).
+pub fn unmount(path: &CStr) -> Result<()> {
+    use rustix::mount::UnmountFlags;
+    rustix::mount::unmount(path, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW)
+}
+
 /// Whether `file` lies on a procfs: the check that no other file system was put in its place.
 ///
 /// # Errors

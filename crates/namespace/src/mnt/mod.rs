@@ -88,17 +88,16 @@ pub struct Facts {
 /// Refused for a mount that cannot be had.
 pub fn plan(config: &Config, facts: &Facts, steps: &mut Steps<'_>) -> Result<Vec<Prepared>> {
     let mut prepared = Vec::new();
-    if relation(config, NamespaceKind::Mnt) != Relation::Own {
-        let refused =
-            Refused::new("linux.namespaces", "", "has no new mount namespace: the mounts would be the host's");
-        return Err(refused.hint("add {\"type\": \"mount\"}").into());
-    }
     // Folders and nodes get the permissions that they are made with, whatever the caller's umask.
     steps.push(Step::Umask(0));
-    let propagation = host_propagation(config)?;
-    steps.push(Step::RootPropagation(propagation));
-    steps.push(Step::Await(Turn::Root));
-    steps.push(Step::AttachRoot(propagation));
+    if keeps_its_mounts(config) {
+        let propagation = host_propagation(config)?;
+        steps.push(Step::RootPropagation(propagation));
+        steps.push(Step::Await(Turn::Root));
+        steps.push(Step::AttachRoot(propagation));
+    } else {
+        plan_cover(config, steps)?;
+    }
     let mut own_dev = false;
     for mount in &config.mounts {
         let options = options::parse(&mount.options);
@@ -120,6 +119,25 @@ pub fn plan(config: &Config, facts: &Facts, steps: &mut Steps<'_>) -> Result<Vec
     Ok(prepared)
 }
 
+/// Whether the container's mount namespace is its own, and goes with it. In one that is others' too nothing but its root's
+/// folder may change: the mounts are made on a mount of that folder, and what is to be undone is that one.
+#[must_use]
+pub fn keeps_its_mounts(config: &Config) -> bool {
+    relation(config, NamespaceKind::Mnt) == Relation::Own
+}
+
+fn plan_cover(config: &Config, steps: &mut Steps<'_>) -> Result<()> {
+    let here = relation(config, NamespaceKind::Mnt) == Relation::Host;
+    if here && relation(config, NamespaceKind::User) != Relation::Host {
+        let reason = "has a user namespace and no mount namespace: its root may mount nothing in the host's";
+        return Err(Refused::new("linux.namespaces", "", reason).hint("add {\"type\": \"mount\"}").into());
+    }
+    let root = config.root.as_ref().map_or("", |root| root.path.as_str());
+    steps.push(Step::Await(Turn::Root));
+    steps.push(Step::CoverFolder(steps.text("root.path", root)?));
+    Ok(())
+}
+
 /// Hides what the configuration wants hidden, makes the root the only one, and sets its attributes.
 ///
 /// # Errors
@@ -133,7 +151,7 @@ pub fn plan_pivot(config: &Config, steps: &mut Steps<'_>) -> Result<()> {
             steps.push(Step::ReadOnly(steps.inside("linux.readonlyPaths", path)?));
         }
     }
-    steps.push(Step::PivotRoot);
+    steps.push(if keeps_its_mounts(config) { Step::PivotRoot } else { Step::ChangeRoot });
     let read_only = config.root.as_ref().is_some_and(|root| root.readonly);
     let set = if read_only { Attributes::READ_ONLY } else { Attributes::NONE };
     let propagation = root_propagation(config)?.map(|(propagation, _)| propagation);
