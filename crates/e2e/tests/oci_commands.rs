@@ -326,3 +326,41 @@ fn what_is_run_in_the_foreground_gets_its_signals_and_is_kept_where_asked() {
     assert_eq!(bundle.run(&["delete", &bundle.id]).code, 0);
     bundle.gone();
 }
+
+#[test]
+fn a_plan_is_printed_with_nothing_done_and_it_is_the_one_that_is_applied() {
+    let bundle = Bundle::new();
+    bundle.args(&["sleep", "1000"]);
+    bundle.change(|config| {
+        config["hostname"] = json!("vessel");
+        config["linux"]["resources"]["pids"] = json!({"limit": 77});
+    });
+    let explained = bundle.run(&["explain", "--bundle", bundle.path(), &bundle.id]);
+    assert_eq!((explained.code, explained.stderr.as_str()), (0, ""));
+    let heads = ["NAMESPACES", "CGROUPS", "ROOT", "PROCESS", "STEPS OF THE HOST'S SIDE", "STEPS OF THE CHILD"];
+    let found: Vec<&str> = explained.stdout.lines().filter(|line| !line.starts_with(' ')).collect();
+    assert_eq!(found, heads);
+    for words in ["pids.max = 77", "set the host name vessel", "wait to be started", "or /bin/sleep", "clone"] {
+        assert!(explained.stdout.contains(words), "{words}: {}", explained.stdout);
+    }
+    bundle.gone();
+    let json = |words: &[&str]| -> Value {
+        let words = [&["explain", "--format", "json"], words, &[bundle.id.as_str()]].concat();
+        let ended = bundle.run(&words);
+        serde_json::from_str(&ended.stdout).unwrap()
+    };
+    let planned = json(&["--bundle", bundle.path()]);
+    let whats = |side: &str| -> Vec<String> {
+        planned[side].as_array().unwrap().iter().map(|step| step["what"].as_str().unwrap().to_owned()).collect()
+    };
+    let numbered = whats("host").into_iter().chain(whats("child"));
+    let lines = explained.stdout.lines().filter(|line| line.trim_start().starts_with(|c: char| c.is_ascii_digit()));
+    assert!(numbered.eq(lines.map(|line| line.trim_start().split_once("  ").unwrap().1.to_owned())));
+    bundle.create();
+    assert_eq!(json(&[])["child"], planned["child"], "of a container that there is, without naming its bundle");
+    let refused = |change: fn(&mut Value)| {
+        bundle.change(change);
+        bundle.run(&["explain", "--bundle", bundle.path(), "other"]).stderr
+    };
+    assert!(refused(|config| config["root"]["path"] = json!("nowhere")).contains("root.path"));
+}

@@ -130,6 +130,8 @@ const UPDATE: &[Flag] = &[
 ];
 
 const FORMAT: &[Flag] = &[value("format", &['f'], "FORMAT", "table or json")];
+/// The letter is that of `--config` there.
+const TEXT: &[Flag] = &[value("format", &[], "FORMAT", "table for people, or json")];
 const LIST: &[Flag] = &[switch("quiet", &['q'], "only the ids")];
 const REGEX: &[Flag] = &[switch("regex", &['r'], "the id is an extended regular expression: all that match")];
 const KILL: &[Flag] = &[switch("all", &['a'], "all processes, not only the first")];
@@ -158,6 +160,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         flags: &[EXEC],
         doc: "Run one more process in a container",
     },
+    of_id("explain", &[BUNDLE, CREATE, TEXT], "Print every step that create and start would take, and take none"),
     of_id("state", &[], "Print the state of a container, as JSON"),
     Command { name: "list", words: "", count: [0, 0], end: End::Never, flags: &[FORMAT, LIST], doc: "List containers" },
     Command {

@@ -80,14 +80,10 @@ fn make(store: &Store, invocation: &Invocation, log: &Log) -> Result<Made> {
         return Err(refused.hint("keep the bundle on a file system other than the initial ramdisk").into());
     }
     let bundle = bundle(invocation)?;
-    let mut config = read_config(&bundle, invocation, log)?;
-    let console = console(config.process.as_ref(), invocation)?;
-    if let (Some(process), Some(root)) = (&mut config.process, &config.root) {
-        let root = fs::File::open(&root.path).doing(|| format!("open the root {}", root.path))?;
-        find_home(process, &root.into())?;
-    }
-    let filter = filter(&config)?;
-    let Place { site, unit } = Place::of(&config, id, invocation)?;
+    let draft = draft(&bundle, invocation, log)?;
+    let console = console(draft.config.process.as_ref(), invocation)?;
+    let terms = draft.terms(invocation)?;
+    let (config, Place { site, unit }) = (draft.config.clone(), draft.place.clone());
     let held = store.claim(id)?;
     let mut record = Record {
         id: id.to_owned(),
@@ -103,8 +99,6 @@ fn make(store: &Store, invocation: &Invocation, log: &Log) -> Result<Made> {
         steps: Vec::new(),
         config,
     };
-    let inherited = invocation.number("preserve-fds")?.unwrap_or(0);
-    let terms = Terms { filter: filter.as_ref(), start: Start::Later, inherited };
     let made = Facts::read(&record.config, site, Vec::new(), &store.mounts())
         .and_then(|facts| start(&held, &mut record, &facts, &terms))
         .and_then(|running| announce(&running, console, invocation).map(|()| running));
@@ -118,7 +112,44 @@ fn make(store: &Store, invocation: &Invocation, log: &Log) -> Result<Made> {
     }
 }
 
-fn bundle(invocation: &Invocation) -> Result<PathBuf> {
+/// What a container is made of, before anything is done.
+pub(crate) struct Draft {
+    pub(crate) config: Config,
+    pub(crate) filter: Option<Filter>,
+    pub(crate) place: Place,
+}
+
+/// Reads a bundle.
+///
+/// # Errors
+/// Refused, naming the field, for what cannot be had; a kernel error.
+pub(crate) fn draft(bundle: &Path, invocation: &Invocation, log: &Log) -> Result<Draft> {
+    let mut config = read_config(bundle, invocation, log)?;
+    if let (Some(process), Some(root)) = (&mut config.process, &config.root) {
+        let root = fs::File::open(&root.path).doing(|| format!("open the root {}", root.path))?;
+        find_home(process, &root.into())?;
+    }
+    let filter = filter(&config)?;
+    let place = Place::of(&config, invocation.id()?, invocation)?;
+    Ok(Draft { config, filter, place })
+}
+
+impl Draft {
+    /// What it is planned with.
+    ///
+    /// # Errors
+    /// Refused for an option that is no number.
+    pub(crate) fn terms(&self, invocation: &Invocation) -> Result<Terms<'_>> {
+        let inherited = invocation.number("preserve-fds")?.unwrap_or(0);
+        Ok(Terms { filter: self.filter.as_ref(), start: Start::Later, inherited })
+    }
+}
+
+/// The folder of a container's configuration.
+///
+/// # Errors
+/// A kernel error where there is none.
+pub(crate) fn bundle(invocation: &Invocation) -> Result<PathBuf> {
     let path = invocation.value("bundle").filter(|path| !path.is_empty()).unwrap_or(".");
     fs::canonicalize(path).doing(|| format!("find the bundle {path}"))
 }
@@ -127,8 +158,8 @@ fn bundle(invocation: &Invocation) -> Result<PathBuf> {
 ///
 /// # Errors
 /// Refused, naming the field; a kernel error where it cannot be read.
-pub(crate) fn parse_config(invocation: &Invocation) -> Result<Config> {
-    let path = bundle(invocation)?.join(invocation.value("config").unwrap_or("config.json"));
+pub(crate) fn parse_config(bundle: &Path, invocation: &Invocation) -> Result<Config> {
+    let path = bundle.join(invocation.value("config").unwrap_or("config.json"));
     let text = fs::read(&path).doing(|| format!("read {}", path.display()))?;
     let config = Config::parse(&text)?;
     config.check()?;
@@ -137,7 +168,7 @@ pub(crate) fn parse_config(invocation: &Invocation) -> Result<Config> {
 
 /// The configuration, with the paths of the host that it names made absolute.
 fn read_config(bundle: &Path, invocation: &Invocation, log: &Log) -> Result<Config> {
-    let mut config = parse_config(invocation)?;
+    let mut config = parse_config(bundle, invocation)?;
     supported::check(&config)?;
     rootless::settle(&mut config, invocation);
     if let Some(root) = &mut config.root {

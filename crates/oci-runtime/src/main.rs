@@ -7,6 +7,7 @@ mod container;
 mod create;
 mod enter;
 mod events;
+mod explain;
 mod features;
 mod foreground;
 mod help;
@@ -75,6 +76,7 @@ fn run(invocation: &Invocation, log: &Log) -> Result<ExitCode> {
         "start" => done(container::start(&store, invocation)),
         "run" => create::run(&store, invocation, log),
         "exec" => enter::exec(&store, invocation, log),
+        "explain" => done(explain::explain(&store, invocation, log)),
         "state" => done(list::state(&store, invocation)),
         "list" => done(list::list(&store, invocation, log)),
         "kill" => done(container::kill(&store, invocation, log)),

@@ -18,6 +18,7 @@ const FIELD: &str = "linux.cgroupsPath";
 const PREFIX: &str = "carboy";
 
 /// A container's place, and systemd's name for its unit where it makes the groups.
+#[derive(Debug, Clone)]
 pub(crate) struct Place {
     pub(crate) site: Site,
     pub(crate) unit: Option<String>,

@@ -56,7 +56,7 @@ pub(crate) fn enter(invocation: &Invocation, words: &[OsString]) -> Result<()> {
     }
     let store = Store::of(invocation)?;
     match invocation.command.as_str() {
-        "create" | "run" => enter_new(&create::parse_config(invocation)?)?,
+        "create" | "run" => enter_new(&create::parse_config(&create::bundle(invocation)?, invocation)?)?,
         _ => match store.record(invocation.id()?)?.process {
             Some(first) if first.lives() => join(&ns::path(HostPid(first.pid), Kind::User.name()))?,
             _ => return Ok(()),

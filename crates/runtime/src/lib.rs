@@ -4,6 +4,7 @@
 pub mod apply;
 pub mod describe;
 pub mod entry;
+pub mod explain;
 pub mod facts;
 pub mod hooks;
 pub mod plan;
