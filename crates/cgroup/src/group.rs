@@ -18,13 +18,15 @@ use rustix::process::Pid;
 
 use crate::facts::Commission;
 use crate::file::{PROCS, SUBTREE_CONTROL_V2, TASKS_V1};
-use crate::hierarchy::{Controller, Hierarchies, Hierarchy, HierarchyIndex, Mounted, Version};
+use crate::hierarchy::{CONTROLLERS, Controller, Hierarchies, Hierarchy, HierarchyIndex, Mounted, Version};
 use crate::path::GroupPath;
 use crate::plan::{Parent, Place, Plan, Role, Step, root_refused};
 use crate::remove::Left;
 use crate::systemd::{Manager, Property, Scope, UnitKind};
 use crate::write::Write;
-use crate::{cpu, cpuacct, devices, evacuate, file, io, memory, misc, mount, net_prio, pids, rdma, remove, tree};
+use crate::{
+    cpu, cpuacct, devices, evacuate, file, io, memory, misc, mount, net_prio, payload, pids, rdma, remove, tree,
+};
 
 /// The groups of one container in all hierarchies.
 #[derive(Debug)]
@@ -34,6 +36,8 @@ pub struct Groups {
     pub(crate) held: Vec<Held>,
     /// A new systemd scope, which its first process is not in yet.
     scope: Option<Scope>,
+    /// The file by which a process joins the group that the container's processes manage.
+    delegated: Option<OwnedFd>,
 }
 
 /// One hierarchy's root, and the container's group in it once that exists.
@@ -66,7 +70,7 @@ impl Groups {
             hierarchies.at(**index).is_ok_and(|hierarchy| hierarchy.mounted == Mounted::ByHost)
         };
         let held = plan.attach.iter().filter(mounted).map(held).collect::<Result<_>>()?;
-        Ok(Self { hierarchies: hierarchies.clone(), path: plan.path.clone(), held, scope: None })
+        Ok(Self { hierarchies: hierarchies.clone(), path: plan.path.clone(), held, scope: None, delegated: None })
     }
 
     /// Opens the groups that exist at a path: to enter, read, kill or remove them. None at all is no error.
@@ -92,7 +96,7 @@ impl Groups {
             };
             held.push(Held { index, root, group });
         }
-        Ok(Self { hierarchies: hierarchies.clone(), path: path.clone(), held, scope: None })
+        Ok(Self { hierarchies: hierarchies.clone(), path: path.clone(), held, scope: None, delegated: None })
     }
 
     /// Does one step of a plan.
@@ -139,6 +143,17 @@ impl Groups {
             Step::Unit(_, commission, properties) => self.start_unit(commission, properties),
             Step::Properties(_, commission, properties) => {
                 Manager::connect(commission.instance())?.set_properties(&commission.unit, properties)
+            }
+            Step::Delegate(place, owner) => {
+                let root = &self.held_mut(place.hierarchy)?.root;
+                self.delegated = Some(payload::make(root, place, *owner).map_err(|errno| failed(step, errno))?);
+                Ok(())
+            }
+            Step::Offer(place) => {
+                let group = self.directory(place.hierarchy, &place.path)?;
+                let listed = file::read(group.as_fd(), CONTROLLERS).map_err(|errno| failed(step, errno))?;
+                let words: Vec<String> = listed.split_whitespace().map(|name| format!("+{name}")).collect();
+                file::write(group.as_fd(), SUBTREE_CONTROL_V2, &words.join(" ")).map_err(|errno| failed(step, errno))
             }
             Step::Devices(place, program) => {
                 let group = self.directory(place.hierarchy, &place.path)?;
@@ -207,6 +222,11 @@ impl Groups {
         };
         file::open(self.group(hierarchy)?, name, OFlags::WRONLY)
             .doing(|| format!("open {name} of the cgroup {}", self.name(hierarchy)))
+    }
+
+    /// The same for the group within the container's that [`Step::Delegate`] has made.
+    pub const fn delegated_file(&mut self) -> Option<OwnedFd> {
+        self.delegated.take()
     }
 
     /// The container's group of the v2 hierarchy, for clone3's `CLONE_INTO_CGROUP`: joining it then needs no attach.

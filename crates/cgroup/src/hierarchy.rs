@@ -22,7 +22,7 @@ pub const CONTAINER_CGROUP_MOUNT: &str = "/sys/fs/cgroup";
 const USUAL_PLACE: &str = "/sys/fs/cgroup";
 
 /// The v2 file that lists what can be enabled below a group.
-const CONTROLLERS: &str = "cgroup.controllers";
+pub(crate) const CONTROLLERS: &str = "cgroup.controllers";
 
 /// A resource controller of the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -22,6 +22,7 @@ mod io;
 mod kill;
 mod limits;
 mod mount;
+mod payload;
 mod rare;
 
 /// Set for those tests that others start in namespaces of their own.

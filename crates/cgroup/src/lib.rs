@@ -37,6 +37,7 @@ mod nftables;
 pub mod ns;
 pub mod path;
 mod pause;
+pub mod payload;
 pub mod perf_event;
 pub mod pids;
 pub mod plan;

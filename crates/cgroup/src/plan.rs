@@ -75,6 +75,10 @@ pub enum Step {
     Write(Place, Write),
     /// On v2: put a device program in force.
     Devices(Place, devices::Program),
+    /// On v2: make a group within the container's, and give it to a user and group.
+    Delegate(Place, (u32, u32)),
+    /// On v2: let the groups below use every controller that this one has.
+    Offer(Place),
 }
 
 impl Step {
@@ -90,7 +94,9 @@ impl Step {
             | Self::Unit(place, ..)
             | Self::Properties(place, ..)
             | Self::Write(place, _)
-            | Self::Devices(place, _) => place,
+            | Self::Devices(place, _)
+            | Self::Delegate(place, _)
+            | Self::Offer(place) => place,
         }
     }
 }
@@ -113,6 +119,10 @@ impl fmt::Display for Step {
                 write!(f, "have systemd set {} of {}", list(properties), commission.unit)
             }
             Self::Write(place, value) => write!(f, "set {value} on {place}"),
+            Self::Delegate(place, (user, group)) => {
+                write!(f, "create the cgroup {place} for user {user}, group {group}")
+            }
+            Self::Offer(place) => write!(f, "enable below {place} what it has"),
             Self::Devices(place, program) => {
                 write!(f, "attach a device program of {} instructions to {place}", program.instructions.len())
             }

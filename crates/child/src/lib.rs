@@ -28,6 +28,7 @@ use core::ffi::CStr;
 
 use sys::clone::{Clone3, Parent, Side};
 use sys::credentials::{CapabilitySets, ResourceLimit};
+use sys::landlock::Ruleset;
 use sys::mount::{Attributes, Change, Propagation, Reach};
 use sys::namespace::Kinds;
 use sys::path::{Access, Missing, Within};
@@ -206,6 +207,13 @@ pub enum Step<'a> {
     },
     /// Gain no privilege by exec any more.
     NoNewPrivs,
+    /// Come under a Landlock ruleset.
+    Landlock {
+        /// What is forbidden.
+        ruleset: Ruleset,
+        /// What is allowed all the same.
+        rules: &'a [Rule<'a>],
+    },
     /// Come under the seccomp filter.
     Seccomp {
         /// The program.
@@ -236,6 +244,25 @@ pub enum Step<'a> {
         arguments: Arguments<'a>,
         /// Its environment.
         environment: Arguments<'a>,
+    },
+}
+
+/// What a Landlock ruleset allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rule<'a> {
+    /// To a file, or to what is below a folder.
+    Beneath {
+        /// The kernel's bits.
+        access: u64,
+        /// The container's path.
+        path: &'a CStr,
+    },
+    /// To a TCP port.
+    Port {
+        /// The kernel's bits.
+        access: u64,
+        /// Its number.
+        port: u16,
     },
 }
 
@@ -455,6 +482,7 @@ impl State<'_> {
                 each_bit(ambient, sys::credentials::raise_ambient)
             }
             Step::NoNewPrivs => sys::credentials::set_no_new_privs(),
+            Step::Landlock { ref ruleset, rules } => landlock(ruleset, rules),
             Step::Seccomp { program, flags } => sys::seccomp::load(program, flags),
             Step::WorkingDirectory(path) => sys::path::change_directory(path),
             Step::Standard => self.standard(),
@@ -677,6 +705,21 @@ fn unmount(at: &CStr, mount: u64) -> Result<()> {
         Ok(_) | Err(Errno::NOENT | Errno::NOTDIR) => Ok(()),
         Err(errno) => Err(errno),
     }
+}
+
+fn landlock(ruleset: &Ruleset, rules: &[Rule<'_>]) -> Result<()> {
+    let made = sys::landlock::create(ruleset)?;
+    let root = sys::path::open_handle(c"/")?;
+    for rule in rules {
+        match *rule {
+            Rule::Beneath { access, path } => {
+                let parent = sys::path::open_below(root.as_fd(), path, Access::Handle, Within::Root)?;
+                sys::landlock::allow_beneath(made.as_fd(), access, parent.as_fd())?;
+            }
+            Rule::Port { access, port } => sys::landlock::allow_port(made.as_fd(), access, port)?,
+        }
+    }
+    sys::landlock::restrict_self(made.as_fd())
 }
 
 /// The host's /proc shows the settings of the namespaces of whoever opens them: ours. That it is a procfs is checked,

@@ -16,6 +16,7 @@ use oci::{Config, Process, State, Status};
 use procfs::HostPid;
 use runtime::apply::{News, Running, Stage};
 use runtime::facts::Facts;
+use runtime::landlock::Domain;
 use runtime::plan::{Moment, Plan};
 use runtime::process::{Filter, Start, Terms};
 use runtime::root::Root;
@@ -116,6 +117,7 @@ fn make(store: &Store, invocation: &Invocation, log: &Log) -> Result<Made> {
 pub(crate) struct Draft {
     pub(crate) config: Config,
     pub(crate) filter: Option<Filter>,
+    pub(crate) landlock: Option<Domain>,
     pub(crate) place: Place,
 }
 
@@ -130,8 +132,9 @@ pub(crate) fn draft(bundle: &Path, invocation: &Invocation, log: &Log) -> Result
         find_home(process, &root.into())?;
     }
     let filter = filter(&config)?;
+    let landlock = Domain::of(&config)?;
     let place = Place::of(&config, invocation.id()?, invocation)?;
-    Ok(Draft { config, filter, place })
+    Ok(Draft { config, filter, landlock, place })
 }
 
 impl Draft {
@@ -141,7 +144,7 @@ impl Draft {
     /// Refused for an option that is no number.
     pub(crate) fn terms(&self, invocation: &Invocation) -> Result<Terms<'_>> {
         let inherited = invocation.number("preserve-fds")?.unwrap_or(0);
-        Ok(Terms { filter: self.filter.as_ref(), start: Start::Later, inherited })
+        Ok(Terms { filter: self.filter.as_ref(), landlock: self.landlock.as_ref(), start: Start::Later, inherited })
     }
 }
 

@@ -10,6 +10,7 @@ use error::{Doing, Error, Refused, Result};
 use oci::{Process, Status, User};
 use procfs::HostPid;
 use runtime::apply::{News, Running, Stage};
+use runtime::landlock::Domain;
 use runtime::plan::RootOf;
 use runtime::process::Terms;
 use runtime::root::Root;
@@ -109,8 +110,9 @@ fn start(record: &Record, process: &Process, invocation: &Invocation) -> Result<
     let path = GroupPath::parse("the recorded group", &record.group)?;
     let hierarchies = place::hierarchies(&path)?.of_container(&path)?;
     let filter = create::filter(&record.config)?;
+    let landlock = Domain::of(&record.config)?;
     let inherited = invocation.number("preserve-fds")?.unwrap_or(0);
-    let terms = Terms { filter: filter.as_ref(), inherited, ..Terms::default() };
+    let terms = Terms { filter: filter.as_ref(), landlock: landlock.as_ref(), inherited, ..Terms::default() };
     let target = runtime::entry::target(HostPid(first.pid), path, &hierarchies);
     // The namespace files were found by number: that the process still lives says that they are its own.
     let _held = first.open().ok_or_else(gone)?;

@@ -12,6 +12,7 @@ mod check;
 mod config;
 pub mod document;
 mod hooks;
+mod landlock;
 mod linux;
 mod merge;
 mod mount;
@@ -26,6 +27,9 @@ mod tests;
 pub use capability::{CAPABILITIES, Capabilities};
 pub use config::{Config, Root};
 pub use hooks::{Hook, Hooks};
+pub use landlock::{
+    ANNOTATION as LANDLOCK_ANNOTATION, Landlock, LandlockPaths, LandlockPorts, LandlockRules, LandlockRuleset,
+};
 pub use linux::{
     Device, IntelRdt, Linux, MemoryPolicy, MemoryPolicyFlag, MemoryPolicyMode, NetDevice, Personality,
     PersonalityDomain,

@@ -150,6 +150,10 @@ impl<'p, 's> Work<'p, 's> {
                 self.group_files.push(self.groups.join_file(*index)?);
                 Ok(())
             }
+            HostStep::OpenDelegated => {
+                self.group_files.extend(self.groups.delegated_file());
+                Ok(())
+            }
             HostStep::OomScoreAdj(value) => write_proc(self.pid()?, "oom_score_adj", &value.to_string()),
             HostStep::Mark(mark, network) => self.mark(mark, *network),
             HostStep::Release(turn) => self.release(*turn),

@@ -133,6 +133,13 @@ pub fn child_step(step: &Step<'_>) -> Line {
             Line::new(what, &["capset", "prctl*"])
         }
         Step::NoNewPrivs => Line::new("set no_new_privs", &["prctl"]),
+        Step::Landlock { rules, .. } => {
+            let what = format!("come under a Landlock ruleset of {} rules", rules.len());
+            Line::new(
+                what,
+                &["landlock_create_ruleset", "open*+", "openat2*", "landlock_add_rule*", "landlock_restrict_self"],
+            )
+        }
         Step::Seccomp { program, .. } => {
             Line::new(format!("load the seccomp filter of {} instructions", program.len()), &["seccomp"])
         }
@@ -254,22 +261,7 @@ pub fn host_step(step: &HostStep, plan: &Plan<'_>) -> Line {
             }
             Line::new(what, &["unshare", "openat", "fstatfs", "openat2", "openat2", "write"])
         }
-        HostStep::Prepare(number) => match plan.prepared.get(*number) {
-            Some(Prepared::Bind { source, .. }) => {
-                Line::new(format!("prepare mount {number}: {source}"), &["open_tree", "mount_setattr*"])
-            }
-            Some(Prepared::Group(_)) | None => {
-                let placed = plan.child.iter().find_map(|step| match step {
-                    Step::Place { handle, at, .. } if handle == number => Some(place(at)),
-                    _ => None,
-                });
-                let at = placed.unwrap_or_default();
-                Line::new(
-                    format!("prepare mount {number}: the container's group for {}", at.trim_end_matches('/')),
-                    &["open_tree"],
-                )
-            }
-        },
+        HostStep::Prepare(number) => preparation(*number, plan),
         HostStep::Clone => {
             let what = format!("clone the child with new namespaces: {}", kinds(plan.entrance.clone));
             Line::new(what, &["clone3"])
@@ -296,6 +288,7 @@ pub fn host_step(step: &HostStep, plan: &Plan<'_>) -> Line {
         HostStep::MakeRoot => Line::new("make the root mount", &["fsopen?", "fsconfig*", "fsmount?", "open_tree?"]),
         HostStep::RecordRoot => Line::new("put the root mount on record", &["statx"]),
         HostStep::OpenGroup(index) => open_group(*index, plan),
+        HostStep::OpenDelegated => Line::new("have the child's own group for it to join", &[]),
         HostStep::OomScoreAdj(value) => Line::new(format!("set oom_score_adj to {value}"), &WRITE_OF_PROCESS),
         HostStep::Release(which) => Line::new(format!("tell the child of {}", turn(*which)), &["sendmsg"]),
         HostStep::AwaitMounts => Line::new("wait until its mounts are made", &["recvmsg+"]),
@@ -311,6 +304,19 @@ fn open_group(index: cgroup::HierarchyIndex, plan: &Plan<'_>) -> Line {
     let place = plan.groups.steps.iter().map(cgroup::plan::Step::place).find(|place| place.hierarchy == index);
     let name = place.map_or("container's", |place| place.name.as_str());
     Line::new(format!("open the {name} group for the child to join"), &["openat"])
+}
+
+fn preparation(number: usize, plan: &Plan<'_>) -> Line {
+    if let Some(Prepared::Bind { source, .. }) = plan.prepared.get(number) {
+        return Line::new(format!("prepare mount {number}: {source}"), &["open_tree", "mount_setattr*"]);
+    }
+    let placed = plan.child.iter().find_map(|step| match step {
+        Step::Place { handle, at, .. } if *handle == number => Some(place(at)),
+        _ => None,
+    });
+    let at = placed.unwrap_or_default();
+    let what = format!("prepare mount {number}: the container's group for {}", at.trim_end_matches('/'));
+    Line::new(what, &["open_tree"])
 }
 
 /// Whether the container is in a user namespace that is not the host's.
@@ -340,6 +346,8 @@ fn group_step(step: Option<&cgroup::plan::Step>, plan: &Plan<'_>) -> Line {
             "openat?",
         ],
         Step::Evacuate(..) => &["openat", "mkdirat", "openat", "openat+", "read+", "write*"],
+        Step::Delegate(..) => &["mkdirat", "openat", "open*", "fchownat*", "openat"],
+        Step::Offer(..) => &["openat*", "read*", "openat", "write"],
         Step::Enable(..) | Step::Measure(..) | Step::Write(..) if own => &["openat", "write"],
         Step::Enable(..) | Step::Measure(..) | Step::Write(..) => &["openat", "openat", "write"],
         Step::Unit(..) => &["socket", "connect", "clone3", "sendto", "recvfrom"],

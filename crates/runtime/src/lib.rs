@@ -2,11 +2,13 @@
 #![forbid(unsafe_code)]
 
 pub mod apply;
+pub mod delegate;
 pub mod describe;
 pub mod entry;
 pub mod explain;
 pub mod facts;
 pub mod hooks;
+pub mod landlock;
 pub mod plan;
 pub mod process;
 pub mod root;

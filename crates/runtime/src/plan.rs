@@ -16,6 +16,7 @@ use namespace::steps::Steps;
 use oci::{Config, NamespaceKind, Process};
 use sys::namespace::Kinds;
 
+use crate::delegate;
 use crate::facts::{Facts, FurtherGroups};
 use crate::process::{self, Start, Terms};
 
@@ -46,6 +47,8 @@ pub enum HostStep {
     RecordRoot,
     /// Open the file by which the child joins the container's group of a v1 hierarchy.
     OpenGroup(HierarchyIndex),
+    /// Take the file by which the child joins the group that its container manages itself.
+    OpenDelegated,
     /// Set how readily the kernel kills the child when memory runs out.
     OomScoreAdj(i32),
     /// Mark the packets that the container sends.
@@ -127,12 +130,19 @@ pub struct Plan<'a> {
 /// Refused, naming the field, for anything that cannot be had.
 pub fn plan<'a>(config: &Config, facts: &Facts, terms: &Terms<'_>, arena: &'a Bump) -> Result<Plan<'a>> {
     let process = config.process.as_ref().ok_or_else(|| Refused::new("process", "", "is missing"))?;
-    let groups = plan_groups(config, facts)?;
+    let mut groups = plan_groups(config, facts)?;
+    let delegated = delegate::plan(config, facts)?;
+    let first_later = groups.steps.len() + usize::from(delegated.is_some());
+    groups.steps.extend(delegated.into_iter().flatten());
     let mut steps = Steps::new(arena);
     let joins = joins(&groups, &facts.hierarchies);
     plan_joins(&joins, &facts.hierarchies, &mut steps)?;
     let entrance = entrance::plan(config, &mut steps);
     namespace::cgroup::plan(config, &mut steps);
+    if first_later < groups.steps.len() {
+        // Behind the namespace, whose root so is the container's group, as crun has it.
+        steps.push(Step::JoinGroup { handle: joins.len(), hierarchy: c"delegated" });
+    }
     steps.push(Step::NewSession);
     namespace::net::plan(config, &mut steps);
     namespace::uts::plan(config, &mut steps)?;
@@ -148,7 +158,8 @@ pub fn plan<'a>(config: &Config, facts: &Facts, terms: &Terms<'_>, arena: &'a Bu
     }
     mnt::plan_pivot(config, &mut steps)?;
     process::plan(process, terms, facts.further_groups, &mut steps)?;
-    let mut host = plan_host(config, process, (&entrance, &prepared, &groups, joins))?;
+    let mut host =
+        plan_host(config, process, (&entrance, &prepared, groups.steps.get(..first_later).unwrap_or_default(), joins))?;
     plan_mark(config, facts, &entrance, &mut host)?;
     host.push(HostStep::MakeRoot);
     if !mnt::keeps_its_mounts(config) {
@@ -161,6 +172,7 @@ pub fn plan<'a>(config: &Config, facts: &Facts, terms: &Terms<'_>, arena: &'a Bu
         host.push(HostStep::Release(Turn::Hooked));
     }
     host.push(if terms.start == Start::Later { HostStep::AwaitGate } else { HostStep::AwaitProgram });
+    host.extend((first_later..groups.steps.len()).map(HostStep::Group));
     let command = process.args.first().cloned().unwrap_or_default();
     Ok(Plan { host, child: steps.finish(), entrance, prepared, groups, command })
 }
@@ -182,13 +194,16 @@ fn plan_groups(config: &Config, facts: &Facts) -> Result<cgroup::Plan> {
 fn plan_host(
     config: &Config,
     process: &Process,
-    (entrance, prepared, groups, joins): (&Entrance, &[Prepared], &cgroup::Plan, Vec<HierarchyIndex>),
+    (entrance, prepared, groups, joins): (&Entrance, &[Prepared], &[cgroup::plan::Step], Vec<HierarchyIndex>),
 ) -> Result<Vec<HostStep>> {
     let mut host = Vec::new();
     host.extend((0..entrance.child_joins.len()).map(HostStep::OpenNamespace));
-    host.extend((0..groups.steps.len()).map(HostStep::Group));
+    host.extend((0..groups.len()).map(HostStep::Group));
     host.extend((0..prepared.len()).map(HostStep::Prepare));
     host.extend(joins.into_iter().map(HostStep::OpenGroup));
+    if let Some(cgroup::plan::Step::Delegate(..)) = groups.last() {
+        host.push(HostStep::OpenDelegated);
+    }
     if let Some(offsets) = namespace::time::host(config)? {
         host.push(HostStep::TimeNamespace(offsets));
     }

@@ -11,6 +11,7 @@ use sys::seccomp::{Flags, Instruction};
 use sys::terminal::Size;
 
 use crate::facts::FurtherGroups;
+use crate::landlock::Domain;
 
 /// What new files of a container do not get if nothing is asked, as in every peer: not the caller's umask.
 const DEFAULT_UMASK: u32 = 0o022;
@@ -29,6 +30,8 @@ pub struct Filter {
 pub struct Terms<'f> {
     /// The seccomp filter, compiled.
     pub filter: Option<&'f Filter>,
+    /// The Landlock domain, with the words as the kernel's bits.
+    pub landlock: Option<&'f Domain>,
     /// When the program is started.
     pub start: Start,
     /// How many descriptors behind standard error the program gets from the caller.
@@ -85,6 +88,9 @@ pub(crate) fn plan(process: &Process, terms: &Terms<'_>, further: FurtherGroups,
     }
     if process.user.uid != 0 {
         steps.push(Step::KeepCapabilities);
+    }
+    if let Some(domain) = terms.landlock {
+        steps.push(domain.plan(steps)?);
     }
     steps.push(Step::LetGo { inherited: terms.inherited });
     if !process.no_new_privileges {

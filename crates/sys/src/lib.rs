@@ -8,6 +8,7 @@
 pub mod bpf;
 pub mod clone;
 pub mod credentials;
+pub mod landlock;
 pub mod mount;
 pub mod namespace;
 pub mod path;
