@@ -99,7 +99,7 @@ impl Groups {
     }
 
     /// Thaws the groups, and on v1 those that the container froze in itself, which hold even the killed there.
-    pub(crate) fn thaw_nested(&self) {
+    pub fn thaw_nested(&self) {
         let Some((version, group)) = self.controlled(Controller::Freezer) else { return };
         // Whatever fails is gone, or is found by who waits for it.
         let thaw = |group: BorrowedFd<'_>| {

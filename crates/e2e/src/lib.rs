@@ -5,6 +5,7 @@
 
 pub mod bundle;
 pub mod disk;
+pub mod engine;
 pub mod fault;
 pub mod group;
 pub mod trace;

@@ -169,7 +169,14 @@ fn kill_one(store: &Store, record: &Record, signal: i32) -> Result<()> {
         sent => sent.doing(|| format!("send signal {signal} to {}", record.id))?,
     }
     let groups = groups(record)?;
-    if signal == KILL && groups.frozen() == Some(true) { groups.thaw() } else { Ok(()) }
+    if signal == KILL { let_die(&groups) } else { Ok(()) }
+}
+
+/// Thaws what a v1 freezer holds, also in groups that the container or somebody else has frozen below its own: the killed
+/// do not die there, and the first process of a pid namespace waits for all others.
+fn let_die(groups: &Groups) -> Result<()> {
+    groups.thaw_nested();
+    if groups.frozen() == Some(true) { groups.thaw() } else { Ok(()) }
 }
 
 /// A process that is gone meanwhile needs no signal.
@@ -184,10 +191,8 @@ fn send(pid: i32, signal: i32) -> Result<()> {
 pub(crate) fn kill_first(record: &Record) {
     let Some(handle) = record.process.and_then(|process| process.open()) else { return };
     let _ = sys::process::send_signal(handle.as_fd(), KILL);
-    if let Ok(groups) = groups(record)
-        && groups.frozen() == Some(true)
-    {
-        let _ = groups.thaw();
+    if let Ok(groups) = groups(record) {
+        let _ = let_die(&groups);
     }
     let mut waits = [PollFd::new(&handle, PollFlags::IN)];
     let _ = rustix::io::retry_on_intr(|| poll(&mut waits, Some(&GONE)));
@@ -224,12 +229,7 @@ fn delete_held(store: &Store, (held, record): (Held, Record), invocation: &Invoc
 /// A kernel error that names the first that is left.
 pub(crate) fn undo(held: Held, record: &Record, log: &Log) -> Result<()> {
     let path = GroupPath::parse("the recorded group", &record.group)?;
-    let parent = |(hierarchy, path): &(String, String)| -> Result<Parent> {
-        Ok(Parent { hierarchy: hierarchy.clone(), path: GroupPath::parse("the recorded group", path)? })
-    };
-    let parents: Vec<Parent> = record.parents.iter().map(parent).collect::<Result<_>>()?;
-    let hierarchies = place::hierarchies(&path)?;
-    let left = runtime::undo::kill_and_remove(&hierarchies, &path, &parents)?;
+    let removed = remove_groups(record);
     let unmarked = record.table.clone().map_or(Ok(()), |(dev, ino, file)| {
         runtime::undo::unmark(&path, &Place { namespace: NamespaceId { dev, ino }, file })
     });
@@ -240,16 +240,28 @@ pub(crate) fn undo(held: Held, record: &Record, log: &Log) -> Result<()> {
         };
         runtime::undo::uncover(&record.rootfs, id, namespace)
     });
-    if let Some(left) = left.into_iter().next() {
-        return Err(left.error);
-    }
-    unmarked.and(uncovered)?;
+    removed.and(unmarked).and(uncovered)?;
     if record.process.is_some()
         && let Err(error) = create::run_hooks(record, Moment::Poststop, Status::Stopped)
     {
         log.warning(&error.to_string());
     }
     held.remove()
+}
+
+/// Removes the groups of a container and those above that were made for it, with all that is still in them.
+///
+/// # Errors
+/// A kernel error that names the first that is left.
+pub(crate) fn remove_groups(record: &Record) -> Result<()> {
+    let path = GroupPath::parse("the recorded group", &record.group)?;
+    let parent = |(hierarchy, path): &(String, String)| -> Result<Parent> {
+        Ok(Parent { hierarchy: hierarchy.clone(), path: GroupPath::parse("the recorded group", path)? })
+    };
+    let parents: Vec<Parent> = record.parents.iter().map(parent).collect::<Result<_>>()?;
+    let hierarchies = place::hierarchies(&path)?;
+    let left = runtime::undo::kill_and_remove(&hierarchies, &path, &parents)?;
+    left.into_iter().next().map_or(Ok(()), |left| Err(left.error))
 }
 
 /// `pause`.

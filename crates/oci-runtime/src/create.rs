@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use bumpalo::Bump;
 use cgroup::mark;
 use child::Step;
-use error::{Doing, Error, Refused, Result};
+use error::{Doing, Errno, Error, Refused, Result};
 use jiff::Timestamp;
 use oci::{Config, Process, State, Status};
 use procfs::HostPid;
@@ -101,7 +101,7 @@ fn make(store: &Store, invocation: &Invocation, log: &Log) -> Result<Made> {
         config,
     };
     let made = Facts::read(&record.config, site, Vec::new(), &store.mounts())
-        .and_then(|facts| start(&held, &mut record, &facts, &terms))
+        .and_then(|facts| start_among_others(&held, &mut record, facts, &terms))
         .and_then(|running| announce(&running, console, invocation).map(|()| running));
     match made {
         Ok(running) => Ok(Made { held, record, running }),
@@ -267,6 +267,29 @@ pub(crate) fn console(process: Option<&Process>, invocation: &Invocation) -> Res
         }
         None => Ok(None),
     }
+}
+
+/// How often a container is planned anew.
+const PARENTS_LOST: usize = 10;
+
+/// Starts it. Groups above its own go with the last container in them, which may be another one that ends now: then it is
+/// planned anew, as long as there is no process.
+fn start_among_others(held: &Held, record: &mut Record, mut facts: Facts, terms: &Terms<'_>) -> Result<Running> {
+    for _ in 0..PARENTS_LOST {
+        match start(held, record, &facts, terms) {
+            Err(error)
+                if matches!(error.errno(), Some(Errno::NOENT | Errno::NODEV))
+                    && record.process.is_none()
+                    && facts.group.ancestors().len() > 1 =>
+            {
+                container::remove_groups(record)?;
+                held.remove_gate();
+                facts = facts.reread()?;
+            }
+            started => return started,
+        }
+    }
+    start(held, record, &facts, terms)
 }
 
 fn start(held: &Held, record: &mut Record, facts: &Facts, terms: &Terms<'_>) -> Result<Running> {

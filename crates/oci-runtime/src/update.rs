@@ -107,11 +107,43 @@ fn asked(invocation: &Invocation) -> Result<Resources> {
             }
         }
     }
+    leave_out_unset(&mut document);
     oci::document::parse("resources", document.to_string().as_bytes())
+}
+
+/// The fields in which 0, or an empty list of processors, says what leaving the field out says: callers written for runc
+/// send all of them each time. Elsewhere, as in `cpu.idle`, 0 is a value.
+const UNSET: &[[&str; 2]] = &[
+    ["memory", "limit"],
+    ["memory", "reservation"],
+    ["memory", "swap"],
+    ["memory", "kernel"],
+    ["memory", "kernelTCP"],
+    ["cpu", "shares"],
+    ["cpu", "quota"],
+    ["cpu", "period"],
+    ["cpu", "realtimeRuntime"],
+    ["cpu", "realtimePeriod"],
+    ["cpu", "cpus"],
+    ["cpu", "mems"],
+    ["blockIO", "weight"],
+    ["blockIO", "leafWeight"],
+    ["pids", "limit"],
+];
+
+fn leave_out_unset(document: &mut Value) {
+    for [controller, name] in UNSET {
+        let Some(fields) = document.get_mut(controller).and_then(Value::as_object_mut) else { continue };
+        if fields.get(*name).is_some_and(|value| value.as_i64() == Some(0) || value.as_str() == Some("")) {
+            fields.remove(*name);
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::commands::Command;
 
@@ -133,5 +165,18 @@ mod tests {
         for text in ["", "-2", "M", "1x", "1.5G", "99999999999P", "-1k"] {
             assert!(bytes("memory", text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn what_docker_sends_of_limits_that_it_leaves_alone_changes_nothing() {
+        let mut document = json!({
+            "memory": {"limit": 0, "reservation": 0, "swap": 0, "kernel": 0},
+            "cpu": {"shares": 0, "quota": 0, "period": 0, "cpus": "0", "mems": "", "idle": 0},
+            "blockIO": {"weight": 0},
+            "pids": {"limit": 0},
+        });
+        leave_out_unset(&mut document);
+        let left = json!({"memory": {}, "cpu": {"cpus": "0", "idle": 0}, "blockIO": {}, "pids": {}});
+        assert_eq!(document, left);
     }
 }

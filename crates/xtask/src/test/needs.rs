@@ -34,6 +34,14 @@ const NEEDS: &[Need] = &[
     Need { package: "libseccomp-dev", why: "the seccomp oracle", found_by: FoundBy::File("/usr/include/seccomp.h") },
     Need { package: "nftables", why: "to see marks as nft(8) does", found_by: FoundBy::Program("nft") },
     Need { package: "linux-perf", why: "to see that perf -G takes our groups", found_by: FoundBy::Program("perf") },
+    Need { package: "docker.io", why: "an engine that calls carboy-runtime", found_by: FoundBy::Program("dockerd") },
+    Need {
+        package: "containerd",
+        why: "an engine that calls carboy-runtime",
+        found_by: FoundBy::Program("containerd"),
+    },
+    Need { package: "iptables", why: "dockerd's networks", found_by: FoundBy::Program("iptables") },
+    Need { package: "iproute2", why: "engines in a network of their own", found_by: FoundBy::Program("ip") },
     Need { package: "podman", why: "an engine that calls carboy-runtime", found_by: FoundBy::Program("podman") },
     Need { package: "tmux", why: "a terminal to test -it in", found_by: FoundBy::Program("tmux") },
     Need {
