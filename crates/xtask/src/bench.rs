@@ -10,6 +10,7 @@ mod contender;
 pub(crate) mod floor;
 pub(crate) mod limits;
 mod table;
+mod work;
 pub(crate) mod worker;
 
 use std::path::Path;
@@ -18,9 +19,9 @@ use error::{Doing, Refused, Result};
 
 use crate::program;
 use crate::tidy::graph;
-use bundle::Bundle;
 use contender::Contender;
 use table::{Row, Table};
+use work::{Ours, Work};
 use worker::{Mode, Sample, Worker};
 
 /// How often each contender runs.
@@ -39,13 +40,23 @@ pub(crate) fn run(root: &Path, rounds: usize) -> Result<()> {
             .hint("run it with sudo")
             .into());
     }
-    let carboy = program::build(root, "carboy", "carboy")?;
-    let floor = program::build(root, "xtask", "xtask")?;
-    let bundle = Bundle::make()?;
-    let contenders = contender::all(&carboy, &floor, &bundle);
+    let ours = Ours {
+        carboy: program::build(root, "carboy", "carboy")?,
+        runtime: program::build(root, "carboy-oci-runtime", "carboy-runtime")?,
+        floor: program::build(root, "xtask", "xtask")?,
+    };
+    for work in work::all(&ours, &contender::peers())? {
+        compare(&work, rounds)?;
+    }
+    program::run(std::process::Command::new(&ours.floor).arg(limits::WORD).arg(&ours.carboy))?;
+    print_dependencies(root)
+}
+
+/// One work: who can do it here, in turn.
+fn compare(work: &Work, rounds: usize) -> Result<()> {
     let mut rows = Vec::new();
     let mut workers = Vec::new();
-    for contender in &contenders {
+    for contender in &work.contenders {
         match warm(contender) {
             Ok(worker) => {
                 workers.push(worker);
@@ -64,9 +75,8 @@ pub(crate) fn run(root: &Path, rounds: usize) -> Result<()> {
     for row in &mut rows {
         row.peak_bytes = peak(row.contender)?;
     }
-    print!("{}", Table { work: bundle::WORK, rows: &rows });
-    program::run(std::process::Command::new(&floor).arg(limits::WORD).arg(&carboy))?;
-    print_dependencies(root)
+    println!("{}", Table { work: work.title, rows: &rows });
+    Ok(())
 }
 
 /// Starts the contender's worker; the first run, which fills the page cache, does not count.

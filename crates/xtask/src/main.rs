@@ -40,7 +40,7 @@ fn main() -> ExitCode {
         [machine::inside::WORD] => machine::inside::run(),
         ["bench"] => bench::run(&root(), bench::ROUNDS),
         ["bench", rounds] => rounds_of(rounds).and_then(|rounds| bench::run(&root(), rounds)),
-        [bench::floor::WORD, root] => bench::floor::run(root),
+        [bench::floor::WORD, shape, root] => bench::floor::run(shape, root),
         [bench::limits::WORD, carboy] => bench::limits::run(Path::new(carboy)),
         [bench::worker::WORD, mode, command @ ..] => bench::worker::run(mode, command),
         [] | ["help" | "--help" | "-h"] => {

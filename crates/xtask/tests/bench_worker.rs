@@ -6,7 +6,12 @@ use std::process::{Command, Stdio};
 /// What the worker answers to one order.
 fn answer(mode: &str, command: &[&str]) -> Result<String> {
     let mut worker = Command::new(env!("CARGO_BIN_EXE_xtask"));
-    worker.args(["bench-worker", mode]).args(command).stdin(Stdio::piped()).stdout(Stdio::piped());
+    worker
+        .args(["bench-worker", mode, "--then"])
+        .args(command)
+        .arg("--then")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
     let mut child = worker.spawn()?;
     child.stdin.take().map(|mut orders| orders.write_all(b"run\n")).transpose()?;
     String::from_utf8(child.wait_with_output()?.stdout).map_err(Error::other)

@@ -50,16 +50,25 @@ const MASKED: [&str; 9] = [
 
 const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
-/// What each contender does.
-pub(super) const WORK: &str =
-    "run /bin/true: new mnt, pid, net, ipc, uts, cgroup; 64 MiB; Docker's capabilities and seccomp profile";
+/// What a bundle's configuration asks for besides namespaces and mounts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Content {
+    /// What carboy does by default, and a memory limit: Docker's capabilities, paths and profile.
+    Limited,
+    /// The same without the limit.
+    Docker,
+    /// Nothing.
+    Bare,
+    /// Nothing, and a program that stays.
+    Staying,
+}
 
 /// 64 MiB.
 const MEMORY_BYTES: u64 = 64 << 20;
 
 impl Bundle {
-    pub(super) fn make() -> Result<Self> {
-        let folder = std::env::temp_dir().join(format!("carboy-bench-{}", std::process::id()));
+    pub(super) fn make(content: Content) -> Result<Self> {
+        let folder = std::env::temp_dir().join(format!("carboy-bench-{}-{content:?}", std::process::id()));
         let bundle = Self { root: folder.join("rootfs"), folder };
         for below in ["bin", "dev", "etc", "proc", "sys", "tmp"] {
             let path = bundle.root.join(below);
@@ -69,8 +78,11 @@ impl Bundle {
             .ok_or_else(|| Refused::new("busybox", "", "is not installed").hint("apt-get install busybox-static"))?;
         let copy = bundle.root.join("bin/busybox");
         fs::copy(&busybox, &copy).doing(|| format!("copy {}", busybox.display()))?;
-        symlink("busybox", bundle.root.join("bin/true")).doing(|| "link /bin/true to busybox")?;
-        write(&bundle.folder.join("config.json"), config(&seccomp_profile()?).to_string().as_bytes())?;
+        for name in ["true", "sleep"] {
+            symlink("busybox", bundle.root.join("bin").join(name)).doing(|| format!("link /bin/{name} to busybox"))?;
+        }
+        let config = config(content, &seccomp_profile()?);
+        write(&bundle.folder.join("config.json"), config.to_string().as_bytes())?;
         Ok(bundle)
     }
 
@@ -78,12 +90,15 @@ impl Bundle {
         &self.root
     }
 
-    /// The peer's command: create, start, wait and delete in one.
-    pub(super) fn command(&self, name: &str, program: &Path) -> Vec<String> {
-        let (state, bundle) = (self.folder.join(name), &self.folder);
-        let words = [program, Path::new("--root"), &state, Path::new("run"), Path::new("--bundle"), bundle];
-        let id = format!("carboy-bench-{name}");
-        words.iter().map(|word| word.display().to_string()).chain([id]).collect()
+    /// A command of an OCI runtime on the bundle: `words`, in which `BUNDLE` and `ID` stand for those.
+    pub(super) fn command(&self, name: &str, program: &Path, words: &[&str]) -> Vec<String> {
+        let state = self.folder.join(name).display().to_string();
+        let word = |word: &&str| match *word {
+            "BUNDLE" => self.folder.display().to_string(),
+            "ID" => format!("carboy-bench-{name}"),
+            word => word.to_owned(),
+        };
+        [program.display().to_string(), "--root".to_owned(), state].into_iter().chain(words.iter().map(word)).collect()
     }
 }
 
@@ -96,28 +111,33 @@ impl Drop for Bundle {
 }
 
 /// The peers' configuration.
-fn config(seccomp: &Value) -> Value {
+fn config(content: Content, seccomp: &Value) -> Value {
     let namespaces = ["mount", "pid", "network", "ipc", "uts", "cgroup"].map(|kind| json!({"type": kind}));
-    json!({
+    let args = if content == Content::Staying { json!(["/bin/sleep", "1000"]) } else { json!(["/bin/true"]) };
+    let mut config = json!({
         "ociVersion": "1.0.2",
         "process": {
             "user": {"uid": 0, "gid": 0},
-            "args": ["/bin/true"],
+            "args": args,
             "env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
             "cwd": "/",
-            "capabilities": {"bounding": CAPABILITIES, "effective": CAPABILITIES, "permitted": CAPABILITIES},
         },
         "root": {"path": "rootfs"},
         "hostname": "bench",
         "mounts": mounts(),
-        "linux": {
-            "resources": {"memory": {"limit": MEMORY_BYTES}},
-            "namespaces": namespaces,
-            "maskedPaths": MASKED,
-            "readonlyPaths": READ_ONLY,
-            "seccomp": seccomp,
-        },
-    })
+        "linux": {"namespaces": namespaces},
+    });
+    if matches!(content, Content::Limited | Content::Docker) {
+        config["process"]["capabilities"] =
+            json!({"bounding": CAPABILITIES, "effective": CAPABILITIES, "permitted": CAPABILITIES});
+        config["linux"]["maskedPaths"] = json!(MASKED);
+        config["linux"]["readonlyPaths"] = json!(READ_ONLY);
+        config["linux"]["seccomp"] = seccomp.clone();
+    }
+    if content == Content::Limited {
+        config["linux"]["resources"] = json!({"memory": {"limit": MEMORY_BYTES}});
+    }
+    config
 }
 
 /// Docker's default mounts.
@@ -165,7 +185,7 @@ mod tests {
 
     #[test]
     fn the_peers_have_the_default_profile() {
-        let config = config(&seccomp_profile().unwrap());
+        let config = config(Content::Docker, &seccomp_profile().unwrap());
         assert_eq!(config.pointer("/linux/seccomp/defaultAction"), Some(&json!("SCMP_ACT_ERRNO")));
     }
 }

@@ -1,15 +1,18 @@
 //! Who is compared: carboy, the installed peers, the floor.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::bundle::Bundle;
-use super::floor;
 use crate::program;
 
-/// One command that does the work.
+/// Somebody who does the work.
 pub(super) struct Contender {
     pub(super) name: &'static str,
-    pub(super) command: Vec<String>,
+    /// The commands that are the work, one after the other.
+    pub(super) commands: Vec<Vec<String>>,
+    /// What is done before the first round, and is not measured.
+    pub(super) before: Vec<String>,
+    /// What is done after the last.
+    pub(super) after: Vec<String>,
     /// A mount that is taken away, in a mount namespace of the worker's own, before the first run.
     pub(super) hidden: Option<&'static str>,
     /// Without it there is nothing to compare.
@@ -19,6 +22,20 @@ pub(super) struct Contender {
 }
 
 impl Contender {
+    /// One whose work is a single command.
+    pub(super) fn once(name: &'static str, command: Vec<String>) -> Self {
+        let none = Vec::new;
+        Self {
+            name,
+            commands: vec![command],
+            before: none(),
+            after: none(),
+            hidden: None,
+            required: false,
+            budget: None,
+        }
+    }
+
     /// What the table says of the circumstances.
     pub(super) fn note(&self) -> Option<String> {
         let hidden = self.hidden?;
@@ -26,25 +43,26 @@ impl Contender {
     }
 }
 
+/// A peer that is installed.
+pub(super) struct Peer {
+    pub(super) name: &'static str,
+    pub(super) program: PathBuf,
+    pub(super) hidden: Option<&'static str>,
+}
+
 /// Where a hybrid host has its v2 hierarchy.
 const UNIFIED: &str = "/sys/fs/cgroup/unified";
 
-/// Everybody who is here; carboy first.
-pub(super) fn all(carboy: &Path, floor: &Path, bundle: &Bundle) -> Vec<Contender> {
-    let mut run = vec![carboy.display().to_string()];
-    run.extend(["run", "--rm", "-m", "64m"].map(str::to_owned));
-    run.extend([bundle.root().display().to_string(), "/bin/true".to_owned()]);
-    let mut all = vec![Contender { name: "carboy", command: run, hidden: None, required: true, budget: None }];
-    for (name, hidden, budget) in [("runc", None, Some(0.2)), ("crun", hybrid(), None)] {
-        if let Some(program) = program::find(name) {
-            let command = bundle.command(name, &program);
-            all.push(Contender { name, command, hidden, required: false, budget });
-        } else {
-            println!("{name} is not installed and is left out");
+/// The peers that are here.
+pub(super) fn peers() -> Vec<Peer> {
+    let mut peers = Vec::new();
+    for (name, hidden) in [("runc", None), ("crun", hybrid())] {
+        match program::find(name) {
+            Some(program) => peers.push(Peer { name, program, hidden }),
+            None => println!("{name} is not installed and is left out"),
         }
     }
-    all.push(floor::contender(floor, bundle.root()));
-    all
+    peers
 }
 
 fn hybrid() -> Option<&'static str> {

@@ -23,10 +23,24 @@ use super::contender::Contender;
 /// The task that is the floor.
 pub(crate) const WORD: &str = "floor";
 
+/// What the floor does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// An engine's run: an overlay on the root, limits, Docker's capabilities and profile.
+    Engine,
+    /// An OCI runtime's run of the same: the root is a folder, and nobody has asked for limits.
+    Docker,
+    /// The same with nothing dropped, hidden or filtered.
+    Bare,
+}
+
+const SHAPES: [(&str, Shape); 3] = [("engine", Shape::Engine), ("docker", Shape::Docker), ("bare", Shape::Bare)];
+
 /// The floor's command on this root: this program, built as the release is.
-pub(super) fn contender(program: &Path, root: &Path) -> Contender {
-    let command = [program.display().to_string(), WORD.to_owned(), root.display().to_string()];
-    Contender { name: "floor", command: command.into(), hidden: None, required: true, budget: Some(1.6) }
+pub(super) fn contender(program: &Path, root: &Path, (shape, budget): (Shape, f64)) -> Contender {
+    let word = SHAPES.iter().find(|(_, known)| *known == shape).map_or("", |(word, _)| *word);
+    let command = [&program.display().to_string(), WORD, word, &root.display().to_string()].map(str::to_owned);
+    Contender { budget: Some(budget), required: true, ..Contender::once("floor", command.into()) }
 }
 
 /// A container's folders and groups, removed in the end.
@@ -39,18 +53,22 @@ struct Ground {
 ///
 /// # Errors
 /// A kernel error.
-pub(crate) fn run(root: &str) -> Result<()> {
+pub(crate) fn run(shape: &str, root: &str) -> Result<()> {
+    let found = SHAPES.iter().find(|(word, _)| *word == shape);
+    let (_, shape) = found.ok_or_else(|| Refused::new("the floor's shape", shape, "is none"))?;
     let name = format!("carboy-floor-{}", std::process::id());
-    let ground = Ground::make(&name)?;
-    let ended = contain(&ground, root, &name);
+    let ground = Ground::make(&name, *shape)?;
+    let ended = contain(&ground, (root, *shape), &name);
     ground.remove()?;
     ended
 }
 
 impl Ground {
-    fn make(name: &str) -> Result<Self> {
+    fn make(name: &str, shape: Shape) -> Result<Self> {
         let folder = Path::new("/var/tmp").join(name);
-        for folder in [folder.clone(), folder.join("upper"), folder.join("work")] {
+        let below: &[&str] = if shape == Shape::Engine { &["", "upper", "work"] } else { &[""] };
+        for below in below {
+            let folder = folder.join(below);
             fs::create_dir(&folder).doing(|| format!("create {}", folder.display()))?;
         }
         let mounts = fs::read_to_string("/proc/self/mountinfo").doing(|| "read /proc/self/mountinfo")?;
@@ -61,7 +79,7 @@ impl Ground {
             fs::create_dir(group).doing(|| format!("create {}", group.display()))?;
         }
         let ground = Self { folder, groups };
-        ground.limit()?;
+        ground.limit(shape)?;
         Ok(ground)
     }
 
@@ -71,14 +89,21 @@ impl Ground {
     }
 
     /// The values of the run that is measured, in the files that a host with v1 controllers has for them.
-    fn limit(&self) -> Result<()> {
+    fn limit(&self, shape: Shape) -> Result<()> {
         let (cpus, mems) = (inherited("cpus")?, inherited("mems")?);
-        let mut values =
-            vec![("memory", "limit_in_bytes", "67108864"), ("memory", "memsw.limit_in_bytes", "134217728")];
-        values.extend([("cpuset", "cpus", cpus.as_str()), ("cpuset", "mems", mems.as_str()), ("devices", "deny", "a")]);
+        let mut values = vec![("cpuset", "cpus", cpus.as_str()), ("cpuset", "mems", mems.as_str())];
+        if shape == Shape::Engine {
+            values.extend([
+                ("memory", "limit_in_bytes", "67108864"),
+                ("memory", "memsw.limit_in_bytes", "134217728"),
+                ("devices", "deny", "a"),
+            ]);
+        }
         let rules = ["c *:* m", "b *:* m", "c 1:3 rwm", "c 1:5 rwm", "c 1:7 rwm", "c 1:8 rwm", "c 1:9 rwm"];
         let terminals = ["c 5:0 rwm", "c 5:1 rwm", "c 5:2 rwm", "c 136:* rwm"];
-        values.extend(rules.into_iter().chain(terminals).map(|rule| ("devices", "allow", rule)));
+        if shape == Shape::Engine {
+            values.extend(rules.into_iter().chain(terminals).map(|rule| ("devices", "allow", rule)));
+        }
         for (controller, file, value) in values {
             if let Some(group) = self.group(controller) {
                 write(&group.join(format!("{controller}.{file}")), value)?;
@@ -113,10 +138,13 @@ fn text(text: &str) -> Result<CString> {
     CString::new(text).map_err(|_| Refused::new("the floor's path", text, "holds a NUL character").into())
 }
 
-fn contain(ground: &Ground, root: &str, name: &str) -> Result<()> {
+fn contain(ground: &Ground, (root, shape): (&str, Shape), name: &str) -> Result<()> {
     let capabilities: Vec<String> = Vec::new();
     let profile = seccomp::docker_default(&capabilities, Arch::NATIVE, (6, 1));
-    let filter = seccomp::compile(&profile, Arch::NATIVE)?.instructions;
+    let filter = match shape {
+        Shape::Bare => Vec::new(),
+        Shape::Engine | Shape::Docker => seccomp::compile(&profile, Arch::NATIVE)?.instructions,
+    };
     let mut tasks = Vec::new();
     let mut views = Vec::new();
     let mut places = Vec::new();
@@ -141,7 +169,12 @@ fn contain(ground: &Ground, root: &str, name: &str) -> Result<()> {
     let new = Kinds::MNT.with(Kinds::PID).with(Kinds::NET).with(Kinds::IPC).with(Kinds::UTS);
     let spawned = child::spawn(new, unified.as_ref().map(AsFd::as_fd), &steps, &scene).doing(|| "clone the child")?;
     drop(theirs);
-    let mount = overlay(ground, root)?;
+    let mount = match shape {
+        Shape::Engine => overlay(ground, root)?,
+        Shape::Docker | Shape::Bare => {
+            sys::mount::clone_tree(None, &text(root)?, Reach::Recursive).doing(|| format!("copy {root}"))?
+        }
+    };
     sys::socket::send(ours.as_fd(), &[Turn::Root as u8], Some(mount.as_fd())).doing(|| "pass the root mount")?;
     drop(mount);
     let mut message = [0; child::REPORT_LENGTH];
@@ -225,13 +258,25 @@ fn steps<'a>(places: &'a [CString], groups: usize, hostname: &'a CStr, filter: &
     steps.extend(NODES.map(node));
     steps.extend(LINKS.map(|(target, name)| Step::Link { target, folder: c"dev", name }));
     steps.push(Step::Standard);
-    steps.extend(MASKED.map(Step::Mask));
-    steps.extend(READ_ONLY.map(Step::ReadOnly));
-    steps.extend([Step::PivotRoot, Step::Umask(0o022), Step::DropBounding(!CAPABILITIES & ((1 << 41) - 1))]);
-    steps.extend([Step::LetGo { inherited: 0 }, Step::Seccomp { program: filter, flags: Flags(0) }]);
+    let confined = !filter.is_empty();
+    if confined {
+        steps.extend(MASKED.map(Step::Mask));
+        steps.extend(READ_ONLY.map(Step::ReadOnly));
+    }
+    steps.extend([Step::PivotRoot, Step::Umask(0o022)]);
+    if confined {
+        steps.push(Step::DropBounding(!CAPABILITIES & ((1 << 41) - 1)));
+        steps.extend([Step::LetGo { inherited: 0 }, Step::Seccomp { program: filter, flags: Flags(0) }]);
+    } else {
+        steps.push(Step::LetGo { inherited: 0 });
+    }
     steps.push(Step::Identity { user: 0, group: 0, groups: Some(&[0]) });
-    let sets = sys::credentials::CapabilitySets { effective: CAPABILITIES, permitted: CAPABILITIES, inheritable: 0 };
-    steps.extend([Step::Capabilities { sets, ambient: 0 }, Step::WorkingDirectory(c"/")]);
+    if confined {
+        let sets =
+            sys::credentials::CapabilitySets { effective: CAPABILITIES, permitted: CAPABILITIES, inheritable: 0 };
+        steps.push(Step::Capabilities { sets, ambient: 0 });
+    }
+    steps.push(Step::WorkingDirectory(c"/"));
     const ARGUMENTS: &[Argument<'static>] = &[Argument::new(c"/bin/true"), Argument::END];
     const ENVIRONMENT: &[Argument<'static>] = &[Argument::END];
     if let (Some(arguments), Some(environment)) = (Arguments::new(ARGUMENTS), Arguments::new(ENVIRONMENT)) {

@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     fn contender(name: &'static str, budget: Option<f64>) -> Contender {
-        Contender { name, command: Vec::new(), hidden: None, required: false, budget }
+        Contender { budget, ..Contender::once(name, Vec::new()) }
     }
 
     fn row(contender: &Contender, wall_ms: [u64; 3]) -> Row<'_> {

@@ -1,8 +1,9 @@
 //! A contender's worker: a process that enters the contender's circumstances once and then runs its command whenever
 //! it is told to, so that neither the circumstances nor a shell are in the time.
 //!
-//! It is this same program, started as `xtask bench-worker MODE COMMAND…`. Each line on its stdin is one run; each run
-//! is one line on its stdout: wall nanoseconds, CPU microseconds, peak bytes; or "failed" and why.
+//! It is this same program, started as `xtask bench-worker MODE COMMAND… [--then COMMAND…]…`, where the first and the last
+//! command are what is done before and after the work, and may be empty. Each line on its stdin is one run; each run is one
+//! line on its stdout: wall nanoseconds, CPU microseconds, peak bytes; or "failed" and why.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -12,12 +13,15 @@ use std::time::{Duration, Instant};
 use error::{Doing, Refused, Result};
 use nix::errno::Errno;
 use nix::sys::resource::{UsageWho, getrusage};
-use nix::sys::wait::waitpid;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 
 use super::contender::Contender;
 
 /// The task's name on the command line.
 pub(crate) const WORD: &str = "bench-worker";
+
+/// Stands between two commands.
+const THEN: &str = "--then";
 
 /// What a worker watches. Watching memory costs time, so it is apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,7 +68,10 @@ impl Worker {
                 command
             }
         };
-        command.args([WORD, mode.word()]).args(&contender.command);
+        command.args([WORD, mode.word()]).args(&contender.before);
+        for words in contender.commands.iter().chain([&contender.after]) {
+            command.arg(THEN).args(words);
+        }
         let started = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         let mut child = started.doing(|| format!("start the worker of {}", contender.name))?;
         let gone = || Refused::new("worker", contender.name, "has no pipes");
@@ -105,38 +112,52 @@ fn parse(answer: &str) -> Option<Sample> {
 ///
 /// # Errors
 /// When the mode is unknown, or the bench cannot be answered.
-pub(crate) fn run(mode: &str, command: &[&str]) -> Result<()> {
+pub(crate) fn run(mode: &str, words: &[&str]) -> Result<()> {
     let mode = match mode {
         "time" => Mode::Time,
         "memory" => Mode::Memory,
         other => return Err(Refused::new("mode", other, "is neither time nor memory").into()),
     };
     nix::sys::prctl::set_child_subreaper(true).map_err(std::io::Error::from).doing(|| "become the orphans' reaper")?;
+    let commands: Vec<&[&str]> = words.split(|word| *word == THEN).collect();
+    let [before, work @ .., after] = commands.as_slice() else {
+        return Err(Refused::new("the commands", "", "need one before and one after them").into());
+    };
+    // What was started before the work stays.
+    let wait = (!before.is_empty()).then_some(WaitPidFlag::WNOHANG);
+    let mut ready = once(Mode::Time, before);
     for _ in std::io::stdin().lines() {
-        let answer = match sample(mode, command) {
+        let answer = match std::mem::replace(&mut ready, Ok(NOTHING)).and_then(|_| sample(mode, work, wait)) {
             Ok(Sample { wall, cpu, peak_bytes }) => format!("{} {} {peak_bytes}", wall.as_nanos(), cpu.as_micros()),
             Err(error) => format!("failed: {error}{}", crate::because(&error)),
         };
         println!("{answer}");
     }
-    Ok(())
+    once(Mode::Time, after).map(drop)
 }
+
+/// What a run takes that does nothing.
+const NOTHING: (Duration, u64) = (Duration::ZERO, 0);
 
 /// One run and the CPU time of all that it started.
-fn sample(mode: Mode, command: &[&str]) -> Result<Sample> {
+fn sample(mode: Mode, commands: &[&[&str]], wait: Option<WaitPidFlag>) -> Result<Sample> {
     let before = children_cpu()?;
-    let (wall, peak_bytes) = once(mode, command)?;
-    reap();
-    Ok(Sample { wall, cpu: children_cpu()?.saturating_sub(before), peak_bytes })
+    let mut sample = Sample::default();
+    for words in commands {
+        let (wall, peak_bytes) = once(mode, words)?;
+        sample.wall += wall;
+        sample.peak_bytes = sample.peak_bytes.max(peak_bytes);
+    }
+    reap(wait);
+    sample.cpu = children_cpu()?.saturating_sub(before);
+    Ok(sample)
 }
 
-/// The wall time of one run, and the peak in bytes if memory is watched.
+/// The wall time of one command, and the peak in bytes if memory is watched. No words are no command.
 fn once(mode: Mode, words: &[&str]) -> Result<(Duration, u64)> {
-    let Some((program, arguments)) = words.split_first() else {
-        return Err(Refused::new("command", "", "is empty").into());
-    };
+    let Some((program, arguments)) = words.split_first() else { return Ok(NOTHING) };
     let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null());
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let start = Instant::now();
     let mut child = command.spawn().doing(|| format!("start {program}"))?;
     let mut peak_bytes = 0;
@@ -159,9 +180,14 @@ fn once(mode: Mode, words: &[&str]) -> Result<(Duration, u64)> {
     Err(Refused::new(words.join(" "), "", format!("it ended with {status}")).into())
 }
 
-/// Waits for what the command left to the reaper, so that its CPU time counts too.
-fn reap() {
-    while let Ok(_) | Err(Errno::EINTR) = waitpid(None, None) {}
+/// Waits for what the commands left to the reaper, so that its CPU time counts too; with `WNOHANG` only takes what has ended.
+fn reap(wait: Option<WaitPidFlag>) {
+    loop {
+        match waitpid(None, wait) {
+            Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return,
+            _ => {}
+        }
+    }
 }
 
 /// User and system time of all children waited for until now.
