@@ -85,7 +85,7 @@ impl Groups {
             if hold {
                 self.hold(deadline.min(Instant::now() + ROUND));
             }
-            let doomed = self.doomed();
+            let doomed = self.handles();
             for process in doomed.iter().flatten() {
                 // One that is gone meanwhile is what we want.
                 let _ = pidfd_send_signal(process, Signal::KILL);
@@ -131,7 +131,10 @@ impl Groups {
 
     /// Handles on the processes of the groups. A number may have gone to another process between the reading and the
     /// opening: those that are not listed again are left out.
-    fn doomed(&self) -> Result<Vec<OwnedFd>> {
+    ///
+    /// # Errors
+    /// As [`Groups::processes`].
+    pub fn handles(&self) -> Result<Vec<OwnedFd>> {
         let opened: Vec<(Pid, OwnedFd)> = self
             .processes()?
             .into_iter()

@@ -16,6 +16,8 @@
 //!   run hooks  ◀────────────────────────────── [Mounted]                only with hooks
 //!     [Hooked] ─────────────────────────────▶ Await(Hooked)
 //!     [Ready] ──────────────────────────────▶ Await(Ready)             only for one more process in a container
+//!   copies the descriptor  ◀────────────────── [Listener, number]       only with a listener: the filter is loaded
+//!     [Heard] ──────────────────────────────▶ goes on, also where the listener is asked about it
 //!   leaves, its work is done  ◀─────────────── [Waiting]                only where the program is started later:
 //!                                             Gate: waits for a byte, tells of failures where that came from
 //!   end of file: it runs  ◀─────────────────── ids, seccomp, execve (the connection is close-on-exec)
@@ -35,7 +37,7 @@ use sys::path::{Access, Missing, Within};
 use sys::process::Arguments;
 use sys::seccomp::{Flags, Instruction};
 use sys::terminal::Size;
-use sys::{AsFd, BorrowedFd, Errno, OwnedFd, Result};
+use sys::{AsFd, AsRawFd, BorrowedFd, Errno, OwnedFd, Result};
 
 /// One thing that the child does. Paths named `at` are the container's own, below its root.
 #[derive(Debug, Clone, Copy)]
@@ -227,7 +229,7 @@ pub enum Step<'a> {
         /// How many descriptors behind standard error are the program's.
         inherited: u32,
     },
-    /// Change to the working directory.
+    /// Change to the working directory, which must be below the root.
     WorkingDirectory(&'a CStr),
     /// Look whether the command is there and can be executed.
     Find {
@@ -287,6 +289,8 @@ pub enum Turn {
     Ready = 3,
     /// The hooks have run.
     Hooked = 4,
+    /// Its listener was copied.
+    Heard = 5,
 }
 
 /// What the child says.
@@ -309,6 +313,8 @@ pub enum Report {
     Mounted,
     /// Everything is done but the program, and it waits at the gate.
     Waiting,
+    /// It is under a filter with a listener, which is its descriptor of this number, and waits until that was copied.
+    Listener(i32),
 }
 
 /// The length of a report, in bytes.
@@ -320,6 +326,7 @@ const FORKED: u8 = 3;
 const UNSHARED: u8 = 4;
 const MOUNTED: u8 = 5;
 const WAITING: u8 = 6;
+const LISTENER: u8 = 7;
 
 impl Report {
     fn encode(self) -> [u8; REPORT_LENGTH] {
@@ -330,6 +337,7 @@ impl Report {
             Self::Unshared => (UNSHARED, 0, 0),
             Self::Mounted => (MOUNTED, 0, 0),
             Self::Waiting => (WAITING, 0, 0),
+            Self::Listener(number) => (LISTENER, 0, number),
         };
         let [low, high, ..] = step.to_le_bytes();
         let [a, b, c, d] = value.to_le_bytes();
@@ -350,6 +358,7 @@ impl Report {
             UNSHARED => Some(Self::Unshared),
             MOUNTED => Some(Self::Mounted),
             WAITING => Some(Self::Waiting),
+            LISTENER => Some(Self::Listener(value)),
             _ => None,
         }
     }
@@ -427,10 +436,8 @@ fn walk(steps: &[Step<'_>], scene: &Scene<'_>) -> ! {
     for (number, step) in steps.iter().enumerate() {
         if let Err(errno) = state.take(step) {
             let report = Report::Failed { step: number, errno: errno.raw_os_error() };
-            let _ = match state.failure {
-                Some(failure) => sys::path::write_once(failure, &report.encode()),
-                None => sys::socket::send(scene.sync, &report.encode(), None),
-            };
+            // A filter may forbid every other way to say it.
+            let _ = sys::path::write_once(state.failure.unwrap_or(scene.sync), &report.encode());
             break;
         }
     }
@@ -483,8 +490,8 @@ impl State<'_> {
             }
             Step::NoNewPrivs => sys::credentials::set_no_new_privs(),
             Step::Landlock { ref ruleset, rules } => landlock(ruleset, rules),
-            Step::Seccomp { program, flags } => sys::seccomp::load(program, flags),
-            Step::WorkingDirectory(path) => sys::path::change_directory(path),
+            Step::Seccomp { program, flags } => self.confine(program, flags),
+            Step::WorkingDirectory(path) => sys::path::change_directory_within(path),
             Step::Standard => self.standard(),
             Step::Find { candidates } => find(candidates),
             Step::LetGo { inherited } => self.let_go(inherited),
@@ -589,6 +596,14 @@ impl State<'_> {
         Ok(())
     }
 
+    /// The listener may be asked about any call from here on, and is not yet with whoever answers. So the parent hears of
+    /// it by write(2), about which nobody can be asked, and takes a copy while this process waits.
+    fn confine(&self, program: &[Instruction], flags: Flags) -> Result<()> {
+        let Some(listener) = sys::seccomp::load(program, flags)? else { return Ok(()) };
+        sys::path::write_once(self.scene.sync, &Report::Listener(listener.as_raw_fd()).encode())?;
+        sys::path::read_byte(self.scene.sync)
+    }
+
     /// What stays open is closed by execve.
     fn let_go(&self, inherited: u32) -> Result<()> {
         let sync = self.scene.sync;
@@ -599,7 +614,7 @@ impl State<'_> {
     /// The parent may be gone when it is started.
     fn wait_at_gate(&mut self) -> Result<()> {
         let gate = self.scene.gate.ok_or(Errno::BADF)?;
-        sys::socket::send(self.scene.sync, &Report::Waiting.encode(), None)?;
+        sys::path::write_once(self.scene.sync, &Report::Waiting.encode())?;
         sys::clone::close_copy(self.scene.sync);
         sys::path::read_byte(gate.start)?;
         self.failure = Some(gate.failure);
@@ -642,7 +657,7 @@ impl State<'_> {
         let cover = if sys::path::is_folder(target.as_fd())? {
             new_mount(c"tmpfs", &[(c"size", Some(c"0")), (c"mode", Some(c"755"))], Attributes::READ_ONLY)?
         } else {
-            sys::mount::clone_tree(None, c"/dev/null", Reach::One)?
+            null_device()?
         };
         sys::mount::attach(cover.as_fd(), target.as_fd())
     }
@@ -661,6 +676,9 @@ impl State<'_> {
 
     fn terminal(&self, size: Size, owner: u32, console: Console) -> Result<()> {
         let pts = self.open(c"dev/pts")?;
+        if !sys::mount::is_devpts(pts.as_fd())? {
+            return Err(Errno::NOTSUP);
+        }
         let (master, terminal) = sys::terminal::open(pts.as_fd())?;
         sys::terminal::set_size(terminal.as_fd(), size)?;
         if owner != 0 {
@@ -731,6 +749,12 @@ fn sysctl(path: &CStr, value: &[u8]) -> Result<()> {
     }
     let setting = sys::path::open_below(settings.as_fd(), path, Access::Write, Within::Mount)?;
     sys::path::write_once(setting.as_fd(), value)
+}
+
+/// The host's /dev/null, looked at after it was opened: nothing else may lie under what is meant to be hidden.
+fn null_device() -> Result<OwnedFd> {
+    let device = sys::mount::clone_tree(None, c"/dev/null", Reach::One)?;
+    if sys::path::is_null_device(device.as_fd())? { Ok(device) } else { Err(Errno::NOTSUP) }
 }
 
 fn existing_is_fine(made: Result<()>) -> Result<()> {

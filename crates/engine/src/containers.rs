@@ -411,6 +411,7 @@ impl NewContainer<'_> {
             root: Some(&launch.root),
             standard,
             record: &mut record,
+            first: None,
             gate: None,
             state: None,
         };

@@ -1,6 +1,6 @@
 //! One more process in a running container: in its namespaces, its groups, under its filter.
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use bumpalo::Bump;
 use cgroup::{GroupPath, Hierarchies};
@@ -9,12 +9,12 @@ use oci::NamespaceKind;
 use procfs::{HostPid, Process};
 use runtime::apply::{News, Running, Stage};
 use runtime::plan::Plan;
-use runtime::process::Terms;
+use runtime::process::{Filter, Terms};
 use sys::process::Ended;
 
 use crate::containers::{Engine, Status, exit_code, not_running, open_process};
 use crate::event::Event;
-use crate::launch::{compile, profile};
+use crate::launch::profile;
 use crate::monitor::{self, Charge, Input, Lent, Watch};
 use crate::options::ExecOptions;
 use crate::rootless::{Ids, check_ids};
@@ -55,15 +55,14 @@ impl Engine {
             withhold(&mut process, crate::host::withheld_capabilities()?);
         }
         let filter = match profile(container.record.confinement, config).filter(|_| !options.privileged) {
-            Some(profile) => Some(compile(&profile)?),
+            Some(profile) => Some(Filter::of(&profile)?),
             None => None,
         };
         let terms = Terms { filter: filter.as_ref(), ..Terms::default() };
         place::approach(place::recorded(&container.record)?.as_ref())?;
         let arena = Bump::new();
         let plan = runtime::plan::plan_exec((&target, &hierarchies), &process, &terms, &arena)?;
-        drop(held);
-        let mut charge = NewProcess { hierarchies: &hierarchies, plan: &plan };
+        let mut charge = NewProcess { hierarchies: &hierarchies, plan: &plan, first: Some(held) };
         let input = if options.interactive { Input::Caller } else { Input::Null };
         monitor::fork(&mut charge, input, lent)
     }
@@ -83,17 +82,21 @@ fn withhold(process: &mut oci::Process, withheld: u64) {
 struct NewProcess<'c> {
     hierarchies: &'c Hierarchies,
     plan: &'c Plan<'c>,
+    /// The container's first process, until the new one is there.
+    first: Option<OwnedFd>,
 }
 
 impl Charge for NewProcess<'_> {
     fn start(&mut self, standard: [BorrowedFd<'_>; 3]) -> Result<Running> {
         let mut record = |_: News| Ok(());
+        let first = self.first.take();
         let stage = Stage {
             hierarchies: self.hierarchies,
             mounted: &[],
             root: None,
             standard,
             record: &mut record,
+            first: first.as_ref().map(AsFd::as_fd),
             gate: None,
             state: None,
         };

@@ -17,7 +17,6 @@ use runtime::plan::Plan;
 use runtime::process::{Filter, Terms};
 use runtime::root::{Keep, Remembers};
 use seccomp::Arch;
-use sys::seccomp::Flags;
 
 use crate::containers::{Engine, Status, not_running};
 use crate::monitor::Input;
@@ -185,7 +184,7 @@ impl Engine {
         let profile = profile(confinement, &spec.config);
         let (filter, calls_allowed) = match &profile {
             None => (None, None),
-            Some(profile) => (Some(compile(profile)?), Some(seccomp::allowed_count(profile, Arch::NATIVE)?)),
+            Some(profile) => (Some(Filter::of(profile)?), Some(seccomp::allowed_count(profile, Arch::NATIVE)?)),
         };
         let facts = Facts::read(&spec.config, names.place.site.clone(), spec.defaulted, &self.store.mounts())?;
         let record = Record {
@@ -323,12 +322,6 @@ pub(crate) fn profile(confinement: Confinement, config: &oci::Config) -> Option<
         Confinement::Default => Some(seccomp::docker_default(bounding(config), Arch::NATIVE, crate::host::kernel())),
         Confinement::Profile => config.linux.as_ref().and_then(|linux| linux.seccomp.clone()),
     }
-}
-
-/// A profile as a program.
-pub(crate) fn compile(profile: &oci::Seccomp) -> Result<Filter> {
-    let program = seccomp::compile(profile, Arch::NATIVE)?;
-    Ok(Filter { instructions: program.instructions, flags: Flags(program.flags) })
 }
 
 /// A file that tells of a new container (`--cidfile`, `--pidfile`). It is made before the container, so that none runs

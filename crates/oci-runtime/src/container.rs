@@ -1,6 +1,6 @@
 //! The operations on a container that was made: start, state, list, kill, delete, pause, resume.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use cgroup::mark::Place;
@@ -85,6 +85,7 @@ pub(crate) fn status(store: &Store, record: &Record) -> Status {
     match record.process {
         None => Status::Creating,
         Some(process) if !process.lives() => Status::Stopped,
+        Some(_) if store.makes(&record.id) => Status::Creating,
         Some(_) if store.waits(&record.id) => Status::Created,
         Some(_) => Status::Running,
     }
@@ -155,7 +156,7 @@ fn kill_all(record: &Record, signal: i32) -> Result<()> {
         groups.kill()?;
         return Ok(());
     }
-    groups.processes()?.iter().try_for_each(|process| send(process.as_raw_nonzero().get(), signal))
+    groups.handles()?.iter().try_for_each(|process| send(process.as_fd(), signal))
 }
 
 fn kill_one(store: &Store, record: &Record, signal: i32) -> Result<()> {
@@ -180,10 +181,10 @@ fn let_die(groups: &Groups) -> Result<()> {
 }
 
 /// A process that is gone meanwhile needs no signal.
-fn send(pid: i32, signal: i32) -> Result<()> {
-    match sys::process::kill(pid, signal) {
+fn send(process: BorrowedFd<'_>, signal: i32) -> Result<()> {
+    match sys::process::send_signal(process, signal) {
         Err(Errno::SRCH) => Ok(()),
-        sent => sent.doing(|| format!("send signal {signal} to process {pid}")),
+        sent => sent.doing(|| format!("send signal {signal} to a process of the container")),
     }
 }
 
@@ -216,8 +217,8 @@ fn delete_held(store: &Store, (held, record): (Held, Record), invocation: &Invoc
             let reason = format!("cannot delete container {} that is not stopped: running", record.id);
             return Err(refused(&record, &reason).hint("stop it first, or use delete --force").into());
         }
-        Status::Running | Status::Created => kill_first(&record),
-        Status::Stopped | Status::Creating => {}
+        Status::Running | Status::Created | Status::Creating => kill_first(&record),
+        Status::Stopped => {}
     }
     undo(held, &record, log)
 }

@@ -20,8 +20,6 @@ use runtime::landlock::Domain;
 use runtime::plan::{Moment, Plan};
 use runtime::process::{Filter, Start, Terms};
 use runtime::root::Root;
-use seccomp::Arch;
-use sys::seccomp::Flags;
 
 use crate::arguments::Invocation;
 use crate::container;
@@ -241,9 +239,8 @@ pub(crate) fn known_capabilities(process: &mut Process, log: &Log) {
 /// # Errors
 /// Refused for a profile that says what no program can do.
 pub(crate) fn filter(config: &Config) -> Result<Option<Filter>> {
-    let Some(profile) = config.linux.as_ref().and_then(|linux| linux.seccomp.as_ref()) else { return Ok(None) };
-    let program = seccomp::compile(profile, Arch::NATIVE)?;
-    Ok(Some(Filter { instructions: program.instructions, flags: Flags(program.flags) }))
+    let profile = config.linux.as_ref().and_then(|linux| linux.seccomp.as_ref());
+    profile.map(Filter::of).transpose()
 }
 
 /// The socket that takes the terminal, if there is a terminal and somebody else who takes it.
@@ -312,10 +309,13 @@ fn start(held: &Held, record: &mut Record, facts: &Facts, terms: &Terms<'_>) -> 
         root: Some(&root),
         standard: [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()],
         record: &mut news,
+        first: None,
         gate: Some(child::Gate { start: wait.as_fd(), failure: failure.as_fd() }),
         state: Some((&hooks, state)),
     };
-    runtime::apply::start(&plan, stage)
+    let running = runtime::apply::start(&plan, stage)?;
+    held.finish_gate()?;
+    Ok(running)
 }
 
 /// The steps that are done when the container is started, in words, for messages.

@@ -115,7 +115,7 @@ fn start(record: &Record, process: &Process, invocation: &Invocation) -> Result<
     let terms = Terms { filter: filter.as_ref(), landlock: landlock.as_ref(), inherited, ..Terms::default() };
     let target = runtime::entry::target(HostPid(first.pid), path, &hierarchies);
     // The namespace files were found by number: that the process still lives says that they are its own.
-    let _held = first.open().ok_or_else(gone)?;
+    let held = first.open().ok_or_else(gone)?;
     let mut target = target?;
     let root = Root::OfProcess(HostPid(first.pid));
     if !namespace::mnt::keeps_its_mounts(&record.config) {
@@ -124,6 +124,7 @@ fn start(record: &Record, process: &Process, invocation: &Invocation) -> Result<
     let arena = Bump::new();
     let plan = runtime::plan::plan_exec((&target, &hierarchies), process, &terms, &arena)?;
     let mut news = |_: News| Ok(());
+    let hooks = oci::Hooks::default();
     let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
     let stage = Stage {
         hierarchies: &hierarchies,
@@ -131,8 +132,9 @@ fn start(record: &Record, process: &Process, invocation: &Invocation) -> Result<
         root: Some(&root),
         standard: [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()],
         record: &mut news,
+        first: Some(held.as_fd()),
         gate: None,
-        state: None,
+        state: Some((&hooks, create::state(record, Status::Running))),
     };
     runtime::apply::start(&plan, stage)
 }

@@ -2,7 +2,9 @@
 //! features-linux.md.
 
 use error::Result;
+use oci::{SeccompAction, SeccompArch, SeccompFlag, SeccompOp};
 use serde_json::{Value, json};
+use sys::seccomp::Flags;
 
 use crate::container::pretty;
 use crate::create::OCI_VERSION;
@@ -29,15 +31,11 @@ fn document() -> Value {
             "cgroup": {"v1": true, "v2": true, "systemd": true, "systemdUser": false, "rdma": true},
             "seccomp": {
                 "enabled": true,
-                "actions": [
-                    "SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO", "SCMP_ACT_KILL", "SCMP_ACT_KILL_PROCESS", "SCMP_ACT_KILL_THREAD",
-                    "SCMP_ACT_LOG", "SCMP_ACT_TRACE", "SCMP_ACT_TRAP",
-                ],
-                "operators": [
-                    "SCMP_CMP_EQ", "SCMP_CMP_GE", "SCMP_CMP_GT", "SCMP_CMP_LE", "SCMP_CMP_LT", "SCMP_CMP_MASKED_EQ",
-                    "SCMP_CMP_NE",
-                ],
-                "archs": ["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM", "SCMP_ARCH_X32", "SCMP_ARCH_X86", "SCMP_ARCH_X86_64"],
+                "actions": SeccompAction::ALL,
+                "operators": SeccompOp::ALL,
+                "archs": SeccompArch::ALL,
+                "knownFlags": SeccompFlag::ALL,
+                "supportedFlags": supported_flags(),
             },
             "apparmor": {"enabled": false},
             "selinux": {"enabled": false},
@@ -48,4 +46,15 @@ fn document() -> Value {
         "annotations": {},
         "potentiallyUnsafeConfigAnnotations": [],
     })
+}
+
+/// The flags that this kernel knows too. TSYNC is always so: the process that loads a filter has one thread.
+fn supported_flags() -> Vec<SeccompFlag> {
+    let knows = |flag: &SeccompFlag| match flag {
+        SeccompFlag::Tsync => true,
+        SeccompFlag::Log => sys::seccomp::knows(Flags::LOG),
+        SeccompFlag::SpecAllow => sys::seccomp::knows(Flags::SPEC_ALLOW),
+        SeccompFlag::WaitKillableRecv => sys::seccomp::knows(Flags::NEW_LISTENER.with(Flags::WAIT_KILLABLE_RECV)),
+    };
+    SeccompFlag::ALL.into_iter().filter(knows).collect()
 }

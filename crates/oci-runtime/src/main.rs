@@ -38,6 +38,9 @@ const FAILED: u8 = 1;
 /// The same for `exec`, whose other codes are the process's.
 const EXEC_FAILED: u8 = 255;
 
+/// The commands of which a process enters a container, as a copy of this one.
+const ENTERING: [&str; 5] = ["create", "run", "start", "exec", "restore"];
+
 fn main() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().skip(1).collect();
     let (around, words) = Around::read(words);
@@ -54,8 +57,13 @@ fn main() -> ExitCode {
     let read = read.and_then(|()| rootless::enter(&invocation, &words));
     // A process of a container that is joined must not reach this program or what it holds open through /proc.
     let _ = sys::credentials::set_not_dumpable();
+    let sealed = if ENTERING.contains(&invocation.command.as_str()) {
+        runtime::seal::own_program(std::env::args_os().collect(), std::env::vars_os().collect())
+    } else {
+        Ok(())
+    };
     log.debug(&format!("{} {}", invocation.command, invocation.words.join(" ")));
-    read.and_then(|()| run(&invocation, &log)).unwrap_or_else(|error| {
+    sealed.and(read).and_then(|()| run(&invocation, &log)).unwrap_or_else(|error| {
         log.error(&error);
         ExitCode::from(if invocation.command == "exec" { EXEC_FAILED } else { FAILED })
     })

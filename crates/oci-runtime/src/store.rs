@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! ROOT/ID/state.json   what was made, and what must be undone; written to another name and renamed
-//! ROOT/ID/start        a named pipe: a byte written to it starts the program; it is gone when the program runs
+//! ROOT/ID/making       a named pipe: the container is not whole yet, and nobody may enter it
+//! ROOT/ID/start        the same pipe when it is whole: a byte written to it starts the program; it is gone then
 //! ROOT/ID/failure      a named pipe: what kept the program from being started comes from it
 //! ```
 //!
@@ -170,6 +171,11 @@ impl Store {
         self.folder(id).is_ok_and(|folder| folder.join(START).exists())
     }
 
+    /// Whether a container is still being made.
+    pub(crate) fn makes(&self, id: &str) -> bool {
+        self.folder(id).is_ok_and(|folder| folder.join(MAKING).exists())
+    }
+
     /// The ids of all containers, sorted.
     ///
     /// # Errors
@@ -187,6 +193,7 @@ impl Store {
 }
 
 const START: &str = "start";
+const MAKING: &str = "making";
 const FAILURE: &str = "failure";
 const STATE: &str = "state.json";
 
@@ -257,7 +264,16 @@ impl Held {
             let file = File::options().read(true).write(true).open(&path).doing(action)?;
             Ok(file.into())
         };
-        Ok([make(START)?, make(FAILURE)?])
+        Ok([make(MAKING)?, make(FAILURE)?])
+    }
+
+    /// The container is whole, and waits to be started.
+    ///
+    /// # Errors
+    /// A kernel error.
+    pub(crate) fn finish_gate(&self) -> Result<()> {
+        let action = || "make the container ready to be started";
+        fs::rename(self.folder.join(MAKING), self.folder.join(START)).doing(action)
     }
 
     /// Starts the program of a container that waits, and gives what its process says of why it could not.
@@ -292,7 +308,7 @@ impl Held {
 
     /// The program runs, or never will.
     pub(crate) fn remove_gate(&self) {
-        for name in [START, FAILURE] {
+        for name in [MAKING, START, FAILURE] {
             let _ = fs::remove_file(self.folder.join(name));
         }
     }

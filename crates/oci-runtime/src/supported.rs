@@ -2,7 +2,7 @@
 //! accepted and then not applied.
 
 use error::{Refused, Result};
-use oci::{Config, Process, SeccompAction};
+use oci::{Config, Process};
 
 /// Looks at every field of a configuration that is not applied.
 ///
@@ -32,10 +32,6 @@ pub(crate) fn check(config: &Config) -> Result<()> {
     ];
     if let Some((field, _)) = asked.into_iter().find(|(_, asked)| *asked) {
         return refused(field, "");
-    }
-    let notifies = |profile: &oci::Seccomp| profile.syscalls.iter().any(|rule| rule.action == SeccompAction::Notify);
-    if linux.seccomp.as_ref().is_some_and(notifies) {
-        return refused("linux.seccomp", "SCMP_ACT_NOTIFY");
     }
     Ok(())
 }

@@ -45,4 +45,4 @@ pub use resources::{
     WeightDevice,
 };
 pub use seccomp::{Seccomp, SeccompAction, SeccompArch, SeccompArg, SeccompFlag, SeccompOp, SeccompRule};
-pub use state::{State, Status};
+pub use state::{ContainerProcessState, State, Status};

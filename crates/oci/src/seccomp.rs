@@ -93,6 +93,21 @@ pub enum SeccompAction {
     Notify,
 }
 
+impl SeccompAction {
+    /// Every action.
+    pub const ALL: [Self; 9] = [
+        Self::Kill,
+        Self::KillProcess,
+        Self::KillThread,
+        Self::Trap,
+        Self::Errno,
+        Self::Trace,
+        Self::Allow,
+        Self::Log,
+        Self::Notify,
+    ];
+}
+
 /// How an argument is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SeccompOp {
@@ -117,6 +132,19 @@ pub enum SeccompOp {
     /// Its bits under the mask `value` are those of `value_two`.
     #[serde(rename = "SCMP_CMP_MASKED_EQ")]
     MaskedEqual,
+}
+
+impl SeccompOp {
+    /// Every operator.
+    pub const ALL: [Self; 7] = [
+        Self::NotEqual,
+        Self::LessThan,
+        Self::LessOrEqual,
+        Self::EqualTo,
+        Self::GreaterEqual,
+        Self::GreaterThan,
+        Self::MaskedEqual,
+    ];
 }
 
 /// An architecture, by libseccomp's name.
@@ -193,6 +221,35 @@ pub enum SeccompArch {
     Sheb,
 }
 
+impl SeccompArch {
+    /// Every architecture.
+    pub const ALL: [Self; 23] = [
+        Self::X86,
+        Self::X86_64,
+        Self::X32,
+        Self::Arm,
+        Self::Aarch64,
+        Self::Mips,
+        Self::Mips64,
+        Self::Mips64n32,
+        Self::Mipsel,
+        Self::Mipsel64,
+        Self::Mipsel64n32,
+        Self::Ppc,
+        Self::Ppc64,
+        Self::Ppc64le,
+        Self::S390,
+        Self::S390x,
+        Self::Parisc,
+        Self::Parisc64,
+        Self::Riscv64,
+        Self::Loongarch64,
+        Self::M68k,
+        Self::Sh,
+        Self::Sheb,
+    ];
+}
+
 /// A flag of seccomp(2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SeccompFlag {
@@ -208,4 +265,9 @@ pub enum SeccompFlag {
     /// A call that waits for the listener is interrupted by fatal signals only.
     #[serde(rename = "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV")]
     WaitKillableRecv,
+}
+
+impl SeccompFlag {
+    /// Every flag.
+    pub const ALL: [Self; 4] = [Self::Tsync, Self::Log, Self::SpecAllow, Self::WaitKillableRecv];
 }

@@ -39,3 +39,26 @@ pub enum Status {
     /// Its process has ended.
     Stopped,
 }
+
+/// What a seccomp listener is told of a process, beside the descriptor by which it is asked. OCI runtime specification,
+/// config-linux.md "The Container Process State".
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", expecting = "an object")]
+pub struct ContainerProcessState {
+    /// The version of the specification that it follows.
+    pub oci_version: String,
+    /// What the descriptors that come with it are, in their order.
+    pub fds: Vec<String>,
+    /// The host's PID of the process.
+    pub pid: i32,
+    /// What the configuration has for the listener.
+    #[serde(default, skip_serializing_if = "absent::is")]
+    pub metadata: Option<String>,
+    /// Its container's state.
+    pub state: State,
+}
+
+impl ContainerProcessState {
+    /// The name of the descriptor that is a seccomp listener.
+    pub const SECCOMP_FD: &str = "seccompFd";
+}

@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Write;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::PathBuf;
 
@@ -189,6 +189,27 @@ impl Process {
     pub fn program(&self) -> Result<PathBuf> {
         let path = readlinkat(&self.folder, "exe", Vec::new()).doing(|| format!("read /proc/{}/exe", self.name))?;
         Ok(OsString::from_vec(path.into_bytes()).into())
+    }
+
+    /// The program that the process runs, for reading.
+    ///
+    /// # Errors
+    /// A kernel error: `EACCES` where the process may not be looked at.
+    pub fn open_program(&self) -> Result<OwnedFd> {
+        openat(&self.folder, "exe", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+            .doing(|| format!("open /proc/{}/exe", self.name))
+    }
+
+    /// Opens what the process, which is the caller, has a handle (`O_PATH`) on, for reading: nothing else can have taken
+    /// its place.
+    ///
+    /// # Errors
+    /// As open(2).
+    pub fn reopen(&self, handle: BorrowedFd<'_>) -> Result<File> {
+        let file = format!("fd/{}", handle.as_raw_fd());
+        openat(&self.folder, &file, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+            .map(File::from)
+            .doing(|| format!("open /proc/{}/{file}", self.name))
     }
 
     /// Writes all of `text` to a file of the process in one call, as these files want it.

@@ -3,6 +3,8 @@
 use std::ffi::CString;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use cgroup::mark::{Mark, Place, Tables};
 use cgroup::{Hierarchies, HierarchyIndex};
@@ -11,15 +13,16 @@ use error::{Doing, Errno, Error, Kernel, Refused, RefusedKind, Result};
 use namespace::entrance::Maps;
 use namespace::mnt::Prepared;
 use namespace::mnt::options::Options;
-use oci::NamespaceKind;
+use oci::{ContainerProcessState, NamespaceKind};
 use procfs::{HostPid, Kind, Process};
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::retry_on_intr;
 use sys::mount::{Attributes, Change, Reach};
 use sys::namespace::Kinds;
 
 use crate::describe;
 use crate::plan::{HostStep, Moment, Network, Plan};
+use crate::process::Listener;
 use crate::root::Root;
 
 /// A process that was started.
@@ -45,6 +48,8 @@ pub struct Stage<'s> {
     pub standard: [BorrowedFd<'s>; 3],
     /// Told of what its undoing must know, to put it on record.
     pub record: &'s mut dyn FnMut(News) -> Result<()>,
+    /// The first process of the container that the child enters, whose namespaces are found by its number.
+    pub first: Option<BorrowedFd<'s>>,
     /// Where the child waits, when somebody else starts its program.
     pub gate: Option<child::Gate<'s>>,
     /// The hooks, and the state that they are told, with the child's PID put into it.
@@ -134,6 +139,7 @@ impl<'p, 's> Work<'p, 's> {
                 let file = File::open(path).doing(|| format!("open the pid namespace {path}"))?;
                 sys::namespace::join(file.as_fd(), Kinds::PID).doing(|| format!("join the pid namespace {path}"))
             }
+            HostStep::Confirm => self.confirm(),
             HostStep::TimeNamespace(offsets) => time_namespace(offsets),
             HostStep::Prepare(number) => self.prepare(*number),
             HostStep::Clone => self.clone_child(),
@@ -159,6 +165,7 @@ impl<'p, 's> Work<'p, 's> {
             HostStep::Release(turn) => self.release(*turn),
             HostStep::AwaitMounts => self.await_report(Report::Mounted, "wait for the child's mounts"),
             HostStep::Hooks(moment) => self.run_hooks(*moment),
+            HostStep::Listener(listener) => self.hand_over(listener),
             HostStep::AwaitGate => self.await_report(Report::Waiting, "wait until the child is ready"),
             HostStep::AwaitProgram => self.await_program(),
         }
@@ -167,6 +174,18 @@ impl<'p, 's> Work<'p, 's> {
     fn pid(&self) -> Result<HostPid> {
         let child = self.child.as_ref().ok_or_else(|| Kernel::new("find the child", Errno::SRCH))?;
         Ok(HostPid(child.pid))
+    }
+
+    /// As long as the first process is not dead, its number is no other process's, and what was opened by it is its own.
+    fn confirm(&self) -> Result<()> {
+        const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let action = "find the container's first process, which has ended";
+        let first = self.stage.first.ok_or_else(|| Kernel::new(action, Errno::SRCH))?;
+        let mut waits = [PollFd::from_borrowed_fd(first, PollFlags::IN)];
+        match retry_on_intr(|| poll(&mut waits, Some(&NOW))).doing(|| "look at the container's first process")? {
+            0 => Ok(()),
+            _ => Err(Kernel::new(action, Errno::SRCH).into()),
+        }
     }
 
     fn open_namespace(&mut self, number: usize) -> Result<()> {
@@ -343,6 +362,32 @@ impl<'p, 's> Work<'p, 's> {
         }
     }
 
+    /// The child goes on as soon as there is a copy of its listener: where the listener is asked about what it does then,
+    /// it waits for the answer.
+    fn hand_over(&mut self, listener: &Listener) -> Result<()> {
+        let number = loop {
+            match self.next_report()? {
+                Some(Report::Listener(number)) => break number,
+                Some(_) => {}
+                None => return Err(Kernel::new("hear of the child's seccomp listener", Errno::SRCH).into()),
+            }
+        };
+        let pid = self.pid()?.0;
+        let child = self.child.as_ref().ok_or_else(|| Kernel::new("find the child", Errno::SRCH))?;
+        let copied = sys::process::copy_descriptor(child.pidfd.as_fd(), number);
+        let copied = copied.doing(|| "copy the child's seccomp listener")?;
+        self.release(Turn::Heard)?;
+        let (_, state) = self.stage.state.as_ref().ok_or_else(|| Kernel::new("tell the state", Errno::INVAL))?;
+        let state = ContainerProcessState {
+            oci_version: state.oci_version.clone(),
+            fds: vec![ContainerProcessState::SECCOMP_FD.to_owned()],
+            pid,
+            metadata: listener.metadata.clone(),
+            state: oci::State { pid: state.pid.or(Some(pid)), ..state.clone() },
+        };
+        send_listener(&listener.path, &state, copied.as_fd())
+    }
+
     fn run_hooks(&self, moment: Moment) -> Result<()> {
         let Some((hooks, state)) = &self.stage.state else { return Ok(()) };
         let pid = self.pid()?;
@@ -392,6 +437,16 @@ impl<'p, 's> Work<'p, 's> {
     }
 }
 
+/// Sends a listener to who decides, who may be slow, but not for ever. config-linux.md "The Container Process State".
+fn send_listener(path: &str, state: &ContainerProcessState, listener: BorrowedFd<'_>) -> Result<()> {
+    const PATIENCE: Duration = Duration::from_secs(10);
+    let action = || format!("send the seccomp listener to linux.seccomp.listenerPath {path}");
+    let text = serde_json::to_vec(state).map_err(std::io::Error::from).doing(action)?;
+    let socket = UnixStream::connect(path).doing(action)?;
+    socket.set_write_timeout(Some(PATIENCE)).doing(action)?;
+    sys::socket::send(socket.as_fd(), &text, Some(listener)).doing(action)
+}
+
 /// Waits until one of two descriptors can be read; whether the first can.
 fn either_readable(first: BorrowedFd<'_>, second: BorrowedFd<'_>) -> Result<bool> {
     let mut waits = [first, second].map(|descriptor| PollFd::from_borrowed_fd(descriptor, PollFlags::IN));
@@ -403,6 +458,9 @@ fn hinted(kernel: Kernel, step: &Step<'_>) -> Kernel {
     match step {
         Step::Limit(_) if kernel.errno == Errno::PERM => {
             kernel.hint("raising a hard limit needs CAP_SYS_RESOURCE, which carboy does not have here: ask for less")
+        }
+        Step::WorkingDirectory(_) if kernel.errno == Errno::XDEV => {
+            kernel.hint("process.cwd leads outside the container's root")
         }
         _ => kernel,
     }

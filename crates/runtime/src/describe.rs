@@ -7,6 +7,7 @@ use namespace::entrance::Maps;
 use namespace::mnt::Prepared;
 use sys::mount::{Attributes, Reach};
 use sys::namespace::Kinds;
+use sys::seccomp::Flags;
 
 use crate::plan::{HostStep, Network, Plan};
 
@@ -69,6 +70,7 @@ pub const fn turn(turn: Turn) -> &'static str {
         Turn::Root => "its root mount",
         Turn::Ready => "the word to go on",
         Turn::Hooked => "the end of the hooks",
+        Turn::Heard => "the copy of its listener",
     }
 }
 
@@ -140,10 +142,12 @@ pub fn child_step(step: &Step<'_>) -> Line {
                 &["landlock_create_ruleset", "open*+", "openat2*", "landlock_add_rule*", "landlock_restrict_self"],
             )
         }
-        Step::Seccomp { program, .. } => {
-            Line::new(format!("load the seccomp filter of {} instructions", program.len()), &["seccomp"])
+        Step::Seccomp { program, flags } => {
+            let what = format!("load the seccomp filter of {} instructions", program.len());
+            let listens = flags.contains(Flags::NEW_LISTENER);
+            Line::new(what, if listens { &["seccomp", "write", "read"] } else { &["seccomp"] })
         }
-        Step::WorkingDirectory(path) => Line::new(format!("change to {}", text(path)), &["chdir"]),
+        Step::WorkingDirectory(path) => Line::new(format!("change to {}", text(path)), &["chdir", "getcwd"]),
         Step::Standard => {
             Line::new("take standard input, output and error", &["dup3|fcntl", "dup3|fcntl", "dup3|fcntl"])
         }
@@ -152,7 +156,7 @@ pub fn child_step(step: &Step<'_>) -> Line {
             Line::new(format!("look for {first}"), &["faccessat2+", "newfstatat?"])
         }
         Step::LetGo { .. } => Line::new("let go of what others opened", &["close_range+"]),
-        Step::Gate => Line::new("wait to be started", &["sendmsg", "read"]),
+        Step::Gate => Line::new("wait to be started", &["write", "read"]),
         Step::Execute { candidates, .. } => {
             let paths: Vec<_> = candidates.iter().map(|path| text(path)).collect();
             Line::new(format!("execute {}", paths.join(" or ")), &["rt_sigaction+", "rt_sigprocmask", "execve+"])
@@ -190,15 +194,16 @@ fn mount_step(step: &Step<'_>) -> Line {
         Step::Folder(at) => Line::new(format!("make sure that {} exists", place(at)), &[REACH]),
         Step::Mask(at) => Line::new(
             format!("hide {}", place(at)),
-            &["openat2", "fstat?", "fsopen?", "fsconfig*", "fsmount?", "open_tree?", "move_mount?"],
+            &["openat2", "fstat?", "fsopen?", "fsconfig*", "fsmount?", "open_tree?", "fstat?", "move_mount?"],
         ),
         Step::ReadOnly(at) => Line::new(
             format!("make {} read-only", place(at)),
             &["openat2", "open_tree?", "mount_setattr?", "move_mount?"],
         ),
         Step::Terminal { .. } => {
-            const CALLS: [&str; 11] = [
+            const CALLS: [&str; 12] = [
                 "openat2",
+                "fstatfs",
                 "openat2",
                 "ioctl+",
                 "fchownat?",
@@ -254,6 +259,7 @@ pub fn host_step(step: &HostStep, plan: &Plan<'_>) -> Line {
             Line::new(what, &["openat"])
         }
         HostStep::JoinPid(path) => Line::new(format!("join the pid namespace {path}"), &["openat", "setns"]),
+        HostStep::Confirm => Line::new("make sure that the container's first process still lives", &["ppoll"]),
         HostStep::TimeNamespace(offsets) => {
             let what = format!("make a time namespace: {}", offsets.trim().replace('\n', ", "));
             if offsets.is_empty() {
@@ -289,14 +295,27 @@ pub fn host_step(step: &HostStep, plan: &Plan<'_>) -> Line {
         HostStep::RecordRoot => Line::new("put the root mount on record", &["statx"]),
         HostStep::OpenGroup(index) => open_group(*index, plan),
         HostStep::OpenDelegated => Line::new("have the child's own group for it to join", &[]),
+        _ => talk_step(step),
+    }
+}
+
+/// A step of the host's side while the child is there.
+fn talk_step(step: &HostStep) -> Line {
+    match step {
         HostStep::OomScoreAdj(value) => Line::new(format!("set oom_score_adj to {value}"), &WRITE_OF_PROCESS),
         HostStep::Release(which) => Line::new(format!("tell the child of {}", turn(*which)), &["sendmsg"]),
         HostStep::AwaitMounts => Line::new("wait until its mounts are made", &["recvmsg+"]),
         HostStep::Hooks(moment) => {
             Line::new(format!("run the hooks of {moment:?}"), &["clone3*", "recvmsg*", "ppoll*"])
         }
+        HostStep::Listener(listener) => {
+            const CALLS: [&str; 7] =
+                ["recvmsg+", "pidfd_getfd", "sendmsg", "socket", "connect", "setsockopt", "sendmsg"];
+            Line::new(format!("send the seccomp listener to {}", listener.path), &CALLS)
+        }
         HostStep::AwaitGate => Line::new("wait until it is ready to be started", &["recvmsg+"]),
         HostStep::AwaitProgram => Line::new("wait until the command runs", &["recvmsg+"]),
+        _ => Line::new(String::new(), &[]),
     }
 }
 

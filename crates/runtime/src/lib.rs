@@ -12,5 +12,6 @@ pub mod landlock;
 pub mod plan;
 pub mod process;
 pub mod root;
+pub mod seal;
 pub mod undo;
 pub mod userns;

@@ -18,7 +18,7 @@ use sys::namespace::Kinds;
 
 use crate::delegate;
 use crate::facts::{Facts, FurtherGroups};
-use crate::process::{self, Start, Terms};
+use crate::process::{self, Listener, Start, Terms};
 
 /// One thing that the host's side does.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub enum HostStep {
     OpenNamespace(usize),
     /// Enter this pid namespace for the sake of the child.
     JoinPid(String),
+    /// Make sure that the first process, whose namespaces were opened by its number, still lives.
+    Confirm,
     /// Make a time namespace for the child, with these offsets.
     TimeNamespace(String),
     /// Prepare a mount for the child, by its place in [`Plan::prepared`].
@@ -59,6 +61,8 @@ pub enum HostStep {
     AwaitMounts,
     /// Run the hooks of this moment.
     Hooks(Moment),
+    /// Take the descriptor by which the child's system calls are asked about, and send it to who decides about them.
+    Listener(Listener),
     /// Wait until the child is ready for its program to be started.
     AwaitGate,
     /// Wait until the command runs.
@@ -171,10 +175,15 @@ pub fn plan<'a>(config: &Config, facts: &Facts, terms: &Terms<'_>, arena: &'a Bu
         host.extend(hooks.into_iter().map(HostStep::Hooks));
         host.push(HostStep::Release(Turn::Hooked));
     }
+    host.extend(listener(terms));
     host.push(if terms.start == Start::Later { HostStep::AwaitGate } else { HostStep::AwaitProgram });
     host.extend((first_later..groups.steps.len()).map(HostStep::Group));
     let command = process.args.first().cloned().unwrap_or_default();
     Ok(Plan { host, child: steps.finish(), entrance, prepared, groups, command })
+}
+
+fn listener(terms: &Terms<'_>) -> Option<HostStep> {
+    terms.filter.and_then(|filter| filter.listener.clone()).map(HostStep::Listener)
 }
 
 /// The moments before the root is the only one at which there is something to run.
@@ -322,12 +331,14 @@ pub fn plan_exec<'a>(
     let mut host: Vec<_> = joins.into_iter().map(HostStep::OpenGroup).collect();
     host.extend((0..entrance.child_joins.len()).map(HostStep::OpenNamespace));
     host.extend(entrance.parent_joins.clone().map(HostStep::JoinPid));
-    host.push(HostStep::Clone);
+    host.extend([HostStep::Confirm, HostStep::Clone]);
     if target.root == RootOf::FirstProcess {
         host.extend([HostStep::MakeRoot, HostStep::Release(Turn::Root)]);
     }
     host.extend(process.oom_score_adj.map(HostStep::OomScoreAdj));
-    host.extend([HostStep::Release(Turn::Ready), HostStep::AwaitProgram]);
+    host.push(HostStep::Release(Turn::Ready));
+    host.extend(listener(terms));
+    host.push(HostStep::AwaitProgram);
     let (groups, command) = (target.groups.clone(), process.args.first().cloned().unwrap_or_default());
     Ok(Plan { host, child: steps.finish(), entrance, prepared: Vec::new(), groups, command })
 }

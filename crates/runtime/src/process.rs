@@ -4,7 +4,8 @@
 use child::{Console, Step};
 use error::{Refused, Result};
 use namespace::steps::Steps;
-use oci::{Config, NamespaceKind, Process};
+use oci::{Config, NamespaceKind, Process, Seccomp};
+use seccomp::Arch;
 use sys::credentials::{CapabilitySets, ResourceLimit};
 use sys::process::{Argument, Arguments};
 use sys::seccomp::{Flags, Instruction};
@@ -23,6 +24,37 @@ pub struct Filter {
     pub instructions: Vec<Instruction>,
     /// Its flags.
     pub flags: Flags,
+    /// Who is asked about calls.
+    pub listener: Option<Listener>,
+}
+
+/// Who decides about the system calls for which a profile has no answer of its own (`SCMP_ACT_NOTIFY`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listener {
+    /// The Unix socket to which the descriptor is sent.
+    pub path: String,
+    /// What is sent along.
+    pub metadata: Option<String>,
+}
+
+impl Filter {
+    /// The filter of a profile, on this kernel.
+    ///
+    /// # Errors
+    /// Refused for a profile that says what no program can do, or asks for a flag that this kernel lacks.
+    pub fn of(profile: &Seccomp) -> Result<Self> {
+        let program = seccomp::compile(profile, Arch::NATIVE)?;
+        let flags = Flags(program.flags);
+        if flags.contains(Flags::WAIT_KILLABLE_RECV) && !sys::seccomp::knows(flags) {
+            let flag = "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV";
+            return Err(Refused::new("linux.seccomp.flags", flag, "is not known to this kernel")
+                .hint("it needs Linux 5.19 or newer: leave it out")
+                .into());
+        }
+        let listener = profile.listener_path.clone().filter(|_| flags.contains(Flags::NEW_LISTENER));
+        let listener = listener.map(|path| Listener { path, metadata: profile.listener_metadata.clone() });
+        Ok(Self { instructions: program.instructions, flags, listener })
+    }
 }
 
 /// What a plan is made with besides the documents.
@@ -106,15 +138,27 @@ pub(crate) fn plan(process: &Process, terms: &Terms<'_>, further: FurtherGroups,
     }
     steps.push(Step::WorkingDirectory(steps.text("process.cwd", &process.cwd)?));
     let program = plan_program(process, steps)?;
-    if terms.start == Start::Later {
+    let last = |steps: &mut Steps<'_>| {
+        if process.no_new_privileges {
+            steps.push(Step::NoNewPrivs);
+            load(steps);
+        }
+    };
+    if terms.start == Start::AtOnce {
+        last(steps);
+    } else {
         if let Step::Execute { candidates, .. } = program {
             steps.push(Step::Find { candidates });
         }
+        // Behind the gate there is no parent any more to whom a listener could be given.
+        let listens = terms.filter.is_some_and(|filter| filter.listener.is_some());
+        if listens {
+            last(steps);
+        }
         steps.push(Step::Gate);
-    }
-    if process.no_new_privileges {
-        steps.push(Step::NoNewPrivs);
-        load(steps);
+        if !listens {
+            last(steps);
+        }
     }
     steps.push(program);
     Ok(())

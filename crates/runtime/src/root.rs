@@ -5,6 +5,7 @@
 
 use std::ffi::{CStr, CString};
 use std::fs::File;
+use std::io::Read as _;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt as _;
@@ -12,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use error::{Doing, Refused, Result};
 use procfs::{HostPid, Process};
-use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
 use sys::mount::{Attributes, Change, Reach};
 
 /// What the container's root is made of. Paths are the host's.
@@ -179,20 +180,30 @@ fn view(path: &Path, reach: Reach, userns: Option<BorrowedFd<'_>>) -> Result<Own
     Ok(mount)
 }
 
+/// The longest file that is read from a container's root.
+const MOST_BYTES: u64 = 16 << 20;
+
 /// Reads a file below `root` without leaving it; absent is empty.
 ///
 /// # Errors
-/// A kernel error.
+/// Refused for what is no file, or longer than 16 MiB; a kernel error.
 pub fn read_within(root: &OwnedFd, path: &CStr) -> Result<Vec<u8>> {
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    let opened = openat2(root, path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty(), resolve);
-    let file = match opened {
+    let handle = match openat2(root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve) {
         Err(error::Errno::NOENT | error::Errno::NOTDIR) => return Ok(Vec::new()),
         opened => opened.doing(|| format!("open {} in the container's root", path.to_string_lossy()))?,
     };
+    let action = || format!("read {} in the container's root", path.to_string_lossy());
+    let found = fstat(&handle).doing(action)?;
+    // A device does something when it is opened, and a pipe or a device is read for ever.
+    let is_file = FileType::from_raw_mode(found.st_mode) == FileType::RegularFile;
+    if !is_file || u64::try_from(found.st_size).is_ok_and(|size| size > MOST_BYTES) {
+        let reason = format!("is no file of at most {MOST_BYTES} bytes");
+        return Err(Refused::new("the container's file", path.to_string_lossy(), reason).into());
+    }
     let mut text = Vec::new();
-    std::io::Read::read_to_end(&mut File::from(file), &mut text)
-        .doing(|| format!("read {} in the container's root", path.to_string_lossy()))?;
+    let file = procfs::Process::this()?.reopen(handle.as_fd())?;
+    file.take(MOST_BYTES).read_to_end(&mut text).doing(action)?;
     Ok(text)
 }
 

@@ -52,6 +52,10 @@ impl Program {
 /// than the kernel's 4096 instructions.
 pub fn compile(profile: &Seccomp, native: Arch) -> Result<Program> {
     let decisions = Decisions::new(profile)?;
+    if decisions.notifies && profile.listener_path.is_none() {
+        let reason = "is missing, and nobody else can be asked where a rule has SCMP_ACT_NOTIFY";
+        return Err(Refused::new("linux.seccomp.listenerPath", "", reason).into());
+    }
     let flags = flags(&profile.flags, &decisions)?;
     let mut assembler = Assembler::default();
     let mut next = assembler.ret(KILL_THREAD);

@@ -48,7 +48,7 @@ fn profile(rules: Vec<SeccompRule>) -> Seccomp {
         default_errno_ret: None,
         architectures: vec![SeccompArch::X86_64],
         flags: Vec::new(),
-        listener_path: None,
+        listener_path: Some("/run/agent".to_owned()),
         listener_metadata: None,
         syscalls: rules,
     }
@@ -245,6 +245,20 @@ fn an_invalid_profile_is_refused_with_its_field() {
     assert!(
         refusal(|profile| profile.default_action = SeccompAction::Notify)
             .starts_with("cannot use linux.seccomp.defaultAction")
+    );
+    assert_eq!(
+        refusal(|profile| {
+            profile.syscalls[0].action = SeccompAction::Notify;
+            profile.listener_path = None;
+        }),
+        "cannot use linux.seccomp.listenerPath: is missing, and nobody else can be asked where a rule has SCMP_ACT_NOTIFY"
+    );
+    assert_eq!(
+        refusal(|profile| {
+            profile.syscalls[0] = SeccompRule { action: SeccompAction::Notify, ..rule(&["write"], Vec::new()) };
+        }),
+        "cannot use linux.seccomp.syscalls[0].names write: cannot be SCMP_ACT_NOTIFY: the container's start would wait \
+         for its own listener"
     );
 }
 

@@ -299,10 +299,24 @@ pub fn unmount(path: &CStr) -> Result<()> {
 /// fstatfs(2).
 pub fn is_procfs(file: BorrowedFd<'_>) -> Result<bool> {
     const PROC_SUPER_MAGIC: u64 = 0x9fa0;
+    is_of_kind(file, PROC_SUPER_MAGIC)
+}
+
+/// Whether `file` lies on a devpts.
+///
+/// # Errors
+/// fstatfs(2).
+pub fn is_devpts(file: BorrowedFd<'_>) -> Result<bool> {
+    const DEVPTS_SUPER_MAGIC: u64 = 0x1cd1;
+    is_of_kind(file, DEVPTS_SUPER_MAGIC)
+}
+
+/// Whether `file` lies on a file system of this kind, <linux/magic.h>.
+fn is_of_kind(file: BorrowedFd<'_>, magic: u64) -> Result<bool> {
     let mut statfs = [0_u64; 15];
     // SAFETY: struct statfs is 120 bytes on 64-bit Linux, which the array holds; its first word is the type.
     unsafe { syscall(number::FSTATFS, [fd(file), statfs.as_mut_ptr() as usize, 0, 0, 0]) }?;
-    Ok(statfs.first() == Some(&PROC_SUPER_MAGIC))
+    Ok(statfs.first() == Some(&magic))
 }
 
 const _: () = assert!(signed(-1) == u32::MAX as usize, "descriptors are passed as 32 bits");

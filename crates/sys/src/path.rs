@@ -243,6 +243,15 @@ pub fn is_folder(file: BorrowedFd<'_>) -> Result<bool> {
     Ok(stat.st_mode & 0o170_000 == 0o040_000)
 }
 
+/// Whether `file` is the device that swallows everything, by its number: Linux 1:3.
+///
+/// # Errors
+/// fstat(2).
+pub fn is_null_device(file: BorrowedFd<'_>) -> Result<bool> {
+    let stat = rustix::fs::fstat(file)?;
+    Ok(stat.st_mode & 0o170_000 == 0o020_000 && stat.st_rdev == rustix::fs::makedev(1, 3))
+}
+
 /// Makes `path` the working directory.
 ///
 /// # Errors
@@ -250,6 +259,19 @@ pub fn is_folder(file: BorrowedFd<'_>) -> Result<bool> {
 pub fn change_directory(path: &CStr) -> Result<()> {
     // SAFETY: the string lives across the call.
     unsafe { syscall(number::CHDIR, [path.as_ptr() as usize, 0, 0, 0, 0]) }.map(drop)
+}
+
+/// Makes `path` the working directory, where that is below the caller's root: through a link of /proc it could be anywhere.
+///
+/// # Errors
+/// As [`change_directory`]; `EXDEV` where it is not; as getcwd(2).
+pub fn change_directory_within(path: &CStr) -> Result<()> {
+    let mut buffer = [0_u8; PATH_MAX];
+    change_directory(path)?;
+    // SAFETY: the kernel writes at most `len` bytes to the buffer.
+    unsafe { syscall(number::GETCWD, [buffer.as_mut_ptr() as usize, buffer.len(), 0, 0, 0]) }?;
+    // What cannot be reached from the root begins with "(unreachable)".
+    if buffer.first() == Some(&b'/') { Ok(()) } else { Err(Errno::XDEV) }
 }
 
 /// Makes `directory` the working directory.

@@ -8,7 +8,7 @@ use core::ptr::null;
 use rustix::fd::{BorrowedFd, OwnedFd};
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 
-use crate::raw::{everywhere, fd, number, signed, syscall};
+use crate::raw::{everywhere, fd, number, owned, signed, syscall};
 use crate::{Errno, Result};
 
 /// One string of an argument vector, or its end.
@@ -45,6 +45,19 @@ pub fn execute(path: &CStr, arguments: Arguments<'_>, environment: Arguments<'_>
     let words = [path.as_ptr() as usize, arguments.0.as_ptr() as usize, environment.0.as_ptr() as usize, 0, 0];
     // SAFETY: the path and every string of both vectors live across the call, and both vectors end with null.
     match unsafe { syscall(number::EXECVE, words) } {
+        Err(errno) => errno,
+        Ok(_) => Errno::NOEXEC,
+    }
+}
+
+/// Becomes the program that `file` is open on. Comes back only when it failed.
+#[must_use]
+pub fn execute_file(file: BorrowedFd<'_>, arguments: Arguments<'_>, environment: Arguments<'_>) -> Errno {
+    const AT_EMPTY_PATH: usize = 0x1000;
+    let (path, arguments, environment) = (c"".as_ptr(), arguments.0.as_ptr(), environment.0.as_ptr());
+    let words = [fd(file), path as usize, arguments as usize, environment as usize, AT_EMPTY_PATH];
+    // SAFETY: the path and every string of both vectors live across the call, and both vectors end with null.
+    match unsafe { syscall(number::EXECVEAT, words) } {
         Err(errno) => errno,
         Ok(_) => Errno::NOEXEC,
     }
@@ -87,6 +100,17 @@ pub fn place_descriptor(source: BorrowedFd<'_>, target: i32) -> Result<()> {
 pub fn open(pid: i32) -> Result<OwnedFd> {
     use rustix::process::{Pid, PidfdFlags, pidfd_open};
     pidfd_open(Pid::from_raw(pid).ok_or(Errno::SRCH)?, PidfdFlags::empty())
+}
+
+/// A copy of the descriptor `number` of the process that `pidfd` stands for.
+///
+/// # Errors
+/// pidfd_getfd(2): `EBADF` where it has none of that number, `EPERM` without the right to trace it, `ESRCH`.
+pub fn copy_descriptor(pidfd: BorrowedFd<'_>, number: i32) -> Result<OwnedFd> {
+    // SAFETY: no pointers.
+    let raw = unsafe { syscall(everywhere::PIDFD_GETFD, [fd(pidfd), signed(number), 0, 0, 0]) }?;
+    // SAFETY: the kernel has just made this descriptor for us.
+    unsafe { owned(raw) }
 }
 
 /// Sends a signal to the process that `pidfd` stands for.

@@ -16,11 +16,13 @@ pub(crate) mod number {
     pub(crate) const CLOSE: usize = 3;
     pub(crate) const DUP3: usize = 292;
     pub(crate) const EXECVE: usize = 59;
+    pub(crate) const EXECVEAT: usize = 322;
     pub(crate) const EXIT_GROUP: usize = 231;
     pub(crate) const FCHDIR: usize = 81;
     pub(crate) const FCHMODAT: usize = 268;
     pub(crate) const FCHOWNAT: usize = 260;
     pub(crate) const FSTATFS: usize = 138;
+    pub(crate) const GETCWD: usize = 79;
     pub(crate) const IOCTL: usize = 16;
     pub(crate) const KILL: usize = 62;
     pub(crate) const MKDIRAT: usize = 258;
@@ -62,11 +64,13 @@ pub(crate) mod number {
     pub(crate) const CLOSE: usize = 57;
     pub(crate) const DUP3: usize = 24;
     pub(crate) const EXECVE: usize = 221;
+    pub(crate) const EXECVEAT: usize = 281;
     pub(crate) const EXIT_GROUP: usize = 94;
     pub(crate) const FCHDIR: usize = 50;
     pub(crate) const FCHMODAT: usize = 53;
     pub(crate) const FCHOWNAT: usize = 54;
     pub(crate) const FSTATFS: usize = 44;
+    pub(crate) const GETCWD: usize = 17;
     pub(crate) const IOCTL: usize = 29;
     pub(crate) const KILL: usize = 129;
     pub(crate) const MKDIRAT: usize = 34;
@@ -109,6 +113,7 @@ pub(crate) mod everywhere {
     pub(crate) const CLONE3: usize = 435;
     pub(crate) const CLOSE_RANGE: usize = 436;
     pub(crate) const OPENAT2: usize = 437;
+    pub(crate) const PIDFD_GETFD: usize = 438;
     pub(crate) const MOUNT_SETATTR: usize = 442;
     pub(crate) const LANDLOCK_CREATE_RULESET: usize = 444;
     pub(crate) const LANDLOCK_ADD_RULE: usize = 445;

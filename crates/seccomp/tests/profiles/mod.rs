@@ -59,12 +59,21 @@ pub(crate) fn an_action() -> impl Strategy<Value = (SeccompAction, Option<u32>)>
     ])
 }
 
+/// An action of a rule: about all calls but write(2) somebody else can be asked.
+pub(crate) fn a_rules_action(names: &[&str]) -> BoxedStrategy<(SeccompAction, Option<u32>)> {
+    if names.contains(&"write") {
+        return an_action().boxed();
+    }
+    prop_oneof![6 => an_action(), 1 => Just((SeccompAction::Notify, None))].boxed()
+}
+
 pub(crate) fn a_rule(
     names: &'static [&'static str],
     arguments: impl Strategy<Value = Vec<SeccompArg>>,
 ) -> impl Strategy<Value = SeccompRule> {
     let names = prop::sample::subsequence(names, 1..=3);
-    (names, an_action(), arguments).prop_map(|(names, (action, errno_ret), args)| SeccompRule {
+    let names = names.prop_flat_map(|names| (a_rules_action(&names), Just(names)));
+    (names, arguments).prop_map(|(((action, errno_ret), names), args)| SeccompRule {
         names: names.into_iter().map(str::to_owned).collect(),
         action,
         errno_ret,
