@@ -101,6 +101,19 @@ impl Set {
         self.ranges.iter().any(|(first, last)| (*first..=*last).contains(&number))
     }
 
+    /// The set as the kernel's mask, bit N of all words for number N; `None` where a number is beyond any mask's end.
+    #[must_use]
+    pub fn mask(&self) -> Option<Vec<u64>> {
+        const LONGEST: u32 = 64 * 1024;
+        let highest = self.ranges.last().map_or(0, |(_, last)| *last);
+        let mut words = vec![0_u64; usize::try_from(highest / u64::BITS + 1).ok().filter(|_| highest < LONGEST)?];
+        for number in self.ranges.iter().flat_map(|(first, last)| *first..=*last) {
+            let word = words.get_mut(usize::try_from(number / u64::BITS).ok()?)?;
+            *word |= 1 << (number % u64::BITS);
+        }
+        Some(words)
+    }
+
     /// What is in this set and not in `other`.
     #[must_use]
     pub fn without(&self, other: &Self) -> Self {
@@ -313,6 +326,14 @@ mod tests {
                 prop_assert_eq!(difference.contains(number), one.contains(number) && !other.contains(number));
             }
         }
+    }
+
+    #[test]
+    fn a_set_is_a_mask_unless_a_number_is_beyond_any() {
+        let mask = |text| Set::parse(text).unwrap().mask();
+        assert_eq!(mask("0-2,5"), Some(vec![0b10_0111]));
+        assert_eq!(mask("63-64"), Some(vec![1 << 63, 1]));
+        assert_eq!(mask("0-4294967295"), None);
     }
 
     #[test]

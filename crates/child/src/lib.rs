@@ -35,6 +35,7 @@ use sys::mount::{Attributes, Change, Propagation, Reach};
 use sys::namespace::Kinds;
 use sys::path::{Access, Missing, Within};
 use sys::process::Arguments;
+use sys::scheduler::Scheduling;
 use sys::seccomp::{Flags, Instruction};
 use sys::terminal::Size;
 use sys::{AsFd, AsRawFd, BorrowedFd, Errno, OwnedFd, Result};
@@ -183,6 +184,35 @@ pub enum Step<'a> {
         /// The propagation it gets.
         propagation: Option<Propagation>,
     },
+    /// Write what a security module is told of the process: below /proc/self/attr, which is still the caller's.
+    Attribute {
+        /// For example `apparmor/exec`.
+        path: &'a CStr,
+        /// What to write.
+        value: &'a [u8],
+    },
+    /// Take a session keyring of this name in place of the caller's; on a kernel without keys there is none to take.
+    Keyring {
+        /// The name by which one more process of the container finds it.
+        name: &'a CStr,
+        /// What may be done with it, where it is new.
+        permissions: Option<u32>,
+    },
+    /// Run on these processors, bit N for processor N.
+    Affinity(&'a [u64]),
+    /// Be scheduled like this.
+    Scheduling(Scheduling),
+    /// Set the priority of input and output, as ioprio_set(2) takes it.
+    IoPriority(u16),
+    /// Take memory from these nodes.
+    MemoryPolicy {
+        /// `MPOL_*` with its flags.
+        mode: u32,
+        /// Bit N for node N.
+        nodes: &'a [u64],
+    },
+    /// Set the execution domain.
+    Personality(u32),
     /// Set a resource limit.
     Limit(ResourceLimit),
     /// Set the file mode creation mask.
@@ -470,7 +500,6 @@ impl State<'_> {
             Step::Hostname(name) => sys::namespace::set_hostname(name.to_bytes()),
             Step::Domainname(name) => sys::namespace::set_domainname(name.to_bytes()),
             Step::LoopbackUp => sys::namespace::loopback_up(),
-            Step::Limit(ref limit) => sys::credentials::set_resource_limit(limit),
             Step::Umask(mask) => {
                 sys::credentials::set_umask(mask);
                 Ok(())
@@ -500,6 +529,20 @@ impl State<'_> {
                 sys::signal::reset()?;
                 execute(candidates, arguments, environment)
             }
+            _ => self.take_setting(step),
+        }
+    }
+
+    fn take_setting(&mut self, step: &Step<'_>) -> Result<()> {
+        match *step {
+            Step::Attribute { path, value } => write_procfs(c"/proc/self/attr", path, value),
+            Step::Keyring { name, permissions } => join_keyring(name, permissions),
+            Step::Affinity(processors) => sys::scheduler::set_affinity(processors),
+            Step::Scheduling(ref scheduling) => sys::scheduler::set_scheduling(scheduling),
+            Step::IoPriority(priority) => sys::scheduler::set_io_priority(priority),
+            Step::MemoryPolicy { mode, nodes } => sys::scheduler::set_memory_policy(mode, nodes),
+            Step::Personality(domain) => sys::process::set_personality(domain),
+            Step::Limit(ref limit) => sys::credentials::set_resource_limit(limit),
             _ => self.take_mount_step(step),
         }
     }
@@ -558,7 +601,7 @@ impl State<'_> {
             Step::Mask(at) => self.mask(at),
             Step::ReadOnly(at) => self.read_only(at),
             Step::Terminal { size, owner, console } => self.terminal(size, owner, console),
-            Step::Sysctl { path, value } => sysctl(path, value),
+            Step::Sysctl { path, value } => write_procfs(c"/proc/sys", path, value),
             Step::PivotRoot => sys::mount::pivot_root(self.root()?),
             Step::ChangeRoot => sys::path::change_root_to(self.root()?),
             Step::Unmount { at, mount } => unmount(at, mount),
@@ -741,14 +784,22 @@ fn landlock(ruleset: &Ruleset, rules: &[Rule<'_>]) -> Result<()> {
 }
 
 /// The host's /proc shows the settings of the namespaces of whoever opens them: ours. That it is a procfs is checked,
-/// and no link is followed, so that nothing else can be written in its place.
-fn sysctl(path: &CStr, value: &[u8]) -> Result<()> {
-    let settings = sys::path::open_handle(c"/proc/sys")?;
-    if !sys::mount::is_procfs(settings.as_fd())? {
+/// and no link is followed below the folder, so that nothing else can be written in its place.
+fn write_procfs(folder: &CStr, path: &CStr, value: &[u8]) -> Result<()> {
+    let folder = sys::path::open_handle(folder)?;
+    if !sys::mount::is_procfs(folder.as_fd())? {
         return Err(Errno::NOTSUP);
     }
-    let setting = sys::path::open_below(settings.as_fd(), path, Access::Write, Within::Mount)?;
-    sys::path::write_once(setting.as_fd(), value)
+    let file = sys::path::open_below(folder.as_fd(), path, Access::Write, Within::Mount)?;
+    sys::path::write_once(file.as_fd(), value)
+}
+
+fn join_keyring(name: &CStr, permissions: Option<u32>) -> Result<()> {
+    let key = match sys::keyring::join_session(name) {
+        Err(Errno::NOSYS) => return Ok(()),
+        joined => joined?,
+    };
+    permissions.map_or(Ok(()), |permissions| key.set_permissions(permissions))
 }
 
 /// The host's /dev/null, looked at after it was opened: nothing else may lie under what is meant to be hidden.

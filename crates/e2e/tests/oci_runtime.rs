@@ -71,7 +71,7 @@ fn run_and_exec_end_as_their_commands_do() {
     assert_eq!(pids, [u32::try_from(bundle.state()["pid"].as_u64().unwrap()).unwrap()]);
     assert_eq!(bundle.run(&["pause", &bundle.id]).code, 0);
     assert_eq!(bundle.status(), "paused");
-    assert!(bundle.run(&["exec", &bundle.id, "true"]).stderr.contains("is paused"));
+    assert!(bundle.run(&["exec", &bundle.id, "true"]).stderr.contains("cannot exec in a paused container"));
     assert_eq!(bundle.run(&["delete", "--force", &bundle.id]).code, 0, "a pause does not keep it");
     bundle.gone();
 }
@@ -181,7 +181,7 @@ fn what_cannot_be_had_is_refused_by_its_field_in_the_callers_log_and_nothing_is_
         ("root.path", |config| config["root"]["path"] = json!("nowhere")),
         ("ociVersion", |config| config["ociVersion"] = json!("2.0.0")),
         ("process.cwd", |config| config["process"]["cwd"] = json!("relative")),
-        ("linux.personality", |config| config["linux"]["personality"] = json!({"domain": "LINUX32"})),
+        ("linux.personality", |config| config["linux"]["personality"] = json!({"domain": "LINUX", "flags": ["X"]})),
         ("process.apparmorProfile", |config| config["process"]["apparmorProfile"] = json!("docker-default")),
         ("executable file not found in $PATH", |config| config["process"]["args"] = json!(["nosuch"])),
         ("no such file or directory", |config| config["process"]["args"] = json!(["/bin/nosuch"])),

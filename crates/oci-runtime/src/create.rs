@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{ErrorKind, Write as _};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -16,15 +16,17 @@ use oci::{Config, Process, State, Status};
 use procfs::HostPid;
 use runtime::apply::{News, Running, Stage};
 use runtime::facts::Facts;
+use runtime::label::Modules;
 use runtime::landlock::Domain;
 use runtime::plan::{Moment, Plan};
-use runtime::process::{Filter, Start, Terms};
+use runtime::process::{Affinity, Filter, Start, Terms};
 use runtime::root::Root;
 
 use crate::arguments::Invocation;
 use crate::container;
 use crate::foreground;
 use crate::place::Place;
+use crate::process::{self, Passed};
 use crate::report::Log;
 use crate::rootless;
 use crate::store::{FirstProcess, Held, Record, Store};
@@ -81,8 +83,8 @@ fn make(store: &Store, invocation: &Invocation, log: &Log) -> Result<Made> {
     let bundle = bundle(invocation)?;
     let draft = draft(&bundle, invocation, log)?;
     let console = console(draft.config.process.as_ref(), invocation)?;
-    let terms = draft.terms(invocation)?;
-    let (config, Place { site, unit }) = (draft.config.clone(), draft.place.clone());
+    let Place { site, unit } = draft.place.clone();
+    let config = draft.stated.clone();
     let held = store.claim(id)?;
     let mut record = Record {
         id: id.to_owned(),
@@ -96,10 +98,11 @@ fn make(store: &Store, invocation: &Invocation, log: &Log) -> Result<Made> {
         table: None,
         cover: None,
         steps: Vec::new(),
+        keyring: draft.keyring.clone(),
         config,
     };
-    let made = Facts::read(&record.config, site, Vec::new(), &store.mounts())
-        .and_then(|facts| start_among_others(&held, &mut record, facts, &terms))
+    let made = Facts::read(&draft.config, site, Vec::new(), &store.mounts())
+        .and_then(|facts| start_among_others(&held, &mut record, facts, &draft))
         .and_then(|running| announce(&running, console, invocation).map(|()| running));
     match made {
         Ok(running) => Ok(Made { held, record, running }),
@@ -113,10 +116,16 @@ fn make(store: &Store, invocation: &Invocation, log: &Log) -> Result<Made> {
 
 /// What a container is made of, before anything is done.
 pub(crate) struct Draft {
+    /// The configuration as the bundle has it.
+    pub(crate) stated: Config,
+    /// The same with what the process gets besides.
     pub(crate) config: Config,
     pub(crate) filter: Option<Filter>,
     pub(crate) landlock: Option<Domain>,
     pub(crate) place: Place,
+    keyring: Option<String>,
+    modules: Modules,
+    passed: Passed,
 }
 
 /// Reads a bundle.
@@ -124,25 +133,37 @@ pub(crate) struct Draft {
 /// # Errors
 /// Refused, naming the field, for what cannot be had; a kernel error.
 pub(crate) fn draft(bundle: &Path, invocation: &Invocation, log: &Log) -> Result<Draft> {
-    let mut config = read_config(bundle, invocation, log)?;
+    let passed = Passed::to_first(invocation)?;
+    let id = invocation.id()?;
+    let stated = read_config(bundle, invocation, log)?;
+    let mut config = stated.clone();
     if let (Some(process), Some(root)) = (&mut config.process, &config.root) {
         let root = fs::File::open(&root.path).doing(|| format!("open the root {}", root.path))?;
-        find_home(process, &root.into())?;
+        process.env.extend(passed.environment());
+        process::settle_environment(process, &root.into())?;
     }
+    let modules = process::modules(config.process.as_ref(), config.linux.as_ref())?;
+    runtime::label::label_mounts(&mut config, modules)?;
     let filter = filter(&config)?;
     let landlock = Domain::of(&config)?;
-    let place = Place::of(&config, invocation.id()?, invocation)?;
-    Ok(Draft { config, filter, landlock, place })
+    let place = Place::of(&config, id, invocation)?;
+    let keyring = (!invocation.has("no-new-keyring")).then(|| format!("_ses.{id}"));
+    Ok(Draft { stated, config, filter, landlock, place, keyring, modules, passed })
 }
 
 impl Draft {
     /// What it is planned with.
-    ///
-    /// # Errors
-    /// Refused for an option that is no number.
-    pub(crate) fn terms(&self, invocation: &Invocation) -> Result<Terms<'_>> {
-        let inherited = invocation.number("preserve-fds")?.unwrap_or(0);
-        Ok(Terms { filter: self.filter.as_ref(), landlock: self.landlock.as_ref(), start: Start::Later, inherited })
+    pub(crate) fn terms(&self) -> Terms<'_> {
+        Terms {
+            filter: self.filter.as_ref(),
+            landlock: self.landlock.as_ref(),
+            start: Start::Later,
+            inherited: self.passed.count(),
+            keyring: self.keyring.as_deref(),
+            modules: self.modules,
+            affinity: Affinity::Reset,
+            ..Terms::default()
+        }
     }
 }
 
@@ -188,50 +209,14 @@ fn read_config(bundle: &Path, invocation: &Invocation, log: &Log) -> Result<Conf
         }
     }
     if let Some(process) = &mut config.process {
-        known_capabilities(process, log);
+        process::possible_capabilities(process, process::grantable(config.linux.as_ref())?, log);
     }
     Ok(config)
-}
-
-/// Tells a process where its user is at home, where nobody has said so, by the container's own /etc/passwd.
-///
-/// # Errors
-/// A kernel error where that cannot be read.
-pub(crate) fn find_home(process: &mut Process, root: &OwnedFd) -> Result<()> {
-    if process.env.iter().any(|variable| variable.starts_with("HOME=")) {
-        return Ok(());
-    }
-    let users = runtime::root::read_within(root, c"etc/passwd")?;
-    let users = String::from_utf8_lossy(&users);
-    let id = process.user.uid.to_string();
-    let of_user = |line: &&str| line.split(':').nth(2) == Some(&id);
-    let home = users.lines().find(of_user).and_then(|line| line.split(':').nth(5)).filter(|home| !home.is_empty());
-    process.env.push(format!("HOME={}", home.unwrap_or("/")));
-    Ok(())
 }
 
 fn unusable_root(path: &Path, error: &std::io::Error) -> Error {
     let reason = if error.kind() == ErrorKind::NotFound { "no such file or directory" } else { "cannot be opened" };
     Refused::new("root.path", path.display().to_string(), reason).into()
-}
-
-/// Leaves out the capabilities that no kernel has, with a warning. config.md "Linux Process".
-pub(crate) fn known_capabilities(process: &mut Process, log: &Log) {
-    let Some(capabilities) = &mut process.capabilities else { return };
-    let oci::Capabilities { bounding, effective, inheritable, permitted, ambient } = capabilities;
-    let mut unknown: Vec<String> = Vec::new();
-    for set in [bounding, effective, inheritable, permitted, ambient].into_iter().flatten() {
-        set.retain(|name| {
-            let known = oci::CAPABILITIES.iter().any(|(known, _)| known == name);
-            if !known && !unknown.contains(name) {
-                unknown.push(name.clone());
-            }
-            known
-        });
-    }
-    for name in unknown {
-        log.warning(&format!("the capability {name} is ignored: no kernel has it"));
-    }
 }
 
 /// The program of the profile, for the kernel.
@@ -271,9 +256,9 @@ const PARENTS_LOST: usize = 10;
 
 /// Starts it. Groups above its own go with the last container in them, which may be another one that ends now: then it is
 /// planned anew, as long as there is no process.
-fn start_among_others(held: &Held, record: &mut Record, mut facts: Facts, terms: &Terms<'_>) -> Result<Running> {
+fn start_among_others(held: &Held, record: &mut Record, mut facts: Facts, draft: &Draft) -> Result<Running> {
     for _ in 0..PARENTS_LOST {
-        match start(held, record, &facts, terms) {
+        match start(held, record, &facts, draft) {
             Err(error)
                 if matches!(error.errno(), Some(Errno::NOENT | Errno::NODEV))
                     && record.process.is_none()
@@ -286,13 +271,13 @@ fn start_among_others(held: &Held, record: &mut Record, mut facts: Facts, terms:
             started => return started,
         }
     }
-    start(held, record, &facts, terms)
+    start(held, record, &facts, draft)
 }
 
-fn start(held: &Held, record: &mut Record, facts: &Facts, terms: &Terms<'_>) -> Result<Running> {
+fn start(held: &Held, record: &mut Record, facts: &Facts, draft: &Draft) -> Result<Running> {
     let arena = Bump::new();
-    let config = record.config.clone();
-    let plan = runtime::plan::plan(&config, facts, terms, &arena)?;
+    let config = &draft.config;
+    let plan = runtime::plan::plan(config, facts, &draft.terms(), &arena)?;
     let parents = plan.groups.parents.iter();
     record.parents = parents.map(|parent| (parent.hierarchy.clone(), parent.path.to_string())).collect();
     record.steps = behind_the_gate(&plan);

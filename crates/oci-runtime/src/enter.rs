@@ -12,7 +12,7 @@ use procfs::HostPid;
 use runtime::apply::{News, Running, Stage};
 use runtime::landlock::Domain;
 use runtime::plan::RootOf;
-use runtime::process::Terms;
+use runtime::process::{Affinity, Terms};
 use runtime::root::Root;
 
 use crate::arguments::Invocation;
@@ -20,31 +20,33 @@ use crate::container::{self, refused};
 use crate::create;
 use crate::foreground;
 use crate::place;
+use crate::process::{self, Passed};
 use crate::report::Log;
 use crate::store::{Record, Store};
-use crate::supported;
 
 /// `exec`.
 ///
 /// # Errors
 /// Refused where the container does not run or is paused, and for what cannot be had; a kernel error.
 pub(crate) fn exec(store: &Store, invocation: &Invocation, log: &Log) -> Result<ExitCode> {
+    let passed = Passed::to_another(invocation)?;
     let record = store.record(invocation.id()?)?;
     if !matches!(container::status(store, &record), Status::Running | Status::Created) {
         return Err(refused(&record, "container not running").into());
     }
     if !invocation.has("ignore-paused") && container::groups(&record)?.frozen() == Some(true) {
-        return Err(refused(&record, "is paused").hint("resume it first, or use --ignore-paused").into());
+        let reason = "cannot exec in a paused container (use --ignore-paused to override)";
+        return Err(refused(&record, reason).into());
     }
     let mut process = process(&record, invocation)?;
-    supported::check_process(&process)?;
-    create::known_capabilities(&mut process, log);
+    process::possible_capabilities(&mut process, process::grantable(record.config.linux.as_ref())?, log);
     if let Some(first) = record.process {
-        create::find_home(&mut process, &procfs::Process::open(HostPid(first.pid))?.open_root()?)?;
+        let root = procfs::Process::open(HostPid(first.pid))?.open_root()?;
+        process::settle_environment(&mut process, &root)?;
     }
     let console = create::console(Some(&process), invocation)?;
     let signals = if invocation.has("detach") { None } else { Some(foreground::take_signals()?) };
-    let running = start(&record, &process, invocation)?;
+    let running = start(&record, &process, &passed)?;
     if let Err(error) = create::announce(&running, console, invocation) {
         let _ = sys::process::send_signal(running.pidfd.as_fd(), container::KILL);
         return Err(error);
@@ -57,12 +59,17 @@ pub(crate) fn exec(store: &Store, invocation: &Invocation, log: &Log) -> Result<
 
 /// The process as `--process` describes it, or the container's own with another command.
 fn process(record: &Record, invocation: &Invocation) -> Result<Process> {
+    let own = record.config.process.as_ref();
     if let Some(path) = invocation.value("process") {
         let text = fs::read(path).doing(|| format!("read the process {path}"))?;
-        return oci::document::parse("process", &text);
+        let process: Process = oci::document::parse("process", &text)?;
+        process.check()?;
+        return Ok(match own {
+            Some(own) => completed(process, own),
+            None => process,
+        });
     }
-    let own = record.config.process.as_ref().ok_or_else(|| Refused::new("process", "", "is missing"))?;
-    let mut process = own.clone();
+    let mut process = own.cloned().ok_or_else(|| Refused::new("process", "", "is missing"))?;
     process.args = invocation.words.iter().skip(1).cloned().collect();
     process.terminal = invocation.has("tty");
     process.console_size = None;
@@ -71,13 +78,14 @@ fn process(record: &Record, invocation: &Invocation) -> Result<Process> {
         cwd.clone_into(&mut process.cwd);
     }
     if let Some(user) = invocation.value("user") {
-        let umask = process.user.umask;
-        process.user = User { umask, ..self::user(user)? };
+        set_user(&mut process.user, user)?;
     }
     for group in invocation.values("additional-gids").iter().flat_map(|groups| groups.split(',')) {
         process.user.additional_gids.push(id("--additional-gids", group)?);
     }
-    process.no_new_privileges |= invocation.has("no-new-privs");
+    if invocation.value("no-new-privs").is_some() {
+        process.no_new_privileges = invocation.has("no-new-privs");
+    }
     for name in invocation.values("cap") {
         let capabilities = process.capabilities.get_or_insert_default();
         let oci::Capabilities { bounding, effective, permitted, .. } = capabilities;
@@ -85,34 +93,63 @@ fn process(record: &Record, invocation: &Invocation) -> Result<Process> {
             set.get_or_insert_default().push(name.clone());
         }
     }
-    if let Some(profile) = invocation.value("apparmor") {
+    if let Some(profile) = invocation.value("apparmor").filter(|profile| !profile.is_empty()) {
         process.apparmor_profile = Some(profile.to_owned());
     }
-    if let Some(label) = invocation.value("process-label") {
+    if let Some(label) = invocation.value("process-label").filter(|label| !label.is_empty()) {
         process.selinux_label = Some(label.to_owned());
     }
+    process.check()?;
     Ok(process)
 }
 
-/// `UID` or `UID:GID`; names are for those who know the container's files.
-fn user(text: &str) -> Result<User> {
-    let (uid, gid) = text.split_once(':').unwrap_or((text, "0"));
-    Ok(User { uid: id("--user", uid)?, gid: id("--user", gid)?, ..User::default() })
+/// What a process's document leaves open is as for the container's own.
+fn completed(process: Process, own: &Process) -> Process {
+    let rlimits = if process.rlimits.is_empty() { own.rlimits.clone() } else { process.rlimits };
+    Process {
+        capabilities: process.capabilities.or_else(|| own.capabilities.clone()),
+        rlimits,
+        oom_score_adj: process.oom_score_adj.or(own.oom_score_adj),
+        apparmor_profile: process.apparmor_profile.or_else(|| own.apparmor_profile.clone()),
+        selinux_label: process.selinux_label.or_else(|| own.selinux_label.clone()),
+        scheduler: process.scheduler.or_else(|| own.scheduler.clone()),
+        io_priority: process.io_priority.or(own.io_priority),
+        exec_cpu_affinity: process.exec_cpu_affinity.or_else(|| own.exec_cpu_affinity.clone()),
+        ..process
+    }
+}
+
+/// `UID` or `UID:GID`, in place of the container's own; names are for those who know the container's files.
+fn set_user(own: &mut User, text: &str) -> Result<()> {
+    let (uid, gid) = text.split_once(':').map_or((text, None), |(uid, gid)| (uid, Some(gid)));
+    own.uid = id("--user", uid)?;
+    if let Some(gid) = gid {
+        own.gid = id("--user", gid)?;
+    }
+    Ok(())
 }
 
 fn id(field: &str, text: &str) -> Result<u32> {
     text.parse().map_err(|_| Error::from(Refused::new(field, text, "is no id")))
 }
 
-fn start(record: &Record, process: &Process, invocation: &Invocation) -> Result<Running> {
+fn start(record: &Record, process: &Process, passed: &Passed) -> Result<Running> {
     let gone = || Error::from(refused(record, "container not running"));
     let first = record.process.ok_or_else(gone)?;
     let path = GroupPath::parse("the recorded group", &record.group)?;
     let hierarchies = place::hierarchies(&path)?.of_container(&path)?;
     let filter = create::filter(&record.config)?;
     let landlock = Domain::of(&record.config)?;
-    let inherited = invocation.number("preserve-fds")?.unwrap_or(0);
-    let terms = Terms { filter: filter.as_ref(), landlock: landlock.as_ref(), inherited, ..Terms::default() };
+    let terms = Terms {
+        filter: filter.as_ref(),
+        landlock: landlock.as_ref(),
+        inherited: passed.count(),
+        linux: record.config.linux.as_ref(),
+        keyring: record.keyring.as_deref(),
+        modules: process::modules(Some(process), None)?,
+        affinity: Affinity::Reset,
+        ..Terms::default()
+    };
     let target = runtime::entry::target(HostPid(first.pid), path, &hierarchies);
     // The namespace files were found by number: that the process still lives says that they are its own.
     let held = first.open().ok_or_else(gone)?;

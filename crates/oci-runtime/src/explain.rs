@@ -30,7 +30,7 @@ pub(crate) fn explain(store: &Store, invocation: &Invocation, log: &Log) -> Resu
     let draft = create::draft(&bundle, invocation, log)?;
     let facts = Facts::read(&draft.config, draft.place.site.clone(), Vec::new(), &store.mounts())?;
     let arena = Bump::new();
-    let plan = runtime::plan::plan(&draft.config, &facts, &draft.terms(invocation)?, &arena)?;
+    let plan = runtime::plan::plan(&draft.config, &facts, &draft.terms(), &arena)?;
     let root = draft.config.root.as_ref().map(|root| Root::Folder(root.path.clone().into()).describe());
     let explained = Explained {
         config: &draft.config,

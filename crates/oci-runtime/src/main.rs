@@ -13,6 +13,7 @@ mod foreground;
 mod help;
 mod list;
 mod place;
+mod process;
 mod ps;
 mod report;
 mod rootless;

@@ -21,7 +21,7 @@ impl Config {
         root(self.root.as_ref())?;
         names(self)?;
         if let Some(process) = &self.process {
-            check_process(process)?;
+            process.check()?;
         }
         for (index, mount) in self.mounts.iter().enumerate() {
             check_mount(index, mount)?;
@@ -37,6 +37,30 @@ impl Config {
 
     fn has_namespace(&self, kind: NamespaceKind) -> bool {
         self.linux.as_ref().is_some_and(|linux| linux.has_namespace(kind))
+    }
+}
+
+impl Process {
+    /// Checks the document on its own.
+    ///
+    /// # Errors
+    /// As [`Config::check`].
+    pub fn check(&self) -> Result<()> {
+        absolute("process.cwd", &self.cwd)?;
+        if self.args.first().is_none_or(String::is_empty) {
+            return Err(Refused::new("process.args", "", "names no command").into());
+        }
+        if let Some(umask) = self.user.umask.filter(|umask| *umask > 0o777) {
+            return Err(Refused::new("process.user.umask", format!("{umask:#o}"), "is more than 0o777").into());
+        }
+        if let Some(score) = self.oom_score_adj.filter(|score| !(-1000..=1000).contains(score)) {
+            return Err(Refused::new("process.oomScoreAdj", score.to_string(), "is not between -1000 and 1000").into());
+        }
+        if let Some(io) = self.io_priority.filter(|io| !(0..=7).contains(&io.priority)) {
+            let value = io.priority.to_string();
+            return Err(Refused::new("process.ioPriority.priority", value, "is not between 0 and 7").into());
+        }
+        rlimits(&self.rlimits)
     }
 }
 
@@ -117,24 +141,6 @@ fn absolute(field: &str, path: &str) -> Result<()> {
         path if !path.starts_with('/') => Err(Refused::new(field, path, "is not an absolute path").into()),
         _ => Ok(()),
     }
-}
-
-fn check_process(process: &Process) -> Result<()> {
-    absolute("process.cwd", &process.cwd)?;
-    if process.args.first().is_none_or(String::is_empty) {
-        return Err(Refused::new("process.args", "", "names no command").into());
-    }
-    if let Some(umask) = process.user.umask.filter(|umask| *umask > 0o777) {
-        return Err(Refused::new("process.user.umask", format!("{umask:#o}"), "is more than 0o777").into());
-    }
-    if let Some(score) = process.oom_score_adj.filter(|score| !(-1000..=1000).contains(score)) {
-        return Err(Refused::new("process.oomScoreAdj", score.to_string(), "is not between -1000 and 1000").into());
-    }
-    if let Some(io) = process.io_priority.filter(|io| !(0..=7).contains(&io.priority)) {
-        let value = io.priority.to_string();
-        return Err(Refused::new("process.ioPriority.priority", value, "is not between 0 and 7").into());
-    }
-    rlimits(&process.rlimits)
 }
 
 fn rlimits(rlimits: &[Rlimit]) -> Result<()> {

@@ -146,6 +146,15 @@ impl Process {
         self.parsed("setgroups", |text| Some(text.starts_with(b"deny")))
     }
 
+    /// /proc/PID/attr/FILE: what a security module tells of the process, without the NUL or the line's end that some put
+    /// behind it. Each has a folder of its own there; the files above belong to the first that has such. proc_pid_attr(5).
+    ///
+    /// # Errors
+    /// A kernel error: `ENOENT` or `EINVAL` where no module that is at work has the file.
+    pub fn attribute(&self, file: &str) -> Result<String> {
+        self.parsed(&format!("attr/{file}"), |file| Some(text(file).trim_end_matches(['\0', '\n']).to_owned()))
+    }
+
     /// The namespaces of the process, one of each kind.
     ///
     /// # Errors

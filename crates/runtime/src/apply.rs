@@ -24,6 +24,7 @@ use crate::describe;
 use crate::plan::{HostStep, Moment, Network, Plan};
 use crate::process::Listener;
 use crate::root::Root;
+use crate::scheduler;
 
 /// A process that was started.
 #[derive(Debug)]
@@ -142,6 +143,12 @@ impl<'p, 's> Work<'p, 's> {
             HostStep::Confirm => self.confirm(),
             HostStep::TimeNamespace(offsets) => time_namespace(offsets),
             HostStep::Prepare(number) => self.prepare(*number),
+            HostStep::Affinity(processors) => {
+                let action = || format!("run on processors {}", scheduler::describe(processors));
+                sys::scheduler::set_affinity(processors).doing(action).map_err(|error| {
+                    error.with_hint("process.execCPUAffinity.initial names a processor that this host has")
+                })
+            }
             HostStep::Clone => self.clone_child(),
             HostStep::AwaitFork => self.await_fork(),
             HostStep::AwaitUnshare(kind) => self.await_unshare(*kind),
@@ -160,7 +167,7 @@ impl<'p, 's> Work<'p, 's> {
                 self.group_files.extend(self.groups.delegated_file());
                 Ok(())
             }
-            HostStep::OomScoreAdj(value) => write_proc(self.pid()?, "oom_score_adj", &value.to_string()),
+            HostStep::OomScoreAdj(value) => set_oom_score(self.pid()?, *value),
             HostStep::Mark(mark, network) => self.mark(mark, *network),
             HostStep::Release(turn) => self.release(*turn),
             HostStep::AwaitMounts => self.await_report(Report::Mounted, "wait for the child's mounts"),
@@ -414,7 +421,7 @@ impl<'p, 's> Work<'p, 's> {
         let error = match self.plan.child.get(step) {
             Some(Step::Execute { .. } | Step::Find { .. }) => command_failure(&self.plan.command, errno),
             Some(failed) => {
-                let what = describe::child_step(failed).what;
+                let what = describe::failed_step(failed);
                 let kernel = Kernel::new(format!("{what} (step {} of the child's {count})", step + 1), errno);
                 hinted(kernel, failed).into()
             }
@@ -455,13 +462,23 @@ fn either_readable(first: BorrowedFd<'_>, second: BorrowedFd<'_>) -> Result<bool
 }
 
 fn hinted(kernel: Kernel, step: &Step<'_>) -> Kernel {
-    match step {
-        Step::Limit(_) if kernel.errno == Errno::PERM => {
+    match (step, kernel.errno) {
+        (Step::Limit(_), Errno::PERM) => {
             kernel.hint("raising a hard limit needs CAP_SYS_RESOURCE, which carboy does not have here: ask for less")
         }
-        Step::WorkingDirectory(_) if kernel.errno == Errno::XDEV => {
-            kernel.hint("process.cwd leads outside the container's root")
+        (Step::WorkingDirectory(_), Errno::XDEV) => kernel.hint("process.cwd leads outside the container's root"),
+        (Step::Scheduling(_), Errno::PERM) => kernel.hint(
+            "it needs CAP_SYS_NICE; a real-time policy on cgroup v1 also linux.resources.cpu.realtimeRuntime, and \
+             SCHED_DEADLINE that linux.resources.cpu.cpus is left out",
+        ),
+        (Step::Scheduling(_), Errno::OPNOTSUPP) => kernel.hint("this kernel has no utilization clamps"),
+        (Step::MemoryPolicy { .. }, Errno::NOSYS) => kernel.hint("this kernel has no memory nodes (CONFIG_NUMA)"),
+        (Step::MemoryPolicy { .. }, Errno::INVAL) => {
+            kernel.hint("this kernel does not have the mode or the flags, or the container may use none of the nodes")
         }
+        (Step::Affinity(_), Errno::INVAL) => kernel.hint("the container may use none of these processors"),
+        (Step::Attribute { .. }, Errno::NOENT) => kernel.hint("no profile of this name is loaded"),
+        (Step::Attribute { .. }, Errno::INVAL) => kernel.hint("the policy has no such label"),
         _ => kernel,
     }
 }
@@ -493,12 +510,19 @@ fn time_namespace(offsets: &str) -> Result<()> {
 }
 
 fn write_proc(pid: HostPid, file: &str, text: &str) -> Result<()> {
-    match (Process::open(pid)?.write(file, text), file) {
-        (Err(Error::Kernel(kernel)), "oom_score_adj") if matches!(kernel.errno, Errno::ACCESS | Errno::PERM) => {
-            Err(kernel.hint("lowering it needs CAP_SYS_RESOURCE, which carboy does not have here").into())
+    Process::open(pid)?.write(file, text)
+}
+
+fn set_oom_score(pid: HostPid, value: i32) -> Result<()> {
+    write_proc(pid, "oom_score_adj", &value.to_string()).map_err(|error| match error {
+        Error::Kernel(kernel) => {
+            let said = Kernel::new(format!("set process.oomScoreAdj to {value}"), kernel.errno);
+            let forbidden = matches!(kernel.errno, Errno::ACCESS | Errno::PERM);
+            let hint = "lowering it needs CAP_SYS_RESOURCE, which carboy does not have here";
+            if forbidden { said.hint(hint).into() } else { said.into() }
         }
-        (written, _) => written,
-    }
+        error => error,
+    })
 }
 
 fn bind(source: &str, reach: Reach, options: &Options) -> Result<OwnedFd> {

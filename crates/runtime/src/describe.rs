@@ -1,15 +1,19 @@
 //! A plan in words: what each step does, and by which system calls, so that what is printed can be held against a trace.
 
 use std::ffi::CStr;
+use std::fmt::Write as _;
 
 use child::{Step, Turn};
 use namespace::entrance::Maps;
 use namespace::mnt::Prepared;
+use sys::credentials::ResourceLimit;
 use sys::mount::{Attributes, Reach};
 use sys::namespace::Kinds;
+use sys::scheduler::Scheduling;
 use sys::seccomp::Flags;
 
 use crate::plan::{HostStep, Network, Plan};
+use crate::scheduler;
 
 /// One step in words.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,12 +115,6 @@ pub fn child_step(step: &Step<'_>) -> Line {
         Step::Hostname(name) => Line::new(format!("set the host name {}", text(name)), &["sethostname"]),
         Step::Domainname(name) => Line::new(format!("set the domain name {}", text(name)), &["setdomainname"]),
         Step::LoopbackUp => Line::new("set the loopback interface up", &["socket", "ioctl"]),
-        Step::Limit(limit) => {
-            let named = oci::RLIMITS.iter().find(|(_, number)| *number == limit.resource);
-            let name = named.map_or("a resource limit", |(name, _)| name);
-            let what = format!("set {name} to {}:{}", limit.soft, limit.hard);
-            Line::new(what, &["prlimit64"])
-        }
         Step::Umask(mask) => Line::new(format!("set the umask {mask:04o}"), &["umask"]),
         Step::DropBounding(bits) => {
             Line::new(format!("drop {} capabilities from the bounding set", bits.count_ones()), &["prctl*"])
@@ -161,8 +159,75 @@ pub fn child_step(step: &Step<'_>) -> Line {
             let paths: Vec<_> = candidates.iter().map(|path| text(path)).collect();
             Line::new(format!("execute {}", paths.join(" or ")), &["rt_sigaction+", "rt_sigprocmask", "execve+"])
         }
+        _ => setting_step(step),
+    }
+}
+
+/// What a step failed to do, with the field of the configuration that asked for it.
+#[must_use]
+pub fn failed_step(step: &Step<'_>) -> String {
+    match step {
+        Step::Limit(limit) => format!("set process.rlimits[{}] to {}:{}", limit_name(limit), limit.soft, limit.hard),
+        Step::Affinity(processors) => {
+            format!("set process.execCPUAffinity.final to {}", scheduler::describe(processors))
+        }
+        step => child_step(step).what,
+    }
+}
+
+fn limit_name(limit: &ResourceLimit) -> &'static str {
+    let named = oci::RLIMITS.iter().find(|(_, number)| *number == limit.resource);
+    named.map_or("a resource limit", |(name, _)| name)
+}
+
+fn setting_step(step: &Step<'_>) -> Line {
+    match *step {
+        Step::Attribute { path, value } => {
+            let is_apparmors = path == c"apparmor/exec";
+            let field = if is_apparmors { "process.apparmorProfile" } else { "process.selinuxLabel" };
+            let what = format!("set {field}: {} to {}", text(path), String::from_utf8_lossy(value));
+            Line::new(what, &["openat", "fstatfs", "openat2", "write"])
+        }
+        Step::Keyring { name, .. } => Line::new(format!("take the session keyring {}", text(name)), &["keyctl+"]),
+        Step::Affinity(processors) => {
+            Line::new(format!("run on processors: {}", scheduler::describe(processors)), &["sched_setaffinity"])
+        }
+        Step::Scheduling(scheduling) => {
+            Line::new(format!("set process.scheduler: {}", policy(&scheduling)), &["sched_setattr"])
+        }
+        Step::IoPriority(priority) => {
+            let (class, level) = (priority >> 13, priority & 0x1fff);
+            Line::new(format!("set process.ioPriority to class {class}, level {level}"), &["ioprio_set"])
+        }
+        Step::MemoryPolicy { mode, nodes } => {
+            let nodes = if nodes.is_empty() { "none".to_owned() } else { scheduler::describe(nodes) };
+            Line::new(format!("set linux.memoryPolicy to mode {mode:#x}, nodes {nodes}"), &["set_mempolicy"])
+        }
+        Step::Personality(domain) => Line::new(format!("set linux.personality to {domain:#x}"), &["personality"]),
+        Step::Limit(limit) => {
+            Line::new(format!("set {} to {}:{}", limit_name(&limit), limit.soft, limit.hard), &["prlimit64"])
+        }
         _ => mount_step(step),
     }
+}
+
+fn policy(scheduling: &Scheduling) -> String {
+    let Scheduling { policy, flags, nice, priority, runtime, deadline, period } = scheduling;
+    let named = scheduler::POLICIES.iter().find(|(_, number, _)| number == policy);
+    let mut words = named.map_or("a policy", |(.., name)| name).to_owned();
+    let values = [("nice", i64::from(*nice)), ("priority", i64::from(*priority))];
+    for (name, value) in values.into_iter().filter(|(_, value)| *value != 0) {
+        let _ = write!(words, ", {name} {value}");
+    }
+    for (name, nanoseconds) in [("runtime", runtime), ("deadline", deadline), ("period", period)] {
+        if *nanoseconds != 0 {
+            let _ = write!(words, ", {name} {nanoseconds} ns");
+        }
+    }
+    if *flags != 0 {
+        let _ = write!(words, ", flags {flags:#x}");
+    }
+    words
 }
 
 fn mount_step(step: &Step<'_>) -> Line {
@@ -268,6 +333,10 @@ pub fn host_step(step: &HostStep, plan: &Plan<'_>) -> Line {
             Line::new(what, &["unshare", "openat", "fstatfs", "openat2", "openat2", "write"])
         }
         HostStep::Prepare(number) => preparation(*number, plan),
+        HostStep::Affinity(processors) => {
+            let what = format!("run on processors {} until the child has joined", scheduler::describe(processors));
+            Line::new(what, &["sched_setaffinity"])
+        }
         HostStep::Clone => {
             let what = format!("clone the child with new namespaces: {}", kinds(plan.entrance.clone));
             Line::new(what, &["clone3"])

@@ -18,7 +18,8 @@ use sys::namespace::Kinds;
 
 use crate::delegate;
 use crate::facts::{Facts, FurtherGroups};
-use crate::process::{self, Listener, Start, Terms};
+use crate::process::{self, Affinity, Listener, Start, Terms};
+use crate::{label, scheduler};
 
 /// One thing that the host's side does.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +36,8 @@ pub enum HostStep {
     TimeNamespace(String),
     /// Prepare a mount for the child, by its place in [`Plan::prepared`].
     Prepare(usize),
+    /// Run on these processors, for the sake of the child: bit N for processor N.
+    Affinity(Vec<u64>),
     /// Start the child.
     Clone,
     /// Learn which process goes on.
@@ -138,15 +141,21 @@ pub fn plan<'a>(config: &Config, facts: &Facts, terms: &Terms<'_>, arena: &'a Bu
     let delegated = delegate::plan(config, facts)?;
     let first_later = groups.steps.len() + usize::from(delegated.is_some());
     groups.steps.extend(delegated.into_iter().flatten());
+    let terms = &Terms { linux: config.linux.as_ref(), ..*terms };
     let mut steps = Steps::new(arena);
     let joins = joins(&groups, &facts.hierarchies);
     plan_joins(&joins, &facts.hierarchies, &mut steps)?;
+    if terms.affinity == Affinity::Reset {
+        scheduler::plan_every_processor(&mut steps);
+    }
+    label::plan(process, terms.modules, &mut steps)?;
     let entrance = entrance::plan(config, &mut steps);
     namespace::cgroup::plan(config, &mut steps);
     if first_later < groups.steps.len() {
         // Behind the namespace, whose root so is the container's group, as crun has it.
         steps.push(Step::JoinGroup { handle: joins.len(), hierarchy: c"delegated" });
     }
+    process::plan_keyring(terms, Some(process::keyring_permissions(config)), &mut steps)?;
     steps.push(Step::NewSession);
     namespace::net::plan(config, &mut steps);
     namespace::uts::plan(config, &mut steps)?;
@@ -289,6 +298,21 @@ fn plan_joins(joins: &[HierarchyIndex], hierarchies: &Hierarchies, steps: &mut S
     Ok(())
 }
 
+/// The processors of one more process: the first before it joins the groups, for its parent to run on and it to inherit;
+/// the last, set when it has joined them.
+fn plan_affinity(process: &Process, terms: &Terms<'_>, steps: &mut Steps<'_>) -> Result<Option<Vec<u64>>> {
+    let none = oci::CpuAffinity::default();
+    let oci::CpuAffinity { initial, last } = process.exec_cpu_affinity.as_ref().unwrap_or(&none);
+    if let Some(list) = last {
+        let mask = scheduler::processors("process.execCPUAffinity.final", list)?;
+        let mask = steps.slice(&mask);
+        steps.push(Step::Affinity(mask));
+    } else if initial.is_none() && terms.affinity == Affinity::Reset {
+        scheduler::plan_every_processor(steps);
+    }
+    initial.as_ref().map(|list| scheduler::processors("process.execCPUAffinity.initial", list)).transpose()
+}
+
 /// Plans one more process in a running container.
 ///
 /// # Errors
@@ -302,6 +326,8 @@ pub fn plan_exec<'a>(
     let mut steps = Steps::new(arena);
     let joins = joins(&target.groups, hierarchies);
     plan_joins(&joins, hierarchies, &mut steps)?;
+    let first = plan_affinity(process, terms, &mut steps)?;
+    label::plan(process, terms.modules, &mut steps)?;
     let mut entrance = Entrance {
         clone: Kinds::NONE,
         parent_joins: None,
@@ -317,6 +343,7 @@ pub fn plan_exec<'a>(
         steps.push(Step::Join { handle: entrance.child_joins.len(), kinds: namespace::bit(*kind) });
         entrance.child_joins.push((*kind, path.clone()));
     }
+    process::plan_keyring(terms, None, &mut steps)?;
     steps.push(Step::NewSession);
     match target.root {
         RootOf::Namespace => steps.push(Step::AdoptRoot),
@@ -331,6 +358,7 @@ pub fn plan_exec<'a>(
     let mut host: Vec<_> = joins.into_iter().map(HostStep::OpenGroup).collect();
     host.extend((0..entrance.child_joins.len()).map(HostStep::OpenNamespace));
     host.extend(entrance.parent_joins.clone().map(HostStep::JoinPid));
+    host.extend(first.map(HostStep::Affinity));
     host.extend([HostStep::Confirm, HostStep::Clone]);
     if target.root == RootOf::FirstProcess {
         host.extend([HostStep::MakeRoot, HostStep::Release(Turn::Root)]);

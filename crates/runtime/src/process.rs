@@ -4,7 +4,7 @@
 use child::{Console, Step};
 use error::{Refused, Result};
 use namespace::steps::Steps;
-use oci::{Config, NamespaceKind, Process, Seccomp};
+use oci::{Config, Linux, NamespaceKind, Personality, PersonalityDomain, Process, Seccomp};
 use seccomp::Arch;
 use sys::credentials::{CapabilitySets, ResourceLimit};
 use sys::process::{Argument, Arguments};
@@ -12,7 +12,9 @@ use sys::seccomp::{Flags, Instruction};
 use sys::terminal::Size;
 
 use crate::facts::FurtherGroups;
+use crate::label::Modules;
 use crate::landlock::Domain;
+use crate::{memory_policy, scheduler};
 
 /// What new files of a container do not get if nothing is asked, as in every peer: not the caller's umask.
 const DEFAULT_UMASK: u32 = 0o022;
@@ -68,6 +70,24 @@ pub struct Terms<'f> {
     pub start: Start,
     /// How many descriptors behind standard error the program gets from the caller.
     pub inherited: u32,
+    /// What holds for every process of the container, for one that enters it.
+    pub linux: Option<&'f Linux>,
+    /// The name of the container's session keyring; without one, the process has its caller's.
+    pub keyring: Option<&'f str>,
+    /// The security modules that can be told of the process.
+    pub modules: Modules,
+    /// Whether the processors that the caller is bound to bind the process too.
+    pub affinity: Affinity,
+}
+
+/// The processors of a process besides what its groups allow. sched_setaffinity(2).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Affinity {
+    /// Those of its caller.
+    #[default]
+    Inherited,
+    /// All.
+    Reset,
 }
 
 /// When the program of a new container is started.
@@ -105,6 +125,13 @@ pub(crate) fn plan(process: &Process, terms: &Terms<'_>, further: FurtherGroups,
         steps.push(Step::Limit(resource_limit(limit)?));
     }
     steps.push(Step::Umask(process.user.umask.unwrap_or(DEFAULT_UMASK)));
+    scheduler::plan(process, steps)?;
+    if let Some(policy) = terms.linux.and_then(|linux| linux.memory_policy.as_ref()) {
+        memory_policy::plan(policy, steps)?;
+    }
+    if let Some(personality) = terms.linux.and_then(|linux| linux.personality.as_ref()) {
+        plan_personality(personality, steps)?;
+    }
     let load = |steps: &mut Steps<'_>| {
         if let Some(filter) = terms.filter {
             let program = steps.slice(&filter.instructions);
@@ -162,6 +189,40 @@ pub(crate) fn plan(process: &Process, terms: &Terms<'_>, further: FurtherGroups,
     }
     steps.push(program);
     Ok(())
+}
+
+/// personality(2); the specification names flags, and none that it knows.
+fn plan_personality(personality: &Personality, steps: &mut Steps<'_>) -> Result<()> {
+    if let Some(flag) = personality.flags.first() {
+        let refused = Refused::new("linux.personality.flags", flag, "is no flag that the specification knows");
+        return Err(refused.hint("leave it out").into());
+    }
+    steps.push(Step::Personality(match personality.domain {
+        PersonalityDomain::Linux => 0,
+        PersonalityDomain::Linux32 => 8,
+    }));
+    Ok(())
+}
+
+/// Takes the container's own session keyring, so that the process does not possess the keys of its caller.
+///
+/// # Errors
+/// Refused for a name that holds a NUL.
+pub(crate) fn plan_keyring(terms: &Terms<'_>, permissions: Option<u32>, steps: &mut Steps<'_>) -> Result<()> {
+    let Some(name) = terms.keyring else { return Ok(()) };
+    let name = steps.text("the session keyring", name)?;
+    steps.push(Step::Keyring { name, permissions });
+    Ok(())
+}
+
+/// What a new session keyring may be used for, keyrings(7): as the kernel makes it, and found by its name by the processes
+/// that enter the container. In a user namespace of its own, these belong to another user than the one who made it.
+pub(crate) fn keyring_permissions(config: &Config) -> u32 {
+    const AS_MADE: u32 = 0x3f13_0000;
+    const USER_SEARCH: u32 = 0x0008_0000;
+    const OTHER_SEARCH: u32 = 0x0000_0008;
+    let host = namespace::relation(config, NamespaceKind::User) == namespace::Relation::Host;
+    AS_MADE | if host { USER_SEARCH } else { OTHER_SEARCH }
 }
 
 /// The step that becomes the program: where it may be, its arguments, its environment.

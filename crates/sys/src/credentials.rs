@@ -66,8 +66,11 @@ pub fn act_on_files_as(user: u32, group: u32) -> Result<()> {
 
 const LINUX_CAPABILITY_VERSION_3: u32 = 0x2008_0522;
 
-/// The three thread capability sets.
-fn capabilities() -> Result<CapabilitySets> {
+/// The caller's three thread capability sets.
+///
+/// # Errors
+/// None that a kernel gives.
+pub fn capabilities() -> Result<CapabilitySets> {
     let header: [u32; 2] = [LINUX_CAPABILITY_VERSION_3, 0];
     let mut data = [0_u32; 6];
     // SAFETY: header and data are laid out as version 3 of capget(2) has them and live across the call.

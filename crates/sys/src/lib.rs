@@ -8,12 +8,14 @@
 pub mod bpf;
 pub mod clone;
 pub mod credentials;
+pub mod keyring;
 pub mod landlock;
 pub mod mount;
 pub mod namespace;
 pub mod path;
 pub mod process;
 mod raw;
+pub mod scheduler;
 pub mod seccomp;
 pub mod signal;
 pub mod socket;

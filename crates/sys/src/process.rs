@@ -1,4 +1,4 @@
-//! A process's beginning and end: execve(2), exit_group(2), setsid(2), pidfd_send_signal(2), waitid(2).
+//! A process's beginning and end: execve(2), exit_group(2), setsid(2), personality(2), pidfd_send_signal(2), waitid(2).
 
 use core::ffi::CStr;
 use core::marker::PhantomData;
@@ -80,6 +80,15 @@ pub fn new_session() -> Result<()> {
     unsafe { syscall(number::SETSID, [0; 5]) }.map(drop)
 }
 
+/// Sets the execution domain, what uname(2) tells among others.
+///
+/// # Errors
+/// `EINVAL` for one that the kernel does not have.
+pub fn set_personality(domain: u32) -> Result<()> {
+    // SAFETY: no pointers.
+    unsafe { syscall(number::PERSONALITY, [domain as usize, 0, 0, 0, 0]) }.map(drop)
+}
+
 /// Makes `target` another name of `source`; unlike `source` it is inherited through exec.
 ///
 /// # Errors
@@ -91,6 +100,15 @@ pub fn place_descriptor(source: BorrowedFd<'_>, target: i32) -> Result<()> {
     }
     // SAFETY: no pointers. What was open at `target` (one of the three standard streams) has no owner in Rust.
     unsafe { syscall(number::DUP3, [fd(source), signed(target), 0, 0, 0]) }.map(drop)
+}
+
+/// Whether something is open at this number that was there before the caller's program began: what that opens itself is
+/// close-on-exec.
+#[must_use]
+pub fn is_inherited(descriptor: u32) -> bool {
+    const F_GETFD: usize = 1;
+    // SAFETY: no pointers, and nothing is changed.
+    matches!(unsafe { syscall(number::FCNTL, [descriptor as usize, F_GETFD, 0, 0, 0]) }, Ok(0))
 }
 
 /// A handle on the process `pid`.

@@ -21,12 +21,16 @@ pub(crate) mod number {
     pub(crate) const FCHDIR: usize = 81;
     pub(crate) const FCHMODAT: usize = 268;
     pub(crate) const FCHOWNAT: usize = 260;
+    pub(crate) const FCNTL: usize = 72;
     pub(crate) const FSTATFS: usize = 138;
     pub(crate) const GETCWD: usize = 79;
     pub(crate) const IOCTL: usize = 16;
+    pub(crate) const IOPRIO_SET: usize = 251;
+    pub(crate) const KEYCTL: usize = 250;
     pub(crate) const KILL: usize = 62;
     pub(crate) const MKDIRAT: usize = 258;
     pub(crate) const MKNODAT: usize = 259;
+    pub(crate) const PERSONALITY: usize = 135;
     pub(crate) const PIVOT_ROOT: usize = 155;
     pub(crate) const PRCTL: usize = 157;
     pub(crate) const PRLIMIT64: usize = 302;
@@ -34,6 +38,8 @@ pub(crate) mod number {
     pub(crate) const RECVMSG: usize = 47;
     pub(crate) const RT_SIGACTION: usize = 13;
     pub(crate) const RT_SIGPROCMASK: usize = 14;
+    pub(crate) const SCHED_SETAFFINITY: usize = 203;
+    pub(crate) const SCHED_SETATTR: usize = 314;
     pub(crate) const SECCOMP: usize = 317;
     pub(crate) const SENDMSG: usize = 46;
     pub(crate) const SETDOMAINNAME: usize = 171;
@@ -45,6 +51,7 @@ pub(crate) mod number {
     pub(crate) const SETRESGID: usize = 119;
     pub(crate) const SETRESUID: usize = 117;
     pub(crate) const SETSID: usize = 112;
+    pub(crate) const SET_MEMPOLICY: usize = 238;
     pub(crate) const SIGNALFD4: usize = 289;
     pub(crate) const SOCKET: usize = 41;
     pub(crate) const SYMLINKAT: usize = 266;
@@ -69,12 +76,16 @@ pub(crate) mod number {
     pub(crate) const FCHDIR: usize = 50;
     pub(crate) const FCHMODAT: usize = 53;
     pub(crate) const FCHOWNAT: usize = 54;
+    pub(crate) const FCNTL: usize = 25;
     pub(crate) const FSTATFS: usize = 44;
     pub(crate) const GETCWD: usize = 17;
     pub(crate) const IOCTL: usize = 29;
+    pub(crate) const IOPRIO_SET: usize = 30;
+    pub(crate) const KEYCTL: usize = 219;
     pub(crate) const KILL: usize = 129;
     pub(crate) const MKDIRAT: usize = 34;
     pub(crate) const MKNODAT: usize = 33;
+    pub(crate) const PERSONALITY: usize = 92;
     pub(crate) const PIVOT_ROOT: usize = 41;
     pub(crate) const PRCTL: usize = 167;
     pub(crate) const PRLIMIT64: usize = 261;
@@ -82,6 +93,8 @@ pub(crate) mod number {
     pub(crate) const RECVMSG: usize = 212;
     pub(crate) const RT_SIGACTION: usize = 134;
     pub(crate) const RT_SIGPROCMASK: usize = 135;
+    pub(crate) const SCHED_SETAFFINITY: usize = 122;
+    pub(crate) const SCHED_SETATTR: usize = 274;
     pub(crate) const SECCOMP: usize = 277;
     pub(crate) const SENDMSG: usize = 211;
     pub(crate) const SETDOMAINNAME: usize = 162;
@@ -93,6 +106,7 @@ pub(crate) mod number {
     pub(crate) const SETRESGID: usize = 149;
     pub(crate) const SETRESUID: usize = 147;
     pub(crate) const SETSID: usize = 157;
+    pub(crate) const SET_MEMPOLICY: usize = 237;
     pub(crate) const SIGNALFD4: usize = 74;
     pub(crate) const SOCKET: usize = 198;
     pub(crate) const SYMLINKAT: usize = 36;

@@ -79,7 +79,8 @@ pub fn send(socket: BorrowedFd<'_>, message: &[u8], pass: Option<BorrowedFd<'_>>
 /// Waits for one message; gives its length (zero where the other side is closed) and the descriptor that came with it.
 ///
 /// # Errors
-/// As recvmsg(2); `EINTR` is tried again.
+/// As recvmsg(2); `EINTR` is tried again, and so is `ECONNRESET`: what the other side said is there although it has left
+/// without hearing all.
 pub fn receive(socket: BorrowedFd<'_>, message: &mut [u8]) -> Result<(usize, Option<OwnedFd>)> {
     const MSG_CMSG_CLOEXEC: usize = 0x4000_0000;
     loop {
@@ -97,7 +98,7 @@ pub fn receive(socket: BorrowedFd<'_>, message: &mut [u8]) -> Result<(usize, Opt
         let words = [fd(socket), (&raw mut header) as usize, MSG_CMSG_CLOEXEC, 0, 0];
         // SAFETY: the header, the vector, the buffer it points to, and the control data live across the call.
         let length = match unsafe { syscall(number::RECVMSG, words) } {
-            Err(Errno::INTR) => continue,
+            Err(Errno::INTR | Errno::CONNRESET) => continue,
             result => result?,
         };
         let passed = header.control_length >= Control::LENGTH && control.kind == Control::SCM_RIGHTS;

@@ -1,0 +1,285 @@
+//! What carboy-runtime sets of a container's process, as a probe inside sees it, and how it is refused where it cannot be
+//! had. Runtime specification, config.md "Process" and "Linux Process", config-linux.md "Memory policy", "Personality".
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use carboy_e2e::bundle::Bundle;
+use carboy_e2e::{Ended, ended};
+use serde_json::{Value, json};
+
+/// Runs the bundle to its end.
+fn ran(bundle: &Bundle) -> Ended {
+    bundle.run(&["run", "--bundle", bundle.path(), &bundle.id])
+}
+
+/// A container that sleeps.
+fn sleeping(bundle: &Bundle) {
+    bundle.args(&["sleep", "1000"]);
+    let ended = bundle.stays(&["run", "--detach", "--bundle", bundle.path(), &bundle.id]);
+    assert_eq!(ended, 0);
+}
+
+/// Runs a script in the container.
+fn exec(bundle: &Bundle, options: &[&str], script: &str) -> Ended {
+    bundle.run(&[&["exec"], options, &[bundle.id.as_str(), "sh", "-c", script]].concat())
+}
+
+/// What the kernel tells of how the calling shell is scheduled, where its memory comes from, and what it takes the machine
+/// for.
+const SETTINGS: &str = "uname -m; awk '/^(policy|prio) /{print $1, $3}' /proc/$$/sched; ionice -p $$;
+    awk '{print $2; exit}' /proc/$$/numa_maps; grep Cpus_allowed_list /proc/$$/status | cut -f2";
+
+#[test]
+fn the_process_and_one_more_are_scheduled_and_placed_as_the_configuration_says() {
+    let bundle = Bundle::new();
+    bundle.change(|config| {
+        config["process"]["scheduler"] =
+            json!({"policy": "SCHED_BATCH", "nice": 5, "flags": ["SCHED_FLAG_RESET_ON_FORK"]});
+        config["process"]["ioPriority"] = json!({"class": "IOPRIO_CLASS_BE", "priority": 6});
+        config["linux"]["memoryPolicy"] = json!({"mode": "MPOL_BIND", "nodes": "0", "flags": ["MPOL_F_STATIC_NODES"]});
+        config["linux"]["personality"] = json!({"domain": "LINUX32"});
+    });
+    bundle.args(&["sh", "-c", SETTINGS]);
+    let all = fs::read_to_string("/sys/devices/system/cpu/online").unwrap();
+    let expected = format!("i686\npolicy 3\nprio 125\nbest-effort: prio 6\nbind=static:0\n{}", all);
+    let mut bound = Command::new("taskset");
+    let command = bundle.command(&["run", "--bundle", bundle.path(), &bundle.id]);
+    bound.args(["--cpu-list", "0"]).arg(command.get_program()).args(command.get_args());
+    let run = ended(bound.stdin(Stdio::null()));
+    assert_eq!((run.stdout, run.code), (expected.clone(), 0), "{}", run.stderr);
+    sleeping(&bundle);
+    let entered = exec(&bundle, &[], SETTINGS);
+    assert_eq!((entered.stdout, entered.code), (expected, 0), "{}", entered.stderr);
+}
+
+#[test]
+fn a_real_time_policy_holds_where_the_group_has_real_time_to_give() {
+    let bundle = Bundle::new();
+    bundle.args(&["sh", "-c", "awk '/^(policy|prio) /{print $1, $3}' /proc/$$/sched"]);
+    bundle.change(|config| {
+        config["process"]["scheduler"] = json!({"policy": "SCHED_FIFO", "priority": 10});
+        config["linux"]["resources"]["cpu"] = json!({"realtimeRuntime": 10000, "realtimePeriod": 1_000_000});
+    });
+    let run = ran(&bundle);
+    assert_eq!((run.stdout.as_str(), run.code), ("policy 1\nprio 89\n", 0), "{}", run.stderr);
+    bundle.change(|config| config["linux"]["resources"]["cpu"] = Value::Null);
+    let refused = ran(&bundle);
+    assert_eq!(refused.code, 1);
+    assert!(refused.stderr.contains("process.scheduler: SCHED_FIFO, priority 10"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("realtimeRuntime"), "{}", refused.stderr);
+    bundle.gone();
+}
+
+#[test]
+fn an_execution_domain_is_the_same_as_under_crun() {
+    let bundle = Bundle::new();
+    bundle.args(&["uname", "-m"]);
+    for domain in ["LINUX", "LINUX32"] {
+        bundle.change(|config| config["linux"]["personality"] = json!({"domain": domain}));
+        bundle.change(|config| config["ociVersion"] = json!("1.0.2"));
+        // It refuses a host with a v2 hierarchy beside those of v1.
+        let hidden = "mount -t tmpfs none /sys/fs/cgroup/unified; exec crun \"$@\"";
+        let mut crun = Command::new("unshare");
+        crun.args(["--mount", "sh", "-c", hidden, "sh", "--root"]).arg(bundle.carboy.folder().join("crun"));
+        crun.args(["--cgroup-manager", "disabled", "run", "--bundle", bundle.path(), &bundle.id]);
+        let theirs = ended(crun.stdin(Stdio::null()));
+        let ours = ran(&bundle);
+        assert_eq!((ours.stdout, ours.code), (theirs.stdout, theirs.code), "{} {}", ours.stderr, theirs.stderr);
+    }
+}
+
+#[test]
+fn what_a_process_cannot_have_is_refused_by_its_field() {
+    let bundle = Bundle::new();
+    bundle.args(&["true"]);
+    let good = fs::read(bundle.carboy.folder().join("config.json")).unwrap();
+    let cases: [(&str, Value); 13] = [
+        ("process.scheduler.nice 20", json!({"process": {"scheduler": {"policy": "SCHED_OTHER", "nice": 20}}})),
+        ("process.scheduler.policy SCHED_ISO", json!({"process": {"scheduler": {"policy": "SCHED_ISO"}}})),
+        (
+            "process.scheduler: SCHED_OTHER, flags 0x20",
+            json!({"process": {"scheduler": {"policy": "SCHED_OTHER", "flags": ["SCHED_FLAG_UTIL_CLAMP_MIN"]}}}),
+        ),
+        (
+            "process.ioPriority.priority 8",
+            json!({"process": {"ioPriority": {"class": "IOPRIO_CLASS_BE", "priority": 8}}}),
+        ),
+        (
+            "linux.memoryPolicy to mode 0x2, nodes 63",
+            json!({"linux": {"memoryPolicy": {"mode": "MPOL_BIND", "nodes": "63"}}}),
+        ),
+        ("linux.memoryPolicy.nodes", json!({"linux": {"memoryPolicy": {"mode": "MPOL_INTERLEAVE"}}})),
+        ("linux.personality.flags X", json!({"linux": {"personality": {"domain": "LINUX", "flags": ["X"]}}})),
+        ("process.apparmorProfile docker-default", json!({"process": {"apparmorProfile": "docker-default"}})),
+        ("process.selinuxLabel system_u:", json!({"process": {"selinuxLabel": "system_u:system_r:container_t:s0"}})),
+        ("linux.mountLabel system_u:", json!({"linux": {"mountLabel": "system_u:object_r:container_file_t:s0"}})),
+        ("linux.intelRdt", json!({"linux": {"intelRdt": {"closID": "x", "schemata": ["MB:0=20"]}}})),
+        ("process.oomScoreAdj to -1000", json!({"process": {"oomScoreAdj": -1000}})),
+        (
+            "process.rlimits[RLIMIT_NOFILE] to 2000000:2000000",
+            json!({"process": {"rlimits": [{"type": "RLIMIT_NOFILE", "soft": 2_000_000, "hard": 2_000_000}]}}),
+        ),
+    ];
+    for (said, change) in cases {
+        fs::write(bundle.carboy.folder().join("config.json"), &good).unwrap();
+        bundle.change(|config| {
+            for (part, fields) in change.as_object().unwrap() {
+                for (name, value) in fields.as_object().unwrap() {
+                    config[part.as_str()][name.as_str()] = value.clone();
+                }
+            }
+        });
+        let refused = ran(&bundle);
+        assert!(refused.code == 1 && refused.stderr.contains(said), "{said}: {} {}", refused.code, refused.stderr);
+        bundle.gone();
+    }
+}
+
+#[test]
+fn capabilities_that_cannot_be_granted_are_left_out_with_a_warning() {
+    let bundle = Bundle::new();
+    bundle.args(&["grep", "-E", "^Cap(Prm|Eff|Amb)", "/proc/self/status"]);
+    bundle.change(|config| {
+        let sets = ["bounding", "effective", "permitted", "inheritable", "ambient"];
+        let asked = json!(["CAP_KILL", "CAP_SYS_RESOURCE", "CAP_OF_TOMORROW"]);
+        config["process"]["capabilities"] =
+            Value::Object(sets.iter().map(|set| ((*set).to_owned(), asked.clone())).collect());
+        config["process"]["capabilities"]["ambient"] = json!(["CAP_KILL", "CAP_CHOWN"]);
+    });
+    let run = ran(&bundle);
+    let held = |set: &str| format!("Cap{set}:\t0000000000000020\n");
+    assert_eq!((run.stdout, run.code), (held("Prm") + &held("Eff") + &held("Amb"), 0), "{}", run.stderr);
+    for (name, reason) in [
+        ("CAP_OF_TOMORROW", "no kernel has it"),
+        ("CAP_SYS_RESOURCE", "this process does not have it itself"),
+        ("CAP_CHOWN", "as an ambient one it must be permitted and inheritable too"),
+    ] {
+        assert!(run.stderr.contains(&format!("the capability {name} is left out: {reason}")), "{}", run.stderr);
+    }
+}
+
+#[test]
+fn the_session_keyring_is_the_containers_own_unless_that_is_not_wanted() {
+    let bundle = Bundle::new();
+    bundle.change(|config| config["linux"]["maskedPaths"] = json!([]));
+    let named = |id: &str| format!("awk '$9 == \"_ses.{id}:\" {{print $1}}' /proc/keys");
+    sleeping(&bundle);
+    let seen = exec(&bundle, &[], &named(&bundle.id)).stdout;
+    assert_eq!(seen.lines().count(), 1, "one more process finds it by its name: {seen}");
+    assert_eq!(exec(&bundle, &[], &named(&bundle.id)).stdout, seen);
+    assert_eq!(bundle.run(&["delete", "--force", &bundle.id]).code, 0);
+    let other = format!("{}-kept", bundle.id);
+    bundle.args(&["sh", "-c", &named(&other)]);
+    let kept = bundle.run(&["run", "--no-new-keyring", "--bundle", bundle.path(), &other]);
+    assert_eq!((kept.stdout.as_str(), kept.code), ("", 0), "{}", kept.stderr);
+}
+
+#[test]
+fn one_more_process_runs_on_the_processors_that_are_for_it() {
+    let bundle = Bundle::new();
+    sleeping(&bundle);
+    let process = bundle.carboy.folder().join("process.json");
+    let allowed = |affinity: Value| {
+        let args = ["sh", "-c", "grep Cpus_allowed_list /proc/self/status | cut -f2"];
+        let document = json!({"args": args, "cwd": "/", "user": {"uid": 0, "gid": 0}, "execCPUAffinity": affinity});
+        fs::write(&process, document.to_string()).unwrap();
+        bundle.run(&["exec", "--process", process.to_str().unwrap(), &bundle.id])
+    };
+    let all = fs::read_to_string("/sys/devices/system/cpu/online").unwrap();
+    assert_eq!(allowed(json!({"initial": "0", "final": "1"})).stdout, "1\n");
+    assert_eq!(allowed(json!({"final": "0"})).stdout, "0\n");
+    assert_eq!(allowed(json!({"initial": "1"})).stdout, "1\n", "nothing changes it after");
+    assert_eq!(allowed(json!({})).stdout, all);
+    for (affinity, said) in [
+        (json!({"initial": "0-"}), "process.execCPUAffinity.initial 0-"),
+        (json!({"final": "4000"}), "process.execCPUAffinity.final to 4000"),
+    ] {
+        let refused = allowed(affinity);
+        assert!(refused.code == 255 && refused.stderr.contains(said), "{} {}", refused.code, refused.stderr);
+    }
+}
+
+/// Runs the runtime from a shell that has made descriptors and variables for it.
+fn within(bundle: &Bundle, before: &str, words: &[&str]) -> Ended {
+    let command = bundle.command(words);
+    let mut shell = Command::new("bash");
+    shell.args(["-c", &format!("{before} exec \"$@\""), "bash"]).arg(command.get_program()).args(command.get_args());
+    ended(shell.stdin(Stdio::null()))
+}
+
+#[test]
+fn descriptors_of_the_caller_are_passed_on_as_it_says_and_no_others() {
+    let bundle = Bundle::new();
+    bundle.args(&["sh", "-c", "ls /proc/self/fd | tr '\\n' ' '; env | grep LISTEN | sort; cat <&3; cat <&4"]);
+    let run = ["run", "--preserve-fds", "1", "--bundle", bundle.path(), &bundle.id];
+    let opened = "exec 3<<<three 4<<<four 5<<<five;";
+    let sockets = format!("{opened} export LISTEN_FDS=1 LISTEN_PID=$$ LISTEN_FDNAMES=web;");
+    let passed = within(&bundle, &sockets, &run);
+    let expected = "0 1 2 3 4 5 LISTEN_FDNAMES=web\nLISTEN_FDS=1\nLISTEN_PID=1\nthree\nfour\n";
+    assert_eq!((passed.stdout.as_str(), passed.code), (expected, 0), "{}", passed.stderr);
+    let foreign = format!("{opened} export LISTEN_FDS=2 LISTEN_PID=1;");
+    bundle.args(&["sh", "-c", "env | grep LISTEN; cat <&3; ls /proc/self/fd | wc -l"]);
+    assert_eq!(within(&bundle, &foreign, &run).stdout, "three\n5\n", "sockets of another process are not ours");
+    let refused =
+        within(&bundle, "exec 3<<<three 4<&-;", &["run", "--preserve-fds", "2", "--bundle", bundle.path(), "x"]);
+    assert_eq!(refused.code, 1);
+    assert!(
+        refused.stderr.contains("--preserve-fds 2: is not possible: descriptor 4 is not open"),
+        "{}",
+        refused.stderr
+    );
+    sleeping(&bundle);
+    let exec = within(
+        &bundle,
+        &sockets,
+        &["exec", "--preserve-fds", "2", &bundle.id, "sh", "-c", "env | grep LISTEN; cat <&4"],
+    );
+    assert_eq!(exec.stdout, "four\n", "{}", exec.stderr);
+}
+
+#[test]
+fn exec_takes_what_its_options_say_in_place_of_the_containers_own() {
+    let bundle = Bundle::new();
+    bundle.change(|config| {
+        config["process"]["env"] = json!(["PATH=/bin", "A=container", "B=container"]);
+        config["process"]["user"] = json!({"uid": 0, "gid": 7, "additionalGids": [8]});
+        config["process"]["noNewPrivileges"] = json!(false);
+    });
+    sleeping(&bundle);
+    let told = |options: &[&str], script: &str| {
+        let ended = exec(&bundle, options, script);
+        assert_eq!(ended.code, 0, "{}", ended.stderr);
+        ended.stdout.trim_end().replace('\n', " ")
+    };
+    assert_eq!(told(&["--env", "A=exec", "-e", "C=exec"], "echo $A $B $C $HOME"), "exec container exec /root");
+    assert_eq!(told(&["--user", "1000"], "id -u; id -g; id -G; echo $HOME"), "1000 7 7 8 /home/anna");
+    assert_eq!(told(&["--user", "1000:1000", "-g", "29", "-g", "44"], "id -g; id -G"), "1000 1000 8 29 44");
+    assert_eq!(told(&["--cwd", "/tmp"], "pwd"), "/tmp");
+    let status = "awk '/^(NoNewPrivs|CapEff)/{print $2}' /proc/self/status";
+    let ours = told(&[], status);
+    let with = told(&["--cap", "CAP_SYS_PTRACE"], status);
+    let mask = |text: &str| u64::from_str_radix(text.split(' ').next().unwrap(), 16).unwrap();
+    assert_eq!(mask(&with), mask(&ours) | 1 << 19);
+    assert!(ours.ends_with(" 0") && told(&["--no-new-privs"], status).ends_with(" 1"));
+    for (options, said) in [
+        (["--user", "anna"], "--user anna: is no id"),
+        (["--cwd", "relative"], "process.cwd relative"),
+        (["--apparmor", "docker-default"], "process.apparmorProfile docker-default"),
+        (["--process-label", "system_u:r:t"], "process.selinuxLabel system_u:r:t"),
+        (["--additional-gids", "x"], "--additional-gids x"),
+    ] {
+        let refused = exec(&bundle, &options, "true");
+        assert!(refused.code == 255 && refused.stderr.contains(said), "{} {}", refused.code, refused.stderr);
+    }
+}
+
+#[test]
+fn a_paused_container_is_entered_only_by_who_insists() {
+    let bundle = Bundle::new();
+    sleeping(&bundle);
+    assert_eq!(bundle.run(&["pause", &bundle.id]).code, 0);
+    let refused = exec(&bundle, &[], "true");
+    let words = "cannot exec in a paused container (use --ignore-paused to override)";
+    assert!(refused.code == 255 && refused.stderr.contains(words), "{}", refused.stderr);
+}
