@@ -2,7 +2,11 @@
 //! had. Runtime specification, config.md "Process" and "Linux Process", config-linux.md "Memory policy", "Personality".
 
 use std::fs;
-use std::process::{Command, Stdio};
+use std::os::fd::AsFd as _;
+use std::os::unix::net::UnixDatagram;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use carboy_e2e::bundle::Bundle;
 use carboy_e2e::{Ended, ended};
@@ -282,4 +286,106 @@ fn a_paused_container_is_entered_only_by_who_insists() {
     let refused = exec(&bundle, &[], "true");
     let words = "cannot exec in a paused container (use --ignore-paused to override)";
     assert!(refused.code == 255 && refused.stderr.contains(words), "{}", refused.stderr);
+}
+
+/// Says to who listens that it is ready, by sd_notify(3), and stays.
+const READY: &str = r#"
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+int main(void) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    strncpy(address.sun_path, getenv("NOTIFY_SOCKET"), sizeof address.sun_path - 1);
+    int socket_ = socket(AF_UNIX, SOCK_DGRAM, 0);
+    const char *said[] = {"STATUS=warm", "READY=1\nMAINPID=1"};
+    for (int i = 0; i < 2; i++)
+        if (sendto(socket_, said[i], strlen(said[i]), 0, (void *)&address, sizeof address) < 0) return 1;
+    return sleep(1000);
+}
+"#;
+
+/// Who waits for a service to be ready, as systemd does.
+struct Waiting {
+    socket: UnixDatagram,
+    path: PathBuf,
+}
+
+impl Waiting {
+    fn new(bundle: &Bundle) -> Self {
+        let path = bundle.carboy.folder().join("host.sock");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        Self { socket, path }
+    }
+
+    /// The next message; what comes with it is closed, as for a barrier.
+    fn hears(&self) -> String {
+        let mut message = [0; 256];
+        let (length, _) = sys::socket::receive(self.socket.as_fd(), &mut message).unwrap();
+        String::from_utf8_lossy(&message[..length]).into_owned()
+    }
+}
+
+/// A bundle whose program says that it is ready.
+fn ready() -> Bundle {
+    let bundle = Bundle::new();
+    let folder = bundle.carboy.folder();
+    let source = folder.join("ready.c");
+    fs::write(&source, READY).unwrap();
+    let compiled = ended(Command::new("cc").args(["-static", "-o"]).arg(folder.join("busybox/bin/ready")).arg(&source));
+    assert_eq!(compiled.code, 0, "install gcc and libc6-dev: {}", compiled.stderr);
+    bundle.args(&["ready"]);
+    bundle
+}
+
+#[test]
+fn a_program_that_is_ready_says_so_to_who_waits_outside() {
+    let bundle = ready();
+    let waiting = Waiting::new(&bundle);
+    let start = |words: &[&str]| {
+        let mut command = bundle.command(words);
+        command.env("NOTIFY_SOCKET", &waiting.path).stdout(Stdio::null()).stderr(Stdio::null());
+        command.spawn().unwrap()
+    };
+    let create = ["create", "--bundle", bundle.path(), &bundle.id];
+    let steps: [&[&[&str]]; 2] =
+        [&[&["run", "--detach", "--bundle", bundle.path(), &bundle.id]], &[&create, &["start", &bundle.id]]];
+    for commands in steps {
+        let mut last = None;
+        for words in commands {
+            if let Some(Ok(ended)) = last.map(|mut child: Child| child.wait()) {
+                assert!(ended.success());
+            }
+            last = Some(start(words));
+        }
+        assert_eq!(waiting.hears(), "STATUS=warm");
+        let ready = waiting.hears();
+        assert_eq!(ready, format!("READY=1\nMAINPID={}", bundle.state()["pid"]));
+        assert_eq!(waiting.hears(), "BARRIER=1");
+        assert!(last.unwrap().wait().unwrap().success());
+        assert_eq!(bundle.run(&["delete", "--force", &bundle.id]).code, 0);
+        bundle.gone();
+    }
+    let mut attends = start(&["run", "--bundle", bundle.path(), &bundle.id]);
+    assert_eq!(waiting.hears(), "STATUS=warm");
+    assert_eq!(waiting.hears(), format!("READY=1\nMAINPID={}", attends.id()), "the one that systemd watches");
+    assert_eq!(bundle.run(&["kill", &bundle.id, "KILL"]).code, 0);
+    assert_eq!(attends.wait().unwrap().code(), Some(137));
+    bundle.gone();
+}
+
+#[test]
+fn a_program_that_ends_before_it_is_ready_keeps_nobody_waiting() {
+    let bundle = Bundle::new();
+    let waiting = Waiting::new(&bundle);
+    bundle.args(&["sh", "-c", "test -S $NOTIFY_SOCKET && touch /tmp/socket"]);
+    let mut command = bundle.command(&["run", "--detach", "--bundle", bundle.path(), &bundle.id]);
+    command.env("NOTIFY_SOCKET", &waiting.path).stdout(Stdio::null()).stderr(Stdio::null());
+    assert!(command.status().unwrap().success());
+    assert!(bundle.carboy.folder().join("busybox/tmp/socket").exists());
+    assert_eq!(bundle.run(&["delete", "--force", &bundle.id]).code, 0);
+    bundle.gone();
 }

@@ -17,6 +17,7 @@ use serde_json::Value;
 
 use crate::arguments::Invocation;
 use crate::create;
+use crate::notify::Proxy;
 use crate::place;
 use crate::report::{self, Log};
 use crate::signal;
@@ -38,7 +39,14 @@ pub(crate) fn start(store: &Store, invocation: &Invocation) -> Result<()> {
     let id = invocation.id()?;
     let (held, record) = store.hold(id)?;
     match status(store, &record) {
-        Status::Created => start_held(&held, &record),
+        Status::Created => {
+            let proxy = Proxy::open(&held.notify_folder())?;
+            start_held(&held, &record)?;
+            // Whoever stops or removes it meanwhile need not wait.
+            drop(held);
+            let process = record.process.and_then(|process| Some((process.open()?, process.pid)));
+            proxy.zip(process).map_or(Ok(()), |(proxy, (handle, pid))| proxy.wait(&handle, pid))
+        }
         Status::Stopped => Err(refused(&record, "cannot start a container that has stopped").into()),
         Status::Running | Status::Creating => Err(refused(&record, "cannot start an already running container").into()),
     }

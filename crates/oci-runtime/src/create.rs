@@ -25,6 +25,7 @@ use runtime::root::Root;
 use crate::arguments::Invocation;
 use crate::container;
 use crate::foreground;
+use crate::notify::{self, Proxy};
 use crate::place::Place;
 use crate::process::{self, Passed};
 use crate::report::Log;
@@ -51,15 +52,23 @@ pub(crate) fn run(store: &Store, invocation: &Invocation, log: &Log) -> Result<E
     let id = invocation.id()?;
     let signals = if invocation.has("detach") { None } else { Some(foreground::take_signals()?) };
     let Made { held, record, running } = make(store, invocation, log)?;
-    if let Err(error) = container::start_held(&held, &record) {
-        let _ = sys::process::send_signal(running.pidfd.as_fd(), container::KILL);
-        let _ = sys::process::wait(running.pidfd.as_fd());
-        container::undo(held, &record, log)?;
-        return Err(error);
-    }
+    let opened = Proxy::open(&held.notify_folder());
+    let started = opened.and_then(|proxy| container::start_held(&held, &record).map(|()| proxy));
+    let proxy = match started {
+        Ok(proxy) => proxy,
+        Err(error) => {
+            let _ = sys::process::send_signal(running.pidfd.as_fd(), container::KILL);
+            let _ = sys::process::wait(running.pidfd.as_fd());
+            container::undo(held, &record, log)?;
+            return Err(error);
+        }
+    };
     drop(held);
-    let Some(signals) = signals else { return Ok(ExitCode::SUCCESS) };
-    let code = foreground::attend(&running, &signals)?;
+    let Some(signals) = signals else {
+        let ready = proxy.map_or(Ok(()), |proxy| proxy.wait(&running.pidfd, running.pid.0));
+        return ready.map(|()| ExitCode::SUCCESS);
+    };
+    let code = foreground::attend(&running, &signals, proxy.as_ref())?;
     if !invocation.has("keep") {
         let (held, record) = store.hold(id)?;
         container::undo(held, &record, log)?;
@@ -81,7 +90,7 @@ fn make(store: &Store, invocation: &Invocation, log: &Log) -> Result<Made> {
         return Err(refused.hint("keep the bundle on a file system other than the initial ramdisk").into());
     }
     let bundle = bundle(invocation)?;
-    let draft = draft(&bundle, invocation, log)?;
+    let mut draft = draft(&bundle, invocation, log)?;
     let console = console(draft.config.process.as_ref(), invocation)?;
     let Place { site, unit } = draft.place.clone();
     let config = draft.stated.clone();
@@ -101,7 +110,8 @@ fn make(store: &Store, invocation: &Invocation, log: &Log) -> Result<Made> {
         keyring: draft.keyring.clone(),
         config,
     };
-    let made = Facts::read(&draft.config, site, Vec::new(), &store.mounts())
+    let made = notify::prepare(&held.notify_folder(), &mut draft.config)
+        .and_then(|()| Facts::read(&draft.config, site, Vec::new(), &store.mounts()))
         .and_then(|facts| start_among_others(&held, &mut record, facts, &draft))
         .and_then(|running| announce(&running, console, invocation).map(|()| running));
     match made {

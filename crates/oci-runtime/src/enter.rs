@@ -53,7 +53,7 @@ pub(crate) fn exec(store: &Store, invocation: &Invocation, log: &Log) -> Result<
     }
     match signals {
         None => Ok(ExitCode::SUCCESS),
-        Some(signals) => foreground::attend(&running, &signals).map(ExitCode::from),
+        Some(signals) => foreground::attend(&running, &signals, None).map(ExitCode::from),
     }
 }
 

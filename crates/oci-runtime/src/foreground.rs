@@ -11,6 +11,8 @@ use sys::process::Ended;
 use sys::signal::Signals;
 use sys::terminal::Settings;
 
+use crate::notify::Proxy;
+
 /// signal(7): those about this process's own children and terminal, and those that it must die of itself.
 const OWN: [u32; 6] = [4, 7, 8, 11, 17, 20];
 const WINCH: u32 = 28;
@@ -43,11 +45,12 @@ impl Drop for Raw {
     }
 }
 
-/// Waits for the end of a process, and gives its code, or 128 and the signal that ended it.
+/// Waits for the end of a process, and gives its code, or 128 and the signal that ended it. What it says of itself is said
+/// of this process, which is the one that is watched.
 ///
 /// # Errors
 /// A kernel error.
-pub(crate) fn attend(running: &Running, signals: &OwnedFd) -> Result<u8> {
+pub(crate) fn attend(running: &Running, signals: &OwnedFd, proxy: Option<&Proxy>) -> Result<u8> {
     let (stdin, stdout) = (std::io::stdin(), std::io::stdout());
     let raw = if running.terminal.is_some() { Raw::set() } else { None };
     let mut master = running.terminal.as_ref();
@@ -58,6 +61,8 @@ pub(crate) fn attend(running: &Running, signals: &OwnedFd) -> Result<u8> {
         let mut waits = vec![readable(running.pidfd.as_fd()), readable(signals.as_fd())];
         waits.extend(master.map(|master| readable(master.as_fd())));
         waits.extend(master.filter(|_| typing).map(|_| readable(stdin.as_fd())));
+        let talking = waits.len();
+        waits.extend(proxy.map(|proxy| readable(proxy.as_fd())));
         retry_on_intr(|| poll(&mut waits, None)).doing(|| "wait for the process")?;
         let happened: Vec<bool> = waits.iter().map(|wait| !wait.revents().is_empty()).collect();
         let happened = |place: usize| happened.get(place).copied().unwrap_or(false);
@@ -66,11 +71,15 @@ pub(crate) fn attend(running: &Running, signals: &OwnedFd) -> Result<u8> {
                 forward(signal, running, raw.as_ref());
             }
         }
+        if let Some(proxy) = proxy.filter(|_| happened(talking)) {
+            // Who waits for the messages may be gone; the program is not.
+            let _ = proxy.pass_on(i32::try_from(std::process::id()).unwrap_or(0));
+        }
         if let Some(terminal) = master {
             if happened(2) && copy(terminal.as_fd(), stdout.as_fd())? == Flow::Ended {
                 master = None;
             }
-            if happened(3) && copy(stdin.as_fd(), terminal.as_fd())? == Flow::Ended {
+            if typing && happened(3) && copy(stdin.as_fd(), terminal.as_fd())? == Flow::Ended {
                 typing = false;
             }
         }

@@ -12,6 +12,7 @@ mod features;
 mod foreground;
 mod help;
 mod list;
+mod notify;
 mod place;
 mod process;
 mod ps;

@@ -4,6 +4,7 @@
 //! ROOT/ID/state.json   what was made, and what must be undone; written to another name and renamed
 //! ROOT/ID/making       a named pipe: the container is not whole yet, and nobody may enter it
 //! ROOT/ID/start        the same pipe when it is whole: a byte written to it starts the program; it is gone then
+//! ROOT/ID/notify/      the socket at which its program says that it is ready, where somebody wants to know
 //! ROOT/ID/failure      a named pipe: what kept the program from being started comes from it
 //! ```
 //!
@@ -313,6 +314,11 @@ impl Held {
         for name in [MAKING, START, FAILURE] {
             let _ = fs::remove_file(self.folder.join(name));
         }
+    }
+
+    /// The folder by which its program says that it is ready.
+    pub(crate) fn notify_folder(&self) -> PathBuf {
+        self.folder.join("notify")
     }
 
     /// Forgets the container.
