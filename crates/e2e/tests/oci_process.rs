@@ -1,5 +1,6 @@
 //! What carboy-runtime sets of a container's process, as a probe inside sees it, and how it is refused where it cannot be
 //! had. Runtime specification, config.md "Process" and "Linux Process", config-linux.md "Memory policy", "Personality".
+#![expect(clippy::unwrap_used, reason = "tests stop at what goes wrong")]
 
 use std::fs;
 use std::os::fd::AsFd as _;
