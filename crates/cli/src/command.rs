@@ -95,7 +95,7 @@ pub(crate) fn read(words: impl IntoIterator<Item = OsString>, caller: Lookup<'_>
         "update" => update(&mut parser),
         "pause" => Ok(containers(&PAUSE, &mut parser, &mut ())?.map_or_else(|help| help, Command::Pause)),
         "unpause" => Ok(containers(&UNPAUSE, &mut parser, &mut ())?.map_or_else(|help| help, Command::Unpause)),
-        "help" => Ok(carboy_help()),
+        "help" => help(&mut parser),
         "version" => Ok(Command::Version),
         _ => Err(unknown(&word)),
     }
@@ -119,6 +119,32 @@ const COMMANDS: [(&str, &str); 11] = [
     (PAUSE.command, PAUSE.doc),
     (UNPAUSE.command, UNPAUSE.doc),
 ];
+
+fn help(parser: &mut Parser) -> Result<Command> {
+    match parser.next() {
+        Ok(Some(Arg::Long("json"))) => Ok(Command::Help(help::document(&tables()).to_string())),
+        _ => Ok(carboy_help()),
+    }
+}
+
+/// Every command with its flags, for those who make man pages and completions of them.
+fn tables() -> Vec<serde_json::Value> {
+    vec![
+        help::table(&RUN),
+        help::table(&EXPLAIN),
+        help::table(&EXPLAIN_RUN),
+        help::table(&EXPLAIN_LIMITS),
+        help::table(&EXEC),
+        help::table(&PS),
+        help::table(&STATS),
+        help::table(&INSPECT),
+        help::table(&KILL),
+        help::table(&RM),
+        help::table(&UPDATE),
+        help::table(&PAUSE),
+        help::table(&UNPAUSE),
+    ]
+}
 
 fn carboy_help() -> Command {
     Command::Help(help::of_carboy(&COMMANDS))

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use serde_json::{Value, json};
+
 use crate::flags::{Flag, Takes, Usage};
 
 /// The text of `carboy COMMAND --help`.
@@ -33,6 +35,29 @@ fn line<T>(flag: &Flag<T>) -> (String, &'static str, &'static str) {
         Takes::Values(value, _) => (value, " (repeatable)"),
     };
     (format!("{short}{alias}--{} {value}", flag.name).trim_end().to_owned(), flag.doc, again)
+}
+
+/// A command's table itself.
+pub(crate) fn table<T>(usage: &Usage<T>) -> Value {
+    let flags = usage.flags.iter().flat_map(|table| table.iter()).map(|flag| {
+        let value = match flag.takes {
+            Takes::Switch(_) => None,
+            Takes::Value(value, _) | Takes::Values(value, _) => Some(value),
+        };
+        let short: Vec<char> = flag.short.into_iter().collect();
+        json!({"long": flag.name, "short": short, "value": value, "doc": flag.doc})
+    });
+    json!({
+        "name": usage.command, "words": usage.words, "doc": usage.doc, "flags": flags.collect::<Vec<_>>(),
+    })
+}
+
+/// All of carboy's tables.
+pub(crate) fn document(commands: &[Value]) -> Value {
+    let switch =
+        |long: &str, short: char, doc: &str| json!({"long": long, "short": [short], "value": null, "doc": doc});
+    let flags = [switch("help", 'h', "tell of the flags"), switch("version", 'v', "tell the version")];
+    json!({"name": "carboy", "flags": flags, "commands": commands})
 }
 
 const BEGINNING: &str =

@@ -20,7 +20,8 @@ fn event(line: &str) -> Value {
     serde_json::from_str(line).unwrap()
 }
 
-/// Each number of `theirs` that `ours` has not, by its path: a zero may be left out there, and is told here.
+/// Each number of `theirs` that `ours` has not, by its path. Of what a host cannot tell runc tells zeros; what went to disks
+/// is each container's own.
 fn missing(path: &str, theirs: &Value, ours: &Value, found: &mut Vec<String>) {
     match (theirs, ours) {
         (Value::Object(fields), Value::Object(_)) => {
@@ -34,6 +35,8 @@ fn missing(path: &str, theirs: &Value, ours: &Value, found: &mut Vec<String>) {
             }
         }
         (Value::Number(_), Value::Number(_)) | (Value::Null, Value::Null) => {}
+        (Value::Number(zero), Value::Null) if zero.as_u64() == Some(0) => {}
+        _ if path.starts_with("data.blkio") => {}
         _ if theirs == ours => {}
         _ => found.push(format!("{path}: {theirs} against {ours}")),
     }

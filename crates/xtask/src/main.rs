@@ -1,9 +1,10 @@
 //! The project's own tasks, run as `cargo xtask TASK`: `tidy` (the invariants), `test` (every test), `machine`
-//! (a command on another kind of host), `bench` (the budgets).
+//! (a command on another kind of host), `install` (the programs where they belong), `bench` (the budgets).
 #![expect(clippy::print_stdout, reason = "a task's output is what it is run for")]
 #![expect(clippy::print_stderr, reason = "a task says on stderr why it failed")]
 
 mod bench;
+mod install;
 mod program;
 mod test;
 mod tidy;
@@ -22,6 +23,8 @@ usage: cargo xtask TASK
   test --host HOST [TEST]  runs the tests that ask the kernel in a machine with another host: v1, v2 or systemd;
                            or those with one of the words TEST in their names
   machine HOST [COMMAND]   runs a command in such a machine, or a shell
+  install [--prefix DIR] [--destdir DIR]
+                           builds and installs the programs, man pages and completions (/usr/local unless said)
   bench [ROUNDS]           compares carboy with the installed peers and the floor (30 rounds unless said)
 ";
 
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
             Flavour::parse(host).and_then(|host| machine::command(&root(), host, command))
         }
         [machine::inside::WORD] => machine::inside::run(),
+        ["install", options @ ..] => install::run(&root(), options),
         ["bench"] => bench::run(&root(), bench::ROUNDS),
         ["bench", rounds] => rounds_of(rounds).and_then(|rounds| bench::run(&root(), rounds)),
         [bench::floor::WORD, shape, root] => bench::floor::run(shape, root),
@@ -48,7 +52,7 @@ fn main() -> ExitCode {
             Ok(())
         }
         [other, ..] => Err(Refused::new("task", *other, "there is no such task")
-            .hint("use cargo xtask tidy, test, machine or bench")
+            .hint("use cargo xtask tidy, test, machine, install or bench")
             .into()),
     };
     match result {

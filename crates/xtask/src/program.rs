@@ -61,6 +61,17 @@ pub(crate) fn build(root: &Path, package: &str, name: &str) -> Result<PathBuf> {
     built.map(|built| built.path).ok_or_else(|| Refused::new(line(&command), "", "it names no executable").into())
 }
 
+/// carboy and carboy-runtime: the one that `CARBOY_BIN` names and the one beside it, or fresh ones.
+///
+/// # Errors
+/// When they do not build.
+pub(crate) fn both(root: &Path) -> Result<[PathBuf; 2]> {
+    match std::env::var_os("CARBOY_BIN").map(PathBuf::from) {
+        Some(carboy) => Ok([carboy.clone(), carboy.with_file_name("carboy-runtime")]),
+        None => Ok([build(root, "carboy", "carboy")?, build(root, "carboy-oci-runtime", "carboy-runtime")?]),
+    }
+}
+
 /// A program that cargo has built.
 pub(crate) struct Executable {
     /// Its target's name.

@@ -161,13 +161,7 @@ impl Disk {
     /// Adds carboy and carboy-runtime: the one that `CARBOY_BIN` names and the one beside it, as for the end-to-end tests,
     /// or fresh ones.
     fn add_carboy(&self, root: &Path) -> Result<()> {
-        let [carboy, runtime] = match std::env::var_os("CARBOY_BIN").map(PathBuf::from) {
-            Some(carboy) => [carboy.clone(), carboy.with_file_name("carboy-runtime")],
-            None => [
-                program::build(root, "carboy", "carboy")?,
-                program::build(root, "carboy-oci-runtime", "carboy-runtime")?,
-            ],
-        };
+        let [carboy, runtime] = program::both(root)?;
         self.add_program(&carboy, "carboy")?;
         self.add_program(&runtime, "carboy-runtime")
     }
