@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
 
 use crate::group::mount_points;
 use crate::{Carboy, Ended, ended, eventually};
@@ -124,6 +125,30 @@ impl Engine {
         let packed = ended(Command::new("tar").arg("-C").arg(root).args(["-cf", &archive, "."]));
         assert_eq!(packed.code, 0, "{}", packed.stderr);
         archive
+    }
+
+    /// The same root as an image `docker.io/library/probe:latest` that sleeps, as `docker save` writes one.
+    ///
+    /// # Panics
+    /// Without tar and sha256sum.
+    #[must_use]
+    pub fn image(&self) -> String {
+        let layer = self.archive();
+        let hash = ended(Command::new("sha256sum").arg(&layer)).stdout;
+        let layers = json!({"type": "layers", "diff_ids": [format!("sha256:{}", &hash[..64])]});
+        let command = json!({"Entrypoint": ["sleep", "100000"], "Env": ["PATH=/bin"]});
+        let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+        let config = json!({"architecture": architecture, "os": "linux", "config": command, "rootfs": layers});
+        let name = "docker.io/library/probe:latest";
+        let manifest = json!([{"Config": "config.json", "RepoTags": [name], "Layers": ["root.tar"]}]);
+        fs::write(self.folder().join("config.json"), config.to_string()).unwrap();
+        fs::write(self.folder().join("manifest.json"), manifest.to_string()).unwrap();
+        let image = self.path("image.tar");
+        let mut packs = Command::new("tar");
+        packs.arg("-C").arg(self.folder()).args(["-cf", &image, "manifest.json", "config.json", "root.tar"]);
+        let packed = ended(&mut packs);
+        assert_eq!(packed.code, 0, "{}", packed.stderr);
+        image
     }
 
     /// Everything in the engine's group in any hierarchy, the deepest first.

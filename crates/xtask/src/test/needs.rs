@@ -41,6 +41,11 @@ const NEEDS: &[Need] = &[
         found_by: FoundBy::Program("containerd"),
     },
     Need { package: "iptables", why: "dockerd's networks", found_by: FoundBy::Program("iptables") },
+    Need {
+        package: "containernetworking-plugins",
+        why: "the networks of pods",
+        found_by: FoundBy::File("/usr/lib/cni/bridge"),
+    },
     Need { package: "iproute2", why: "engines in a network of their own", found_by: FoundBy::Program("ip") },
     Need { package: "podman", why: "an engine that calls carboy-runtime", found_by: FoundBy::Program("podman") },
     Need { package: "tmux", why: "a terminal to test -it in", found_by: FoundBy::Program("tmux") },
