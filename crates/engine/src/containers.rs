@@ -413,7 +413,7 @@ impl NewContainer<'_> {
             record: &mut record,
             first: None,
             gate: None,
-            state: None,
+            hooks: None,
         };
         let running = runtime::apply::start(plan, stage)?;
         if let Some(process) = &mut self.live.process {

@@ -98,7 +98,7 @@ impl Charge for NewProcess<'_> {
             record: &mut record,
             first: first.as_ref().map(AsFd::as_fd),
             gate: None,
-            state: None,
+            hooks: None,
         };
         runtime::apply::start(self.plan, stage)
     }

@@ -28,6 +28,8 @@ pub(crate) const KILL: i32 = 9;
 
 /// How long a pause waits for the processes to stand still.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a removal waits for a first process that is about to end.
+const MOMENT: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
 /// How long a forced removal waits for the first process to be gone.
 const GONE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
 
@@ -35,15 +37,13 @@ const GONE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
 ///
 /// # Errors
 /// Refused where the container does not wait to be started, or its program cannot be; a kernel error.
-pub(crate) fn start(store: &Store, invocation: &Invocation) -> Result<()> {
+pub(crate) fn start(store: &Store, invocation: &Invocation, log: &Log) -> Result<()> {
     let id = invocation.id()?;
     let (held, record) = store.hold(id)?;
     match status(store, &record) {
         Status::Created => {
             let proxy = Proxy::open(&held.notify_folder())?;
-            start_held(&held, &record)?;
-            // Whoever stops or removes it meanwhile need not wait.
-            drop(held);
+            start_held(held, &record, log)?;
             let process = record.process.and_then(|process| Some((process.open()?, process.pid)));
             proxy.zip(process).map_or(Ok(()), |(proxy, (handle, pid))| proxy.wait(&handle, pid))
         }
@@ -52,15 +52,30 @@ pub(crate) fn start(store: &Store, invocation: &Invocation) -> Result<()> {
     }
 }
 
-/// Starts the program of a container that waits.
+/// Starts the program of a container that waits, and lets go of it: whoever stops or removes it meanwhile need not wait. Where a hook fails, the container is stopped and destroyed: runtime.md
+/// "Lifecycle", 7 and 9.
 ///
 /// # Errors
 /// As [`start`].
-pub(crate) fn start_held(held: &Held, record: &Record) -> Result<()> {
+pub(crate) fn start_held(held: Held, record: &Record, log: &Log) -> Result<()> {
     if record.config.process.is_none() {
         return Err(Refused::new("process", "", "is missing, and there is nothing to start").into());
     }
-    create::run_hooks(record, Moment::StartContainer, Status::Created)?;
+    let mut hooked = create::run_hooks(record, Moment::StartContainer, Status::Created);
+    if hooked.is_ok() {
+        start_program(&held, record)?;
+        hooked = create::run_hooks(record, Moment::Poststart, Status::Running);
+    }
+    if hooked.is_err() {
+        kill_first(record);
+        if let Err(error) = undo(held, record, log) {
+            log.warning(&error.to_string());
+        }
+    }
+    hooked
+}
+
+fn start_program(held: &Held, record: &Record) -> Result<()> {
     let said = held.open_gate().map_err(|error| match error.errno() {
         Some(Errno::NXIO) => refused(record, "container not running").into(),
         _ => error,
@@ -70,11 +85,7 @@ pub(crate) fn start_held(held: &Held, record: &Record) -> Result<()> {
     {
         return Err(failure(record, step, Errno::from_raw_os_error(errno)));
     }
-    let started = create::run_hooks(record, Moment::Poststart, Status::Running);
-    if started.is_err() {
-        kill_first(record);
-    }
-    started
+    Ok(())
 }
 
 /// Why the program does not run.
@@ -221,7 +232,7 @@ pub(crate) fn delete(store: &Store, invocation: &Invocation, log: &Log) -> Resul
 
 fn delete_held(store: &Store, (held, record): (Held, Record), invocation: &Invocation, log: &Log) -> Result<()> {
     match status(store, &record) {
-        Status::Running if !invocation.has("force") => {
+        Status::Running if !invocation.has("force") && !ends(&record) => {
             let reason = format!("cannot delete container {} that is not stopped: running", record.id);
             return Err(refused(&record, &reason).hint("stop it first, or use delete --force").into());
         }
@@ -229,6 +240,14 @@ fn delete_held(store: &Store, (held, record): (Held, Record), invocation: &Invoc
         Status::Stopped => {}
     }
     undo(held, &record, log)
+}
+
+/// Whether a first process that runs ends within a moment: whoever has started a short program need not look when it is
+/// gone.
+fn ends(record: &Record) -> bool {
+    let Some(handle) = record.process.and_then(|process| process.open()) else { return true };
+    let mut waits = [PollFd::new(&handle, PollFlags::IN)];
+    rustix::io::retry_on_intr(|| poll(&mut waits, Some(&MOMENT))).is_ok_and(|ended| ended > 0)
 }
 
 /// Removes what was made for a container whose first process is gone, with all that is still in its groups, and forgets
@@ -250,10 +269,8 @@ pub(crate) fn undo(held: Held, record: &Record, log: &Log) -> Result<()> {
         runtime::undo::uncover(&record.rootfs, id, namespace)
     });
     removed.and(unmarked).and(uncovered)?;
-    if record.process.is_some()
-        && let Err(error) = create::run_hooks(record, Moment::Poststop, Status::Stopped)
-    {
-        log.warning(&error.to_string());
+    if record.process.is_some() {
+        create::run_last_hooks(record, log);
     }
     held.remove()
 }

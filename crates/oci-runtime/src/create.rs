@@ -1,5 +1,6 @@
 //! `create` and `run`: from a bundle to a process that waits to be started, with everything on record that must be undone.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::{ErrorKind, Write as _};
 use std::os::fd::AsFd;
@@ -16,6 +17,7 @@ use oci::{Config, Process, State, Status};
 use procfs::HostPid;
 use runtime::apply::{News, Running, Stage};
 use runtime::facts::Facts;
+use runtime::hooks::Given;
 use runtime::label::Modules;
 use runtime::landlock::Domain;
 use runtime::plan::{Moment, Plan};
@@ -53,17 +55,17 @@ pub(crate) fn run(store: &Store, invocation: &Invocation, log: &Log) -> Result<E
     let signals = if invocation.has("detach") { None } else { Some(foreground::take_signals()?) };
     let Made { held, record, running } = make(store, invocation, log)?;
     let opened = Proxy::open(&held.notify_folder());
-    let started = opened.and_then(|proxy| container::start_held(&held, &record).map(|()| proxy));
-    let proxy = match started {
+    let proxy = match opened.and_then(|proxy| container::start_held(held, &record, log).map(|()| proxy)) {
         Ok(proxy) => proxy,
         Err(error) => {
             let _ = sys::process::send_signal(running.pidfd.as_fd(), container::KILL);
             let _ = sys::process::wait(running.pidfd.as_fd());
-            container::undo(held, &record, log)?;
+            if let Ok((held, record)) = store.hold(id) {
+                container::undo(held, &record, log)?;
+            }
             return Err(error);
         }
     };
-    drop(held);
     let Some(signals) = signals else {
         let ready = proxy.map_or(Ok(()), |proxy| proxy.wait(&running.pidfd, running.pid.0));
         return ready.map(|()| ExitCode::SUCCESS);
@@ -306,7 +308,7 @@ fn start(held: &Held, record: &mut Record, facts: &Facts, draft: &Draft) -> Resu
         record: &mut news,
         first: None,
         gate: Some(child::Gate { start: wait.as_fd(), failure: failure.as_fd() }),
-        state: Some((&hooks, state)),
+        hooks: Some((&hooks, Given { state, environment: &environment() })),
     };
     let running = runtime::apply::start(&plan, stage)?;
     held.finish_gate()?;
@@ -370,15 +372,37 @@ pub(crate) fn state(record: &Record, status: Status) -> State {
     }
 }
 
-/// Runs a container's hooks of one moment.
+/// Runs a container's hooks of one moment. One without an environment has the container's where it runs there, and the
+/// caller's elsewhere.
 ///
 /// # Errors
 /// As [`runtime::hooks::run`].
 pub(crate) fn run_hooks(record: &Record, moment: Moment, status: Status) -> Result<()> {
     let Some(hooks) = &record.config.hooks else { return Ok(()) };
-    let inside = match (moment, record.process) {
-        (Moment::StartContainer, Some(process)) => Some(HostPid(process.pid)),
-        _ => None,
-    };
-    runtime::hooks::run(&moment.hooks(hooks), &state(record, status), inside)
+    let state = state(record, status);
+    match (moment, record.process, &record.config.process) {
+        (Moment::StartContainer, Some(first), Some(process)) => {
+            let given = Given { state, environment: &process.env };
+            runtime::hooks::run(&moment.hooks(hooks), &given, Some(HostPid(first.pid)))
+        }
+        _ => runtime::hooks::run(&moment.hooks(hooks), &Given { state, environment: &environment() }, None),
+    }
+}
+
+/// Runs the `poststop` hooks. One that fails keeps nothing from going on, runtime.md "Lifecycle".
+pub(crate) fn run_last_hooks(record: &Record, log: &Log) {
+    let hooks = record.config.hooks.iter().flat_map(|hooks| Moment::Poststop.hooks(hooks));
+    let environment = environment();
+    let given = Given { state: state(record, Status::Stopped), environment: &environment };
+    for hook in hooks {
+        if let Err(error) = runtime::hooks::run(&[hook], &given, None) {
+            log.warning(&error.to_string());
+        }
+    }
+}
+
+/// This process's environment.
+fn environment() -> Vec<String> {
+    let text = |text: OsString| text.to_string_lossy().into_owned();
+    std::env::vars_os().map(|(name, value)| format!("{}={}", text(name), text(value))).collect()
 }

@@ -10,6 +10,7 @@ use error::{Doing, Error, Refused, Result};
 use oci::{Process, Status, User};
 use procfs::HostPid;
 use runtime::apply::{News, Running, Stage};
+use runtime::hooks::Given;
 use runtime::landlock::Domain;
 use runtime::plan::RootOf;
 use runtime::process::{Affinity, Terms};
@@ -171,7 +172,7 @@ fn start(record: &Record, process: &Process, passed: &Passed) -> Result<Running>
         record: &mut news,
         first: Some(held.as_fd()),
         gate: None,
-        state: Some((&hooks, create::state(record, Status::Running))),
+        hooks: Some((&hooks, Given { state: create::state(record, Status::Running), environment: &[] })),
     };
     runtime::apply::start(&plan, stage)
 }

@@ -83,7 +83,7 @@ fn run(invocation: &Invocation, log: &Log) -> Result<ExitCode> {
     let store = store::Store::of(invocation)?;
     match invocation.command.as_str() {
         "create" => done(create::create(&store, invocation, log)),
-        "start" => done(container::start(&store, invocation)),
+        "start" => done(container::start(&store, invocation, log)),
         "run" => create::run(&store, invocation, log),
         "exec" => enter::exec(&store, invocation, log),
         "explain" => done(explain::explain(&store, invocation, log)),

@@ -137,7 +137,7 @@ pub(crate) fn possible_capabilities(process: &mut Process, grantable: u64, log: 
     let reason = "as an ambient one it must be permitted and inheritable too";
     leave_out(ambient, reason, &|name| has(&inheritable, name) && has(&permitted, name));
     for (name, reason) in warned {
-        log.warning(&format!("the capability {name} is left out: {reason}"));
+        log.warning(&format!("ignoring unknown or unavailable capabilities: [{name}]: {reason}"));
     }
 }
 

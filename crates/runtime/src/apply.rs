@@ -21,6 +21,7 @@ use sys::mount::{Attributes, Change, Reach};
 use sys::namespace::Kinds;
 
 use crate::describe;
+use crate::hooks::Given;
 use crate::plan::{HostStep, Moment, Network, Plan};
 use crate::process::Listener;
 use crate::root::Root;
@@ -53,8 +54,8 @@ pub struct Stage<'s> {
     pub first: Option<BorrowedFd<'s>>,
     /// Where the child waits, when somebody else starts its program.
     pub gate: Option<child::Gate<'s>>,
-    /// The hooks, and the state that they are told, with the child's PID put into it.
-    pub state: Option<(&'s oci::Hooks, oci::State)>,
+    /// The hooks, and what they are given, with the child's PID put into the state.
+    pub hooks: Option<(&'s oci::Hooks, Given<'s>)>,
 }
 
 /// What is put on record while a plan is applied.
@@ -384,7 +385,8 @@ impl<'p, 's> Work<'p, 's> {
         let copied = sys::process::copy_descriptor(child.pidfd.as_fd(), number);
         let copied = copied.doing(|| "copy the child's seccomp listener")?;
         self.release(Turn::Heard)?;
-        let (_, state) = self.stage.state.as_ref().ok_or_else(|| Kernel::new("tell the state", Errno::INVAL))?;
+        let (_, given) = self.stage.hooks.as_ref().ok_or_else(|| Kernel::new("tell the state", Errno::INVAL))?;
+        let state = &given.state;
         let state = ContainerProcessState {
             oci_version: state.oci_version.clone(),
             fds: vec![ContainerProcessState::SECCOMP_FD.to_owned()],
@@ -396,11 +398,11 @@ impl<'p, 's> Work<'p, 's> {
     }
 
     fn run_hooks(&self, moment: Moment) -> Result<()> {
-        let Some((hooks, state)) = &self.stage.state else { return Ok(()) };
+        let Some((hooks, given)) = &self.stage.hooks else { return Ok(()) };
         let pid = self.pid()?;
-        let state = oci::State { pid: Some(pid.0), ..state.clone() };
+        let state = oci::State { pid: Some(pid.0), ..given.state.clone() };
         let place = if moment == Moment::CreateContainer { Some(pid) } else { None };
-        crate::hooks::run(&moment.hooks(hooks), &state, place)
+        crate::hooks::run(&moment.hooks(hooks), &Given { state, ..given.clone() }, place)
     }
 
     fn await_program(&mut self) -> Result<()> {

@@ -9,7 +9,7 @@ use bumpalo::Bump;
 use child::{REPORT_LENGTH, Report, Scene, Spawned, Step};
 use error::{Doing, Errno, Error, Kernel, Refused, Result};
 use namespace::steps::Steps;
-use oci::{Hook, State};
+use oci::{Hook, State, Status};
 use procfs::HostPid;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, memfd_create};
@@ -19,15 +19,24 @@ use sys::process::Ended;
 
 use crate::process::plan_program;
 
+/// What hooks are given.
+#[derive(Debug, Clone)]
+pub struct Given<'g> {
+    /// The container's state.
+    pub state: State,
+    /// The environment of a hook that has none of its own.
+    pub environment: &'g [String],
+}
+
 /// Runs hooks one after the other, each with its list's name; in the namespaces of the process `inside`, if one is given.
 ///
 /// # Errors
 /// Refused, naming the hook, for one that cannot be run, that ends with another code than 0, or that takes longer than its
 /// timeout and was killed; a kernel error.
-pub fn run(hooks: &[(&str, &Hook)], state: &State, inside: Option<HostPid>) -> Result<()> {
+pub fn run(hooks: &[(&str, &Hook)], given: &Given<'_>, inside: Option<HostPid>) -> Result<()> {
     for (list, hook) in hooks {
         let field = format!("hooks.{list}");
-        let child = start(&field, hook, state, inside)?;
+        let child = start(&field, hook, &given.told(list, inside)?, inside)?;
         let told = |reason: String| Err(Refused::new(field.clone(), &hook.path, reason).into());
         match wait(&child, hook.timeout)? {
             Some(Ended::Exited(0)) => {}
@@ -39,8 +48,24 @@ pub fn run(hooks: &[(&str, &Hook)], state: &State, inside: Option<HostPid>) -> R
     Ok(())
 }
 
+impl Given<'_> {
+    /// The same for one hook. Its state has the PID as the hook sees it, runtime.md "State". `prestart` comes from a time when
+    /// it was called by start, and is told of a container that is created.
+    fn told(&self, list: &str, inside: Option<HostPid>) -> Result<Self> {
+        let mut given = self.clone();
+        if list == "prestart" {
+            given.state.status = Status::Created;
+        }
+        if let Some(pid) = inside {
+            let seen = procfs::Process::open(pid)?.status()?.inside;
+            given.state.pid = Some(seen.last().map_or(pid.0, |pid| pid.0));
+        }
+        Ok(given)
+    }
+}
+
 /// Starts one hook as a process of its own.
-fn start(field: &str, hook: &Hook, state: &State, inside: Option<HostPid>) -> Result<Spawned> {
+fn start(field: &str, hook: &Hook, given: &Given<'_>, inside: Option<HostPid>) -> Result<Spawned> {
     let arena = Bump::new();
     let mut steps = Steps::new(&arena);
     // Before its root is the only one, the process still has the host's as its own: only by it the hook is found.
@@ -62,14 +87,15 @@ fn start(field: &str, hook: &Hook, state: &State, inside: Option<HostPid>) -> Re
     }
     steps.push(Step::Standard);
     let args = if hook.args.is_empty() { vec![hook.path.clone()] } else { hook.args.clone() };
-    let process = oci::Process { args, env: hook.env.clone(), ..oci::Process::default() };
+    let env = if hook.env.is_empty() { given.environment.to_vec() } else { hook.env.clone() };
+    let process = oci::Process { args, env, ..oci::Process::default() };
     steps.push(Step::LetGo { inherited: 0 });
     if let Step::Execute { arguments, environment, .. } = plan_program(&process, &steps)? {
         let path = steps.text(field, &hook.path)?;
         steps.push(Step::Execute { candidates: steps.slice(&[path]), arguments, environment });
     }
     let steps = steps.finish();
-    let input = document(state)?;
+    let input = document(&given.state)?;
     let (ours, theirs) = sys::socket::pair().doing(|| "connect to the hook")?;
     let joined: Vec<_> = namespaces.iter().map(AsFd::as_fd).collect();
     let (stdout, stderr) = (std::io::stdout(), std::io::stderr());
