@@ -57,9 +57,11 @@ impl Groups {
     pub fn prepare(hierarchies: &Hierarchies, plan: &Plan) -> Result<Self> {
         if plan.steps.is_empty() && !plan.attach.is_empty() {
             let mut groups = Self::open(hierarchies, &plan.path)?;
-            if let Some((index, path)) = hierarchies.unified().zip(plan.birthplace.as_ref()) {
-                let held = groups.held_mut(index)?;
-                held.group = Some(tree::open(&held.root, path.relative()).doing(|| format!("open the cgroup {path}"))?);
+            for (index, path) in &plan.nested {
+                let name = hierarchies.at(*index)?.to_string();
+                let held = groups.held_mut(*index)?;
+                let group = tree::open(&held.root, path.relative());
+                held.group = Some(group.doing(|| format!("open the cgroup {name}:{path}"))?);
             }
             return Ok(groups);
         }

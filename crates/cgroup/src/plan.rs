@@ -177,9 +177,9 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// The hierarchies to attach to: every writable one, v2 first.
     pub attach: Vec<HierarchyIndex>,
-    /// Where a process that enters is born on v2, when that is a group nested in the container's: one that has given
-    /// controllers to the groups below it takes no process itself.
-    pub birthplace: Option<GroupPath>,
+    /// Where a process that enters goes in hierarchies in which that is not the container's own group but one nested in it:
+    /// on v2 one that has given controllers to the groups below it takes no process itself.
+    pub nested: Vec<(HierarchyIndex, GroupPath)>,
     /// The groups above the container's that are new.
     pub parents: Vec<Parent>,
     /// The defaults that this host cannot have.
@@ -209,7 +209,7 @@ pub fn plan(hierarchies: &Hierarchies, facts: &HostFacts, path: &GroupPath, aske
         path: path.clone(),
         steps: Vec::new(),
         attach: Vec::new(),
-        birthplace: None,
+        nested: Vec::new(),
         parents: Vec::new(),
         dropped,
     };

@@ -5,7 +5,7 @@
 use std::fs;
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixDatagram;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -281,6 +281,46 @@ fn exec_takes_what_its_options_say_in_place_of_the_containers_own() {
         let refused = exec(&bundle, &options, "true");
         assert!(refused.code == 255 && refused.stderr.contains(said), "{} {}", refused.code, refused.stderr);
     }
+}
+
+#[test]
+fn one_more_process_enters_a_group_within_the_containers_where_that_is_asked() {
+    let bundle = Bundle::new();
+    sleeping(&bundle);
+    let group = |hierarchy: &str, name: &str| {
+        let path = Path::new("/sys/fs/cgroup").join(hierarchy).join(&bundle.id).join(name);
+        fs::create_dir(&path).unwrap();
+        if hierarchy == "cpuset" {
+            for file in ["cpuset.cpus", "cpuset.mems"] {
+                fs::write(path.join(file), fs::read(path.join("..").join(file)).unwrap()).unwrap();
+            }
+        }
+    };
+    let hierarchies = ["memory", "pids", "cpuset"];
+    hierarchies.iter().for_each(|hierarchy| group(hierarchy, "below"));
+    group("memory", "other");
+    let own = |options: &[&str]| {
+        let entered =
+            exec(&bundle, options, "grep -E ':(memory|pids|cpuset):' /proc/self/cgroup | cut -d: -f2,3 | sort");
+        assert_eq!(entered.code, 0, "{}", entered.stderr);
+        entered.stdout.replace('\n', " ")
+    };
+    assert_eq!(own(&[]), "cpuset:/ memory:/ pids:/ ");
+    assert_eq!(own(&["--cgroup", "memory,pids:below"]), "cpuset:/ memory:/below pids:/below ");
+    assert_eq!(own(&["--cgroup", "memory:/other", "--cgroup", "cpuset:/below"]), "cpuset:/below memory:/other pids:/ ");
+    for (options, said) in [
+        (&["--cgroup", "memory:../x"][..], "leads out of the hierarchy"),
+        (&["--cgroup", "memory:nosuch"], "nosuch: No such file or directory"),
+        (&["--cgroup", "nosuch:below"], "--cgroup nosuch: is no controller"),
+        (&["--cgroup", "below", "--cgroup", "memory:below"], "--cgroup below: names no controller"),
+        (&["--cgroup", "memory:below", "--cgroup", "memory:other"], "a second time"),
+        (&["--cgroup", ":below"], "has an empty controller"),
+    ] {
+        let refused = exec(&bundle, options, "true");
+        assert!(refused.code == 255 && refused.stderr.contains(said), "{} {}", refused.code, refused.stderr);
+    }
+    assert_eq!(bundle.run(&["delete", "--force", &bundle.id]).code, 0);
+    bundle.gone();
 }
 
 #[test]

@@ -103,6 +103,7 @@ const EXEC: &[Flag] = &[
     value("apparmor", &[], "PROFILE", "its AppArmor profile"),
     value("process-label", &[], "LABEL", "its SELinux label"),
     value("preserve-fds", &[], "N", "descriptors from 3 on that the process keeps"),
+    value("cgroup", &[], "[CONTROLLER:]PATH", "a group within the container's (repeatable)"),
     switch("ignore-paused", &[], "also in a container that is paused"),
     switch("no-subreaper", &[], "adopt no orphans, which is always so"),
 ];

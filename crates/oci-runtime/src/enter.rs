@@ -10,6 +10,7 @@ use error::{Doing, Error, Refused, Result};
 use oci::{Process, Status, User};
 use procfs::HostPid;
 use runtime::apply::{News, Running, Stage};
+use runtime::entry::Nested;
 use runtime::hooks::Given;
 use runtime::landlock::Domain;
 use runtime::plan::RootOf;
@@ -47,7 +48,8 @@ pub(crate) fn exec(store: &Store, invocation: &Invocation, log: &Log) -> Result<
     }
     let console = create::console(Some(&process), invocation)?;
     let signals = if invocation.has("detach") { None } else { Some(foreground::take_signals()?) };
-    let running = start(&record, &process, &passed)?;
+    let nested = nested(invocation.values("cgroup"))?;
+    let running = start(&record, &process, &passed, &nested)?;
     if let Err(error) = create::announce(&running, console, invocation) {
         let _ = sys::process::send_signal(running.pidfd.as_fd(), container::KILL);
         return Err(error);
@@ -134,7 +136,7 @@ fn id(field: &str, text: &str) -> Result<u32> {
     text.parse().map_err(|_| Error::from(Refused::new(field, text, "is no id")))
 }
 
-fn start(record: &Record, process: &Process, passed: &Passed) -> Result<Running> {
+fn start(record: &Record, process: &Process, passed: &Passed, nested: &[Nested<'_>]) -> Result<Running> {
     let gone = || Error::from(refused(record, "container not running"));
     let first = record.process.ok_or_else(gone)?;
     let path = GroupPath::parse("the recorded group", &record.group)?;
@@ -155,6 +157,7 @@ fn start(record: &Record, process: &Process, passed: &Passed) -> Result<Running>
     // The namespace files were found by number: that the process still lives says that they are its own.
     let held = first.open().ok_or_else(gone)?;
     let mut target = target?;
+    runtime::entry::nest(&mut target.groups, &hierarchies, "--cgroup", nested)?;
     let root = Root::OfProcess(HostPid(first.pid));
     if !namespace::mnt::keeps_its_mounts(&record.config) {
         target.root = RootOf::FirstProcess;
@@ -175,4 +178,26 @@ fn start(record: &Record, process: &Process, passed: &Passed) -> Result<Running>
         hooks: Some((&hooks, Given { state: create::state(record, Status::Running), environment: &[] })),
     };
     runtime::apply::start(&plan, stage)
+}
+
+/// `--cgroup`: `PATH` for every hierarchy, or `CONTROLLER[,CONTROLLER]:PATH` for those of these controllers.
+fn nested(texts: &[String]) -> Result<Vec<Nested<'_>>> {
+    let mut nested: Vec<Nested<'_>> = Vec::new();
+    for text in texts {
+        let refused = |reason: &str| Err(Refused::new("--cgroup", text, reason).into());
+        let (controllers, path) = match text.split_once(':') {
+            Some((controllers, path)) => (controllers.split(',').collect(), path),
+            None if texts.len() == 1 => (Vec::new(), text.as_str()),
+            None => return refused("names no controller: only one alone needs none"),
+        };
+        if controllers.contains(&"") {
+            return refused("has an empty controller");
+        }
+        let twice = |controller: &&str| nested.iter().any(|before| before.controllers.contains(controller));
+        if controllers.iter().any(twice) {
+            return refused("names a controller a second time");
+        }
+        nested.push(Nested { controllers, path });
+    }
+    Ok(nested)
 }

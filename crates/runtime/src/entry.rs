@@ -1,7 +1,7 @@
 //! The way into a container that runs: the namespaces of its first process, and the groups that it is in.
 
 use cgroup::{GroupPath, Groups, Hierarchies};
-use error::Result;
+use error::{Refused, Result};
 use namespace::KINDS;
 use oci::NamespaceKind;
 use procfs::{HostPid, Kind, Process, Sight};
@@ -36,9 +36,9 @@ pub fn namespaces(pid: HostPid) -> Result<Vec<(NamespaceKind, String)>> {
 pub fn target(pid: HostPid, path: GroupPath, hierarchies: &Hierarchies) -> Result<Target> {
     let namespaces = namespaces(pid)?;
     let attach = Groups::open(hierarchies, &path)?.present().map(|(index, _)| index).collect();
-    let birthplace = birthplace(pid, &path)?;
+    let nested = hierarchies.unified().zip(birthplace(pid, &path)?).into_iter().collect();
     let (steps, parents, dropped) = (Vec::new(), Vec::new(), Vec::new());
-    let groups = cgroup::Plan { path, steps, attach, birthplace, parents, dropped };
+    let groups = cgroup::Plan { path, steps, attach, nested, parents, dropped };
     let further_groups = FurtherGroups::of(&Process::open(pid)?)?;
     Ok(Target { namespaces, groups, further_groups, root: RootOf::Namespace })
 }
@@ -49,4 +49,41 @@ fn birthplace(pid: HostPid, path: &GroupPath) -> Result<Option<GroupPath>> {
     let Some(own) = groups.iter().find(|group| group.hierarchy == 0 && !group.deleted) else { return Ok(None) };
     let Some(own) = own.path.to_str().and_then(|own| own.strip_prefix(&format!("{path}/"))) else { return Ok(None) };
     GroupPath::parse("the first process's group", &format!("{path}/{own}")).map(Some)
+}
+
+/// A group within the container's that a process enters: in the hierarchies of these controllers, or in all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Nested<'t> {
+    /// The controllers; none stands for every hierarchy.
+    pub controllers: Vec<&'t str>,
+    /// The path from the container's group on.
+    pub path: &'t str,
+}
+
+/// Sends the process into groups nested in the container's, for `field`.
+///
+/// # Errors
+/// Refused for a path that leads out of the container's group, and for a controller of which it has no group.
+pub fn nest(groups: &mut cgroup::Plan, hierarchies: &Hierarchies, field: &str, asked: &[Nested<'_>]) -> Result<()> {
+    for Nested { controllers, path } in asked {
+        GroupPath::parse(field, path)?;
+        let place = GroupPath::parse(field, &format!("{}/{path}", groups.path))?;
+        let mut chosen = Vec::new();
+        for index in &groups.attach {
+            let name = hierarchies.at(*index)?.to_string();
+            if controllers.is_empty() || name.split(',').any(|own| controllers.contains(&own)) {
+                chosen.push((*index, name));
+            }
+        }
+        let known = |wanted: &&str| chosen.iter().any(|(_, name)| name.split(',').any(|own| own == *wanted));
+        if let Some(unknown) = controllers.iter().find(|wanted| !known(wanted)) {
+            let reason = "is no controller of a hierarchy in which the container has a group";
+            return Err(Refused::new(field, *unknown, reason).into());
+        }
+        for (index, _) in chosen {
+            groups.nested.retain(|(other, _)| *other != index);
+            groups.nested.push((index, place.clone()));
+        }
+    }
+    Ok(())
 }
