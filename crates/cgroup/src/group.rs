@@ -263,6 +263,12 @@ impl Groups {
         remove::remove(self, parents)
     }
 
+    /// Takes back a plan that found somebody else's group at the container's path: the groups that it made, and nothing of
+    /// the other's.
+    pub fn unmake(&self, parents: &[Parent]) {
+        remove::unmake(self, parents);
+    }
+
     /// Memory use and limit; `None` without a group that has the controller.
     #[must_use]
     pub fn memory(&self) -> Option<memory::Stats> {

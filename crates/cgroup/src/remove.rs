@@ -114,6 +114,17 @@ fn remove_one(groups: &Groups, held: &Held, deadline: Instant) -> Result<(), Err
     }
 }
 
+/// Removes the groups that were made before it was found that somebody else has one of them. Nothing is in them yet, and
+/// what is not theirs is not touched.
+pub(crate) fn unmake(groups: &Groups, parents: &[Parent]) {
+    for held in groups.held.iter().filter(|held| held.group.is_some()) {
+        let _ = unlinkat(&held.root, groups.path.relative(), AtFlags::REMOVEDIR);
+    }
+    for parent in parents.iter().rev() {
+        let _ = remove_parent(groups, parent);
+    }
+}
+
 /// Waits until nothing is in a v2 group or below it. Whether there was something to wait for.
 fn wait_until_empty(group: BorrowedFd<'_>, patience: Duration) -> bool {
     let Ok(events) = file::open(group, EVENTS_V2, OFlags::RDONLY) else { return false };

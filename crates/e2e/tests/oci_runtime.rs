@@ -1,5 +1,5 @@
 //! carboy-runtime as engines call it: a bundle's life from create to delete, hooks, terminal, errors that name the field;
-//! the same probe under runc; and Podman with it as its runtime. Runtime specification, runtime.md.
+//! the same probe under runc. Runtime specification, runtime.md.
 
 use std::fs;
 use std::os::fd::AsFd as _;
@@ -229,37 +229,23 @@ fn a_process_sees_the_same_as_under_runc() {
 }
 
 #[test]
-fn podman_runs_containers_with_it() {
+fn a_group_that_is_somebody_elses_is_not_taken_and_not_harmed() {
     let bundle = Bundle::new();
-    let folder = bundle.carboy.folder();
-    let podman = |words: &[&str]| {
-        let mut command = Command::new("podman");
-        command.arg("--root").arg(folder.join("storage")).arg("--runroot").arg(folder.join("podman"));
-        command.args(["--storage-driver", "vfs", "--cgroup-manager", "cgroupfs", "--runtime"]).arg(&bundle.runtime);
-        ended(command.args(words).stdin(Stdio::null()))
-    };
-    let archive = folder.join("root.tar");
-    let packed = ended(Command::new("tar").arg("-C").arg(folder.join("busybox")).arg("-cf").arg(&archive).arg("."));
-    assert_eq!(packed.code, 0, "{}", packed.stderr);
-    let imported = podman(&["import", archive.to_str().unwrap(), "probe"]);
-    assert_eq!(imported.code, 0, "podman is needed: {}", imported.stderr);
-    // Raising limits of resources is not everybody's right.
-    let new = ["--network", "none", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"];
-    let run = |flags: &[&str], command: &[&str]| podman(&[&["run"], &new[..], flags, &["probe"], command].concat());
-    let ran = run(&["--rm"], &["sh", "-c", "echo $$; exit 5"]);
-    assert_eq!((ran.code, ran.stdout.as_str()), (5, "1\n"), "{}", ran.stderr);
-    assert_eq!(run(&["--rm"], &["nosuch"]).code, 127);
-    assert_eq!(run(&["--rm"], &["/bin"]).code, 126);
-    assert_eq!(run(&["-d", "--name", "it", "-m", "64m"], &["sh", "-c", "echo started; exec sleep 1000"]).code, 0);
-    let exec = podman(&["exec", "it", "sh", "-c", "echo in; exit 9"]);
-    assert_eq!((exec.code, exec.stdout.as_str()), (9, "in\n"), "{}", exec.stderr);
-    assert_eq!(podman(&["logs", "it"]).stdout, "started\n");
-    for (words, status) in [(["pause", "it"], "paused"), (["unpause", "it"], "running")] {
-        assert_eq!(podman(&words).code, 0);
-        assert_eq!(podman(&["inspect", "-f", "{{.State.Status}}", "it"]).stdout.trim(), status);
-    }
-    assert_eq!(podman(&["stop", "-t", "0", "it"]).code, 0);
-    assert_eq!(podman(&["inspect", "-f", "{{.State.ExitCode}}", "it"]).stdout.trim(), "137");
-    assert_eq!(podman(&["rm", "it"]).code, 0);
-    assert_eq!(podman(&["rmi", "probe"]).code, 0);
+    bundle.args(&["sleep", "1000"]);
+    assert_eq!(bundle.stays(&["run", "--detach", "--bundle", bundle.path(), &bundle.id]), 0);
+    let another = format!("{}-too", bundle.id);
+    let refused = bundle.run(&["create", "--bundle", bundle.path(), &another]);
+    assert_eq!(refused.code, 1);
+    assert!(refused.stderr.contains("linux.cgroupsPath"), "{}", refused.stderr);
+    assert_eq!(bundle.status(), "running", "the one that has the group");
+    assert!(bundle.run(&["state", &another]).stderr.contains("does not exist"));
+    assert_eq!(bundle.run(&["delete", "--force", &bundle.id]).code, 0);
+    bundle.gone();
+    // One that stands in a single hierarchy, and was not made by a container.
+    let group = carboy_e2e::group::hierarchy("memory").point().join(&bundle.id);
+    fs::create_dir(&group).unwrap();
+    let refused = bundle.run(&["create", "--bundle", bundle.path(), &bundle.id]);
+    assert!(refused.code == 1 && refused.stderr.contains("exists already"), "{}", refused.stderr);
+    fs::remove_dir(&group).expect("it is still there");
+    bundle.gone();
 }

@@ -118,6 +118,10 @@ fn make(store: &Store, invocation: &Invocation, log: &Log) -> Result<Made> {
         .and_then(|running| announce(&running, console, invocation).map(|()| running));
     match made {
         Ok(running) => Ok(Made { held, record, running }),
+        Err(error) if runtime::apply::is_taken(&error) => {
+            held.remove()?;
+            Err(error)
+        }
         Err(error) => {
             container::kill_first(&record);
             container::undo(held, &record, log)?;

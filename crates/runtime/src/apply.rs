@@ -86,6 +86,14 @@ pub fn start<'p>(plan: &'p Plan<'p>, stage: Stage<'_>) -> Result<Running> {
     work.running()
 }
 
+/// Whether a plan failed because there is a group already where the container's were to be. It is somebody else's and must
+/// not be undone; those that were made before it was found are gone again.
+#[must_use]
+pub fn is_taken(error: &Error) -> bool {
+    matches!(error, Error::Refused(refused)
+        if refused.kind == RefusedKind::Conflict && refused.field == "linux.cgroupsPath")
+}
+
 fn at_step(error: Error, number: usize, count: usize) -> Error {
     match error {
         Error::Kernel(mut kernel) => {
@@ -133,9 +141,7 @@ impl<'p, 's> Work<'p, 's> {
 
     fn take(&mut self, step: &HostStep) -> Result<()> {
         match step {
-            HostStep::Group(number) => {
-                self.plan.groups.steps.get(*number).map_or(Ok(()), |step| self.groups.apply(step))
-            }
+            HostStep::Group(number) => self.apply_group(*number),
             HostStep::OpenNamespace(number) => self.open_namespace(*number),
             HostStep::JoinPid(path) => {
                 let file = File::open(path).doing(|| format!("open the pid namespace {path}"))?;
@@ -194,6 +200,15 @@ impl<'p, 's> Work<'p, 's> {
             0 => Ok(()),
             _ => Err(Kernel::new(action, Errno::SRCH).into()),
         }
+    }
+
+    fn apply_group(&mut self, number: usize) -> Result<()> {
+        let Some(step) = self.plan.groups.steps.get(number) else { return Ok(()) };
+        let applied = self.groups.apply(step);
+        if applied.as_ref().is_err_and(is_taken) {
+            self.groups.unmake(&self.plan.groups.parents);
+        }
+        applied
     }
 
     fn open_namespace(&mut self, number: usize) -> Result<()> {
