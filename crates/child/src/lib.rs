@@ -511,7 +511,10 @@ impl State<'_> {
                     sys::credentials::set_groups(groups)?;
                 }
                 sys::credentials::set_group(group)?;
-                sys::credentials::set_user(user)
+                sys::credentials::set_user(user)?;
+                // A change of user sets it to fs.suid_dumpable. A filter may forbid it.
+                let _ = sys::credentials::set_not_dumpable();
+                Ok(())
             }
             Step::Capabilities { ref sets, ambient } => {
                 sys::credentials::set_capabilities(sets)?;

@@ -123,8 +123,8 @@ pub fn child_step(step: &Step<'_>) -> Line {
         Step::Identity { user, group, groups } => {
             let what = format!("become user {user}, group {group}, groups {:?}", groups.unwrap_or_default());
             match groups {
-                Some(_) => Line::new(what, &["setgroups", "setresgid", "setresuid"]),
-                None => Line::new(what, &["setresgid", "setresuid"]),
+                Some(_) => Line::new(what, &["setgroups", "setresgid", "setresuid", "prctl"]),
+                None => Line::new(what, &["setresgid", "setresuid", "prctl"]),
             }
         }
         Step::Capabilities { sets, ambient } => {

@@ -139,11 +139,9 @@ pub(crate) fn plan(process: &Process, terms: &Terms<'_>, further: FurtherGroups,
         }
     };
     let sets = Sets::of(process)?;
-    if let Some(sets) = &sets {
-        let dropped = all_capabilities() & !sets.bounding;
-        if dropped != 0 {
-            steps.push(Step::DropBounding(dropped));
-        }
+    let dropped = all_capabilities() & !sets.bounding;
+    if dropped != 0 {
+        steps.push(Step::DropBounding(dropped));
     }
     if process.user.uid != 0 {
         steps.push(Step::KeepCapabilities);
@@ -160,9 +158,7 @@ pub(crate) fn plan(process: &Process, terms: &Terms<'_>, further: FurtherGroups,
         group: process.user.gid,
         groups: (further == FurtherGroups::Set).then(|| steps.slice(&process.user.additional_gids)),
     });
-    if let Some(sets) = sets {
-        steps.push(Step::Capabilities { sets: sets.thread, ambient: sets.ambient });
-    }
+    steps.push(Step::Capabilities { sets: sets.thread, ambient: sets.ambient });
     steps.push(Step::WorkingDirectory(steps.text("process.cwd", &process.cwd)?));
     let program = plan_program(process, steps)?;
     let last = |steps: &mut Steps<'_>| {
@@ -281,10 +277,12 @@ struct Sets {
 }
 
 impl Sets {
-    fn of(process: &Process) -> Result<Option<Self>> {
-        let Some(capabilities) = &process.capabilities else { return Ok(None) };
+    /// A set that is absent is empty, as in every peer.
+    fn of(process: &Process) -> Result<Self> {
+        let none = oci::Capabilities::default();
+        let capabilities = process.capabilities.as_ref().unwrap_or(&none);
         let bits = |names: &Option<Vec<String>>| mask(names.as_deref().unwrap_or_default());
-        Ok(Some(Self {
+        Ok(Self {
             bounding: bits(&capabilities.bounding)?,
             ambient: bits(&capabilities.ambient)?,
             thread: CapabilitySets {
@@ -292,7 +290,7 @@ impl Sets {
                 permitted: bits(&capabilities.permitted)?,
                 inheritable: bits(&capabilities.inheritable)?,
             },
-        }))
+        })
     }
 }
 
