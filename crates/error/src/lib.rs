@@ -3,6 +3,7 @@
 //! `Display` starts with "cannot", names the object and does not contain its source; only the faces print chains.
 //! No variant holds free text alone: a refusal names its field, a kernel error what was done on what.
 
+use std::borrow::Cow;
 use std::fmt;
 
 pub use rustix::io::Errno;
@@ -146,9 +147,19 @@ impl Error {
     }
 }
 
+/// The longest part of a message, in characters: what somebody gave can be a megabyte long.
+const LONGEST: usize = 300;
+
+fn shortened(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => Cow::Owned(format!("{}…", text.get(..end).unwrap_or_default())),
+        None => Cow::Borrowed(text),
+    }
+}
+
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { field, value, reason, .. } = self;
+        let [field, value, reason] = [&self.field, &self.value, &self.reason].map(|text| shortened(text));
         if value.is_empty() {
             write!(f, "cannot use {field}: {reason}")
         } else {

@@ -1,7 +1,7 @@
 //! Reading a JSON document with errors that name the field: config.json, or a part of it that comes alone.
 
 use error::{Refused, Result};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 use serde_json::error::Category;
 use serde_path_to_error::{Path, Segment};
@@ -11,6 +11,10 @@ use serde_path_to_error::{Path, Segment};
 /// # Errors
 /// Refused, with the path of the field in the document, its value, and what it should be.
 pub fn parse<T: DeserializeOwned>(name: &str, bytes: &[u8]) -> Result<T> {
+    // A list would be read as the fields of an object in the order of their declaration.
+    if bytes.trim_ascii_start().starts_with(b"[") {
+        return Err(Refused::new(name, "", "is not an object").into());
+    }
     serde_json::from_slice(bytes).map_err(|_| explain::<T>(name, bytes).into())
 }
 
@@ -25,10 +29,16 @@ fn explain<T: DeserializeOwned>(name: &str, bytes: &[u8]) -> Refused {
         },
     };
     let message = error.to_string();
-    let Some(path) = path.filter(|_| error.classify() == Category::Data) else {
+    let is_data = error.classify() == Category::Data;
+    // What stands where one of several words should is reported as if it were no JSON.
+    let is_json = || std::str::from_utf8(bytes).is_ok() && serde_json::from_slice::<IgnoredAny>(bytes).is_ok();
+    let Some(path) = path.filter(|_| is_data || is_json()) else {
         return Refused::new(name, "", format!("is not JSON: {message}"));
     };
     let field = if path.iter().next().is_none() { name.to_owned() } else { path.to_string() };
+    if !is_data {
+        return Refused::new(field, value_at(bytes, &path), "is not a word");
+    }
     let said = message.rsplit_once(" at line ").map_or(message.as_str(), |(said, _)| said);
     if let Some(missing) = said.strip_prefix("missing field ") {
         let missing = missing.trim_matches('`');
