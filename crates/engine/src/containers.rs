@@ -459,7 +459,7 @@ impl NewContainer<'_> {
                     Some(LiveProcess { pid: pid.0, start_ticks, born: Timestamp::now(), started: None, network });
             }
             // A container of the engine has a mount namespace of its own.
-            News::Root(_) => return Ok(()),
+            News::Root(_) | News::Resctrl(_) => return Ok(()),
             News::Table(Place { namespace: NamespaceId { dev, ino }, file }) => {
                 self.live.table = Some(LiveTable { dev, ino, file });
             }

@@ -268,7 +268,8 @@ pub(crate) fn undo(held: Held, record: &Record, log: &Log) -> Result<()> {
         };
         runtime::undo::uncover(&record.rootfs, id, namespace)
     });
-    removed.and(unmarked).and(uncovered)?;
+    let ungrouped = runtime::resctrl::remove(&record.resctrl);
+    removed.and(unmarked).and(uncovered).and(ungrouped)?;
     if record.process.is_some() {
         create::run_last_hooks(record, log);
     }

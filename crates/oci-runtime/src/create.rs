@@ -22,6 +22,7 @@ use runtime::label::Modules;
 use runtime::landlock::Domain;
 use runtime::plan::{Moment, Plan};
 use runtime::process::{Affinity, Filter, Start, Terms};
+use runtime::resctrl;
 use runtime::root::Root;
 
 use crate::arguments::Invocation;
@@ -109,6 +110,7 @@ fn make(store: &Store, invocation: &Invocation, log: &Log) -> Result<Made> {
         table: None,
         cover: None,
         steps: Vec::new(),
+        resctrl: Vec::new(),
         keyring: draft.keyring.clone(),
         config,
     };
@@ -140,6 +142,7 @@ pub(crate) struct Draft {
     pub(crate) landlock: Option<Domain>,
     pub(crate) place: Place,
     keyring: Option<String>,
+    resctrl: Option<resctrl::Place>,
     modules: Modules,
     passed: Passed,
 }
@@ -163,8 +166,9 @@ pub(crate) fn draft(bundle: &Path, invocation: &Invocation, log: &Log) -> Result
     let filter = filter(&config)?;
     let landlock = Domain::of(&config)?;
     let place = Place::of(&config, id, invocation)?;
+    let resctrl = process::resctrl(id, config.linux.as_ref())?;
     let keyring = (!invocation.has("no-new-keyring")).then(|| format!("_ses.{id}"));
-    Ok(Draft { stated, config, filter, landlock, place, keyring, modules, passed })
+    Ok(Draft { stated, config, filter, landlock, place, keyring, resctrl, modules, passed })
 }
 
 impl Draft {
@@ -176,6 +180,7 @@ impl Draft {
             start: Start::Later,
             inherited: self.passed.count(),
             keyring: self.keyring.as_deref(),
+            resctrl: self.resctrl.as_ref(),
             modules: self.modules,
             affinity: Affinity::Reset,
             ..Terms::default()
@@ -334,6 +339,7 @@ fn note(held: &Held, record: &mut Record, news: News) -> Result<()> {
             record.process = Some(FirstProcess { pid: pid.0, start_ticks });
         }
         News::Root(id) => record.cover = Some(id),
+        News::Resctrl(folder) => record.resctrl.push(folder),
         News::Table(mark::Place { namespace, file }) => record.table = Some((namespace.dev, namespace.ino, file)),
     }
     held.write(record)

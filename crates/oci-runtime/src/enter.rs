@@ -143,7 +143,9 @@ fn start(record: &Record, process: &Process, passed: &Passed, nested: &[Nested<'
     let hierarchies = place::hierarchies(&path)?.of_container(&path)?;
     let filter = create::filter(&record.config)?;
     let landlock = Domain::of(&record.config)?;
+    let resctrl = process::resctrl(&record.id, record.config.linux.as_ref())?;
     let terms = Terms {
+        resctrl: resctrl.as_ref(),
         filter: filter.as_ref(),
         landlock: landlock.as_ref(),
         inherited: passed.count(),

@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 use error::{Doing, Refused, Result};
 use oci::{Capabilities, Linux, NamespaceKind, Process};
 use runtime::label::Modules;
+use runtime::resctrl;
 
 use crate::arguments::Invocation;
 use crate::report::Log;
@@ -149,4 +150,12 @@ pub(crate) fn modules(process: Option<&Process>, linux: Option<&Linux>) -> Resul
     let process = process.is_some_and(|process| process.apparmor_profile.is_some() || process.selinux_label.is_some());
     let mounts = linux.is_some_and(|linux| linux.mount_label.is_some());
     if process || mounts { Modules::read() } else { Ok(Modules::default()) }
+}
+
+/// Where the container's group of resctrl is, if it is to have one.
+///
+/// # Errors
+/// Refused where this host has no resctrl; a kernel error.
+pub(crate) fn resctrl(id: &str, linux: Option<&Linux>) -> Result<Option<resctrl::Place>> {
+    linux.and_then(|linux| linux.intel_rdt.as_ref()).map(|_| resctrl::Place::find(id)).transpose()
 }

@@ -58,6 +58,8 @@ pub(crate) struct Record {
     pub(crate) cover: Option<u64>,
     /// What is still to be done when it is started, by the number of the step.
     pub(crate) steps: Vec<(usize, String)>,
+    /// The folders of resctrl that were made for it, in their order.
+    pub(crate) resctrl: Vec<PathBuf>,
     /// The name of its session keyring, where it does not have its caller's.
     pub(crate) keyring: Option<String>,
     /// Its configuration.

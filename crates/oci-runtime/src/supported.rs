@@ -20,7 +20,7 @@ pub(crate) fn check(config: &Config) -> Result<()> {
         }
     }
     let Some(linux) = &config.linux else { return Ok(()) };
-    let asked = [("linux.netDevices", !linux.net_devices.is_empty()), ("linux.intelRdt", linux.intel_rdt.is_some())];
+    let asked = [("linux.netDevices", !linux.net_devices.is_empty())];
     if let Some((field, _)) = asked.into_iter().find(|(_, asked)| *asked) {
         return refused(field, "");
     }

@@ -4,6 +4,7 @@ use std::ffi::CString;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use cgroup::mark::{Mark, Place, Tables};
@@ -63,6 +64,8 @@ pub struct Stage<'s> {
 pub enum News {
     /// The child exists and has not run anything.
     Child(HostPid),
+    /// This folder of resctrl is about to be made.
+    Resctrl(PathBuf),
     /// A table is about to be made in this net namespace.
     Table(cgroup::mark::Place),
     /// This mount is about to cover the root's folder in a mount namespace that does not go with the container.
@@ -173,6 +176,10 @@ impl<'p, 's> Work<'p, 's> {
             HostStep::OpenDelegated => {
                 self.group_files.extend(self.groups.delegated_file());
                 Ok(())
+            }
+            HostStep::Resctrl(group) => {
+                let pid = self.pid()?;
+                group.apply(pid, &mut |folder| (self.stage.record)(News::Resctrl(folder)))
             }
             HostStep::OomScoreAdj(value) => set_oom_score(self.pid()?, *value),
             HostStep::Mark(mark, network) => self.mark(mark, *network),

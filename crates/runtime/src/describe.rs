@@ -371,6 +371,11 @@ pub fn host_step(step: &HostStep, plan: &Plan<'_>) -> Line {
 /// A step of the host's side while the child is there.
 fn talk_step(step: &HostStep) -> Line {
     match step {
+        HostStep::Resctrl(group) => {
+            let schemata = if group.schemata.is_empty() { "as it is".to_owned() } else { group.schemata.join(", ") };
+            let what = format!("put it into the resctrl group {}: {schemata}", group.folder.display());
+            Line::new(what, &["statx", "mkdir?", "openat+", "write+"])
+        }
         HostStep::OomScoreAdj(value) => Line::new(format!("set oom_score_adj to {value}"), &WRITE_OF_PROCESS),
         HostStep::Release(which) => Line::new(format!("tell the child of {}", turn(*which)), &["sendmsg"]),
         HostStep::AwaitMounts => Line::new("wait until its mounts are made", &["recvmsg+"]),

@@ -13,6 +13,7 @@ pub mod landlock;
 mod memory_policy;
 pub mod plan;
 pub mod process;
+pub mod resctrl;
 pub mod root;
 mod scheduler;
 pub mod seal;

@@ -19,7 +19,7 @@ use sys::namespace::Kinds;
 use crate::delegate;
 use crate::facts::{Facts, FurtherGroups};
 use crate::process::{self, Affinity, Listener, Start, Terms};
-use crate::{label, scheduler};
+use crate::{label, resctrl, scheduler};
 
 /// One thing that the host's side does.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +36,8 @@ pub enum HostStep {
     TimeNamespace(String),
     /// Prepare a mount for the child, by its place in [`Plan::prepared`].
     Prepare(usize),
+    /// Put the child into a group of resctrl.
+    Resctrl(resctrl::Group),
     /// Run on these processors, for the sake of the child: bit N for processor N.
     Affinity(Vec<u64>),
     /// Start the child.
@@ -173,6 +175,7 @@ pub fn plan<'a>(config: &Config, facts: &Facts, terms: &Terms<'_>, arena: &'a Bu
     process::plan(process, terms, facts.further_groups, &mut steps)?;
     let mut host =
         plan_host(config, process, (&entrance, &prepared, groups.steps.get(..first_later).unwrap_or_default(), joins))?;
+    plan_resctrl(terms, resctrl::plan, &mut host)?;
     plan_mark(config, facts, &entrance, &mut host)?;
     host.push(HostStep::MakeRoot);
     if !mnt::keeps_its_mounts(config) {
@@ -239,6 +242,19 @@ fn plan_host(
     }
     host.extend(process.oom_score_adj.map(HostStep::OomScoreAdj));
     Ok(host)
+}
+
+/// The process is in its group before its program runs, and so is all that it starts.
+fn plan_resctrl(
+    terms: &Terms<'_>,
+    plan: fn(&oci::IntelRdt, &resctrl::Place) -> Result<resctrl::Group>,
+    host: &mut Vec<HostStep>,
+) -> Result<()> {
+    let asked = terms.linux.and_then(|linux| linux.intel_rdt.as_ref());
+    if let Some((asked, place)) = asked.zip(terms.resctrl) {
+        host.push(HostStep::Resctrl(plan(asked, place)?));
+    }
+    Ok(())
 }
 
 /// The rule stands in the namespace before the command can send anything, and the namespace must be there before the rule:
@@ -364,6 +380,7 @@ pub fn plan_exec<'a>(
         host.extend([HostStep::MakeRoot, HostStep::Release(Turn::Root)]);
     }
     host.extend(process.oom_score_adj.map(HostStep::OomScoreAdj));
+    plan_resctrl(terms, resctrl::plan_entry, &mut host)?;
     host.push(HostStep::Release(Turn::Ready));
     host.extend(listener(terms));
     host.push(HostStep::AwaitProgram);

@@ -14,7 +14,7 @@ use sys::terminal::Size;
 use crate::facts::FurtherGroups;
 use crate::label::Modules;
 use crate::landlock::Domain;
-use crate::{memory_policy, scheduler};
+use crate::{memory_policy, resctrl, scheduler};
 
 /// What new files of a container do not get if nothing is asked, as in every peer: not the caller's umask.
 const DEFAULT_UMASK: u32 = 0o022;
@@ -76,6 +76,8 @@ pub struct Terms<'f> {
     pub keyring: Option<&'f str>,
     /// The security modules that can be told of the process.
     pub modules: Modules,
+    /// Where the container's group of resctrl is, if it has one.
+    pub resctrl: Option<&'f resctrl::Place>,
     /// Whether the processors that the caller is bound to bind the process too.
     pub affinity: Affinity,
 }
