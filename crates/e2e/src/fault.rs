@@ -1,9 +1,9 @@
-//! A run of carboy in which one system call of one of its processes fails, or the process is killed there: ptrace(2).
+//! A run of carboy or of carboy-runtime in which one system call of one of its processes fails, or the process is killed there: ptrace(2).
 //!
 //! strace(1) can do the same, but counts in every process alike; here the first `openat` of the monitor is another than
 //! the first of the command.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -66,6 +66,16 @@ pub struct Watched {
     pub hung: bool,
 }
 
+/// Whose command is watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Watch {
+    /// carboy's: its child is the monitor, and everything is waited for.
+    Engine,
+    /// carboy-runtime's: its child is the container's first process, or one more of its processes. What still lives when the
+    /// command has ended is killed.
+    Runtime,
+}
+
 /// How long a run may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -84,15 +94,25 @@ struct Watching {
     living: Arc<Mutex<Vec<Pid>>>,
     fault: Option<(Place, Fault)>,
     command: Pid,
+    watch: Watch,
     watched: Watched,
 }
 
-/// Runs a command to the end of all its processes, with a fault somewhere, or none.
+/// Runs a command of carboy to the end of all its processes, with a fault somewhere, or none.
 ///
 /// # Panics
 /// Without the right to trace, and on machines whose registers are not known here.
 #[must_use]
 pub fn run(command: &Command, folder: &Path, fault: Option<(Place, Fault)>) -> Watched {
+    watched((command, Watch::Engine), folder, fault)
+}
+
+/// The same of either.
+///
+/// # Panics
+/// As [`run`].
+#[must_use]
+pub fn watched((command, watch): (&Command, Watch), folder: &Path, fault: Option<(Place, Fault)>) -> Watched {
     let errors = folder.join(format!("stderr-{:?}", std::thread::current().id()));
     let mut waits = Command::new("sh");
     waits.args(["-c", "kill -STOP $$; exec \"$@\"", "sh"]).arg(command.get_program()).args(command.get_args());
@@ -116,7 +136,8 @@ pub fn run(command: &Command, folder: &Path, fault: Option<(Place, Fault)>) -> W
         hung
     });
     let watched = Watched { code: -1, stderr: String::new(), calls: Vec::new(), struck: false, hung: false };
-    let mut watching = Watching { processes: BTreeMap::new(), held: Vec::new(), living, fault, command: pid, watched };
+    let mut watching =
+        Watching { processes: BTreeMap::new(), held: Vec::new(), living, fault, command: pid, watch, watched };
     // Only the children of this thread: other tests have theirs.
     let all = Some(WaitPidFlag::__WALL | WaitPidFlag::__WNOTHREAD);
     while let Ok(status) = waitpid(None, all) {
@@ -143,21 +164,29 @@ impl Watching {
     }
 
     fn end(&mut self, pid: Pid, code: i32) {
-        if pid == self.command {
-            self.watched.code = code;
-        }
         self.processes.remove(&pid);
         self.living.lock().unwrap().retain(|living| *living != pid);
+        if pid == self.command {
+            self.watched.code = code;
+            if self.watch == Watch::Runtime {
+                self.living.lock().unwrap().iter().for_each(|living| {
+                    let _ = kill(*living, Signal::SIGKILL);
+                });
+            }
+        }
     }
 
     fn event(&mut self, pid: Pid, event: i32) {
         if event == Event::PTRACE_EVENT_EXEC as i32 {
             let role = match self.processes.get(&pid) {
-                // The shell becomes the command.
+                // The shell becomes the command, which may execute itself once more.
                 None => Role::Command,
+                Some(_) if self.watch == Watch::Runtime && pid == self.command => Role::Command,
                 Some(_) => Role::Program,
             };
-            self.add(pid, role);
+            if role != Role::Command || !self.processes.contains_key(&pid) {
+                self.add(pid, role);
+            }
             // It is still within execve, of whose end the next stop tells.
             if let Some(process) = self.processes.get_mut(&pid) {
                 process.within = Some(self.watched.calls.len());
@@ -166,7 +195,8 @@ impl Watching {
         } else if event != Event::PTRACE_EVENT_STOP as i32 {
             let born = Pid::from_raw(i32::try_from(ptrace::getevent(pid).unwrap_or(0)).unwrap());
             let role = match self.processes.get(&pid).map(|parent| parent.role) {
-                Some(Role::Command) => Role::Monitor,
+                Some(Role::Command) if self.watch == Watch::Engine => Role::Monitor,
+                Some(Role::Command) => Role::Child,
                 Some(Role::Monitor | Role::Child) => Role::Child,
                 _ => Role::Program,
             };
@@ -223,6 +253,24 @@ impl Watching {
         }
         self.watched.calls.push((place, 0));
         go_on(pid, None);
+    }
+}
+
+impl Watched {
+    /// The places of one process's calls, each one time for the calls before and after it: of many alike in a row the first
+    /// and the last.
+    #[must_use]
+    pub fn distinct(&self, role: Role) -> Vec<Place> {
+        let calls: Vec<&Place> = self.calls.iter().map(|(place, _)| place).filter(|place| place.role == role).collect();
+        let name = |number: usize| calls.get(number).map(|place| place.name);
+        let mut seen = BTreeSet::new();
+        let mut places = Vec::new();
+        for (number, place) in calls.iter().enumerate() {
+            if seen.insert((name(number.wrapping_sub(1)), place.name, name(number + 1))) {
+                places.push((*place).clone());
+            }
+        }
+        places
     }
 }
 

@@ -210,7 +210,10 @@ fn send(process: BorrowedFd<'_>, signal: i32) -> Result<()> {
 /// Kills a container's first process, also where it is paused.
 pub(crate) fn kill_first(record: &Record) {
     let Some(handle) = record.process.and_then(|process| process.open()) else { return };
-    let _ = sys::process::send_signal(handle.as_fd(), KILL);
+    // Nothing is waited for that nobody has told to end.
+    if sys::process::send_signal(handle.as_fd(), KILL).is_err() {
+        return;
+    }
     if let Ok(groups) = groups(record) {
         let _ = let_die(&groups);
     }

@@ -16,7 +16,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use error::{Corrupt, Doing, Errno, Refused, RefusedKind, Result};
+use error::{Corrupt, Doing, Errno, Error, Refused, RefusedKind, Result};
 use jiff::Timestamp;
 use oci::Config;
 use procfs::HostPid;
@@ -143,8 +143,16 @@ impl Store {
         builder.create(&self.root).doing(|| format!("make {}", self.root.display()))?;
         match fs::DirBuilder::new().mode(0o700).create(&folder) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                let reason = "container with given ID already exists";
-                Err(Refused::new("the container", id, reason).kind(RefusedKind::Conflict).into())
+                let taken = || {
+                    let reason = "container with given ID already exists";
+                    Refused::new("the container", id, reason).kind(RefusedKind::Conflict)
+                };
+                if folder.join(STATE).exists() {
+                    return Err(taken().into());
+                }
+                // Whoever made the folder makes the rest now, or was killed before: then nothing else is there.
+                let held = lock(folder, id)?;
+                if held.folder.join(STATE).exists() { Err(taken().into()) } else { Ok(held) }
             }
             made => {
                 made.doing(|| format!("make {}", folder.display()))?;
@@ -159,8 +167,15 @@ impl Store {
     /// Refused where there is none; a kernel error.
     pub(crate) fn hold(&self, id: &str) -> Result<(Held, Record)> {
         let held = lock(self.folder(id)?, id)?;
-        let record = held.read(id)?;
-        Ok((held, record))
+        match held.read(id) {
+            Ok(record) => Ok((held, record)),
+            // Whoever made the folder was killed before anything else of the container was made.
+            Err(Error::Refused(refused)) if refused.kind == RefusedKind::NoSuchObject => {
+                held.remove()?;
+                Err(Error::Refused(refused))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// What is remembered of a container.
