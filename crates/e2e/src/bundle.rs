@@ -56,12 +56,17 @@ impl Bundle {
         self.carboy.folder().to_str().unwrap()
     }
 
+    /// What config.json has.
+    #[must_use]
+    pub fn config(&self) -> Value {
+        serde_json::from_slice(&fs::read(self.carboy.folder().join("config.json")).unwrap()).unwrap()
+    }
+
     /// Changes config.json.
     pub fn change(&self, change: impl FnOnce(&mut Value)) {
-        let path = self.carboy.folder().join("config.json");
-        let mut config: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        let mut config = self.config();
         change(&mut config);
-        fs::write(path, config.to_string()).unwrap();
+        fs::write(self.carboy.folder().join("config.json"), config.to_string()).unwrap();
     }
 
     /// Sets the command.

@@ -304,7 +304,7 @@ fn start(held: &Held, record: &mut Record, facts: &Facts, draft: &Draft) -> Resu
     record.steps = behind_the_gate(&plan);
     held.write(record)?;
     let [wait, failure] = held.make_gate()?;
-    let root = Root::Folder(PathBuf::from(&record.rootfs));
+    let root = Root::Prepared(PathBuf::from(&record.rootfs));
     let hooks = config.hooks.clone().unwrap_or_default();
     let state = state(record, Status::Creating);
     let mut news = |news: News| note(held, record, news);

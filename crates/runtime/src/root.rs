@@ -23,6 +23,8 @@ pub enum Root {
     Overlay(Overlay),
     /// A folder that takes the changes itself.
     Folder(PathBuf),
+    /// The same, whose files belong to whom they belong on the host: who wrote the configuration has seen to that.
+    Prepared(PathBuf),
     /// The root that a process of the container has.
     OfProcess(HostPid),
 }
@@ -70,6 +72,7 @@ impl Root {
         match self {
             Self::Overlay(overlay) => overlay.make(userns),
             Self::Folder(path) => view(path, Reach::Recursive, userns),
+            Self::Prepared(path) => view(path, Reach::Recursive, None),
             Self::OfProcess(pid) => Process::open(*pid)?.open_root(),
         }
     }
@@ -82,7 +85,7 @@ impl Root {
                 let lower: Vec<_> = overlay.lower.iter().map(|path| path.display().to_string()).collect();
                 format!("overlay of {} under {}", lower.join(", "), overlay.upper.display())
             }
-            Self::Folder(path) => format!("folder {}", path.display()),
+            Self::Folder(path) | Self::Prepared(path) => format!("folder {}", path.display()),
             Self::OfProcess(pid) => format!("root of process {}", pid.0),
         }
     }
