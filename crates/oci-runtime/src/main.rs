@@ -80,6 +80,7 @@ fn run(invocation: &Invocation, log: &Log) -> Result<ExitCode> {
         "spec" => return done(spec::write(invocation)),
         _ => {}
     }
+    let _held = process::hold_free_numbers(invocation)?;
     let store = store::Store::of(invocation)?;
     match invocation.command.as_str() {
         "create" => done(create::create(&store, invocation, log)),

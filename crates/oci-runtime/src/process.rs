@@ -2,7 +2,8 @@
 //! its environment, capabilities, security modules.
 
 use std::collections::HashSet;
-use std::os::fd::OwnedFd;
+use std::fs::File;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 
 use error::{Doing, Refused, Result};
 use oci::{Capabilities, Linux, NamespaceKind, Process};
@@ -24,7 +25,7 @@ impl Passed {
     /// Those for a container's first process.
     ///
     /// # Errors
-    /// Refused where one of them is not open.
+    /// Refused where one of systemd's is not open. Of the others those are passed on that are open.
     pub(crate) fn to_first(invocation: &Invocation) -> Result<Self> {
         let text = |name: &str| std::env::var(name).ok();
         let number = |name: &str| text(name).and_then(|value| value.parse::<u32>().ok());
@@ -45,13 +46,11 @@ impl Passed {
     fn checked(self, invocation: &Invocation) -> Result<Self> {
         let preserved = invocation.number("preserve-fds")?.unwrap_or(0);
         let passed = Self { preserved, ..self };
-        let field = |number: u32| if number < passed.listening { "LISTEN_FDS" } else { "--preserve-fds" };
-        match (3..3_u32.saturating_add(passed.count())).find(|number| !sys::process::is_inherited(*number)) {
+        match (3..3_u32.saturating_add(passed.listening)).find(|number| !sys::process::is_inherited(*number)) {
             None => Ok(passed),
             Some(number) => {
-                let value = if number - 3 < passed.listening { passed.listening } else { passed.preserved };
                 let reason = format!("is not possible: descriptor {number} is not open");
-                Err(Refused::new(field(number - 3), value.to_string(), reason).into())
+                Err(Refused::new("LISTEN_FDS", passed.listening.to_string(), reason).into())
             }
         }
     }
@@ -69,6 +68,31 @@ impl Passed {
         let mut variables = vec![format!("LISTEN_FDS={}", self.listening), "LISTEN_PID=1".to_owned()];
         variables.extend(self.names.iter().map(|names| format!("LISTEN_FDNAMES={names}")));
         variables
+    }
+}
+
+/// Holds the numbers of what the process gets from the caller, where the caller has left them free: a descriptor of this
+/// program that got one would stay open in the process that waits to be started. execve closes what holds them.
+///
+/// # Errors
+/// As [`Passed::to_first`]; a kernel error where there cannot be as many descriptors.
+pub(crate) fn hold_free_numbers(invocation: &Invocation) -> Result<Vec<File>> {
+    let passed = match invocation.command.as_str() {
+        "create" | "run" => Passed::to_first(invocation)?,
+        "exec" => Passed::to_another(invocation)?,
+        _ => return Ok(Vec::new()),
+    };
+    let end = i32::try_from(passed.count().saturating_add(3)).unwrap_or(i32::MAX);
+    let mut held = Vec::new();
+    if passed.count() == 0 {
+        return Ok(held);
+    }
+    loop {
+        let file = File::open("/dev/null").doing(|| format!("pass on {} descriptors", passed.count()))?;
+        if file.as_raw_fd() >= end {
+            return Ok(held);
+        }
+        held.push(file);
     }
 }
 
