@@ -364,3 +364,18 @@ fn a_plan_is_printed_with_nothing_done_and_it_is_the_one_that_is_applied() {
     };
     assert!(refused(|config| config["root"]["path"] = json!("nowhere")).contains("root.path"));
 }
+
+#[test]
+fn without_criu_a_checkpoint_is_refused_with_what_is_missing_and_the_container_goes_on() {
+    let bundle = Bundle::new();
+    let help = bundle.run(&["checkpoint", "--help"]);
+    assert_eq!(help.code, 0);
+    let missing = named(&bundle, "crun", &["restore", "--lsm-mount-context"]);
+    assert!(missing.code == 1 && missing.stderr.contains("requires an argument"), "{}", missing.stderr);
+    start(&bundle, &bundle.id);
+    let images = bundle.carboy.folder().join("images");
+    let words = ["--criu", "/nonexistent/criu", "checkpoint", "--image-path", images.to_str().unwrap(), &bundle.id];
+    let refused = bundle.run(&words);
+    assert!(refused.code == 1 && refused.stderr.contains("hint: install CRIU"), "{}", refused.stderr);
+    assert_eq!(bundle.status(), "running");
+}

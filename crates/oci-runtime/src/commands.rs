@@ -130,6 +130,40 @@ const UPDATE: &[Flag] = &[
     value("mem-bw-schema", &[], "SCHEMA", "the share of memory bandwidth, linux.intelRdt.memBwSchema"),
 ];
 
+/// What `checkpoint` and `restore` have in common; most are CRIU's own, criu(8).
+const IMAGES: &[Flag] = &[
+    value("image-path", &[], "DIR", "the folder of CRIU's images; ./checkpoint"),
+    value("work-path", &[], "DIR", "the folder of CRIU's log; that of the images"),
+    switch("tcp-established", &[], "also open TCP connections"),
+    switch("ext-unix-sk", &[], "also Unix sockets whose other side is outside"),
+    switch("shell-job", &[], "also a process whose session is led from outside"),
+    switch("lazy-pages", &[], "memory is fetched when it is needed"),
+    switch("file-locks", &[], "also file locks"),
+    switch("auto-dedup", &[], "drop pages of former images that newer ones have"),
+    value("manage-cgroups-mode", &[], "MODE", "soft or ignore: the configuration makes the groups"),
+    value("empty-ns", &[], "network", "leave the network namespace empty"),
+];
+
+const CHECKPOINT: &[Flag] = &[
+    value("parent-path", &[], "DIR", "the former images, as seen from the folder of the new ones"),
+    switch("leave-running", &[], "let the container go on"),
+    switch("pre-dump", &[], "only the memory, and let the container go on"),
+    value("page-server", &[], "ADDRESS:PORT", "where the memory is sent"),
+    value("status-fd", &[], "N", "a descriptor that is told when pages can be fetched"),
+    switch("tcp-skip-in-flight", &[], "leave out TCP connections that are not open yet"),
+    switch("link-remap", &[], "also files that have no name any more"),
+];
+
+const RESTORE: &[Flag] = &[
+    value("console-socket", &[], "SOCKET", "not supported: a container with a terminal is not written down"),
+    value("pid-file", &[], "FILE", "where the process's PID is written"),
+    switch("detach", &['d'], "do not wait for the end"),
+    switch("no-subreaper", &[], "adopt no orphans, which is always so"),
+    switch("no-pivot", &[], "not supported"),
+    value("lsm-profile", &[], "TYPE:NAME", "another profile of AppArmor or SELinux"),
+    value("lsm-mount-context", &[], "CONTEXT", "another SELinux context of mounts"),
+];
+
 const FORMAT: &[Flag] = &[value("format", &['f'], "FORMAT", "table or json")];
 /// The letter is that of `--config` there.
 const TEXT: &[Flag] = &[value("format", &[], "FORMAT", "table for people, or json")];
@@ -185,6 +219,8 @@ pub(crate) const COMMANDS: &[Command] = &[
     },
     of_id("events", &[EVENTS], "Print what a container uses, and at once when it lacks memory"),
     of_id("update", &[UPDATE], "Change the limits of a container"),
+    of_id("checkpoint", &[IMAGES, CHECKPOINT], "Write the processes of a container to files, with CRIU"),
+    of_id("restore", &[BUNDLE, IMAGES, RESTORE], "Bring a container back from the files of a checkpoint"),
     Command {
         name: "features",
         words: "",

@@ -12,7 +12,6 @@ use bumpalo::Bump;
 use cgroup::mark;
 use child::Step;
 use error::{Doing, Errno, Error, Refused, Result};
-use jiff::Timestamp;
 use oci::{Config, Process, State, Status};
 use procfs::HostPid;
 use runtime::apply::{News, Running, Stage};
@@ -95,25 +94,9 @@ fn make(store: &Store, invocation: &Invocation, log: &Log) -> Result<Made> {
     let bundle = bundle(invocation)?;
     let mut draft = draft(&bundle, invocation, log)?;
     let console = console(draft.config.process.as_ref(), invocation)?;
-    let Place { site, unit } = draft.place.clone();
-    let config = draft.stated.clone();
+    let site = draft.place.site.clone();
     let held = store.claim(id)?;
-    let mut record = Record {
-        id: id.to_owned(),
-        bundle: bundle.display().to_string(),
-        rootfs: config.root.as_ref().map(|root| root.path.clone()).unwrap_or_default(),
-        created: Timestamp::now(),
-        process: None,
-        group: site.group.to_string(),
-        unit,
-        parents: Vec::new(),
-        table: None,
-        cover: None,
-        steps: Vec::new(),
-        resctrl: Vec::new(),
-        keyring: draft.keyring.clone(),
-        config,
-    };
+    let mut record = Record::new(id, &bundle, &draft);
     let made = notify::prepare(&held.notify_folder(), &mut draft.config)
         .and_then(|()| Facts::read(&draft.config, site, Vec::new(), &store.mounts()))
         .and_then(|facts| start_among_others(&held, &mut record, facts, &draft))
@@ -172,6 +155,11 @@ pub(crate) fn draft(bundle: &Path, invocation: &Invocation, log: &Log) -> Result
 }
 
 impl Draft {
+    /// The name of its session keyring, where it does not have its caller's.
+    pub(crate) fn keyring(&self) -> Option<&str> {
+        self.keyring.as_deref()
+    }
+
     /// What it is planned with.
     pub(crate) fn terms(&self) -> Terms<'_> {
         Terms {

@@ -2,9 +2,11 @@
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod checkpoint;
 mod commands;
 mod container;
 mod create;
+mod criu;
 mod enter;
 mod events;
 mod explain;
@@ -17,6 +19,7 @@ mod place;
 mod process;
 mod ps;
 mod report;
+mod restore;
 mod rootless;
 mod signal;
 mod spec;
@@ -92,6 +95,8 @@ fn run(invocation: &Invocation, log: &Log) -> Result<ExitCode> {
         "list" => done(list::list(&store, invocation, log)),
         "kill" => done(container::kill(&store, invocation, log)),
         "delete" => done(container::delete(&store, invocation, log)),
+        "checkpoint" => done(checkpoint::checkpoint(&store, invocation, log)),
+        "restore" => restore::restore(&store, invocation, log),
         "pause" => done(container::pause(&store, invocation)),
         "resume" => done(container::resume(&store, invocation)),
         "ps" => done(ps::ps(&store, invocation)),

@@ -25,6 +25,7 @@ use rustix::io::retry_on_intr;
 use serde::{Deserialize, Serialize};
 
 use crate::arguments::Invocation;
+use crate::create::Draft;
 
 /// The folder of all containers.
 #[derive(Debug)]
@@ -73,6 +74,29 @@ pub(crate) struct FirstProcess {
     pub(crate) pid: i32,
     /// When it began, in clock ticks since boot: with the PID, an identity that no reuse can take.
     pub(crate) start_ticks: u64,
+}
+
+impl Record {
+    /// That of a container of which there is nothing yet.
+    pub(crate) fn new(id: &str, bundle: &Path, draft: &Draft) -> Self {
+        let config = draft.stated.clone();
+        Self {
+            id: id.to_owned(),
+            bundle: bundle.display().to_string(),
+            rootfs: config.root.as_ref().map(|root| root.path.clone()).unwrap_or_default(),
+            created: Timestamp::now(),
+            process: None,
+            group: draft.place.site.group.to_string(),
+            unit: draft.place.unit.clone(),
+            parents: Vec::new(),
+            table: None,
+            cover: None,
+            steps: Vec::new(),
+            resctrl: Vec::new(),
+            keyring: draft.keyring().map(str::to_owned),
+            config,
+        }
+    }
 }
 
 /// A container that nobody else changes while this value lives.
@@ -257,6 +281,11 @@ fn read(folder: &Path, id: &str) -> Result<Record> {
 impl Held {
     fn read(&self, id: &str) -> Result<Record> {
         read(&self.folder, id)
+    }
+
+    /// Its folder.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// Writes down what is to be remembered: whoever reads it meanwhile finds the former text or the new one.

@@ -22,6 +22,7 @@ const PACKAGES: &[&str] = &[
     "dbus",
     "dbus-user-session",
     "iproute2",
+    "iptables",
     "kmod",
     "libpam-systemd",
     "linux-image-cloud-amd64",

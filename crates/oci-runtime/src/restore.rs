@@ -1,0 +1,180 @@
+//! `restore`: a container's processes from the files of a checkpoint, in groups that are made as for a new container.
+
+use std::fs::{self, File};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::ExitCode;
+
+use cgroup::Groups;
+use error::{Corrupt, Doing, Error, Kernel, Refused, Result};
+use oci::Config;
+use procfs::HostPid;
+use runtime::apply::Running;
+use runtime::facts::Facts;
+use runtime::plan::Plan;
+use rustix::io::fcntl_dupfd_cloexec;
+use rustix::process::getpid;
+use sys::clone::Side;
+use sys::mount::{Change, Propagation, Reach};
+use sys::namespace::Kinds;
+use sys::process::Ended;
+
+use crate::arguments::Invocation;
+use crate::checkpoint::STREAMS;
+use crate::container;
+use crate::create::{self, Draft};
+use crate::criu::{Criu, Folders};
+use crate::foreground;
+use crate::report::Log;
+use crate::store::{FirstProcess, Held, Record, Store};
+
+/// `restore`; without `--detach` up to the end of the container.
+///
+/// # Errors
+/// Refused for what is not supported, and where CRIU cannot; a kernel error. Nothing is left then.
+pub(crate) fn restore(store: &Store, invocation: &Invocation, log: &Log) -> Result<ExitCode> {
+    let id = invocation.id()?;
+    let bundle = create::bundle(invocation)?;
+    let draft = create::draft(&bundle, invocation, log)?;
+    check(&draft.config, invocation)?;
+    let criu = Criu::new("restore", Folders::There, invocation)?;
+    let signals = if invocation.has("detach") { None } else { Some(foreground::take_signals()?) };
+    let held = store.claim(id)?;
+    let mut record = Record::new(id, &bundle, &draft);
+    let brought = Facts::read(&draft.config, draft.place.site.clone(), Vec::new(), &store.mounts())
+        .and_then(|facts| bring(&held, &mut record, (&facts, &draft), (criu, invocation)))
+        .and_then(|running| create::announce(&running, None, invocation).map(|()| running));
+    let running = match brought {
+        Ok(running) => running,
+        Err(error) => {
+            container::kill_first(&record);
+            container::undo(held, &record, log)?;
+            return Err(error);
+        }
+    };
+    drop(held);
+    let Some(signals) = signals else { return Ok(ExitCode::SUCCESS) };
+    let code = foreground::attend(&running, &signals, None)?;
+    let (held, record) = store.hold(id)?;
+    container::undo(held, &record, log)?;
+    Ok(ExitCode::from(code))
+}
+
+/// What CRIU brings back by itself leaves no moment for hooks, and nobody to take a terminal.
+fn check(config: &Config, invocation: &Invocation) -> Result<()> {
+    if invocation.has("no-pivot") {
+        return Err(Refused::new("--no-pivot", "", "is not supported by this runtime").into());
+    }
+    if let Some(path) = invocation.value("console-socket").filter(|path| !path.is_empty()) {
+        return Err(Refused::new("--console-socket", path, "is not supported by this runtime for restore").into());
+    }
+    let hooks = config.hooks.iter().flat_map(oci::Hooks::iter);
+    let early = ["prestart", "createRuntime", "createContainer", "startContainer"];
+    match { hooks }.find(|(name, hooks)| early.contains(name) && !hooks.is_empty()) {
+        Some((name, _)) => {
+            Err(Refused::new(format!("hooks.{name}"), "", "cannot be run when a container is restored").into())
+        }
+        None => Ok(()),
+    }
+}
+
+fn bring(
+    held: &Held,
+    record: &mut Record,
+    (facts, draft): (&Facts, &Draft),
+    (mut criu, invocation): (Criu, &Invocation),
+) -> Result<Running> {
+    let arena = bumpalo::Bump::new();
+    let plan = runtime::plan::plan(&draft.config, facts, &draft.terms(), &arena)?;
+    let parents = plan.groups.parents.iter();
+    record.parents = parents.map(|parent| (parent.hierarchy.clone(), parent.path.to_string())).collect();
+    held.write(record)?;
+    let mut groups = Groups::prepare(&facts.hierarchies, &plan.groups)?;
+    plan.groups.steps.iter().try_for_each(|step| groups.apply(step))?;
+    let pid_file = held.folder().join("restored");
+    criu.command
+        .args(["--restore-detached", "--restore-sibling", "--root", &record.rootfs, "--pidfile"])
+        .arg(&pid_file);
+    for (name, option) in [("lsm-profile", "--lsm-profile"), ("lsm-mount-context", "--lsm-mount-context")] {
+        criu.command.args(invocation.value(name).into_iter().flat_map(|value| [option, value]));
+    }
+    let _streams = give_streams(&mut criu)?;
+    run(criu, (&groups, &plan), record)?;
+    let text = fs::read_to_string(&pid_file).doing(|| format!("read {}", pid_file.display()))?;
+    let corrupt = || Corrupt::new(pid_file.display().to_string(), "is no number of a process");
+    let pid = HostPid(text.trim().parse().map_err(|_| Error::from(corrupt()))?);
+    let _ = fs::remove_file(&pid_file);
+    let pidfd = sys::process::open(pid.0).doing(|| format!("open process {}", pid.0))?;
+    record.process = Some(FirstProcess { pid: pid.0, start_ticks: procfs::stat(pid)?.start_ticks });
+    held.write(record)?;
+    Ok(Running { pid, pidfd, terminal: None })
+}
+
+/// Gives the container this process's own standard streams in place of those that it had.
+fn give_streams(criu: &mut Criu) -> Result<Vec<OwnedFd>> {
+    let path = criu.images.join(STREAMS);
+    let text = fs::read(&path).doing(|| format!("read {}", path.display()))?;
+    let corrupt = |error: serde_json::Error| Error::from(Corrupt::new(path.display().to_string(), error.to_string()));
+    let names: Vec<String> = serde_json::from_slice(&text).map_err(corrupt)?;
+    let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
+    let mut given = Vec::new();
+    for (place, (name, stream)) in names.iter().zip([stdin.as_fd(), stdout.as_fd(), stderr.as_fd()]).enumerate() {
+        let known = names.iter().take(place).any(|earlier| earlier == name);
+        let outside = name.starts_with("file[") || name.starts_with("pipe:[");
+        if known || !outside {
+            continue;
+        }
+        let copy = fcntl_dupfd_cloexec(stream, 100).doing(|| "copy a standard stream")?;
+        rustix::io::fcntl_setfd(&copy, rustix::io::FdFlags::empty()).doing(|| "hand a standard stream on")?;
+        criu.command.args(["--inherit-fd", &format!("fd[{}]:{name}", copy.as_raw_fd())]);
+        given.push(copy);
+    }
+    Ok(given)
+}
+
+/// Runs CRIU in the container's groups and, where the container has one of its own, in a new cgroup namespace, so that all
+/// that it brings back is there too. The processes are children of this one.
+fn run(criu: Criu, (groups, plan): (&Groups, &Plan<'_>), record: &Record) -> Result<()> {
+    let side = sys::clone::fork().doing(|| "fork for CRIU")?;
+    let Side::Parent { pidfd, .. } = side else {
+        let error = become_criu(criu, (groups, plan), record);
+        crate::report::Log::default().error(&error);
+        sys::process::exit(1)
+    };
+    match sys::process::wait(pidfd.as_fd()).doing(|| "wait for CRIU")? {
+        Ended::Exited(0) => Ok(()),
+        _ => Err(criu.failure()),
+    }
+}
+
+/// Comes back only with what went wrong.
+fn become_criu(mut criu: Criu, (groups, plan): (&Groups, &Plan<'_>), record: &Record) -> Error {
+    let prepare = || -> Result<()> {
+        for hierarchy in &plan.groups.attach {
+            groups.attach(*hierarchy, getpid())?;
+        }
+        let own = namespace::relation(&record.config, oci::NamespaceKind::Cgroup) == namespace::Relation::Own;
+        let kinds = if own { Kinds::MNT.with(Kinds::CGROUP) } else { Kinds::MNT };
+        sys::namespace::unshare(kinds).doing(|| "make CRIU's own namespaces")?;
+        cover(Path::new(&record.rootfs))
+    };
+    if let Err(error) = prepare() {
+        return error;
+    }
+    let _ = sys::signal::set_blocked(sys::signal::Signals::NONE);
+    let error = criu.command.exec();
+    criu.missing(error)
+}
+
+/// CRIU wants the root to be a mount: one that nobody else sees.
+fn cover(root: &Path) -> Result<()> {
+    let action = || format!("mount {} on itself", root.display());
+    let private = Change { propagation: Some(Propagation::Slave), ..Change::default() };
+    sys::mount::change_root(Reach::Recursive, &private).doing(action)?;
+    let path = std::ffi::CString::new(root.as_os_str().as_encoded_bytes())
+        .map_err(|_| Kernel::new("find the root", rustix::io::Errno::INVAL))?;
+    let tree = sys::mount::clone_tree(None, &path, Reach::Recursive).doing(action)?;
+    let target = File::open(root).doing(action)?;
+    sys::mount::attach(tree.as_fd(), target.as_fd()).doing(action)
+}
