@@ -93,13 +93,30 @@ pub enum Step<'a> {
         /// The type: `proc`, `tmpfs` …
         kind: &'a CStr,
         /// Options; one without a value is a flag.
-        options: &'a [(&'a CStr, Option<&'a CStr>)],
+        options: Options<'a>,
         /// Attributes of the mount.
         attributes: Attributes,
         /// Where.
         at: &'a CStr,
         /// The propagation that the mount gets.
         propagation: Option<Propagation>,
+        /// What it may cover.
+        covers: Covers,
+        /// The path of the host whose view takes its place where the kernel denies a mount of the container's own.
+        instead: Option<&'a CStr>,
+    },
+    /// Mount a tmpfs that begins with something of the folder that it covers, if there is one.
+    Tmpfs {
+        /// As those of [`Step::Mount`].
+        options: Options<'a>,
+        /// Attributes of the mount.
+        attributes: Attributes,
+        /// Where.
+        at: &'a CStr,
+        /// The propagation that the mount gets.
+        propagation: Option<Propagation>,
+        /// With what it begins.
+        begins: Begins,
     },
     /// Put a mount that the parent prepared in its place.
     Place {
@@ -109,6 +126,19 @@ pub enum Step<'a> {
         at: &'a CStr,
         /// What to make where the place does not exist.
         missing: Missing,
+        /// What it may cover.
+        covers: Covers,
+    },
+    /// Change the file system that is mounted, and the attributes of its mount.
+    Reconfigure {
+        /// Options of the file system, as those of [`Step::Mount`].
+        options: Options<'a>,
+        /// Attributes to set.
+        set: Attributes,
+        /// Attributes to clear.
+        clear: Attributes,
+        /// Where.
+        at: &'a CStr,
     },
     /// Change the attributes of what is mounted.
     Remount {
@@ -119,8 +149,10 @@ pub enum Step<'a> {
         /// This mount, or all below it too.
         reach: Reach,
     },
-    /// Make a device node.
+    /// Make a device node, or take the host's where the kernel denies that; one that is there already is as good.
     Device {
+        /// Its path on the host.
+        host: &'a CStr,
         /// The folder.
         folder: &'a CStr,
         /// The name in it.
@@ -132,8 +164,10 @@ pub enum Step<'a> {
         /// User and group.
         owner: (u32, u32),
     },
-    /// Make a symbolic link; one that is there stays.
+    /// Make a symbolic link.
     Link {
+        /// What becomes of what is there already.
+        existing: Existing,
         /// What it points to.
         target: &'a CStr,
         /// The folder.
@@ -177,12 +211,16 @@ pub enum Step<'a> {
         /// The id, statx(2) `stx_mnt_id`.
         mount: u64,
     },
-    /// Set attributes of the root mount.
-    Root {
-        /// What to set.
-        set: Attributes,
-        /// The propagation it gets.
-        propagation: Option<Propagation>,
+    /// Unmount what the host has mounted at this path of its own, or cover it where that is denied.
+    Uncover(&'a CStr),
+    /// Make the root mount read-only.
+    RootReadOnly,
+    /// Give the root mount its propagation.
+    Propagation {
+        /// Which.
+        propagation: Propagation,
+        /// The root mount, or all mounts below it too.
+        reach: Reach,
     },
     /// Write what a security module is told of the process: below /proc/self/attr, which is still the caller's.
     Attribute {
@@ -296,6 +334,42 @@ pub enum Rule<'a> {
         /// Its number.
         port: u16,
     },
+}
+
+/// Options of a file system; one without a value is a flag.
+pub type Options<'a> = &'a [(&'a CStr, Option<&'a CStr>)];
+
+/// What a mount may cover.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Covers {
+    /// Anything but what is in the container's /proc.
+    Ordinary,
+    /// The same, and a symbolic link itself; it must be there.
+    Name,
+    /// A folder, and none that a link at the end of the path leads to.
+    Folder,
+    /// Also the container's /proc and what is in it.
+    Procfs,
+}
+
+/// With what a tmpfs begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begins {
+    /// With the permissions of the folder.
+    Permissions,
+    /// With a copy of its contents.
+    Contents,
+    /// With that, and the folder's owner, permissions and attributes.
+    Copy,
+}
+
+/// What becomes of a name that is taken when a link is to be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Existing {
+    /// It stays, whatever it is.
+    Stays,
+    /// It stays where it is the same link.
+    MustBeSame,
 }
 
 /// Whether a terminal is the container's console.
@@ -552,6 +626,56 @@ impl State<'_> {
 
     fn take_mount_step(&mut self, step: &Step<'_>) -> Result<()> {
         match *step {
+            Step::Mount { kind, options, attributes, at, propagation, covers, instead } => {
+                let mount = match (new_mount(kind, options, attributes), instead) {
+                    (Err(Errno::PERM), Some(path)) => view_of_host(path, attributes)?,
+                    (mount, _) => mount?,
+                };
+                self.put(mount.as_fd(), propagation, (at, Missing::Folder, covers))
+            }
+            Step::Tmpfs { options, attributes, at, propagation, begins } => {
+                self.tmpfs((options, attributes, propagation), at, begins)
+            }
+            Step::Place { handle, at, missing, covers } => {
+                let mount = self.scene.mounts.get(handle).ok_or(Errno::BADF)?;
+                self.put(mount.as_fd(), None, (at, missing, covers))
+            }
+            Step::Reconfigure { options, set, clear, at } => {
+                let target = self.open(at)?;
+                if !options.is_empty() {
+                    let context = sys::mount::fspick(target.as_fd())?;
+                    set_options(context.as_fd(), options)?;
+                    sys::mount::reconfigure(context.as_fd())?;
+                }
+                sys::mount::change(target.as_fd(), Reach::One, &Change { set, clear, ..Change::default() })
+            }
+            Step::Remount { at, set, reach } => {
+                let target = self.open(at)?;
+                sys::mount::change(target.as_fd(), reach, &Change { set, ..Change::default() })
+            }
+            Step::Device { host, folder, name, mode, number, owner } => {
+                let folder = sys::path::open_or_make(self.root()?, folder, Missing::Folder)?;
+                make_device(folder.as_fd(), name, (host, mode, number, owner))
+            }
+            Step::Link { existing, target, folder, name } => {
+                let folder = sys::path::open_or_make(self.root()?, folder, Missing::Folder)?;
+                match (sys::path::make_link(target, folder.as_fd(), name), existing) {
+                    (Err(Errno::EXIST), Existing::Stays) => Ok(()),
+                    (Err(Errno::EXIST), Existing::MustBeSame) => same_link(folder.as_fd(), name, target),
+                    (made, _) => made,
+                }
+            }
+            Step::Folder(at) => sys::path::open_or_make(self.root()?, at, Missing::Folder).map(drop),
+            Step::Mask(at) => self.mask(at),
+            Step::ReadOnly(at) => self.read_only(at),
+            Step::Terminal { size, owner, console } => self.terminal(size, owner, console),
+            Step::Sysctl { path, value } => write_procfs(c"/proc/sys", path, value),
+            _ => self.take_root_step(step),
+        }
+    }
+
+    fn take_root_step(&mut self, step: &Step<'_>) -> Result<()> {
+        match *step {
             Step::RootPropagation(propagation) => {
                 let change = Change { propagation: Some(propagation), ..Change::default() };
                 sys::mount::change_root(Reach::Recursive, &change)
@@ -571,48 +695,96 @@ impl State<'_> {
                 self.root = Some(sys::path::open_handle(c"/")?);
                 Ok(())
             }
-            Step::Mount { kind, options, attributes, at, propagation } => {
-                let mount = new_mount(kind, options, attributes)?;
-                if propagation.is_some() {
-                    sys::mount::change(mount.as_fd(), Reach::One, &Change { propagation, ..Change::default() })?;
-                }
-                let target = sys::path::open_or_make(self.root()?, at, Missing::Folder)?;
-                sys::mount::attach(mount.as_fd(), target.as_fd())
-            }
-            Step::Place { handle, at, missing } => {
-                let mount = self.scene.mounts.get(handle).ok_or(Errno::BADF)?;
-                let target = sys::path::open_or_make(self.root()?, at, missing)?;
-                sys::mount::attach(mount.as_fd(), target.as_fd())
-            }
-            Step::Remount { at, set, reach } => {
-                let target = self.open(at)?;
-                sys::mount::change(target.as_fd(), reach, &Change { set, ..Change::default() })
-            }
-            Step::Device { folder, name, mode, number, owner } => {
-                let folder = sys::path::open_or_make(self.root()?, folder, Missing::Folder)?;
-                sys::path::make_node(folder.as_fd(), name, mode, number)?;
-                if owner == (0, 0) {
-                    return Ok(());
-                }
-                sys::path::change_owner(folder.as_fd(), name, owner.0, owner.1)
-            }
-            Step::Link { target, folder, name } => {
-                let folder = sys::path::open_or_make(self.root()?, folder, Missing::Folder)?;
-                existing_is_fine(sys::path::make_link(target, folder.as_fd(), name))
-            }
-            Step::Folder(at) => sys::path::open_or_make(self.root()?, at, Missing::Folder).map(drop),
-            Step::Mask(at) => self.mask(at),
-            Step::ReadOnly(at) => self.read_only(at),
-            Step::Terminal { size, owner, console } => self.terminal(size, owner, console),
-            Step::Sysctl { path, value } => write_procfs(c"/proc/sys", path, value),
             Step::PivotRoot => sys::mount::pivot_root(self.root()?),
+            Step::Uncover(path) => uncover(path),
             Step::ChangeRoot => sys::path::change_root_to(self.root()?),
             Step::Unmount { at, mount } => unmount(at, mount),
-            Step::Root { set, propagation } => {
-                sys::mount::change(self.root()?, Reach::One, &Change { set, propagation, ..Change::default() })
+            Step::RootReadOnly => {
+                let change = Change { set: Attributes::READ_ONLY, ..Change::default() };
+                sys::mount::change(self.root()?, Reach::One, &change)
+            }
+            Step::Propagation { propagation, reach } => {
+                let change = Change { propagation: Some(propagation), ..Change::default() };
+                sys::mount::change(self.root()?, reach, &change)
             }
             _ => Err(Errno::NOSYS),
         }
+    }
+
+    /// Puts a detached mount in its place.
+    fn put(
+        &self,
+        mount: BorrowedFd<'_>,
+        propagation: Option<Propagation>,
+        (at, missing, covers): (&CStr, Missing, Covers),
+    ) -> Result<()> {
+        if propagation.is_some() {
+            sys::mount::change(mount, Reach::One, &Change { propagation, ..Change::default() })?;
+        }
+        sys::mount::attach(mount, self.place(at, missing, covers)?.as_fd())
+    }
+
+    /// Opens the place of a mount, and makes it where it is missing.
+    fn place(&self, at: &CStr, missing: Missing, covers: Covers) -> Result<OwnedFd> {
+        let itself = |at| sys::path::open_below(self.root()?, at, Access::HandleNoFollow, Within::Root);
+        let target = match covers {
+            Covers::Name => itself(at)?,
+            Covers::Folder => {
+                let folder = match itself(at) {
+                    Err(Errno::NOENT) => sys::path::open_or_make(self.root()?, at, missing).and_then(|_| itself(at))?,
+                    opened => opened?,
+                };
+                return if sys::path::is_folder(folder.as_fd())? { Ok(folder) } else { Err(Errno::NOTDIR) };
+            }
+            Covers::Ordinary | Covers::Procfs => sys::path::open_or_make(self.root()?, at, missing)?,
+        };
+        if covers != Covers::Procfs && self.is_in_proc(target.as_fd())? { Err(Errno::XDEV) } else { Ok(target) }
+    }
+
+    /// Whether a place is in what is mounted at the container's /proc, however the path led there.
+    fn is_in_proc(&self, place: BorrowedFd<'_>) -> Result<bool> {
+        if !sys::mount::is_procfs(place)? {
+            return Ok(false);
+        }
+        let proc = match self.open(c"proc") {
+            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(false),
+            opened => opened?,
+        };
+        Ok(sys::mount::id_of(place)? == sys::mount::id_of(proc.as_fd())?)
+    }
+
+    /// It becomes read-only when all is in it. What it covers is held, so that it is the folder that it begins with.
+    fn tmpfs(
+        &self,
+        (options, attributes, propagation): (Options<'_>, Attributes, Option<Propagation>),
+        at: &CStr,
+        begins: Begins,
+    ) -> Result<()> {
+        let writable = Attributes(attributes.0 & !Attributes::READ_ONLY.0);
+        let mount = new_mount(c"tmpfs", options, writable)?;
+        let place = match self.open(at) {
+            Err(Errno::NOENT) => self.place(at, Missing::Folder, Covers::Ordinary)?,
+            covered => {
+                let covered = covered?;
+                match begins {
+                    Begins::Permissions => sys::copy::permissions(covered.as_fd(), mount.as_fd())?,
+                    Begins::Contents => sys::copy::contents(covered.as_fd(), mount.as_fd())?,
+                    Begins::Copy => {
+                        sys::copy::contents(covered.as_fd(), mount.as_fd())?;
+                        sys::copy::attributes(covered.as_fd(), mount.as_fd())?;
+                    }
+                }
+                if self.is_in_proc(covered.as_fd())? {
+                    return Err(Errno::XDEV);
+                }
+                covered
+            }
+        };
+        if writable != attributes || propagation.is_some() {
+            let change = Change { set: attributes, propagation, ..Change::default() };
+            sys::mount::change(mount.as_fd(), Reach::One, &change)?;
+        }
+        sys::mount::attach(mount.as_fd(), place.as_fd())
     }
 
     fn root(&self) -> Result<BorrowedFd<'_>> {
@@ -751,14 +923,9 @@ impl State<'_> {
     }
 }
 
-fn new_mount(kind: &CStr, options: &[(&CStr, Option<&CStr>)], attributes: Attributes) -> Result<OwnedFd> {
+fn new_mount(kind: &CStr, options: Options<'_>, attributes: Attributes) -> Result<OwnedFd> {
     let context = sys::mount::fsopen(kind)?;
-    for (key, value) in options {
-        match value {
-            Some(value) => sys::mount::set_string(context.as_fd(), key, value)?,
-            None => sys::mount::set_flag(context.as_fd(), key)?,
-        }
-    }
+    set_options(context.as_fd(), options)?;
     sys::mount::fsmount(context.as_fd(), attributes)
 }
 
@@ -786,6 +953,68 @@ fn landlock(ruleset: &Ruleset, rules: &[Rule<'_>]) -> Result<()> {
     sys::landlock::restrict_self(made.as_fd())
 }
 
+fn set_options(context: BorrowedFd<'_>, options: Options<'_>) -> Result<()> {
+    options.iter().try_for_each(|(key, value)| match value {
+        Some(value) => sys::mount::set_string(context, key, value),
+        None => sys::mount::set_flag(context, key),
+    })
+}
+
+/// A view of the host's own mount, with all below it: the kernel shows no part of it without what covers that.
+fn view_of_host(path: &CStr, attributes: Attributes) -> Result<OwnedFd> {
+    let view = sys::mount::clone_tree(None, path, Reach::Recursive)?;
+    let change = Change { set: attributes, propagation: Some(Propagation::Private), ..Change::default() };
+    sys::mount::change(view.as_fd(), Reach::Recursive, &change)?;
+    Ok(view)
+}
+
+/// A view of the host's device of this type and number; `ENODEV` where the path leads to anything else.
+fn view_of_device(path: &CStr, mode: u32, number: u32) -> Result<OwnedFd> {
+    let view = sys::mount::clone_tree(None, path, Reach::One)?;
+    if sys::path::is_node(view.as_fd(), mode, number)? { Ok(view) } else { Err(Errno::NODEV) }
+}
+
+/// What is made gets the permissions of `mode`, since the mask is 0; what was there keeps its own.
+fn make_device(
+    folder: BorrowedFd<'_>,
+    name: &CStr,
+    (host, mode, number, owner): (&CStr, u32, u32, (u32, u32)),
+) -> Result<()> {
+    let existing = || sys::path::open_below(folder, name, Access::HandleNoFollow, Within::Mount);
+    match sys::path::make_node(folder, name, mode, number) {
+        Err(Errno::EXIST) => {
+            return if sys::path::is_node(existing()?.as_fd(), mode, number)? { Ok(()) } else { Err(Errno::EXIST) };
+        }
+        Err(Errno::PERM) => {
+            let view = view_of_device(host, mode, number)?;
+            let place = sys::path::open_or_make(folder, name, Missing::File)?;
+            return sys::mount::attach(view.as_fd(), place.as_fd());
+        }
+        made => made?,
+    }
+    if owner == (0, 0) { Ok(()) } else { sys::path::change_owner(folder, name, owner.0, owner.1) }
+}
+
+fn same_link(folder: BorrowedFd<'_>, name: &CStr, target: &CStr) -> Result<()> {
+    match sys::path::link_points_to(folder, name, target) {
+        Ok(true) => Ok(()),
+        Ok(false) | Err(Errno::INVAL) => Err(Errno::EXIST),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// A mount of a more privileged user namespace cannot be taken away; one that went with another is gone.
+fn uncover(path: &CStr) -> Result<()> {
+    match sys::mount::unmount(path) {
+        Err(Errno::NOENT) => Ok(()),
+        Err(Errno::INVAL | Errno::PERM) => {
+            let cover = new_mount(c"tmpfs", &[(c"size", Some(c"0")), (c"mode", Some(c"755"))], Attributes::READ_ONLY)?;
+            sys::mount::attach(cover.as_fd(), sys::path::open_handle(path)?.as_fd())
+        }
+        detached => detached,
+    }
+}
+
 /// The host's /proc shows the settings of the namespaces of whoever opens them: ours. That it is a procfs is checked,
 /// and no link is followed below the folder, so that nothing else can be written in its place.
 fn write_procfs(folder: &CStr, path: &CStr, value: &[u8]) -> Result<()> {
@@ -809,13 +1038,6 @@ fn join_keyring(name: &CStr, permissions: Option<u32>) -> Result<()> {
 fn null_device() -> Result<OwnedFd> {
     let device = sys::mount::clone_tree(None, c"/dev/null", Reach::One)?;
     if sys::path::is_null_device(device.as_fd())? { Ok(device) } else { Err(Errno::NOTSUP) }
-}
-
-fn existing_is_fine(made: Result<()>) -> Result<()> {
-    match made {
-        Err(Errno::EXIST) => Ok(()),
-        made => made,
-    }
 }
 
 fn each_bit(bits: u64, call: fn(u32) -> Result<()>) -> Result<()> {

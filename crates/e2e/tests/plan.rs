@@ -229,6 +229,8 @@ fn tells_of_mounts(what: &str, calls: &[&Call]) -> Option<Result<(), String>> {
         let set = words_of(made, "MOUNT_ATTR_");
         let planned: BTreeSet<_> = attributes.split(',').filter(|word| !word.is_empty()).map(attribute).collect();
         let reached: Vec<&Call> = calls.iter().copied().filter(|call| call.name != "fsconfig").collect();
+        // Behind the kind may stand what it begins with.
+        let kind = kind.split(' ').next().unwrap_or(kind);
         return Some(demand(|| first.quotes(kind) && set == planned, rest).and_then(|()| reaches(at, &reached)));
     }
     if let Some((_, at)) = what.strip_prefix("put prepared mount ").and_then(|rest| rest.split_once(" at ")) {

@@ -34,7 +34,11 @@ pub fn host(config: &Config) -> Result<Option<Maps>> {
     }))
 }
 
-fn lines(field: &str, mappings: &[IdMapping]) -> Result<String> {
+/// The lines of a map.
+///
+/// # Errors
+/// Refused for one that the kernel would not take.
+pub(crate) fn lines(field: &str, mappings: &[IdMapping]) -> Result<String> {
     if mappings.is_empty() {
         return Err(Refused::new(field, "", "is empty, and without it nobody exists in the container")
             .hint("map at least id 0")

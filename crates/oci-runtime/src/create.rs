@@ -15,7 +15,7 @@ use error::{Doing, Errno, Error, Refused, Result};
 use oci::{Config, Process, State, Status};
 use procfs::HostPid;
 use runtime::apply::{News, Running, Stage};
-use runtime::facts::Facts;
+use runtime::facts::{Facts, Site};
 use runtime::hooks::Given;
 use runtime::label::Modules;
 use runtime::landlock::Domain;
@@ -87,10 +87,6 @@ struct Made {
 
 fn make(store: &Store, invocation: &Invocation, log: &Log) -> Result<Made> {
     let id = invocation.id()?;
-    if invocation.has("no-pivot") {
-        let refused = Refused::new("--no-pivot", "", "is not supported: the host's root would stay in reach");
-        return Err(refused.hint("keep the bundle on a file system other than the initial ramdisk").into());
-    }
     let bundle = bundle(invocation)?;
     let mut draft = draft(&bundle, invocation, log)?;
     let console = console(draft.config.process.as_ref(), invocation)?;
@@ -98,7 +94,7 @@ fn make(store: &Store, invocation: &Invocation, log: &Log) -> Result<Made> {
     let held = store.claim(id)?;
     let mut record = Record::new(id, &bundle, &draft);
     let made = notify::prepare(&held.notify_folder(), &mut draft.config)
-        .and_then(|()| Facts::read(&draft.config, site, Vec::new(), &store.mounts()))
+        .and_then(|()| facts(store, &draft.config, site, invocation))
         .and_then(|facts| start_among_others(&held, &mut record, facts, &draft))
         .and_then(|running| announce(&running, console, invocation).map(|()| running));
     match made {
@@ -174,6 +170,18 @@ impl Draft {
             ..Terms::default()
         }
     }
+}
+
+/// What must be known of the host to plan a container.
+///
+/// # Errors
+/// As [`Facts::read`].
+pub(crate) fn facts(store: &Store, config: &Config, site: Site, invocation: &Invocation) -> Result<Facts> {
+    let mut facts = Facts::read(config, site, Vec::new(), &store.mounts())?;
+    if invocation.has("no-pivot") {
+        facts.mounts.jail = runtime::facts::without_pivot()?;
+    }
+    Ok(facts)
 }
 
 /// The folder of a container's configuration.

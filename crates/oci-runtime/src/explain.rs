@@ -3,7 +3,6 @@
 use bumpalo::Bump;
 use error::{Error, RefusedKind, Result};
 use runtime::explain::Explained;
-use runtime::facts::Facts;
 use runtime::root::Root;
 
 use crate::arguments::Invocation;
@@ -28,7 +27,7 @@ pub(crate) fn explain(store: &Store, invocation: &Invocation, log: &Log) -> Resu
         None => create::bundle(invocation)?,
     };
     let draft = create::draft(&bundle, invocation, log)?;
-    let facts = Facts::read(&draft.config, draft.place.site.clone(), Vec::new(), &store.mounts())?;
+    let facts = create::facts(store, &draft.config, draft.place.site.clone(), invocation)?;
     let arena = Bump::new();
     let plan = runtime::plan::plan(&draft.config, &facts, &draft.terms(), &arena)?;
     let root = draft.config.root.as_ref().map(|root| Root::Folder(root.path.clone().into()).describe());

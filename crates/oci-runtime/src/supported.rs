@@ -9,16 +9,6 @@ use oci::Config;
 /// # Errors
 /// Refused for the first that asks for something.
 pub(crate) fn check(config: &Config) -> Result<()> {
-    for mount in &config.mounts {
-        let field = format!("mounts[{}]", mount.destination);
-        let unsupported = ["idmap", "ridmap", "tmpcopyup", "copy-symlink", "src-nofollow", "dest-nofollow"];
-        if let Some(word) = mount.options.iter().find(|word| unsupported.contains(&word.as_str())) {
-            return refused(&field, word);
-        }
-        if !mount.uid_mappings.is_empty() || !mount.gid_mappings.is_empty() {
-            return refused(&field, "uidMappings");
-        }
-    }
     let Some(linux) = &config.linux else { return Ok(()) };
     let asked = [("linux.netDevices", !linux.net_devices.is_empty())];
     if let Some((field, _)) = asked.into_iter().find(|(_, asked)| *asked) {

@@ -1,6 +1,5 @@
 //! Doing what a plan says. Nothing is decided here; what fails is named by its step.
 
-use std::ffi::CString;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -13,17 +12,17 @@ use child::{REPORT_LENGTH, Report, Scene, Spawned, Step, Turn};
 use error::{Doing, Errno, Error, Kernel, Refused, RefusedKind, Result};
 use namespace::entrance::Maps;
 use namespace::mnt::Prepared;
-use namespace::mnt::options::Options;
 use oci::{ContainerProcessState, NamespaceKind};
 use procfs::{HostPid, Kind, Process};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::retry_on_intr;
-use sys::mount::{Attributes, Change, Reach};
+use sys::mount::{Change, Propagation, Reach};
 use sys::namespace::Kinds;
 
 use crate::describe;
 use crate::hooks::Given;
 use crate::plan::{HostStep, Moment, Network, Plan};
+use crate::prepare::{self, IdSources};
 use crate::process::Listener;
 use crate::root::Root;
 use crate::scheduler;
@@ -114,6 +113,7 @@ struct Work<'p, 's> {
     theirs: Option<OwnedFd>,
     namespaces: Vec<OwnedFd>,
     mounts: Vec<OwnedFd>,
+    ids: IdSources,
     groups: cgroup::Groups,
     group_files: Vec<OwnedFd>,
     child: Option<Spawned>,
@@ -133,6 +133,7 @@ impl<'p, 's> Work<'p, 's> {
             theirs: Some(theirs),
             namespaces: Vec::new(),
             mounts: Vec::new(),
+            ids: IdSources::default(),
             groups,
             group_files: Vec::new(),
             child: None,
@@ -228,11 +229,18 @@ impl<'p, 's> Work<'p, 's> {
     fn prepare(&mut self, number: usize) -> Result<()> {
         let mount = match self.plan.prepared.get(number) {
             None => return Ok(()),
-            Some(Prepared::Bind { source, reach, options }) => bind(source, *reach, options)?,
-            Some(Prepared::Group(group)) => {
-                let Some(index) = self.stage.mounted.get(*group) else { return Ok(()) };
+            Some(Prepared::Bind { source, reach, options, ids }) => {
+                prepare::bind(source, *reach, (options, ids.as_ref()), &mut self.ids)?
+            }
+            Some(Prepared::Node { source, mode, number }) => prepare::node(source, *mode, *number)?,
+            Some(Prepared::Group { index, set }) => {
+                let Some(index) = self.stage.mounted.get(*index) else { return Ok(()) };
                 let view = sys::mount::clone_tree(Some(self.groups.group(*index)?), c"", Reach::One);
-                view.doing(|| "copy the mount of the container's group")?
+                let view = view.doing(|| "copy the mount of the container's group")?;
+                let change = Change { set: *set, propagation: Some(Propagation::Private), ..Change::default() };
+                let changed = sys::mount::change(view.as_fd(), Reach::One, &change);
+                changed.doing(|| "set the options of the mount of the container's group")?;
+                view
             }
         };
         self.mounts.push(mount);
@@ -503,6 +511,13 @@ fn hinted(kernel: Kernel, step: &Step<'_>) -> Kernel {
         (Step::Affinity(_), Errno::INVAL) => kernel.hint("the container may use none of these processors"),
         (Step::Attribute { .. }, Errno::NOENT) => kernel.hint("no profile of this name is loaded"),
         (Step::Attribute { .. }, Errno::INVAL) => kernel.hint("the policy has no such label"),
+        (Step::Place { .. } | Step::Mount { .. } | Step::Tmpfs { .. }, Errno::XDEV) => {
+            kernel.hint("the path leads into the container's /proc, which nothing may cover")
+        }
+        (Step::Place { .. }, Errno::INVAL) => kernel.hint("only a folder can cover a folder, and only a file a file"),
+        (Step::Device { .. }, Errno::EXIST) => {
+            kernel.hint("something else is there: take it away, or choose another path")
+        }
         _ => kernel,
     }
 }
@@ -547,24 +562,4 @@ fn set_oom_score(pid: HostPid, value: i32) -> Result<()> {
         }
         error => error,
     })
-}
-
-fn bind(source: &str, reach: Reach, options: &Options) -> Result<OwnedFd> {
-    let path = CString::new(source).map_err(|_| Refused::new("mounts.source", "", "holds a NUL character"))?;
-    let mount = sys::mount::clone_tree(None, &path, reach).doing(|| format!("open {source} to bind it"))?;
-    let action = || format!("set the options of the bind of {source}");
-    let Options { set, clear, set_below, clear_below, propagation, .. } = options;
-    if *set != Attributes::NONE || *clear != Attributes::NONE {
-        let change = Change { set: *set, clear: *clear, ..Change::default() };
-        sys::mount::change(mount.as_fd(), Reach::One, &change).doing(action)?;
-    }
-    if *set_below != Attributes::NONE || *clear_below != Attributes::NONE {
-        let change = Change { set: *set_below, clear: *clear_below, ..Change::default() };
-        sys::mount::change(mount.as_fd(), Reach::Recursive, &change).doing(action)?;
-    }
-    if let Some((propagation, reach)) = propagation {
-        let change = Change { propagation: Some(*propagation), ..Change::default() };
-        sys::mount::change(mount.as_fd(), *reach, &change).doing(action)?;
-    }
-    Ok(mount)
 }

@@ -3,7 +3,7 @@
 use std::ffi::CStr;
 use std::fmt::Write as _;
 
-use child::{Step, Turn};
+use child::{Begins, Step, Turn};
 use namespace::entrance::Maps;
 use namespace::mnt::Prepared;
 use sys::credentials::ResourceLimit;
@@ -33,7 +33,9 @@ impl Line {
 }
 
 /// Opens a place within the root, and makes what is missing of it.
-const REACH: &str = "openat2|mkdirat+";
+const REACH: &str = "openat2|mkdirat|fstat|readlinkat+";
+/// Makes a user namespace, and takes a handle on it.
+const ID_SOURCE: &str = "socketpair|clone3|openat|openat2|fstatfs|write|waitid*";
 /// Writes a file of a process.
 const WRITE_OF_PROCESS: [&str; 5] = ["openat", "fstatfs", "openat2", "openat2", "write"];
 /// Makes a table in the caller's net namespace.
@@ -232,15 +234,26 @@ fn policy(scheduling: &Scheduling) -> String {
 
 fn mount_step(step: &Step<'_>) -> Line {
     match *step {
-        Step::Mount { kind, attributes: set, at, propagation, .. } => {
-            let what = format!("mount {} at {}{}", text(kind), place(at), attributes(set));
+        Step::Mount { kind, attributes: set, at, propagation, instead, .. } => {
+            let mut what = format!("mount {} at {}{}", text(kind), place(at), attributes(set));
+            if let Some(instead) = instead {
+                let _ = write!(what, ", or a view of the host's {}", text(instead));
+            }
             match propagation {
-                None => Line::new(what, &["fsopen", "fsconfig+", "fsmount", REACH, "move_mount"]),
-                Some(_) => Line::new(what, &["fsopen", "fsconfig+", "fsmount", "mount_setattr", REACH, "move_mount"]),
+                None => Line::new(what, &["fsopen", "fsconfig+", "fsmount", REACH, "fstatfs?", "move_mount"]),
+                Some(_) => Line::new(
+                    what,
+                    &["fsopen", "fsconfig+", "fsmount", "mount_setattr", REACH, "fstatfs?", "move_mount"],
+                ),
             }
         }
+        Step::Tmpfs { attributes: set, at, begins, .. } => tmpfs_step((at, set), begins),
         Step::Place { handle, at, .. } => {
-            Line::new(format!("put prepared mount {handle} at {}", place(at)), &[REACH, "move_mount"])
+            Line::new(format!("put prepared mount {handle} at {}", place(at)), &[REACH, "fstatfs?", "move_mount"])
+        }
+        Step::Reconfigure { set, at, .. } => {
+            let what = format!("change what is mounted at {}{}", place(at), attributes(set));
+            Line::new(what, &["openat2", "fspick?", "fsconfig*", "mount_setattr"])
         }
         Step::Remount { at, set, reach } => {
             let below = if reach == Reach::Recursive { " and all below" } else { "" };
@@ -249,12 +262,14 @@ fn mount_step(step: &Step<'_>) -> Line {
         }
         Step::Device { folder, name, owner, .. } => {
             let what = format!("make the device {}/{}", place(folder), text(name));
-            let calls: &[&str] = if owner == (0, 0) { &[REACH, "mknodat"] } else { &[REACH, "mknodat", "fchownat"] };
-            Line::new(what, calls)
+            match owner {
+                (0, 0) => Line::new(what, &[REACH, "mknodat", "openat2|open_tree|fstat|move_mount|mkdirat*"]),
+                _ => Line::new(what, &[REACH, "mknodat", "openat2|open_tree|fstat|move_mount|mkdirat*", "fchownat?"]),
+            }
         }
-        Step::Link { target, folder, name } => {
+        Step::Link { target, folder, name, .. } => {
             let what = format!("link {}/{} to {}", place(folder), text(name), text(target));
-            Line::new(what, &[REACH, "symlinkat"])
+            Line::new(what, &[REACH, "symlinkat", "readlinkat?"])
         }
         Step::Folder(at) => Line::new(format!("make sure that {} exists", place(at)), &[REACH]),
         Step::Mask(at) => Line::new(
@@ -305,10 +320,54 @@ fn root_step(step: &Step<'_>) -> Line {
         Step::PivotRoot => Line::new("make it the only root", &["fchdir", "pivot_root", "umount2", "chdir"]),
         Step::ChangeRoot => Line::new("make it the process's root", &["fchdir", "chroot"]),
         Step::Unmount { at, .. } => Line::new(format!("unmount {}", text(at)), &["statx", "umount2?"]),
-        Step::Root { set, .. } => {
-            Line::new(format!("set the root to {}", attributes(set).trim_start_matches(',')), &["mount_setattr"])
+        Step::Uncover(path) => {
+            let calls = &["umount2", "fsopen?", "fsconfig*", "fsmount?", "openat?", "move_mount?"];
+            Line::new(format!("take the host's {} away", text(path)), calls)
+        }
+        Step::RootReadOnly => Line::new("set the root to ro", &["mount_setattr"]),
+        Step::Propagation { propagation, reach } => {
+            let below = if reach == Reach::Recursive { " and all below" } else { "" };
+            Line::new(format!("make the root{below} {propagation:?}").to_lowercase(), &["mount_setattr"])
         }
         _ => Line::new(String::new(), &[]),
+    }
+}
+
+fn tmpfs_step((at, set): (&CStr, Attributes), begins: Begins) -> Line {
+    const COPY: &str = "openat|getdents64|newfstatat|fstat|mkdirat|mknodat|symlinkat|readlinkat|sendfile|\
+                        flistxattr|fgetxattr|fsetxattr|fchown|fchownat|fchmod|utimensat*";
+    const CALLS: [&str; 8] = ["fsopen", "fsconfig+", "fsmount", REACH, COPY, "fstatfs", "mount_setattr?", "move_mount"];
+    let with = match begins {
+        Begins::Permissions => "the permissions",
+        Begins::Contents | Begins::Copy => "a copy",
+    };
+    Line::new(format!("mount tmpfs with {with} of what it covers at {}{}", place(at), attributes(set)), &CALLS)
+}
+
+fn preparation(number: usize, plan: &Plan<'_>) -> Line {
+    match plan.prepared.get(number) {
+        Some(Prepared::Bind { source, ids: None, .. }) => {
+            Line::new(format!("prepare mount {number}: {source}"), &["open_tree", "mount_setattr*"])
+        }
+        Some(Prepared::Bind { source, .. }) => {
+            let what = format!("prepare mount {number}: {source} with other ids");
+            Line::new(what, &["open_tree", "mount_setattr*", ID_SOURCE, "mount_setattr"])
+        }
+        Some(Prepared::Node { source, .. }) => {
+            let what = format!("prepare mount {number}: {source}");
+            Line::new(what, &["open_tree+", "fstat?", "openat?", "open_tree?", "fstat?"])
+        }
+        Some(Prepared::Group { .. }) | None => {
+            let placed = plan.child.iter().find_map(|step| match step {
+                Step::Place { handle, at, .. } if *handle == number => Some(place(at)),
+                _ => None,
+            });
+            let at = placed.unwrap_or_default();
+            Line::new(
+                format!("prepare mount {number}: the container's group for {}", at.trim_end_matches('/')),
+                &["open_tree", "mount_setattr"],
+            )
+        }
     }
 }
 
@@ -397,19 +456,6 @@ fn open_group(index: cgroup::HierarchyIndex, plan: &Plan<'_>) -> Line {
     let place = plan.groups.steps.iter().map(cgroup::plan::Step::place).find(|place| place.hierarchy == index);
     let name = place.map_or("container's", |place| place.name.as_str());
     Line::new(format!("open the {name} group for the child to join"), &["openat"])
-}
-
-fn preparation(number: usize, plan: &Plan<'_>) -> Line {
-    if let Some(Prepared::Bind { source, .. }) = plan.prepared.get(number) {
-        return Line::new(format!("prepare mount {number}: {source}"), &["open_tree", "mount_setattr*"]);
-    }
-    let placed = plan.child.iter().find_map(|step| match step {
-        Step::Place { handle, at, .. } if *handle == number => Some(place(at)),
-        _ => None,
-    });
-    let at = placed.unwrap_or_default();
-    let what = format!("prepare mount {number}: the container's group for {}", at.trim_end_matches('/'));
-    Line::new(what, &["open_tree"])
 }
 
 /// Whether the container is in a user namespace that is not the host's.

@@ -1,6 +1,8 @@
 //! What must be known of the host before a container can be planned: read once, so that the plan makes no system call.
 
+use std::ffi::CString;
 use std::fs;
+use std::os::fd::AsFd as _;
 use std::path::Path;
 
 use error::Result;
@@ -66,6 +68,7 @@ impl Facts {
     /// # Errors
     /// A kernel error that names what could not be read.
     pub fn read(config: &Config, site: Site, defaulted: Vec<&'static str>, mounts: &Path) -> Result<Self> {
+        crate::joined::check(config)?;
         let Site { hierarchies, group, systemd } = site;
         let resources = config.linux.as_ref().and_then(|linux| linux.resources.as_ref());
         let hierarchies = match resources {
@@ -79,12 +82,7 @@ impl Facts {
         let mut mounts = mnt::Facts { groups: names, view, ..mnt::Facts::default() };
         for mount in &config.mounts {
             let Some(source) = mount.source.as_ref().filter(|source| source.starts_with('/')) else { continue };
-            let kind = match fs::metadata(source) {
-                Ok(found) if found.is_dir() => Source::Folder,
-                Ok(_) => Source::File,
-                Err(_) => Source::Absent,
-            };
-            mounts.sources.insert(source.clone(), kind);
+            look_at(source, &mut mounts);
         }
         let further_groups = FurtherGroups::of(&this)?;
         Ok(Self { hierarchies, cgroup, group, defaulted, groups, mounts, further_groups })
@@ -98,6 +96,35 @@ impl Facts {
         let systemd = self.cgroup.systemd.clone();
         let cgroup = HostFacts { systemd, ..HostFacts::read(&self.hierarchies, &self.group)? };
         Ok(Self { cgroup, ..self.clone() })
+    }
+}
+
+/// That the container's root is entered without pivot_root(2): the mounts by which the way back would show the host.
+///
+/// # Errors
+/// A kernel error.
+pub fn without_pivot() -> Result<mnt::Jail> {
+    let shows =
+        |mount: &procfs::MountInfo| mount.root == Path::new("/") && matches!(mount.fs_type.as_str(), "proc" | "sysfs");
+    let mounts = Process::this()?.mountinfo()?.into_iter().filter(shows);
+    let paths = mounts.map(|mount| mount.mount_point.to_string_lossy().into_owned());
+    Ok(mnt::Jail::ChangeRoot(paths.collect()))
+}
+
+/// Looks at the source of a bind mount.
+pub(crate) fn look_at(source: &str, mounts: &mut mnt::Facts) {
+    let kind = match fs::metadata(source) {
+        Ok(found) if found.is_dir() => Source::Folder,
+        Ok(_) => Source::File,
+        Err(_) => Source::Absent,
+    };
+    mounts.sources.insert(source.to_owned(), kind);
+    if let Ok(target) = fs::read_link(source) {
+        mounts.links.insert(source.to_owned(), target.to_string_lossy().into_owned());
+    }
+    let handle = CString::new(source).ok().and_then(|path| sys::path::open_handle(&path).ok());
+    if handle.is_some_and(|handle| sys::mount::is_procfs(handle.as_fd()) == Ok(true)) {
+        mounts.on_procfs.insert(source.to_owned());
     }
 }
 

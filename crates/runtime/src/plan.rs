@@ -171,7 +171,7 @@ pub fn plan<'a>(config: &Config, facts: &Facts, terms: &Terms<'_>, arena: &'a Bu
     if !hooks.is_empty() {
         steps.push(Step::Await(Turn::Hooked));
     }
-    mnt::plan_pivot(config, &mut steps)?;
+    mnt::plan_jail(config, &facts.mounts, &mut steps)?;
     process::plan(process, terms, facts.further_groups, &mut steps)?;
     let mut host =
         plan_host(config, process, (&entrance, &prepared, groups.steps.get(..first_later).unwrap_or_default(), joins))?;

@@ -7,6 +7,7 @@
 
 pub mod bpf;
 pub mod clone;
+pub mod copy;
 pub mod credentials;
 pub mod keyring;
 pub mod landlock;

@@ -172,6 +172,29 @@ pub fn fsmount(context: BorrowedFd<'_>, attributes: Attributes) -> Result<OwnedF
     unsafe { owned(raw) }
 }
 
+/// Begins a change of the options of the file system that `mount` is open on.
+///
+/// # Errors
+/// `EINVAL` for what is no root of a mount; `EPERM`.
+pub fn fspick(mount: BorrowedFd<'_>) -> Result<OwnedFd> {
+    const FSPICK_CLOEXEC: usize = 0x1;
+    const FSPICK_EMPTY_PATH: usize = 0x8;
+    let words: Arguments = [fd(mount), c"".as_ptr() as usize, FSPICK_CLOEXEC | FSPICK_EMPTY_PATH, 0, 0];
+    // SAFETY: the string is a constant.
+    let raw = unsafe { syscall(everywhere::FSPICK, words) }?;
+    // SAFETY: the kernel has just made this descriptor for us.
+    unsafe { owned(raw) }
+}
+
+/// Changes the file system to the options set so far.
+///
+/// # Errors
+/// `EINVAL` for an option that cannot be changed; `EPERM`.
+pub fn reconfigure(context: BorrowedFd<'_>) -> Result<()> {
+    const FSCONFIG_CMD_RECONFIGURE: usize = 7;
+    fsconfig(context, FSCONFIG_CMD_RECONFIGURE, None, (0, 0))
+}
+
 /// A detached copy of the mount that `path` (from the working directory) or, with an empty path, `from` lies on.
 ///
 /// # Errors
@@ -182,6 +205,19 @@ pub fn clone_tree(from: Option<BorrowedFd<'_>>, path: &CStr, reach: Reach) -> Re
     let from = from.map_or(AT_FDCWD, fd);
     // SAFETY: `path` is a string that lives across the call.
     let raw = unsafe { syscall(everywhere::OPEN_TREE, [from, path.as_ptr() as usize, flags, 0, 0]) }?;
+    // SAFETY: the kernel has just made this descriptor for us.
+    unsafe { owned(raw) }
+}
+
+/// The same of what the last name of `path` is itself, also where that is a symbolic link.
+///
+/// # Errors
+/// As [`clone_tree`].
+pub fn clone_tree_of_name(path: &CStr, reach: Reach) -> Result<OwnedFd> {
+    const OPEN_TREE_CLONE: usize = 1;
+    let flags = OPEN_TREE_CLONE | CLOEXEC | AT_SYMLINK_NOFOLLOW | reach.flag();
+    // SAFETY: `path` is a string that lives across the call.
+    let raw = unsafe { syscall(everywhere::OPEN_TREE, [AT_FDCWD, path.as_ptr() as usize, flags, 0, 0]) }?;
     // SAFETY: the kernel has just made this descriptor for us.
     unsafe { owned(raw) }
 }

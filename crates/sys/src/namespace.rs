@@ -78,6 +78,16 @@ pub fn unshare(kinds: Kinds) -> Result<()> {
     unsafe { syscall(number::UNSHARE, [kinds.word(), 0, 0, 0, 0]) }.map(drop)
 }
 
+/// The kind of a namespace: ioctl_ns(2) `NS_GET_NSTYPE`.
+///
+/// # Errors
+/// `ENOTTY` for what is no file of a namespace.
+pub fn kind(namespace: BorrowedFd<'_>) -> Result<Kinds> {
+    const NS_GET_NSTYPE: usize = 0xb703;
+    // SAFETY: the request takes no argument.
+    unsafe { syscall(number::IOCTL, [fd(namespace), NS_GET_NSTYPE, 0, 0, 0]) }.map(|bit| Kinds(bit as u64))
+}
+
 /// The user namespace above one, or the namespace above another of a kind that has such: ioctl_ns(2) `NS_GET_PARENT`.
 ///
 /// # Errors

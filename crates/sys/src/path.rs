@@ -107,47 +107,66 @@ pub enum Missing {
 /// The longest path that the kernel takes, with its NUL.
 const PATH_MAX: usize = 4096;
 
-/// Opens `path` below `root` as a handle, and makes what is missing of it.
+/// How many links to what is not there are followed, as the kernel has it for all links of a path.
+const MOST_LINKS: u32 = 40;
+
+/// Opens `path` below `root` as a handle, and makes what is missing of it; also where a link in it points to what is
+/// missing.
 ///
 /// # Errors
-/// As [`open_below`] and mkdir(2); `ENAMETOOLONG`.
+/// As [`open_below`] and mkdir(2); `ENAMETOOLONG`, `ELOOP`.
 pub fn open_or_make(root: BorrowedFd<'_>, path: &CStr, missing: Missing) -> Result<OwnedFd> {
     match open_below(root, path, Access::Handle, Within::Root) {
         Err(Errno::NOENT) if missing != Missing::Fails => {}
         opened => return opened,
     }
-    make_missing(root, path, missing)?;
-    open_below(root, path, Access::Handle, Within::Root)
+    let mut buffer = [0_u8; PATH_MAX];
+    let mut length = path.count_bytes();
+    buffer.get_mut(..length).ok_or(Errno::NAMETOOLONG)?.copy_from_slice(path.to_bytes());
+    for _ in 0..MOST_LINKS {
+        match make_missing(root, &mut buffer, length, missing)? {
+            None => return open_below(root, text(&buffer, 0)?, Access::Handle, Within::Root),
+            Some(longer) => length = longer,
+        }
+    }
+    Err(Errno::LOOP)
 }
 
 /// Makes what is missing below the deepest part of the path that is there. Every part is opened within the root, so a
-/// link in it is followed as the container would, and never beyond.
-fn make_missing(root: BorrowedFd<'_>, path: &CStr, missing: Missing) -> Result<()> {
-    let bytes = path.to_bytes();
-    let mut buffer = [0_u8; PATH_MAX];
-    let Some(copy) = buffer.get_mut(..bytes.len()) else { return Err(Errno::NAMETOOLONG) };
-    copy.copy_from_slice(bytes);
-    let (mut parent, mut start) = deepest(root, &mut buffer, bytes)?;
-    while start < bytes.len() {
-        let rest = bytes.get(start..).unwrap_or_default();
-        let length = rest.iter().position(|byte| *byte == b'/').unwrap_or(rest.len());
-        let end = start + length;
-        if length > 0 {
-            let kind = if end == bytes.len() { missing } else { Missing::Folder };
-            set(&mut buffer, end, 0);
-            parent = make(parent.as_fd(), text(&buffer, start)?, kind)?;
+/// link in it is followed as the container would, and never beyond. Where a part is a link to what is not there, its
+/// target takes its place in the path, whose new length is given.
+fn make_missing(
+    root: BorrowedFd<'_>,
+    buffer: &mut [u8; PATH_MAX],
+    length: usize,
+    missing: Missing,
+) -> Result<Option<usize>> {
+    let (mut parent, mut start) = deepest(root, buffer, length)?;
+    while start < length {
+        let rest = buffer.get(start..length).unwrap_or_default();
+        let end = start + rest.iter().position(|byte| *byte == b'/').unwrap_or(rest.len());
+        if end > start {
+            let kind = if end == length { missing } else { Missing::Folder };
+            set(buffer, end, 0);
+            let made = make(parent.as_fd(), text(buffer, start)?, kind);
+            match made {
+                Err(Errno::LOOP) => return follow(parent.as_fd(), buffer, (start, end, length)).map(Some),
+                made => parent = made?,
+            }
+            set(buffer, end, if end == length { 0 } else { b'/' });
         }
         start = end + 1;
     }
-    Ok(())
+    Ok(None)
 }
 
 /// The deepest folder of the path that is there, and where the rest of the path begins.
-fn deepest(root: BorrowedFd<'_>, buffer: &mut [u8; PATH_MAX], bytes: &[u8]) -> Result<(OwnedFd, usize)> {
-    let mut end = bytes.len();
-    while let Some(slash) = bytes.get(..end).and_then(|prefix| prefix.iter().rposition(|byte| *byte == b'/')) {
+fn deepest(root: BorrowedFd<'_>, buffer: &mut [u8; PATH_MAX], length: usize) -> Result<(OwnedFd, usize)> {
+    let mut end = length;
+    while let Some(slash) = buffer.get(..end).and_then(|prefix| prefix.iter().rposition(|byte| *byte == b'/')) {
         set(buffer, slash, 0);
-        let opened = open_below(root, text(buffer, 0)?, Access::Handle, Within::Root);
+        let prefix = if slash == 0 { c"." } else { text(buffer, 0)? };
+        let opened = open_below(root, prefix, Access::Handle, Within::Root);
         set(buffer, slash, b'/');
         match opened {
             Err(Errno::NOENT) => end = slash,
@@ -157,16 +176,50 @@ fn deepest(root: BorrowedFd<'_>, buffer: &mut [u8; PATH_MAX], bytes: &[u8]) -> R
     open_below(root, c".", Access::Handle, Within::Root).map(|folder| (folder, 0))
 }
 
-/// Makes one component and opens it; another that was faster is as good.
+/// Puts the target of the link at `start..end` in its place: an absolute one begins the path anew, from the root. The
+/// end of the path's text may be marked at `end`.
+#[inline(never)]
+fn follow(
+    parent: BorrowedFd<'_>,
+    buffer: &mut [u8; PATH_MAX],
+    (start, end, length): (usize, usize, usize),
+) -> Result<usize> {
+    let mut target = [0_u8; PATH_MAX];
+    let target_length = rustix::fs::readlinkat_raw(parent, text(buffer, start)?, &mut target[..])?;
+    if end < length {
+        set(buffer, end, b'/');
+    }
+    let target = target.get(..target_length).unwrap_or_default();
+    let before = if target.first() == Some(&b'/') { 0 } else { start };
+    let mut path = [0_u8; PATH_MAX];
+    let mut new_length = 0;
+    for part in [buffer.get(..before), Some(target), buffer.get(end..length)] {
+        for byte in part.unwrap_or_default() {
+            *path.get_mut(new_length).ok_or(Errno::NAMETOOLONG)? = *byte;
+            new_length += 1;
+        }
+    }
+    if new_length == PATH_MAX {
+        return Err(Errno::NAMETOOLONG);
+    }
+    *buffer = path;
+    Ok(new_length)
+}
+
+/// Makes one component and opens it; another that was faster is as good. `ELOOP` for a symbolic link.
 fn make(parent: BorrowedFd<'_>, name: &CStr, missing: Missing) -> Result<OwnedFd> {
-    if missing == Missing::File {
+    let made = if missing == Missing::File {
         let flags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW;
-        return openat2(parent, name, &OpenHow { flags, mode: 0o755, resolve: 0 });
+        openat2(parent, name, &OpenHow { flags, mode: 0o755, resolve: 0 }).map(drop)
+    } else {
+        make_folder(parent, name, 0o755)
+    };
+    match made {
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(errno) => return Err(errno),
     }
-    match make_folder(parent, name, 0o755) {
-        Ok(()) | Err(Errno::EXIST) => open_below(parent, name, Access::HandleNoFollow, Within::Mount),
-        Err(errno) => Err(errno),
-    }
+    let opened = open_below(parent, name, Access::HandleNoFollow, Within::Mount)?;
+    if is_link(opened.as_fd())? { Err(Errno::LOOP) } else { Ok(opened) }
 }
 
 fn set(buffer: &mut [u8; PATH_MAX], place: usize, byte: u8) {
@@ -202,6 +255,12 @@ pub fn make_node(parent: BorrowedFd<'_>, name: &CStr, mode: u32, device: u32) ->
 #[must_use]
 pub const fn device_number(major: u32, minor: u32) -> u32 {
     (minor & 0xff) | ((major & 0xfff) << 8) | ((minor & 0xfff00) << 12)
+}
+
+/// The major and minor number of the kernel's encoding.
+#[must_use]
+pub const fn device_numbers(number: u32) -> (u32, u32) {
+    ((number >> 8) & 0xfff, (number & 0xff) | ((number >> 12) & 0xfff00))
 }
 
 /// Makes the symbolic link `name` to `target` in `parent`.
@@ -250,6 +309,37 @@ pub fn is_folder(file: BorrowedFd<'_>) -> Result<bool> {
 pub fn is_null_device(file: BorrowedFd<'_>) -> Result<bool> {
     let stat = rustix::fs::fstat(file)?;
     Ok(stat.st_mode & 0o170_000 == 0o020_000 && stat.st_rdev == rustix::fs::makedev(1, 3))
+}
+
+/// Whether `file` is a symbolic link itself.
+///
+/// # Errors
+/// fstat(2).
+pub fn is_link(file: BorrowedFd<'_>) -> Result<bool> {
+    let stat = rustix::fs::fstat(file)?;
+    Ok(stat.st_mode & 0o170_000 == 0o120_000)
+}
+
+/// Whether the symbolic link `name` in `parent` points to `target`.
+///
+/// # Errors
+/// readlink(2): `EINVAL` for what is no link.
+pub fn link_points_to(parent: BorrowedFd<'_>, name: &CStr, target: &CStr) -> Result<bool> {
+    let mut buffer = [0_u8; PATH_MAX];
+    let length = rustix::fs::readlinkat_raw(parent, name, &mut buffer[..])?;
+    Ok(buffer.get(..length) == Some(target.to_bytes()))
+}
+
+/// Whether `file` is a node of the type in `mode`, and with this number where that is a device's.
+///
+/// # Errors
+/// fstat(2).
+pub fn is_node(file: BorrowedFd<'_>, mode: u32, device: u32) -> Result<bool> {
+    const TYPE: u32 = 0o170_000;
+    const PIPE: u32 = 0o010_000;
+    let stat = rustix::fs::fstat(file)?;
+    let number = device_number(rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev));
+    Ok(stat.st_mode & TYPE == mode & TYPE && (mode & TYPE == PIPE || number == device))
 }
 
 /// Makes `path` the working directory.

@@ -24,6 +24,7 @@ pub(crate) mod number {
     pub(crate) const FCNTL: usize = 72;
     pub(crate) const FSTATFS: usize = 138;
     pub(crate) const GETCWD: usize = 79;
+    pub(crate) const GETDENTS64: usize = 217;
     pub(crate) const IOCTL: usize = 16;
     pub(crate) const IOPRIO_SET: usize = 251;
     pub(crate) const KEYCTL: usize = 250;
@@ -79,6 +80,7 @@ pub(crate) mod number {
     pub(crate) const FCNTL: usize = 25;
     pub(crate) const FSTATFS: usize = 44;
     pub(crate) const GETCWD: usize = 17;
+    pub(crate) const GETDENTS64: usize = 61;
     pub(crate) const IOCTL: usize = 29;
     pub(crate) const IOPRIO_SET: usize = 30;
     pub(crate) const KEYCTL: usize = 219;
@@ -124,6 +126,7 @@ pub(crate) mod everywhere {
     pub(crate) const FSOPEN: usize = 430;
     pub(crate) const FSCONFIG: usize = 431;
     pub(crate) const FSMOUNT: usize = 432;
+    pub(crate) const FSPICK: usize = 433;
     pub(crate) const CLONE3: usize = 435;
     pub(crate) const CLOSE_RANGE: usize = 436;
     pub(crate) const OPENAT2: usize = 437;

@@ -1,6 +1,6 @@
 //! The nodes and links of a container's own /dev. Runtime specification, "Default Devices" and "Dev symbolic links".
 
-use child::Step;
+use child::{Covers, Existing, Step};
 use error::{Refused, Result};
 use oci::{Config, Device, NamespaceKind};
 use sys::path::{Missing, device_number};
@@ -24,10 +24,11 @@ const LINKS: [(&str, &str); 5] = [
 const S_IFCHR: u32 = 0o020_000;
 const S_IFBLK: u32 = 0o060_000;
 const S_IFIFO: u32 = 0o010_000;
+const S_IFMT: u32 = 0o170_000;
 
 /// Adds the default nodes, the configuration's own, and the links. In a user namespace nobody may make device nodes:
-/// there the host's are bound in their place;
-/// `here` is whether that holds for the caller too.
+/// there the host's are bound in their place; `here` is whether that holds for the caller too. /dev/ptmx is always the
+/// link to the one of the container's own terminals.
 ///
 /// # Errors
 /// Refused for a device of unknown type, without numbers, or not below /dev.
@@ -41,12 +42,13 @@ pub fn plan(config: &Config, here: View, steps: &mut Steps<'_>, prepared: &mut V
         let node = Node { folder: "/dev", name, mode: S_IFCHR | 0o666, numbers: (major, minor), owner: (0, 0) };
         node.plan(&format!("/dev/{name}"), view, steps, prepared)?;
     }
-    for device in asked {
+    for device in asked.iter().filter(|device| device.path != "/dev/ptmx") {
         asked_node(device, view, steps, prepared)?;
     }
     for (name, target) in LINKS {
         let (folder, name) = (steps.text("/dev", "dev")?, steps.text("/dev", name)?);
-        steps.push(Step::Link { target: steps.text("/dev", target)?, folder, name });
+        let target = steps.text("/dev", target)?;
+        steps.push(Step::Link { existing: Existing::Stays, target, folder, name });
     }
     Ok(())
 }
@@ -83,18 +85,24 @@ struct Node<'c> {
 }
 
 impl Node<'_> {
+    fn number(&self) -> u32 {
+        device_number(self.numbers.0, self.numbers.1)
+    }
+
     fn plan(&self, path: &str, view: View, steps: &mut Steps<'_>, prepared: &mut Vec<Prepared>) -> Result<()> {
-        if view == View::BindsHostNodes && self.mode & S_IFIFO != S_IFIFO {
+        if view == View::BindsHostNodes && self.mode & S_IFMT != S_IFIFO {
             let handle = prepared.len();
-            prepared.push(Prepared::node(path));
-            steps.push(Step::Place { handle, at: steps.inside("linux.devices", path)?, missing: Missing::File });
+            prepared.push(Prepared::Node { source: path.to_owned(), mode: self.mode, number: self.number() });
+            let at = steps.inside("linux.devices", path)?;
+            steps.push(Step::Place { handle, at, missing: Missing::File, covers: Covers::Ordinary });
             return Ok(());
         }
         steps.push(Step::Device {
+            host: steps.text("linux.devices", path)?,
             folder: steps.inside("linux.devices", self.folder)?,
             name: steps.text("linux.devices", self.name)?,
             mode: self.mode,
-            number: device_number(self.numbers.0, self.numbers.1),
+            number: self.number(),
             owner: self.owner,
         });
         Ok(())

@@ -6,11 +6,13 @@
 //! namespaces own it.
 
 pub mod devices;
+pub mod id_map;
 pub mod options;
+mod place;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use child::{Step, Turn};
+use child::{Begins, Existing, Step, Turn};
 use error::{Refused, Result};
 use oci::{Config, Mount, NamespaceKind};
 use sys::mount::{Attributes, Propagation, Reach};
@@ -18,7 +20,8 @@ use sys::path::Missing;
 
 use crate::steps::Steps;
 use crate::{Relation, relation};
-use options::Options;
+use id_map::Ids;
+use options::{Manner, Options};
 
 /// A detached mount that the parent prepares; a step names it by its place in the list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,17 +32,27 @@ pub enum Prepared {
         source: String,
         /// One mount, or all below it too.
         reach: Reach,
-        /// Attributes and propagation.
+        /// Attributes, propagation, and whether a symbolic link is followed.
         options: Box<Options>,
+        /// Whose ids the files have, there and, with a reach, below.
+        ids: Option<(Ids, Reach)>,
     },
-    /// A view of the container's own group in one hierarchy, by its place in [`Facts::groups`].
-    Group(usize),
-}
-
-impl Prepared {
-    fn node(path: &str) -> Self {
-        Self::Bind { source: path.to_owned(), reach: Reach::One, options: Box::default() }
-    }
+    /// The host's node of a device.
+    Node {
+        /// Its path.
+        source: String,
+        /// Its type, as mknod(2) takes it.
+        mode: u32,
+        /// The kernel's encoding of the device number.
+        number: u32,
+    },
+    /// A view of the container's own group in one hierarchy.
+    Group {
+        /// Its place in [`Facts::groups`].
+        index: usize,
+        /// Attributes to set.
+        set: Attributes,
+    },
 }
 
 /// Whether device nodes can be made, or must be taken from the host.
@@ -75,11 +88,17 @@ pub enum Source {
 pub struct Facts {
     /// What the sources of bind mounts are, by their paths.
     pub sources: BTreeMap<String, Source>,
+    /// What those of them that are symbolic links point to.
+    pub links: BTreeMap<String, String>,
+    /// Those that lie on a procfs.
+    pub on_procfs: BTreeSet<String>,
     /// The folder names below the container's cgroup mount, one for each hierarchy in which it has a group; one empty name
     /// where the only hierarchy is v2, which then is the mount itself.
     pub groups: Vec<String>,
     /// Whether device nodes can be made here.
     pub view: View,
+    /// How the container's root becomes its process's.
+    pub jail: Jail,
 }
 
 /// Plans the container's root: its mounts, nodes and links, up to the point where all is there but nothing hidden yet.
@@ -98,22 +117,9 @@ pub fn plan(config: &Config, facts: &Facts, steps: &mut Steps<'_>) -> Result<Vec
     } else {
         plan_cover(config, steps)?;
     }
-    let mut own_dev = false;
-    for mount in &config.mounts {
-        let options = options::parse(&mount.options);
-        let bind = options.bind.is_some() || mount.kind.as_deref() == Some("bind");
-        if inside(&mount.destination) == "dev" {
-            own_dev = !bind;
-        }
-        if bind {
-            plan_bind(mount, options, facts, (steps, &mut prepared))?;
-        } else if mount.kind.as_deref() == Some("cgroup") {
-            plan_groups(mount, &options, facts, (steps, &mut prepared))?;
-        } else {
-            plan_mount(mount, &options, steps)?;
-        }
-    }
-    if own_dev {
+    plan_mounts(config, &config.mounts, facts, (steps, &mut prepared))?;
+    let binds_dev = |mount: &Mount| is_bind(mount) && place::inside(&mount.destination) == "dev";
+    if !config.mounts.iter().any(binds_dev) {
         devices::plan(config, facts.view, steps, &mut prepared)?;
     }
     Ok(prepared)
@@ -138,11 +144,53 @@ fn plan_cover(config: &Config, steps: &mut Steps<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Hides what the configuration wants hidden, makes the root the only one, and sets its attributes.
+/// Plans mounts in a container's root.
+///
+/// # Errors
+/// Refused for a mount that cannot be had.
+pub fn plan_mounts(
+    config: &Config,
+    mounts: &[Mount],
+    facts: &Facts,
+    (steps, prepared): (&mut Steps<'_>, &mut Vec<Prepared>),
+) -> Result<()> {
+    for mount in mounts {
+        let options = options::parse(&mount.options);
+        let ids = id_map::plan(config, mount, &options)?;
+        if is_bind(mount) {
+            plan_bind((config, mount), (options, ids), facts, (steps, prepared))?;
+        } else if options.has(Manner::Remount) {
+            plan_remount(mount, &options, steps)?;
+        } else if mount.kind.as_deref() == Some("cgroup") {
+            plan_groups((config, mount), &options, facts, (steps, prepared))?;
+        } else {
+            plan_mount((config, mount), &options, facts, steps)?;
+        }
+    }
+    Ok(())
+}
+
+fn is_bind(mount: &Mount) -> bool {
+    let bind = |word: &String| matches!(word.as_str(), "bind" | "rbind");
+    mount.kind.as_deref() == Some("bind") || mount.options.iter().any(bind)
+}
+
+/// How the container's root becomes the process's.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Jail {
+    /// It becomes the only one: pivot_root(2).
+    #[default]
+    Pivot,
+    /// It covers the host's, which stays below it: where that is an initramfs, which cannot be let go of. What shows the
+    /// host's kernel to who finds the way there, at these paths, is taken away.
+    ChangeRoot(Vec<String>),
+}
+
+/// Hides what the configuration wants hidden, makes the root the process's, and sets its attributes.
 ///
 /// # Errors
 /// Refused for a path with a NUL in it or an unknown propagation.
-pub fn plan_pivot(config: &Config, steps: &mut Steps<'_>) -> Result<()> {
+pub fn plan_jail(config: &Config, facts: &Facts, steps: &mut Steps<'_>) -> Result<()> {
     if let Some(linux) = &config.linux {
         for path in &linux.masked_paths {
             steps.push(Step::Mask(steps.inside("linux.maskedPaths", path)?));
@@ -151,19 +199,24 @@ pub fn plan_pivot(config: &Config, steps: &mut Steps<'_>) -> Result<()> {
             steps.push(Step::ReadOnly(steps.inside("linux.readonlyPaths", path)?));
         }
     }
-    steps.push(if keeps_its_mounts(config) { Step::PivotRoot } else { Step::ChangeRoot });
-    let read_only = config.root.as_ref().is_some_and(|root| root.readonly);
-    let set = if read_only { Attributes::READ_ONLY } else { Attributes::NONE };
-    let propagation = root_propagation(config)?.map(|(propagation, _)| propagation);
-    let propagation = propagation.filter(|propagation| *propagation != Propagation::Private);
-    if read_only || propagation.is_some() {
-        steps.push(Step::Root { set, propagation });
+    match &facts.jail {
+        Jail::Pivot if keeps_its_mounts(config) => steps.push(Step::PivotRoot),
+        Jail::Pivot => steps.push(Step::ChangeRoot),
+        Jail::ChangeRoot(shown) => {
+            for path in shown {
+                steps.push(Step::Uncover(steps.text("--no-pivot", path)?));
+            }
+            steps.push(Step::ChangeRoot);
+        }
+    }
+    // pivot_root(2) wants no root that is shared, and a root that is unbindable could not have been bound.
+    if let Some((propagation @ (Propagation::Shared | Propagation::Unbindable), reach)) = root_propagation(config)? {
+        steps.push(Step::Propagation { propagation, reach });
+    }
+    if config.root.as_ref().is_some_and(|root| root.readonly) {
+        steps.push(Step::RootReadOnly);
     }
     Ok(())
-}
-
-fn inside(path: &str) -> &str {
-    path.trim_matches('/')
 }
 
 fn root_propagation(config: &Config) -> Result<Option<(Propagation, Reach)>> {
@@ -181,19 +234,47 @@ fn root_propagation(config: &Config) -> Result<Option<(Propagation, Reach)>> {
 /// The copies of the host's mounts take part in nothing, unless the container's root is to receive from the host.
 fn host_propagation(config: &Config) -> Result<Propagation> {
     Ok(match root_propagation(config)? {
-        Some((Propagation::Slave | Propagation::Shared, _)) => Propagation::Slave,
+        Some((Propagation::Slave, _)) => Propagation::Slave,
         _ => Propagation::Private,
     })
 }
 
+/// What a view of the host takes part in that does not say it: as little as can be, or what holds for all mounts.
+fn default_propagation(config: &Config) -> Result<(Propagation, Reach)> {
+    Ok(match root_propagation(config)? {
+        Some((propagation @ (Propagation::Slave | Propagation::Shared), Reach::Recursive)) => {
+            (propagation, Reach::Recursive)
+        }
+        _ => (Propagation::Private, Reach::Recursive),
+    })
+}
+
 fn plan_bind(
-    mount: &Mount,
-    options: Options,
+    (config, mount): (&Config, &Mount),
+    (mut options, ids): (Options, Option<(Ids, Reach)>),
     facts: &Facts,
     (steps, prepared): (&mut Steps<'_>, &mut Vec<Prepared>),
 ) -> Result<()> {
+    let field = format!("mounts[{}]", mount.destination);
     let source = mount.source.clone().unwrap_or_default();
+    let link = facts.links.get(&source);
+    let refused = |value: &str, reason: &str| Err(Refused::new(format!("{field}.options"), value, reason).into());
+    if options.has(Manner::CopyUp) {
+        return refused("tmpcopyup", "is for a tmpfs");
+    }
+    if let Some((key, _)) = options.data.first() {
+        return refused(key, "means nothing for a bind mount: the file system is the host's");
+    }
+    if options.has(Manner::CopyLink) {
+        if options.has(Manner::SourceItself) || options.has(Manner::DestinationItself) {
+            return refused("copy-symlink", "cannot be had together with src-nofollow or dest-nofollow");
+        }
+        if let Some(target) = link {
+            return plan_link(mount, target, steps);
+        }
+    }
     let missing = match facts.sources.get(&source) {
+        _ if link.is_some() && options.has(Manner::SourceItself) => Missing::File,
         Some(Source::Folder) => Missing::Folder,
         Some(Source::File) => Missing::File,
         Some(Source::Absent) | None => {
@@ -201,69 +282,146 @@ fn plan_bind(
             return Err(refused.hint("create it first").into());
         }
     };
-    if let Some((key, _)) = options.data.first() {
-        let field = format!("the mount option of {}", mount.destination);
-        return Err(Refused::new(field, key, "means nothing for a bind mount").into());
-    }
+    let covers = place::covers(mount, (&options, facts))?;
+    let at = place::at(mount, steps)?;
+    options.propagation = Some(options.propagation.map_or_else(|| default_propagation(config), Ok)?);
     let reach = options.bind.unwrap_or(Reach::One);
-    let at = steps.inside("mounts", &mount.destination)?;
-    steps.push(Step::Place { handle: prepared.len(), at, missing });
-    prepared.push(Prepared::Bind { source, reach, options: Box::new(options) });
+    steps.push(Step::Place { handle: prepared.len(), at, missing, covers });
+    prepared.push(Prepared::Bind { source, reach, options: Box::new(options), ids });
     Ok(())
 }
 
-fn plan_mount(mount: &Mount, options: &Options, steps: &mut Steps<'_>) -> Result<()> {
+/// A link like the one on the host.
+fn plan_link(mount: &Mount, target: &str, steps: &mut Steps<'_>) -> Result<()> {
+    let inside = place::inside(&mount.destination);
+    let (folder, name) = inside.rsplit_once('/').unwrap_or(("", &inside));
+    let (folder, name) = (steps.inside("mounts", folder)?, steps.text("mounts", name)?);
+    let target = steps.text("mounts.source", target)?;
+    steps.push(Step::Link { existing: Existing::MustBeSame, target, folder, name });
+    Ok(())
+}
+
+fn plan_remount(mount: &Mount, options: &Options, steps: &mut Steps<'_>) -> Result<()> {
+    let field = format!("mounts[{}]", mount.destination);
+    steps.push(Step::Reconfigure {
+        options: data(&field, options, steps)?,
+        set: options.attributes(),
+        clear: Attributes(options.clear.0 | options.clear_below.0),
+        at: steps.inside(&field, &place::inside(&mount.destination))?,
+    });
+    Ok(())
+}
+
+/// The options for the file system itself.
+fn data<'a>(field: &str, options: &Options, steps: &Steps<'a>) -> Result<child::Options<'a>> {
+    let mut data = Vec::with_capacity(options.data.len());
+    for (key, value) in &options.data {
+        let value = value.as_deref().map(|value| steps.text(field, value)).transpose()?;
+        data.push((steps.text(field, key)?, value));
+    }
+    Ok(steps.slice(&data))
+}
+
+fn plan_mount(
+    (config, mount): (&Config, &Mount),
+    options: &Options,
+    facts: &Facts,
+    steps: &mut Steps<'_>,
+) -> Result<()> {
     let kind = mount.kind.as_deref().unwrap_or("");
     let field = format!("mounts[{}]", mount.destination);
     if kind.is_empty() {
         return Err(Refused::new(field, "", "has neither a type nor a bind option").into());
     }
-    let mut data = Vec::with_capacity(options.data.len() + 1);
-    for (key, value) in &options.data {
-        let value = value.as_deref().map(|value| steps.text(&field, value)).transpose()?;
-        data.push((steps.text(&field, key)?, value));
+    let of_binds = ["copy-symlink", "src-nofollow", "dest-nofollow"];
+    if let Some(word) = mount.options.iter().find(|word| of_binds.contains(&word.as_str())) {
+        return Err(Refused::new(format!("{field}.options"), word, "is for bind mounts").into());
     }
+    let covers = place::covers(mount, (options, facts))?;
+    let at = place::at(mount, steps)?;
+    let (attributes, propagation) = (options.attributes(), options.propagation.map(|(propagation, _)| propagation));
+    let mut data = data(&field, options, steps)?;
+    if kind == "tmpfs"
+        && let Some(begins) = begins(options)
+    {
+        steps.push(Step::Tmpfs { options: data, attributes, at, propagation, begins });
+        return Ok(());
+    }
+    if options.has(Manner::CopyUp) {
+        return Err(Refused::new(format!("{field}.options"), "tmpcopyup", "is for a tmpfs").into());
+    }
+    let instead = if options.data.is_empty() { view_instead(config, kind, facts) } else { None };
     if let Some(source) = mount.source.as_deref().filter(|source| !source.is_empty()) {
-        data.push((c"source", Some(steps.text(&field, source)?)));
+        data = steps.slice(&[data, &[(c"source", Some(steps.text(&field, source)?))]].concat());
     }
-    steps.push(Step::Mount {
-        kind: steps.text(&field, kind)?,
-        options: steps.slice(&data),
-        attributes: options.set,
-        at: steps.inside(&field, &mount.destination)?,
-        propagation: options.propagation.map(|(propagation, _)| propagation),
-    });
+    let kind = steps.text(&field, kind)?;
+    steps.push(Step::Mount { kind, options: data, attributes, at, propagation, covers, instead });
     Ok(())
 }
 
+/// With what a tmpfs begins; `None` where its options say all.
+fn begins(options: &Options) -> Option<Begins> {
+    let says = |keys: &[&str]| options.data.iter().any(|(key, _)| keys.contains(&key.as_str()));
+    match options.has(Manner::CopyUp) {
+        true if says(&["mode", "uid", "gid"]) => Some(Begins::Contents),
+        true => Some(Begins::Copy),
+        false if says(&["mode"]) => None,
+        false => Some(Begins::Permissions),
+    }
+}
+
+/// The host's mount of a file system that shows a namespace which the container does not own: who is in another user
+/// namespace may not mount it.
+fn view_instead(config: &Config, kind: &str, facts: &Facts) -> Option<&'static std::ffi::CStr> {
+    let (path, namespace) = match kind {
+        "sysfs" => (c"/sys", NamespaceKind::Net),
+        "mqueue" => (c"/dev/mqueue", NamespaceKind::Ipc),
+        "proc" => (c"/proc", NamespaceKind::Pid),
+        _ => return None,
+    };
+    let foreign = relation(config, NamespaceKind::User) != Relation::Host || facts.view == View::BindsHostNodes;
+    (foreign && relation(config, namespace) != Relation::Own).then_some(path)
+}
+
 /// The container's own groups, a folder for each hierarchy, on a small file system of their own. They are views of the
-/// groups' folders, which costs a tenth of mounting every hierarchy anew and shows the same.
+/// groups' folders, which costs a tenth of mounting every hierarchy anew and shows the same. Where v2 is alone and the
+/// container has the host's cgroup namespace, it is the host's tree, by whose names /proc/self/cgroup speaks.
 fn plan_groups(
-    mount: &Mount,
+    (config, mount): (&Config, &Mount),
     options: &Options,
     facts: &Facts,
     (steps, prepared): (&mut Steps<'_>, &mut Vec<Prepared>),
 ) -> Result<()> {
-    let at = steps.inside("mounts", &mount.destination)?;
+    let covers = place::covers(mount, (options, facts))?;
+    let at = place::at(mount, steps)?;
+    let safe = Attributes::NOSUID.with(Attributes::NODEV).with(Attributes::NOEXEC);
+    let read_only = options.attributes().0 & Attributes::READ_ONLY.0 != 0;
     let alone = facts.groups.first().is_some_and(String::is_empty);
+    let of_host = [NamespaceKind::Cgroup, NamespaceKind::User].map(|kind| relation(config, kind));
+    if alone && of_host == [Relation::Host; 2] && facts.view == View::MakesNodes {
+        let attributes = options.attributes().with(safe);
+        let (kind, options) = (c"cgroup2", steps.slice(&[]));
+        steps.push(Step::Mount { kind, options, attributes, at, propagation: None, covers, instead: None });
+        return Ok(());
+    }
     if !alone {
-        let data = [(c"mode", Some(c"755")), (c"size", Some(c"64k"))];
-        let attributes = Attributes::NOSUID.with(Attributes::NODEV).with(Attributes::NOEXEC);
-        steps.push(Step::Mount { kind: c"tmpfs", options: steps.slice(&data), attributes, at, propagation: None });
+        let options = steps.slice(&[(c"mode", Some(c"755")), (c"size", Some(c"64k"))]);
+        let (kind, attributes) = (c"tmpfs", safe);
+        steps.push(Step::Mount { kind, options, attributes, at, propagation: None, covers, instead: None });
     }
     for (index, name) in facts.groups.iter().enumerate() {
-        let place = steps.inside("mounts", &format!("{}/{name}", inside(&mount.destination)))?;
-        steps.push(Step::Place { handle: prepared.len(), at: place, missing: Missing::Folder });
-        prepared.push(Prepared::Group(index));
+        let at = steps.inside("mounts", &format!("{}/{name}", place::inside(&mount.destination)))?;
+        steps.push(Step::Place { handle: prepared.len(), at, missing: Missing::Folder, covers });
+        prepared.push(Prepared::Group { index, set: safe });
     }
     let links = ["cpu,cpuacct", "cpuacct,cpu", "net_cls,net_prio", "net_prio,net_cls"];
     for name in links.iter().filter(|name| facts.groups.iter().any(|group| group == *name)) {
         for controller in name.split(',') {
-            let (target, link) = (steps.text("mounts", name)?, steps.text("mounts", controller)?);
-            steps.push(Step::Link { target, folder: at, name: link });
+            let (target, name) = (steps.text("mounts", name)?, steps.text("mounts", controller)?);
+            steps.push(Step::Link { existing: Existing::Stays, target, folder: at, name });
         }
     }
-    if options.set.0 & Attributes::READ_ONLY.0 != 0 {
+    if read_only {
         steps.push(Step::Remount { at, set: Attributes::READ_ONLY, reach: Reach::Recursive });
     }
     Ok(())

@@ -9,7 +9,7 @@ use std::io::Write as _;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use child::{Scene, Step, Turn};
+use child::{Covers, Existing, Scene, Step, Turn};
 use error::{Doing, Refused, Result};
 use seccomp::Arch;
 use sys::mount::{Attributes, Propagation, Reach};
@@ -246,17 +246,23 @@ fn steps<'a>(places: &'a [CString], groups: usize, hostname: &'a CStr, filter: &
     steps.extend([Step::Umask(0), Step::RootPropagation(Propagation::Private)]);
     steps.extend([Step::Await(Turn::Root), Step::AttachRoot(Propagation::Private)]);
     for (kind, options, attributes, at) in MOUNTS {
-        steps.push(Step::Mount { kind, options, attributes: Attributes(attributes), at, propagation: None });
+        let (attributes, covers) = (Attributes(attributes), Covers::Ordinary);
+        steps.push(Step::Mount { kind, options, attributes, at, propagation: None, covers, instead: None });
     }
-    let place = |(handle, at): (usize, &'a CString)| Step::Place { handle, at, missing: Missing::Folder };
+    let place = |(handle, at): (usize, &'a CString)| Step::Place {
+        handle,
+        at,
+        missing: Missing::Folder,
+        covers: Covers::Ordinary,
+    };
     steps.extend(places.iter().enumerate().map(place));
     steps.push(Step::Remount { at: c"sys/fs/cgroup", set: Attributes::READ_ONLY, reach: Reach::Recursive });
     let node = |(name, major, minor)| {
         let number = device_number(major, minor);
-        Step::Device { folder: c"dev", name, mode: 0o020_666, number, owner: (0, 0) }
+        Step::Device { host: c"/dev/null", folder: c"dev", name, mode: 0o020_666, number, owner: (0, 0) }
     };
     steps.extend(NODES.map(node));
-    steps.extend(LINKS.map(|(target, name)| Step::Link { target, folder: c"dev", name }));
+    steps.extend(LINKS.map(|(target, name)| Step::Link { existing: Existing::Stays, target, folder: c"dev", name }));
     steps.push(Step::Standard);
     let confined = !filter.is_empty();
     if confined {
