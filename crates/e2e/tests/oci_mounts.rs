@@ -276,6 +276,9 @@ fn without_maps_of_its_own_a_mount_has_those_of_the_containers_user_namespace() 
         config["linux"]["gidMappings"] = map;
     });
     fs::set_permissions(bundle.carboy.folder(), fs::Permissions::from_mode(0o755)).unwrap();
+    // The root is the container's, as engines prepare it.
+    let owned = Command::new("chown").args(["-R", "-h", "100000:100000"]).arg(bundle.carboy.busybox()).status();
+    assert!(owned.unwrap().success());
     let mounts = [bind(&source, "/m/as-is", &["bind"]), bind(&source, "/m/mapped", &["bind", "idmap"])];
     add(&bundle, &mounts, "stat -c %u /m/as-is/file /m/mapped/file; echo inside > /m/mapped/new");
     assert_eq!(output(&bundle), "65534\n0\n");

@@ -224,6 +224,8 @@ fn tells_of(what: &str, calls: &[&Call]) -> Result<(), String> {
 fn tells_of_mounts(what: &str, calls: &[&Call]) -> Option<Result<(), String>> {
     let (first, last) = (calls[0], calls[calls.len() - 1]);
     if let Some((kind, rest)) = what.strip_prefix("mount ").and_then(|rest| rest.split_once(" at ")) {
+        // Where the kernel refuses it, as it does not here, there is something else instead.
+        let rest = rest.split(", or ").next().unwrap_or(rest);
         let (at, attributes) = rest.split_once(',').unwrap_or((rest, ""));
         let made = calls.iter().find(|call| call.name == "fsmount").unwrap();
         let set = words_of(made, "MOUNT_ATTR_");

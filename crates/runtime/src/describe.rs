@@ -289,7 +289,7 @@ fn mount_step(step: &Step<'_>) -> Line {
                 "fchownat?",
                 "sendmsg",
                 "ioctl",
-                "openat2|mkdirat*",
+                "openat2|mkdirat|fstat*",
                 "open_tree?",
                 "move_mount?",
                 "dup3|fcntl",
