@@ -149,12 +149,16 @@ impl Error {
 
 /// The longest part of a message, in characters: what somebody gave can be a megabyte long.
 const LONGEST: usize = 300;
+/// How much of a longer one is shown of its end, where a reason says what is wrong.
+const END: usize = 100;
 
 fn shortened(text: &str) -> Cow<'_, str> {
-    match text.char_indices().nth(LONGEST) {
-        Some((end, _)) => Cow::Owned(format!("{}…", text.get(..end).unwrap_or_default())),
-        None => Cow::Borrowed(text),
+    if text.chars().nth(LONGEST).is_none() {
+        return Cow::Borrowed(text);
     }
+    let beginning: String = text.chars().take(LONGEST - END).collect();
+    let end = text.char_indices().rev().nth(END - 1).and_then(|(start, _)| text.get(start..)).unwrap_or_default();
+    Cow::Owned(format!("{beginning}…{end}"))
 }
 
 impl fmt::Display for Refused {

@@ -1,9 +1,9 @@
 //! `checkpoint`: the processes of a container written to files, from which `restore` brings them back.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 
 use error::{Doing, Refused, Result};
+use procfs::{Descriptor, HostPid, Process};
 
 use crate::arguments::Invocation;
 use crate::container::{self, refused};
@@ -83,23 +83,18 @@ fn options(criu: &mut Criu, invocation: &Invocation) -> Result<()> {
 /// Each standard stream of a process by the name that it is given back by, and what CRIU has to be told of it: a file that
 /// is not within the container is no part of the images.
 fn streams(pid: i32) -> Result<Vec<(String, Option<String>)>> {
-    (0..3)
-        .map(|number| {
-            let action = || format!("look at standard stream {number} of process {pid}");
-            let path = format!("/proc/{pid}/fd/{number}");
-            let target = fs::read_link(&path).doing(action)?.to_string_lossy().into_owned();
-            if !target.starts_with('/') {
-                return Ok((target, None));
-            }
-            let info = fs::read_to_string(format!("/proc/{pid}/fdinfo/{number}")).doing(action)?;
-            let mount = info.lines().find_map(|line| line.strip_prefix("mnt_id:")).map(str::trim).unwrap_or_default();
-            let mounts = fs::read_to_string(format!("/proc/{pid}/mountinfo")).doing(action)?;
-            if mounts.lines().any(|line| line.split(' ').next() == Some(mount)) {
-                return Ok((String::new(), None));
-            }
-            let mount: u32 = mount.parse().unwrap_or_default();
-            let name = format!("file[{mount:x}:{:x}]", fs::metadata(&path).doing(action)?.ino());
-            Ok((name.clone(), Some(name)))
-        })
-        .collect()
+    let process = Process::open(HostPid(pid))?;
+    let mounts = process.mountinfo()?;
+    let stream = |number| {
+        let Descriptor { target, inode, mount } = process.descriptor(number)?;
+        if !target.is_absolute() {
+            return Ok((target.display().to_string(), None));
+        }
+        if mounts.iter().any(|inside| inside.id == mount) {
+            return Ok((String::new(), None));
+        }
+        let name = format!("file[{mount:x}:{inode:x}]");
+        Ok((name.clone(), Some(name)))
+    };
+    (0..3).map(stream).collect()
 }

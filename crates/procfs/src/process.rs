@@ -11,7 +11,9 @@ use std::os::unix::ffi::OsStringExt as _;
 use std::path::PathBuf;
 
 use error::{Corrupt, Doing, Errno, Kernel, Result};
-use rustix::fs::{CWD, Mode, OFlags, PROC_SUPER_MAGIC, ResolveFlags, fstatfs, openat, openat2, readlinkat};
+use rustix::fs::{
+    AtFlags, CWD, Mode, OFlags, PROC_SUPER_MAGIC, ResolveFlags, fstatfs, openat, openat2, readlinkat, statat,
+};
 use rustix::io::retry_on_intr;
 
 use crate::lines::text;
@@ -39,6 +41,17 @@ impl Proc {
     pub fn process(&self, pid: HostPid) -> Result<Process> {
         Process::named(self.0.as_fd(), pid.to_string())
     }
+}
+
+/// What a descriptor of a process is of. proc_pid_fd(5), proc_pid_fdinfo(5).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Descriptor {
+    /// Its path as the process sees it, or what stands for one, as `pipe:[5]`.
+    pub target: PathBuf,
+    /// The inode of what it is of.
+    pub inode: u64,
+    /// The mount that it was opened on, by its id in mountinfo.
+    pub mount: u32,
 }
 
 /// A process, by its folder in /proc.
@@ -198,6 +211,23 @@ impl Process {
     pub fn program(&self) -> Result<PathBuf> {
         let path = readlinkat(&self.folder, "exe", Vec::new()).doing(|| format!("read /proc/{}/exe", self.name))?;
         Ok(OsString::from_vec(path.into_bytes()).into())
+    }
+
+    /// What one of the process's descriptors is of.
+    ///
+    /// # Errors
+    /// A kernel error: `ENOENT` where it is not open, `EACCES` where the process may not be looked at.
+    pub fn descriptor(&self, number: u32) -> Result<Descriptor> {
+        let link = format!("fd/{number}");
+        let action = || format!("look at /proc/{}/{link}", self.name);
+        let target = readlinkat(&self.folder, &link, Vec::new()).doing(action)?;
+        // The link is magic: what it stands for is looked at, whatever is at that path now.
+        let inode = statat(&self.folder, &link, AtFlags::empty()).doing(action)?.st_ino;
+        let mount = self.parsed(&format!("fdinfo/{number}"), |text| {
+            let line = text.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"mnt_id:"))?;
+            std::str::from_utf8(line).ok()?.trim().parse().ok()
+        })?;
+        Ok(Descriptor { target: OsString::from_vec(target.into_bytes()).into(), inode, mount })
     }
 
     /// The program that the process runs, for reading.
