@@ -586,9 +586,11 @@ impl State<'_> {
                 }
                 sys::credentials::set_group(group)?;
                 sys::credentials::set_user(user)?;
-                // A change of user sets it to fs.suid_dumpable. A filter may forbid it.
-                let _ = sys::credentials::set_not_dumpable();
-                Ok(())
+                // A change of user sets it to fs.suid_dumpable. A filter that is loaded already may forbid it.
+                match sys::credentials::set_not_dumpable() {
+                    Err(Errno::PERM | Errno::ACCESS | Errno::NOSYS) => Ok(()),
+                    set => set,
+                }
             }
             Step::Capabilities { ref sets, ambient } => {
                 sys::credentials::set_capabilities(sets)?;

@@ -186,7 +186,7 @@ fn errors_and_warnings_go_where_the_caller_wants_them() {
     bundle.change(|config| config["process"]["capabilities"]["bounding"] = json!(["CAP_NOSUCH"]));
     bundle.args(&["true"]);
     let run = |level: &str| bundle.run(&["--log-level", level, "run", "--bundle", bundle.path(), &bundle.id]).stderr;
-    assert!(run("warning").contains("warning: the capability CAP_NOSUCH"));
+    assert!(run("warning").contains("warning: ignoring unknown or unavailable capabilities: [CAP_NOSUCH]"));
     assert_eq!(run("error"), "");
 }
 

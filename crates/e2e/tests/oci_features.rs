@@ -212,10 +212,18 @@ fn every_architecture_and_flag_of_a_filter_that_is_claimed_is_taken() {
     bundle.change(|config| config["linux"]["seccomp"]["architectures"] = json!(archs));
     assert_eq!(run(&bundle, "mkdir /tmp/made 2> /dev/null || echo refused").stdout, "refused\n");
     for flag in words(&features, "/linux/seccomp/supportedFlags") {
-        bundle.change(|config| config["linux"]["seccomp"]["flags"] = json!([flag]));
+        bundle.change(|config| {
+            config["linux"]["seccomp"]["flags"] = json!([flag]);
+            // It says how an agent is waited for, so there has to be one.
+            if flag == "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV" {
+                config["linux"]["seccomp"]["listenerPath"] = json!("/run/agent");
+                config["linux"]["seccomp"]["syscalls"] = json!([{"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}]);
+            }
+        });
         let explained = bundle.run(&["explain", "--bundle", bundle.path(), &bundle.id]);
         assert_eq!(explained.code, 0, "{flag}: {}", explained.stderr);
     }
+    filter(&bundle, "SCMP_ACT_ERRNO");
     bundle.change(|config| config["linux"]["seccomp"]["flags"] = json!(["SECCOMP_FILTER_FLAG_NOSUCH"]));
     assert_eq!(run(&bundle, "true").code, 1);
 }

@@ -9,7 +9,7 @@ use cgroup::mark::Place;
 use cgroup::plan::Parent;
 use error::{Doing, Errno, Error, Kernel, Refused, RefusedKind, Result};
 use jiff::Timestamp;
-use procfs::{HostPid, Kind, NamespaceId, Process};
+use procfs::{HostPid, Kind, NamespaceId, Process, Sight};
 use runtime::apply::{News, Running, Stage};
 use runtime::facts::Facts;
 use runtime::plan::Plan;
@@ -528,9 +528,12 @@ impl Charge for NewContainer<'_> {
 
 /// The network namespace of a process that was just made, unless it is carboy's own.
 fn own_network(pid: HostPid) -> Result<Option<(u64, u64)>> {
-    let network = Process::open(pid)?.namespace(Kind::Net)?;
-    let ours = Process::this()?.namespace(Kind::Net)?;
-    Ok(network.id().filter(|_| network != ours).map(|NamespaceId { dev, ino }| (dev, ino)))
+    let of = |process: Process| match process.namespace(Kind::Net)? {
+        Sight::Blind(errno) => Err(errno).doing(|| format!("look at the network namespace of process {pid}")),
+        seen => Ok(seen.id()),
+    };
+    let (network, ours) = (of(Process::open(pid)?)?, of(Process::this()?)?);
+    Ok(network.filter(|_| network != ours).map(|NamespaceId { dev, ino }| (dev, ino)))
 }
 
 /// The exit code of a process that is no child of the caller and has ended, as far as the kernel tells it: while it is a
