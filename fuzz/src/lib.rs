@@ -163,7 +163,7 @@ fn config(bytes: &[u8]) {
     let _ = namespace::mnt::plan(&read, &namespace::mnt::Facts::default(), &mut steps);
     let _ = (namespace::user::host(&read), namespace::time::host(&read));
     if let Some(process) = &read.process {
-        let _ = runtime::process::plan_program(process, 0, &steps);
+        let _ = runtime::process::plan_program(process, &steps);
     }
     let _ = oci::document::parse::<Process>("process", bytes);
 }

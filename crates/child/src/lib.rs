@@ -68,8 +68,9 @@ pub enum Step<'a> {
     },
     /// Make namespaces of these kinds.
     Unshare(Kinds),
-    /// Clone once more, into a pid namespace that the user namespace just joined owns, and leave the rest to that child.
-    Fork,
+    /// Clone once more, with new namespaces of these kinds and in the pid namespace just joined, if one was, and leave the
+    /// rest to that child.
+    Fork(Kinds),
     /// Lead a session of its own.
     NewSession,
     /// Set the host name.
@@ -569,7 +570,7 @@ impl State<'_> {
                 sys::path::change_root_to(root.as_fd())
             }
             Step::Unshare(kinds) => self.unshare(kinds),
-            Step::Fork => self.fork(),
+            Step::Fork(new) => self.fork(new),
             Step::NewSession => sys::process::new_session(),
             Step::Hostname(name) => sys::namespace::set_hostname(name.to_bytes()),
             Step::Domainname(name) => sys::namespace::set_domainname(name.to_bytes()),
@@ -859,8 +860,8 @@ impl State<'_> {
     }
 
     /// The process that leads goes on as a child of its parent's parent, who learns the new PID from here.
-    fn fork(&self) -> Result<()> {
-        match sys::clone::fork_to_parent(Kinds::PID)? {
+    fn fork(&self, new: Kinds) -> Result<()> {
+        match sys::clone::fork_to_parent(new)? {
             Side::Child => Ok(()),
             Side::Parent { pid, .. } => {
                 sys::socket::send(self.scene.sync, &Report::Forked(pid).encode(), None)?;

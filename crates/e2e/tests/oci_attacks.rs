@@ -387,3 +387,44 @@ fn a_node_of_the_hosts_disk_can_be_made_and_not_be_opened() {
     let tried = run(&other);
     assert!(tried.code != 0 && tried.stderr.contains("Operation not permitted"), "{}", tried.stderr);
 }
+
+#[test]
+fn a_hook_of_the_image_may_do_what_the_container_may_and_no_more() {
+    let look = "grep -E '^(Uid|CapEff|CapBnd|NoNewPrivs|Seccomp):' /proc/self/status
+        for kind in pid mnt net ipc uts cgroup user; do readlink /proc/self/ns/$kind; done
+        cat /proc/self/cgroup; ulimit -n; umask; pwd; ls /proc/self/fd
+        mknod /tmp/disk b 8 0 2> /dev/null && echo made
+        chown 5 /tmp 2> /dev/null && echo given
+        hostname other 2> /dev/null && echo renamed";
+    let bundle = bundle(&[]);
+    let there = root(&bundle).join("tmp");
+    bundle.args(&["sh", "-c", &format!("exec < /dev/null > /tmp/program\n{look}\nexec sleep 1000")]);
+    bundle.change(|config| {
+        let script = format!("cat > /tmp/state; exec < /dev/null > /tmp/hook; {look}\ntrue");
+        config["hooks"]["startContainer"] = json!([{"path": "/bin/sh", "args": ["sh", "-c", script]}]);
+        config["hooks"]["poststart"] = json!([{"path": "/bin/sh", "args":
+            ["sh", "-c", format!("/bin/readlink /proc/self/ns/pid > {}", there.join("after").display())]}]);
+        config["process"]["user"] = json!({"uid": 77, "gid": 88});
+        config["process"]["noNewPrivileges"] = json!(true);
+        config["process"]["rlimits"] = json!([{"type": "RLIMIT_NOFILE", "soft": 333, "hard": 333}]);
+        let names = json!(["sethostname"]);
+        config["linux"]["seccomp"] = json!({"defaultAction": "SCMP_ACT_ALLOW",
+            "syscalls": [{"names": names, "action": "SCMP_ACT_ERRNO"}]});
+    });
+    fs::create_dir_all(&there).unwrap();
+    std::os::unix::fs::chown(&there, Some(77), None).unwrap();
+    bundle.create();
+    assert_eq!(bundle.run(&["start", &bundle.id]).stderr, "");
+    let read = |name: &str| fs::read_to_string(there.join(name)).unwrap_or_default();
+    let lines = || read("program").lines().count();
+    eventually("the program has looked", || lines() > 0 && lines() == read("hook").lines().count());
+    assert_eq!(read("hook"), read("program"));
+    let hook = read("hook");
+    for line in ["Uid:\t77\t77\t77\t77", "NoNewPrivs:\t1", "Seccomp:\t2", "333"] {
+        assert!(hook.lines().any(|found| found == line), "{line}: {hook}");
+    }
+    assert!(!["made", "given", "renamed"].iter().any(|word| hook.contains(word)), "{hook}");
+    assert!(read("state").contains("\"created\""), "{}", read("state"));
+    let host = fs::read_link("/proc/self/ns/pid").unwrap().display().to_string();
+    assert_eq!(read("after").trim_end(), host, "who starts it stays outside");
+}

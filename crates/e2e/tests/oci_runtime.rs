@@ -249,3 +249,22 @@ fn a_group_that_is_somebody_elses_is_not_taken_and_not_harmed() {
     fs::remove_dir(&group).expect("it is still there");
     bundle.gone();
 }
+
+#[test]
+fn a_hook_in_the_container_that_fails_or_takes_too_long_is_named_and_the_program_does_not_run() {
+    for (hook, reason) in [
+        (json!({"path": "/nonexistent", "args": ["sh"]}), "cannot be run: no such file or directory"),
+        (json!({"path": "/bin/sleep", "args": ["sleep", "100"], "timeout": 1}), "took longer than its timeout of 1 s"),
+    ] {
+        let bundle = Bundle::new();
+        bundle.args(&["touch", "/tmp/ran"]);
+        bundle.change(|config| config["hooks"] = json!({"startContainer": [hook]}));
+        bundle.create();
+        let refused = bundle.run(&["start", &bundle.id]);
+        assert_eq!(refused.code, 1);
+        let named = format!("hooks.startContainer {}: {reason}", hook["path"].as_str().unwrap());
+        assert!(refused.stderr.contains(&named), "{}", refused.stderr);
+        assert!(!bundle.carboy.folder().join("busybox/tmp/ran").exists());
+        bundle.gone();
+    }
+}

@@ -33,7 +33,7 @@ pub struct Entrance {
 pub enum Forks {
     /// It goes on itself.
     No,
-    /// It forks into the new pid namespace.
+    /// It forks into the pid namespace.
     Once,
 }
 
@@ -83,7 +83,7 @@ pub fn plan(config: &Config, steps: &mut Steps<'_>) -> Entrance {
         }
         let forks = if own.contains(Kinds::PID) { Forks::Once } else { Forks::No };
         if forks == Forks::Once {
-            steps.push(Step::Fork);
+            steps.push(Step::Fork(Kinds::PID));
         }
         return Entrance { clone: Kinds::NONE, parent_joins, child_joins: joins, forks, maps };
     }

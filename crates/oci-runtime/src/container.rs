@@ -13,10 +13,12 @@ use oci::{NamespaceKind, Status};
 use procfs::NamespaceId;
 use runtime::plan::Moment;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{WaitId, WaitIdOptions, waitid};
 use serde_json::Value;
 
 use crate::arguments::Invocation;
 use crate::create;
+use crate::enter;
 use crate::notify::Proxy;
 use crate::place;
 use crate::report::{self, Log};
@@ -30,8 +32,9 @@ pub(crate) const KILL: i32 = 9;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a removal waits for a first process that is about to end.
 const MOMENT: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
-/// How long a forced removal waits for the first process to be gone.
-const GONE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
+/// How often, and how long each time, a forced removal waits for the first process to be gone.
+const TURNS: usize = 200;
+const TURN: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
 
 /// `start`.
 ///
@@ -61,7 +64,7 @@ pub(crate) fn start_held(held: Held, record: &Record, log: &Log) -> Result<()> {
     if record.config.process.is_none() {
         return Err(Refused::new("process", "", "is missing, and there is nothing to start").into());
     }
-    let mut hooked = create::run_hooks(record, Moment::StartContainer, Status::Created);
+    let mut hooked = enter::run_hooks(record);
     if hooked.is_ok() {
         start_program(&held, record)?;
         hooked = create::run_hooks(record, Moment::Poststart, Status::Running);
@@ -218,7 +221,19 @@ pub(crate) fn kill_first(record: &Record) {
         let _ = let_die(&groups);
     }
     let mut waits = [PollFd::new(&handle, PollFlags::IN)];
-    let _ = rustix::io::retry_on_intr(|| poll(&mut waits, Some(&GONE)));
+    for _ in 0..TURNS {
+        reap();
+        if rustix::io::retry_on_intr(|| poll(&mut waits, Some(&TURN))) != Ok(0) {
+            return;
+        }
+    }
+}
+
+/// Waits for the children that have ended: the first process of a pid namespace is gone when all others in it are, a hook
+/// among them that nobody has waited for.
+fn reap() {
+    let options = WaitIdOptions::EXITED.union(WaitIdOptions::NOHANG);
+    while let Ok(Some(_)) = waitid(WaitId::All, options) {}
 }
 
 /// `delete`.

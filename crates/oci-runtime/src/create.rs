@@ -378,21 +378,14 @@ pub(crate) fn state(record: &Record, status: Status) -> State {
     }
 }
 
-/// Runs a container's hooks of one moment. One without an environment has the container's where it runs there, and the
-/// caller's elsewhere.
+/// Runs a container's hooks of one moment on the host. One without an environment has the caller's.
 ///
 /// # Errors
 /// As [`runtime::hooks::run`].
 pub(crate) fn run_hooks(record: &Record, moment: Moment, status: Status) -> Result<()> {
     let Some(hooks) = &record.config.hooks else { return Ok(()) };
-    let state = state(record, status);
-    match (moment, record.process, &record.config.process) {
-        (Moment::StartContainer, Some(first), Some(process)) => {
-            let given = Given { state, environment: &process.env };
-            runtime::hooks::run(&moment.hooks(hooks), &given, Some(HostPid(first.pid)))
-        }
-        _ => runtime::hooks::run(&moment.hooks(hooks), &Given { state, environment: &environment() }, None),
-    }
+    let given = Given { state: state(record, status), environment: &environment() };
+    runtime::hooks::run(&moment.hooks(hooks), &given, None)
 }
 
 /// Runs the `poststop` hooks. One that fails keeps nothing from going on, runtime.md "Lifecycle".

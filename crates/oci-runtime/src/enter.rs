@@ -1,7 +1,7 @@
 //! `exec`: one more process in a container that runs, in its namespaces, its groups, under its filter.
 
 use std::fs;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::process::ExitCode;
 
 use bumpalo::Bump;
@@ -11,9 +11,9 @@ use oci::{Process, Status, User};
 use procfs::HostPid;
 use runtime::apply::{News, Running, Stage};
 use runtime::entry::Nested;
-use runtime::hooks::Given;
+use runtime::hooks::{Command, Given};
 use runtime::landlock::Domain;
-use runtime::plan::RootOf;
+use runtime::plan::{Moment, PidBy, RootOf};
 use runtime::process::{Affinity, Terms};
 use runtime::root::Root;
 
@@ -49,7 +49,16 @@ pub(crate) fn exec(store: &Store, invocation: &Invocation, log: &Log) -> Result<
     let console = create::console(Some(&process), invocation)?;
     let signals = if invocation.has("detach") { None } else { Some(foreground::take_signals()?) };
     let nested = nested(invocation.values("cgroup"))?;
-    let running = start(&record, &process, &passed, &nested)?;
+    let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
+    let entry = Entry {
+        program: None,
+        inherited: passed.count(),
+        nested: &nested,
+        standard: [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()],
+        status: Status::Running,
+        pid: PidBy::Caller,
+    };
+    let running = start(&record, &process, &entry)?;
     if let Err(error) = create::announce(&running, console, invocation) {
         let _ = sys::process::send_signal(running.pidfd.as_fd(), container::KILL);
         return Err(error);
@@ -136,7 +145,51 @@ fn id(field: &str, text: &str) -> Result<u32> {
     text.parse().map_err(|_| Error::from(Refused::new(field, text, "is no id")))
 }
 
-fn start(record: &Record, process: &Process, passed: &Passed, nested: &[Nested<'_>]) -> Result<Running> {
+/// Runs the hooks of a container that waits to be started. Their programs are the container's own: each is one more process
+/// of it, and may do what its first may. One without an environment has the container's.
+///
+/// # Errors
+/// As [`runtime::hooks::run_confined`].
+pub(crate) fn run_hooks(record: &Record) -> Result<()> {
+    let own = (record.config.hooks.as_ref(), record.config.process.as_ref(), record.process);
+    let (Some(hooks), Some(process), Some(first)) = own else { return Ok(()) };
+    let given = Given { state: create::state(record, Status::Created), environment: &process.env };
+    let hooks = Moment::StartContainer.hooks(hooks);
+    runtime::hooks::run_confined(&hooks, &given, HostPid(first.pid), |Command { path, args, env }, input| {
+        let process = Process {
+            args,
+            env,
+            cwd: "/".to_owned(),
+            terminal: false,
+            console_size: None,
+            exec_cpu_affinity: None,
+            ..process.clone()
+        };
+        let (stdout, stderr) = (std::io::stdout(), std::io::stderr());
+        let entry = Entry {
+            program: Some(path),
+            inherited: 0,
+            nested: &[],
+            standard: [input, stdout.as_fd(), stderr.as_fd()],
+            status: Status::Created,
+            pid: PidBy::Child,
+        };
+        start(record, &process, &entry)
+    })
+}
+
+/// What one more process gets that its document does not say.
+struct Entry<'e> {
+    program: Option<&'e str>,
+    inherited: u32,
+    nested: &'e [Nested<'e>],
+    standard: [BorrowedFd<'e>; 3],
+    /// What its container is for who listens to its system calls.
+    status: Status,
+    pid: PidBy,
+}
+
+fn start(record: &Record, process: &Process, entry: &Entry<'_>) -> Result<Running> {
     let gone = || Error::from(refused(record, "container not running"));
     let first = record.process.ok_or_else(gone)?;
     let path = GroupPath::parse("the recorded group", &record.group)?;
@@ -148,7 +201,8 @@ fn start(record: &Record, process: &Process, passed: &Passed, nested: &[Nested<'
         resctrl: resctrl.as_ref(),
         filter: filter.as_ref(),
         landlock: landlock.as_ref(),
-        inherited: passed.count(),
+        program: entry.program,
+        inherited: entry.inherited,
         linux: record.config.linux.as_ref(),
         keyring: record.keyring.as_deref(),
         modules: process::modules(Some(process), None)?,
@@ -159,7 +213,8 @@ fn start(record: &Record, process: &Process, passed: &Passed, nested: &[Nested<'
     // The namespace files were found by number: that the process still lives says that they are its own.
     let held = first.open().ok_or_else(gone)?;
     let mut target = target?;
-    runtime::entry::nest(&mut target.groups, &hierarchies, "--cgroup", nested)?;
+    runtime::entry::nest(&mut target.groups, &hierarchies, "--cgroup", entry.nested)?;
+    target.pid = entry.pid;
     let root = Root::OfProcess(HostPid(first.pid));
     if !namespace::mnt::keeps_its_mounts(&record.config) {
         target.root = RootOf::FirstProcess;
@@ -168,16 +223,15 @@ fn start(record: &Record, process: &Process, passed: &Passed, nested: &[Nested<'
     let plan = runtime::plan::plan_exec((&target, &hierarchies), process, &terms, &arena)?;
     let mut news = |_: News| Ok(());
     let hooks = oci::Hooks::default();
-    let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
     let stage = Stage {
         hierarchies: &hierarchies,
         mounted: &[],
         root: Some(&root),
-        standard: [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()],
+        standard: entry.standard,
         record: &mut news,
         first: Some(held.as_fd()),
         gate: None,
-        hooks: Some((&hooks, Given { state: create::state(record, Status::Running), environment: &[] })),
+        hooks: Some((&hooks, Given { state: create::state(record, entry.status), environment: &[] })),
     };
     runtime::apply::start(&plan, stage)
 }

@@ -112,7 +112,7 @@ pub fn child_step(step: &Step<'_>) -> Line {
         Step::Join { kinds: joined, .. } => Line::new(format!("join the {} namespace", kinds(joined)), &["setns"]),
         Step::EnterRoot { .. } => Line::new("take the root of another process", &["fchdir", "chroot"]),
         Step::Unshare(new) => Line::new(format!("make new namespaces: {}", kinds(new)), &["unshare", "sendmsg?"]),
-        Step::Fork => Line::new("fork into the new pid namespace", &["clone3", "sendmsg?", "exit_group?"]),
+        Step::Fork(_) => Line::new("fork into the pid namespace", &["clone3", "sendmsg?", "exit_group?"]),
         Step::NewSession => Line::new("begin a session", &["setsid"]),
         Step::Hostname(name) => Line::new(format!("set the host name {}", text(name)), &["sethostname"]),
         Step::Domainname(name) => Line::new(format!("set the domain name {}", text(name)), &["setdomainname"]),

@@ -7,7 +7,7 @@ use oci::NamespaceKind;
 use procfs::{HostPid, Kind, Process, Sight};
 
 use crate::facts::FurtherGroups;
-use crate::plan::{RootOf, Target};
+use crate::plan::{PidBy, RootOf, Target};
 
 /// The namespaces of a process that are not the caller's own, by their files. The user namespace comes last: once in it,
 /// the caller has no right over the others.
@@ -40,7 +40,7 @@ pub fn target(pid: HostPid, path: GroupPath, hierarchies: &Hierarchies) -> Resul
     let (steps, parents, dropped) = (Vec::new(), Vec::new(), Vec::new());
     let groups = cgroup::Plan { path, steps, attach, nested, parents, dropped };
     let further_groups = FurtherGroups::of(&Process::open(pid)?)?;
-    Ok(Target { namespaces, groups, further_groups, root: RootOf::Namespace })
+    Ok(Target { namespaces, groups, further_groups, root: RootOf::Namespace, pid: PidBy::Caller })
 }
 
 /// The group of v2 that the first process is in, where the container has nested it in its own.

@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io::{Seek as _, Write as _};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use bumpalo::Bump;
 use child::{REPORT_LENGTH, Report, Scene, Spawned, Step};
@@ -17,7 +17,8 @@ use rustix::io::retry_on_intr;
 use sys::namespace::Kinds;
 use sys::process::Ended;
 
-use crate::process::plan_program;
+use crate::apply::Running;
+use crate::process::plan_program_at;
 
 /// What hooks are given.
 #[derive(Debug, Clone)]
@@ -28,15 +29,67 @@ pub struct Given<'g> {
     pub environment: &'g [String],
 }
 
-/// Runs hooks one after the other, each with its list's name; in the namespaces of the process `inside`, if one is given.
+/// Runs hooks of the host one after the other, each with its list's name; in the namespaces of the process `inside`, if one
+/// is given.
 ///
 /// # Errors
 /// Refused, naming the hook, for one that cannot be run, that ends with another code than 0, or that takes longer than its
 /// timeout and was killed; a kernel error.
 pub fn run(hooks: &[(&str, &Hook)], given: &Given<'_>, inside: Option<HostPid>) -> Result<()> {
+    each(hooks, given, inside, |field, hook, given| Ok(start(field, hook, given, inside)?.pidfd))
+}
+
+/// Runs hooks of a container, whose programs are the container's own: `start` makes each one more process of it, with this
+/// command, and the state on its standard input.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_confined(
+    hooks: &[(&str, &Hook)],
+    given: &Given<'_>,
+    first: HostPid,
+    mut start: impl FnMut(Command<'_>, BorrowedFd<'_>) -> Result<Running>,
+) -> Result<()> {
+    each(hooks, given, Some(first), |field, hook, given| {
+        let (args, env) = words(hook, given);
+        let input = document(&given.state)?;
+        let started = start(Command { path: &hook.path, args, env }, input.as_fd());
+        started.map(|running| running.pidfd).map_err(|error| {
+            let reason = match &error {
+                Error::Refused(refused) => refused.reason.clone(),
+                error => error.to_string(),
+            };
+            Refused::new(field, &hook.path, format!("cannot be run: {reason}")).into()
+        })
+    })
+}
+
+/// What a hook executes.
+#[derive(Debug)]
+pub struct Command<'h> {
+    /// The program.
+    pub path: &'h str,
+    /// Its arguments, with what it is called.
+    pub args: Vec<String>,
+    /// Its environment.
+    pub env: Vec<String>,
+}
+
+fn words(hook: &Hook, given: &Given<'_>) -> (Vec<String>, Vec<String>) {
+    let args = if hook.args.is_empty() { vec![hook.path.clone()] } else { hook.args.clone() };
+    let env = if hook.env.is_empty() { given.environment.to_vec() } else { hook.env.clone() };
+    (args, env)
+}
+
+fn each(
+    hooks: &[(&str, &Hook)],
+    given: &Given<'_>,
+    inside: Option<HostPid>,
+    mut start: impl FnMut(&str, &Hook, &Given<'_>) -> Result<OwnedFd>,
+) -> Result<()> {
     for (list, hook) in hooks {
         let field = format!("hooks.{list}");
-        let child = start(&field, hook, &given.told(list, inside)?, inside)?;
+        let child = start(&field, hook, &given.told(list, inside)?)?;
         let told = |reason: String| Err(Refused::new(field.clone(), &hook.path, reason).into());
         match wait(&child, hook.timeout)? {
             Some(Ended::Exited(0)) => {}
@@ -64,7 +117,7 @@ impl Given<'_> {
     }
 }
 
-/// Starts one hook as a process of its own.
+/// Starts one hook of the host as a process of its own.
 fn start(field: &str, hook: &Hook, given: &Given<'_>, inside: Option<HostPid>) -> Result<Spawned> {
     let arena = Bump::new();
     let mut steps = Steps::new(&arena);
@@ -86,14 +139,10 @@ fn start(field: &str, hook: &Hook, given: &Given<'_>, inside: Option<HostPid>) -
         steps.push(Step::EnterRoot { handle: 0 });
     }
     steps.push(Step::Standard);
-    let args = if hook.args.is_empty() { vec![hook.path.clone()] } else { hook.args.clone() };
-    let env = if hook.env.is_empty() { given.environment.to_vec() } else { hook.env.clone() };
+    let (args, env) = words(hook, given);
     let process = oci::Process { args, env, ..oci::Process::default() };
     steps.push(Step::LetGo { inherited: 0 });
-    if let Step::Execute { arguments, environment, .. } = plan_program(&process, &steps)? {
-        let path = steps.text(field, &hook.path)?;
-        steps.push(Step::Execute { candidates: steps.slice(&[path]), arguments, environment });
-    }
+    steps.push(plan_program_at(&hook.path, &process, &steps)?);
     let steps = steps.finish();
     let input = document(&given.state)?;
     let (ours, theirs) = sys::socket::pair().doing(|| "connect to the hook")?;
@@ -131,18 +180,18 @@ fn document(state: &State) -> Result<OwnedFd> {
 }
 
 /// Waits for the end; `None` where it took too long and was killed.
-fn wait(child: &Spawned, timeout: Option<i64>) -> Result<Option<Ended>> {
+fn wait(child: &OwnedFd, timeout: Option<i64>) -> Result<Option<Ended>> {
     let action = || "wait for a hook";
     let limit = timeout.map(|seconds| Timespec { tv_sec: seconds, tv_nsec: 0 });
-    let mut waits = [PollFd::new(&child.pidfd, PollFlags::IN)];
+    let mut waits = [PollFd::new(child, PollFlags::IN)];
     let ended = match retry_on_intr(|| poll(&mut waits, limit.as_ref())) {
         Ok(count) => count > 0,
         Err(errno) => return Err(Kernel::new(action(), errno).into()),
     };
     if !ended {
-        let _ = sys::process::send_signal(child.pidfd.as_fd(), KILL);
+        let _ = sys::process::send_signal(child.as_fd(), KILL);
     }
-    match sys::process::wait(child.pidfd.as_fd()) {
+    match sys::process::wait(child.as_fd()) {
         // Somebody else has waited for it: a caller that leaves its children to the kernel.
         Err(Errno::CHILD) => Ok(Some(Ended::Exited(0))),
         done => done.map(|done| ended.then_some(done)).doing(action),

@@ -289,6 +289,17 @@ pub struct Target {
     pub further_groups: FurtherGroups,
     /// Where a process finds its root there.
     pub root: RootOf,
+    /// Who enters the pid namespace.
+    pub pid: PidBy,
+}
+
+/// Who enters the pid namespace of a container for one more process of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PidBy {
+    /// The caller, for every child that it has from then on.
+    Caller,
+    /// The child, which forks once more: the caller's later children stay where the caller is.
+    Child,
 }
 
 /// Whose root a process that enters a container takes.
@@ -352,12 +363,16 @@ pub fn plan_exec<'a>(
         maps: Maps::None,
     };
     for (kind, path) in &target.namespaces {
-        if *kind == NamespaceKind::Pid {
+        if *kind == NamespaceKind::Pid && target.pid == PidBy::Caller {
             entrance.parent_joins = Some(path.clone());
             continue;
         }
         steps.push(Step::Join { handle: entrance.child_joins.len(), kinds: namespace::bit(*kind) });
         entrance.child_joins.push((*kind, path.clone()));
+        if *kind == NamespaceKind::Pid {
+            steps.push(Step::Fork(Kinds::NONE));
+            entrance.forks = Forks::Once;
+        }
     }
     process::plan_keyring(terms, None, &mut steps)?;
     steps.push(Step::NewSession);
@@ -376,6 +391,9 @@ pub fn plan_exec<'a>(
     host.extend(entrance.parent_joins.clone().map(HostStep::JoinPid));
     host.extend(first.map(HostStep::Affinity));
     host.extend([HostStep::Confirm, HostStep::Clone]);
+    if entrance.forks == Forks::Once {
+        host.push(HostStep::AwaitFork);
+    }
     if target.root == RootOf::FirstProcess {
         host.extend([HostStep::MakeRoot, HostStep::Release(Turn::Root)]);
     }
@@ -384,6 +402,6 @@ pub fn plan_exec<'a>(
     host.push(HostStep::Release(Turn::Ready));
     host.extend(listener(terms));
     host.push(HostStep::AwaitProgram);
-    let (groups, command) = (target.groups.clone(), process.args.first().cloned().unwrap_or_default());
+    let (groups, command) = (target.groups.clone(), process::command(process, terms));
     Ok(Plan { host, child: steps.finish(), entrance, prepared: Vec::new(), groups, command })
 }

@@ -1,6 +1,8 @@
 //! The container's process: who it is, what it may do, what it runs. Runtime specification, "Process";
 //! capabilities(7), seccomp(2), execve(2).
 
+use std::ffi::CStr;
+
 use child::{Console, Step};
 use error::{Refused, Result};
 use namespace::steps::Steps;
@@ -68,6 +70,8 @@ pub struct Terms<'f> {
     pub landlock: Option<&'f Domain>,
     /// When the program is started.
     pub start: Start,
+    /// The path of the program, where the first argument is only what it is called.
+    pub program: Option<&'f str>,
     /// How many descriptors behind standard error the program gets from the caller.
     pub inherited: u32,
     /// What holds for every process of the container, for one that enters it.
@@ -162,7 +166,10 @@ pub(crate) fn plan(process: &Process, terms: &Terms<'_>, further: FurtherGroups,
     });
     steps.push(Step::Capabilities { sets: sets.thread, ambient: sets.ambient });
     steps.push(Step::WorkingDirectory(steps.text("process.cwd", &process.cwd)?));
-    let program = plan_program(process, steps)?;
+    let program = match terms.program {
+        Some(path) => plan_program_at(path, process, steps)?,
+        None => plan_program(process, steps)?,
+    };
     let last = |steps: &mut Steps<'_>| {
         if process.no_new_privileges {
             steps.push(Step::NoNewPrivs);
@@ -241,9 +248,27 @@ pub fn plan_program<'a>(process: &Process, steps: &Steps<'a>) -> Result<Step<'a>
             candidates.push(steps.text("process.args", &format!("{folder}/{command}"))?);
         }
     }
+    execute(&candidates, process, steps)
+}
+
+/// The same for a program that is called something else than its path.
+///
+/// # Errors
+/// Refused for a NUL in a string.
+pub(crate) fn plan_program_at<'a>(path: &str, process: &Process, steps: &Steps<'a>) -> Result<Step<'a>> {
+    execute(&[steps.text("the program", path)?], process, steps)
+}
+
+fn execute<'a>(candidates: &[&'a CStr], process: &Process, steps: &Steps<'a>) -> Result<Step<'a>> {
     let arguments = vector("process.args", &process.args, steps)?;
     let environment = vector("process.env", &process.env, steps)?;
-    Ok(Step::Execute { candidates: steps.slice(&candidates), arguments, environment })
+    Ok(Step::Execute { candidates: steps.slice(candidates), arguments, environment })
+}
+
+/// What a command is called in messages.
+pub(crate) fn command(process: &Process, terms: &Terms<'_>) -> String {
+    let called = terms.program.or_else(|| process.args.first().map(String::as_str));
+    called.unwrap_or_default().to_owned()
 }
 
 /// Where a command is looked for when the environment has no `PATH`.
