@@ -33,7 +33,7 @@ pub(crate) struct Store {
     root: PathBuf,
 }
 
-/// A container, as it was made.
+/// A container, as it was made. A newer runtime reads what an older one has written: containers outlive updates.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Record {
     /// Its id.
@@ -60,6 +60,7 @@ pub(crate) struct Record {
     /// What is still to be done when it is started, by the number of the step.
     pub(crate) steps: Vec<(usize, String)>,
     /// The folders of resctrl that were made for it, in their order.
+    #[serde(default)]
     pub(crate) resctrl: Vec<PathBuf>,
     /// The name of its session keyring, where it does not have its caller's.
     pub(crate) keyring: Option<String>,
