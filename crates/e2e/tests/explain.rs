@@ -133,7 +133,7 @@ fn mounts_user_command_capabilities_and_the_filter_are_told() {
     assert!(line(&told, "capabilities ").starts_with("capabilities 13 "), "{told}");
     assert!(line(&told, "capabilities ").contains(" chown "), "{told}");
     assert_eq!(line(&told, "directory "), "directory /work");
-    assert!(told.contains("tmpfs at /scratch") && told.contains("/data"), "{told}");
+    assert!(told.contains("mount tmpfs ") && told.contains(" at /scratch,") && told.contains("/data"), "{told}");
 }
 
 #[test]
