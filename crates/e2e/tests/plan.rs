@@ -350,7 +350,7 @@ fn tells_of_process(what: &str, calls: &[&Call]) -> Result<(), String> {
         "keep capabilities while the user changes" => demand(|| first.says("PR_SET_KEEPCAPS, 1"), what),
         "set no_new_privs" => demand(|| first.says("PR_SET_NO_NEW_PRIVS, 1"), what),
         "wait until the command runs" => demand(|| last.result == "0", what),
-        "begin a session" | "fork into the new pid namespace" | "learn which process goes on" => Ok(()),
+        "begin a session" | "fork into the pid namespace" | "learn which process goes on" => Ok(()),
         "open a terminal and send its master" => demand(|| first.quotes("dev/pts"), what),
         "let go of what others opened" => demand(|| first.arguments.starts_with("3, "), what),
         _ => Err(format!("this test knows nothing of {what:?}")),
