@@ -268,7 +268,7 @@ fn collect(root: &Path, folder: &str, files: &mut Vec<File>) -> Result<()> {
         let name = entry.file_name().to_string_lossy().into_owned();
         let path = if folder.is_empty() { name } else { format!("{folder}/{name}") };
         let kind = entry.file_type().doing(|| format!("look at {path}"))?;
-        if matches!(path.as_str(), ".git" | "target") {
+        if matches!(path.as_str(), ".git" | "target" | "fuzz/target") {
             continue;
         }
         if kind.is_dir() {
