@@ -56,6 +56,18 @@ pub(crate) fn number_at(text: &str, key: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
 }
 
+/// The numbers after several keys, from one pass over a long file (`memory.stat`).
+pub(crate) fn numbers_at<const COUNT: usize>(text: &str, keys: [&str; COUNT]) -> [Option<u64>; COUNT] {
+    let mut numbers = [None; COUNT];
+    for (key, number) in text.lines().filter_map(|line| line.split_once(' ')) {
+        let found = numbers.iter_mut().zip(keys).find(|(_, wanted)| *wanted == key);
+        if let Some((place, _)) = found {
+            *place = number.trim().parse().ok();
+        }
+    }
+    numbers
+}
+
 /// Whether any process is in a v2 group or below it, from the text of [`EVENTS_V2`].
 pub(crate) fn populated(events: &str) -> Option<bool> {
     number_at(events, "populated").map(|populated| populated == 1)

@@ -35,8 +35,6 @@ const STAT_V2: &str = "io.stat";
 /// The files of both versions behind the numbers of one line in a table.
 pub(crate) const OF_A_LINE: [&str; 4] = [BYTES_V1[0], BYTES_V1[1], BFQ_BYTES_V1, STAT_V2];
 
-/// v1's whole text of a file of a group with which nothing below was transferred either.
-pub(crate) const NOTHING_V1: &str = "Total 0\n";
 /// io.cost's parameters, at the root alone.
 const COST_V2: &str = "io.cost.qos";
 
@@ -458,6 +456,11 @@ pub fn stats_v1(read: impl Fn(&str) -> Option<String>) -> Stats {
     }
     stats.sum();
     stats
+}
+
+/// Whether v1's text of a group says that nothing was transferred, on any disk: by the groups below neither.
+pub(crate) fn is_nothing_v1(text: &str) -> bool {
+    text.lines().all(|line| line.ends_with(" 0"))
 }
 
 /// Reads a v2 group; `read` gives a file's text. A group that has transferred nothing has an empty file.

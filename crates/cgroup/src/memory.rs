@@ -9,7 +9,7 @@
 use error::{Refused, Result};
 
 use crate::Limit;
-use crate::file::number_at;
+use crate::file::{number_at, numbers_at};
 use crate::hierarchy::Controller;
 use crate::setting::{Setting, SettingFile};
 use crate::write::{Reads, Write, put_before};
@@ -445,18 +445,19 @@ pub fn stats_v1(read: impl Fn(&str) -> Option<String>) -> Stats {
         (Limit::At(memory), Limit::At(total)) => Limit::At(total.saturating_sub(memory)),
         _ => Limit::Unlimited,
     });
-    let stat = read(STAT);
-    let at = |key| number_at(stat.as_deref()?, key);
+    // Without "total_" they are those of this group alone.
+    let keys = ["hierarchical_memory_limit", "total_swap", "total_inactive_file", "total_cache", "total_rss"];
+    let [hierarchical, swap_bytes, inactive_file_bytes, file_bytes, anon_bytes] =
+        numbers_at(&read(STAT).unwrap_or_default(), keys);
     Stats {
-        limit: memory.or_else(|| at("hierarchical_memory_limit").map(limit)),
+        limit: memory.or_else(|| hierarchical.map(limit)),
         swap_limit,
         usage_bytes: number(USAGE_V1),
         peak_bytes: number(PEAK_V1),
-        // Without "total_" they are those of this group alone.
-        swap_bytes: at("total_swap"),
-        inactive_file_bytes: at("total_inactive_file"),
-        file_bytes: at("total_cache"),
-        anon_bytes: at("total_rss"),
+        swap_bytes,
+        inactive_file_bytes,
+        file_bytes,
+        anon_bytes,
         limit_hits: limit_hits_v1(swap_limit, number(HITS_V1), number(SWAP_HITS_V1)),
         oom_events: None,
         oom_kills: oom_kills_v1(&read),
@@ -479,8 +480,9 @@ pub fn stats_v2(read: impl Fn(&str) -> Option<String>) -> Stats {
         "max" => Some(Limit::Unlimited),
         bytes => bytes.parse().ok().map(Limit::At),
     };
-    let (stat, local) = (read(STAT), read("memory.events.local"));
-    let at = |key| number_at(stat.as_deref()?, key);
+    let [inactive_file_bytes, file_bytes, anon_bytes] =
+        numbers_at(&read(STAT).unwrap_or_default(), ["inactive_file", "file", "anon"]);
+    let local = read("memory.events.local");
     let event = |key| number_at(local.as_deref()?, key);
     Stats {
         limit: limit(LIMIT_V2),
@@ -488,9 +490,9 @@ pub fn stats_v2(read: impl Fn(&str) -> Option<String>) -> Stats {
         usage_bytes: number(USAGE_V2),
         peak_bytes: number(PEAK_V2),
         swap_bytes: number(SWAP_USAGE_V2),
-        inactive_file_bytes: at("inactive_file"),
-        file_bytes: at("file"),
-        anon_bytes: at("anon"),
+        inactive_file_bytes,
+        file_bytes,
+        anon_bytes,
         limit_hits: event("max"),
         oom_events: event("oom"),
         oom_kills: oom_kills_v2(&read),

@@ -41,9 +41,9 @@ pub struct Stats {
 }
 
 impl Pressure {
-    /// Whether nobody has waited in the last minute, as far as the averages tell.
+    /// Whether nobody has waited of late: the average over ten seconds takes more than a minute to fall to nothing.
     pub(crate) fn is_calm(self) -> bool {
-        self.some.is_some_and(|line| line.avg10 == 0 && line.avg60 == 0)
+        self.some.is_some_and(|line| line.avg10 == 0)
     }
 }
 

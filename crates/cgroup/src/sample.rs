@@ -40,8 +40,7 @@ impl Roots {
     }
 
     /// Looks at what the whole host shares, which tells for many containers at once what some of their files would say: where
-    /// v1's io has counted nothing below the root, and where nobody on the host has waited for a resource in the last minute.
-    /// To be called again before each time that all are read.
+    /// v1's io has counted nothing below the root, and where nobody on the host has waited for a resource of late. To be called again before each time that all are read.
     pub fn look(&mut self) {
         let text = |index: HierarchyIndex, name: &str| {
             let root = self.roots.get(index.0)?.as_ref()?;
@@ -49,7 +48,7 @@ impl Roots {
         };
         let io = self.of(Controller::Io).filter(|(_, version)| *version == Version::V1).map(|(index, _)| index);
         let counted = io.into_iter().flat_map(|index| io::OF_A_LINE.map(|name| (name, text(index, name))));
-        let counted = counted.filter(|(_, text)| text.as_deref() == Some(io::NOTHING_V1));
+        let counted = counted.filter(|(_, text)| text.as_deref().is_some_and(io::is_nothing_v1));
         let unified = self.hierarchies.unified();
         let waited = unified.into_iter().flat_map(|index| pressure::OF_A_LINE.map(|name| (name, text(index, name))));
         let waited = waited.filter(|(_, text)| text.as_deref().and_then(pressure::parse).is_some_and(|p| p.is_calm()));
@@ -172,10 +171,9 @@ impl Meter {
             sample.io = if version == Version::V1 { io::stats_v1(read) } else { io::stats_v2(read) };
         }
         if let Some(index) = roots.hierarchies.unified() {
-            let of_a_line = &pressure::OF_A_LINE;
-            sample.pressure = pressure::stats_v2(|name| {
-                wanted(name, of_a_line).then(|| self.read(roots, index, &self.path, name))?
-            });
+            let own =
+                |name: &str| wanted(name, &pressure::OF_A_LINE).then(|| self.read(roots, index, &self.path, name))?;
+            sample.pressure = pressure::stats_v2(|name| roots.shared(name, depth).or_else(|| own(name)));
         }
         if let Some((index, version)) = roots.of(Controller::Freezer).filter(|_| depth == Depth::All) {
             let read = |name: &str| self.read(roots, index, &self.path, name);

@@ -9,7 +9,7 @@ use cgroup::mark::Place;
 use cgroup::plan::Parent;
 use error::{Doing, Errno, Error, Kernel, Refused, RefusedKind, Result};
 use jiff::Timestamp;
-use procfs::{HostPid, Kind, NamespaceId, Process, Sight};
+use procfs::{HostPid, Interfaces, NamespaceId, Proc};
 use runtime::apply::{News, Running, Stage};
 use runtime::facts::Facts;
 use runtime::plan::Plan;
@@ -454,9 +454,9 @@ impl NewContainer<'_> {
         match news {
             News::Child(pid) => {
                 let start_ticks = procfs::stat(pid)?.start_ticks;
-                let network = own_network(pid)?;
+                let interfaces = own_interfaces(pid)?;
                 self.live.process =
-                    Some(LiveProcess { pid: pid.0, start_ticks, born: Timestamp::now(), started: None, network });
+                    Some(LiveProcess { pid: pid.0, start_ticks, born: Timestamp::now(), started: None, interfaces });
             }
             // A container of the engine has a mount namespace of its own.
             News::Root(_) | News::Resctrl(_) => return Ok(()),
@@ -526,14 +526,10 @@ impl Charge for NewContainer<'_> {
     }
 }
 
-/// The network namespace of a process that was just made, unless it is carboy's own.
-fn own_network(pid: HostPid) -> Result<Option<(u64, u64)>> {
-    let of = |process: Process| match process.namespace(Kind::Net)? {
-        Sight::Blind(errno) => Err(errno).doing(|| format!("look at the network namespace of process {pid}")),
-        seen => Ok(seen.id()),
-    };
-    let (network, ours) = (of(Process::open(pid)?)?, of(Process::this()?)?);
-    Ok(network.filter(|_| network != ours).map(|NamespaceId { dev, ino }| (dev, ino)))
+/// The inode of the interfaces of a process that was just made, unless they are carboy's own.
+fn own_interfaces(pid: HostPid) -> Result<Option<u64>> {
+    let (own, ours) = (Proc::open()?.interfaces(pid)?.inode(), Interfaces::of_this()?.inode());
+    Ok(Some(own).filter(|own| *own != ours))
 }
 
 /// The exit code of a process that is no child of the caller and has ended, as far as the kernel tells it: while it is a

@@ -99,10 +99,10 @@ pub struct LiveProcess {
     pub born: jiff::Timestamp,
     /// The same when it runs the command; `None` while it is being set up.
     pub started: Option<jiff::Timestamp>,
-    /// The device and inode of its network namespace, where it was made in one of its own: whichever process is seen
-    /// there, it is the container's.
+    /// The inode of the interfaces of its network namespace, where it was made in one of its own: whichever process shows
+    /// them, they are the container's.
     #[serde(default)]
-    pub network: Option<(u64, u64)>,
+    pub interfaces: Option<u64>,
 }
 
 impl Record {

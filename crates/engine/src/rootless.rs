@@ -155,7 +155,7 @@ pub fn enter(store: &Store) -> Result<Option<String>> {
         start_ticks,
         born: Timestamp::now(),
         started: None,
-        network: None,
+        interfaces: None,
     })?;
     Ok(unmapped)
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use cgroup::sample::{Depth, Hold, Meter, Roots, Sample};
 use cgroup::{GroupPath, Hierarchies};
 use error::Result;
-use procfs::{HostPid, Kind, Proc, Process, Sight, Traffic};
+use procfs::{HostPid, Interfaces, Proc, Traffic};
 
 use crate::containers::{Engine, open_process};
 use crate::record::{Live, LiveProcess};
@@ -40,7 +40,8 @@ pub struct Meters<'e> {
     roots: Roots,
     hold: Hold,
     proc: Proc,
-    host_network: Sight,
+    /// The inode of the interfaces that carboy itself sees.
+    host_interfaces: u64,
     known: BTreeMap<String, Known>,
 }
 
@@ -59,9 +60,9 @@ impl Engine {
     pub fn meters(&self, words: &[String], hold: Hold) -> Result<Meters<'_>> {
         let chosen = words.iter().map(|word| Ok(self.find(word)?.record.id)).collect::<Result<_>>()?;
         let roots = Roots::open(Hierarchies::read()?)?;
-        let host_network = Process::this()?.namespace(Kind::Net)?;
+        let host_interfaces = Interfaces::of_this()?.inode();
         let proc = Proc::open()?;
-        Ok(Meters { engine: self, chosen, roots, hold, proc, host_network, known: BTreeMap::new() })
+        Ok(Meters { engine: self, chosen, roots, hold, proc, host_interfaces, known: BTreeMap::new() })
     }
 }
 
@@ -108,14 +109,10 @@ impl Meters<'_> {
 
     /// What went through the interfaces of a container whose network is its own.
     fn traffic(&self, process: &LiveProcess) -> Option<Traffic> {
-        let first = self.proc.process(HostPid(process.pid)).ok()?;
-        let own = first.namespace(Kind::Net).ok().filter(|own| *own != self.host_network)?;
-        let own = own.id()?;
-        let is_it = process.network == Some((own.dev, own.ino))
-            || first.stat().is_ok_and(|stat| stat.start_ticks == process.start_ticks);
-        if !is_it {
-            return None;
-        }
-        first.traffic().ok()
+        let pid = HostPid(process.pid);
+        let own = self.proc.interfaces(pid).ok().filter(|own| own.inode() != self.host_interfaces)?;
+        let began = || Some(self.proc.process(pid).ok()?.stat().ok()?.start_ticks);
+        let is_it = process.interfaces == Some(own.inode()) || began() == Some(process.start_ticks);
+        is_it.then(|| own.traffic().ok())?
     }
 }

@@ -24,7 +24,7 @@ pub use mountinfo::MountInfo;
 pub use net_dev::Traffic;
 pub use ns::{Kind, NamespaceId, Sight};
 pub use pid::{HostPid, InsidePid};
-pub use process::{Descriptor, Proc, Process};
+pub use process::{Descriptor, Interfaces, Proc, Process};
 pub use stat::Stat;
 pub use status::Status;
 

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 use error::{Corrupt, Doing, Errno, Kernel, Result};
 use rustix::fs::{
-    AtFlags, CWD, Mode, OFlags, PROC_SUPER_MAGIC, ResolveFlags, fstatfs, openat, openat2, readlinkat, statat,
+    AtFlags, CWD, Mode, OFlags, PROC_SUPER_MAGIC, ResolveFlags, fstat, fstatfs, openat, openat2, readlinkat, statat,
 };
 use rustix::io::retry_on_intr;
 
@@ -40,6 +40,54 @@ impl Proc {
     /// A kernel error: `ENOENT` where there is no such process, or where /proc hides it (`hidepid`).
     pub fn process(&self, pid: HostPid) -> Result<Process> {
         Process::named(self.0.as_fd(), pid.to_string())
+    }
+
+    /// Opens the interfaces of a process's network namespace, without its folder.
+    ///
+    /// # Errors
+    /// A kernel error: `ENOENT` where there is no such process, or where /proc hides it (`hidepid`).
+    pub fn interfaces(&self, pid: HostPid) -> Result<Interfaces> {
+        Interfaces::open(self.0.as_fd(), format!("{pid}/net/dev"))
+    }
+}
+
+/// The interfaces of one network namespace: /proc/PID/net/dev, held open. Each namespace has such a file of its own,
+/// whichever process it is opened by.
+#[derive(Debug)]
+pub struct Interfaces {
+    file: OwnedFd,
+    name: String,
+    inode: u64,
+}
+
+impl Interfaces {
+    fn open(folder: BorrowedFd<'_>, name: String) -> Result<Self> {
+        let action = || format!("open /proc/{name}");
+        let file = open_below(folder, &name, OFlags::RDONLY).doing(action)?;
+        let inode = fstat(&file).doing(action)?.st_ino;
+        Ok(Self { file, name, inode })
+    }
+
+    /// Opens those of the caller.
+    ///
+    /// # Errors
+    /// A kernel error where /proc is not there.
+    pub fn of_this() -> Result<Self> {
+        Self::open(proc()?.as_fd(), "thread-self/net/dev".to_owned())
+    }
+
+    /// The inode of the namespace's file, which no other namespace's file has at the same time.
+    #[must_use]
+    pub const fn inode(&self) -> u64 {
+        self.inode
+    }
+
+    /// What went through them.
+    ///
+    /// # Errors
+    /// A kernel error.
+    pub fn traffic(&self) -> Result<Traffic> {
+        read_opened(&self.file, || format!("/proc/{}", self.name), Traffic::parse)
     }
 }
 
@@ -108,14 +156,6 @@ impl Process {
     pub fn wait_channel(&self) -> Result<Option<String>> {
         let function = self.parsed("wchan", |file| Some(text(file)))?;
         Ok(Some(function).filter(|function| !matches!(function.as_str(), "" | "0")))
-    }
-
-    /// /proc/PID/net/dev: what went through the interfaces of its network namespace.
-    ///
-    /// # Errors
-    /// A kernel error where the process is gone.
-    pub fn traffic(&self) -> Result<Traffic> {
-        self.parsed("net/dev", Traffic::parse)
     }
 
     /// /proc/PID/cgroup: the process's group in every hierarchy.
@@ -273,17 +313,21 @@ pub(crate) fn read<T>(file: &str, parse: fn(&[u8]) -> Option<T>) -> Result<T> {
 }
 
 fn read_below<T>(folder: BorrowedFd<'_>, prefix: &str, file: &str, parse: fn(&[u8]) -> Option<T>) -> Result<T> {
-    let action = || format!("read {prefix}{file}");
+    let path = || format!("{prefix}{file}");
+    let source = open_below(folder, file, OFlags::RDONLY).doing(|| format!("read {}", path()))?;
+    read_opened(&source, path, parse)
+}
+
+fn read_opened<T>(source: &OwnedFd, path: impl Fn() -> String, parse: fn(&[u8]) -> Option<T>) -> Result<T> {
     let mut text = Vec::new();
     let mut buffer = [0; 4096];
-    let source = open_below(folder, file, OFlags::RDONLY).doing(action)?;
     // The standard library would ask for the size first, which these files have none of, and then read in small pieces.
     loop {
-        let length = retry_on_intr(|| rustix::io::read(&source, &mut buffer)).doing(action)?;
+        let length = retry_on_intr(|| rustix::io::read(source, &mut buffer)).doing(|| format!("read {}", path()))?;
         let Some(part) = buffer.get(..length).filter(|part| !part.is_empty()) else { break };
         text.extend_from_slice(part);
     }
-    Ok(parse(&text).ok_or_else(|| Corrupt::new(format!("{prefix}{file}"), "is not as proc(5) describes it"))?)
+    Ok(parse(&text).ok_or_else(|| Corrupt::new(path(), "is not as proc(5) describes it"))?)
 }
 
 /// The root of the procfs, checked to be one: anything could be mounted there.
