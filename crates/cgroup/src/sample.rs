@@ -4,7 +4,6 @@
 //! pread(2), which costs a fifth of opening them anew. Pressure comes from the v2 tree on hybrid hosts too.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 
@@ -123,19 +122,27 @@ impl Sample {
     }
 }
 
+/// A file that stays open; `None` where it could not be opened.
+#[derive(Debug)]
+struct Held {
+    index: HierarchyIndex,
+    place: String,
+    file: Option<OwnedFd>,
+}
+
 /// Reads one container.
 #[derive(Debug)]
 pub struct Meter {
     path: GroupPath,
     hold: Hold,
-    held: RefCell<BTreeMap<(HierarchyIndex, String), Option<OwnedFd>>>,
+    held: RefCell<Vec<Held>>,
 }
 
 impl Meter {
     /// A meter for the container whose groups are at `path`.
     #[must_use]
     pub const fn new(path: GroupPath, hold: Hold) -> Self {
-        Self { path, hold, held: RefCell::new(BTreeMap::new()) }
+        Self { path, hold, held: RefCell::new(Vec::new()) }
     }
 
     /// Reads the container now. Of one that is gone everything is absent.
@@ -232,12 +239,13 @@ impl Meter {
         let root = roots.roots.get(index.0)?.as_ref()?;
         let place = format!("{}/{name}", path.relative());
         let mut held = self.held.borrow_mut();
-        let key = (index, place);
-        if !held.contains_key(&key) {
-            let opened = file::open(root, &key.1, OFlags::RDONLY).ok();
-            held.insert(key.clone(), opened);
+        if let Some(held) = held.iter().find(|held| held.index == index && held.place == place) {
+            return read_again(held.file.as_ref()?);
         }
-        read_again(held.get(&key)?.as_ref()?)
+        let file = file::open(root, &place, OFlags::RDONLY).ok();
+        let text = file.as_ref().and_then(read_again);
+        held.push(Held { index, place, file });
+        text
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cgroup::Limit;
 use cgroup::ladder::{Ladder, Rung};
@@ -51,6 +51,18 @@ const HEADINGS: [&str; 10] = [
 /// What stands for a number that cannot be had.
 const NONE: &str = "--";
 
+/// What a container's use is compared with later.
+struct Before {
+    cpu_usec: Option<u64>,
+    at: Instant,
+}
+
+impl Before {
+    const fn of(reading: &Reading) -> Self {
+        Self { cpu_usec: reading.sample.cpuacct.usage_usec, at: reading.at }
+    }
+}
+
 /// `carboy stats`.
 pub(crate) fn run(engine: &Engine, stats: &Stats) -> Result<ExitCode> {
     hold_many_files();
@@ -58,28 +70,32 @@ pub(crate) fn run(engine: &Engine, stats: &Stats) -> Result<ExitCode> {
     let mut meters = engine.meters(&stats.containers, hold)?;
     let host_memory = host_memory();
     let mut before = BTreeMap::new();
-    for reading in meters.read(Depth::CpuTime)? {
-        before.insert(reading.id.clone(), reading);
-    }
+    meters.read(Depth::CpuTime, |reading| {
+        before.insert(reading.id.clone(), Before::of(&reading));
+    })?;
     loop {
         std::thread::sleep(if stats.once { GLANCE } else { INTERVAL });
-        let readings = meters.read(if stats.json { Depth::All } else { Depth::Line })?;
-        if stats.json {
-            for reading in &readings {
-                report::line(&document(reading, before.get(&reading.id), host_memory).to_string());
+        let mut now = BTreeMap::new();
+        let mut rows = vec![HEADINGS.map(str::to_owned)];
+        meters.read(if stats.json { Depth::All } else { Depth::Line }, |reading| {
+            let before = before.get(&reading.id);
+            if stats.json {
+                report::line(&document(&reading, before, host_memory).to_string());
+            } else {
+                rows.push(row(&reading, before, host_memory));
             }
-        } else {
-            let mut rows = vec![HEADINGS.map(str::to_owned)];
-            rows.extend(readings.iter().map(|reading| row(reading, before.get(&reading.id), host_memory)));
+            now.insert(reading.id.clone(), Before::of(&reading));
+        })?;
+        if !stats.json {
             if stats.all {
-                rows.extend(resting(engine, stats, &readings)?);
+                rows.extend(resting(engine, stats, &now)?);
             }
             draw(stats, &rows);
         }
         if stats.once {
             return Ok(ExitCode::SUCCESS);
         }
-        before = readings.into_iter().map(|reading| (reading.id.clone(), reading)).collect();
+        before = now;
     }
 }
 
@@ -108,14 +124,14 @@ fn draw(stats: &Stats, rows: &[[String; HEADINGS.len()]]) {
 }
 
 /// Those that do not run.
-fn resting(engine: &Engine, stats: &Stats, readings: &[Reading]) -> Result<Vec<[String; 10]>> {
-    let shown = |id: &str| readings.iter().any(|reading| reading.id == id);
+fn resting(engine: &Engine, stats: &Stats, shown: &BTreeMap<String, Before>) -> Result<Vec<[String; 10]>> {
     let mut chosen = Vec::new();
     for word in &stats.containers {
         chosen.push(engine.find(word)?.record.id);
     }
     let containers = engine.list()?.into_iter().map(|container| container.record);
-    let resting = containers.filter(|record| !shown(&record.id) && (chosen.is_empty() || chosen.contains(&record.id)));
+    let resting = containers
+        .filter(|record| !shown.contains_key(&record.id) && (chosen.is_empty() || chosen.contains(&record.id)));
     Ok(resting
         .map(|record| {
             let mut row = [NONE; 10].map(str::to_owned);
@@ -126,7 +142,7 @@ fn resting(engine: &Engine, stats: &Stats, readings: &[Reading]) -> Result<Vec<[
         .collect())
 }
 
-fn row(reading: &Reading, before: Option<&Reading>, host_memory: Option<u64>) -> [String; 10] {
+fn row(reading: &Reading, before: Option<&Before>, host_memory: Option<u64>) -> [String; 10] {
     let sample = &reading.sample;
     let none = || NONE.to_owned();
     let pair = |one: Option<u64>, other: Option<u64>| {
@@ -171,9 +187,9 @@ fn memory_limit(ladder: &Ladder, host: Option<u64>) -> Option<(u64, Option<&Rung
 }
 
 /// The CPU time used since another look, in hundredths of a percent of one CPU.
-fn cpu_permyriad(reading: &Reading, before: Option<&Reading>) -> Option<u64> {
+fn cpu_permyriad(reading: &Reading, before: Option<&Before>) -> Option<u64> {
     let before = before?;
-    let used = reading.sample.cpuacct.usage_usec?.checked_sub(before.sample.cpuacct.usage_usec?)?;
+    let used = reading.sample.cpuacct.usage_usec?.checked_sub(before.cpu_usec?)?;
     let elapsed = u64::try_from(reading.at.duration_since(before.at).as_micros()).ok()?;
     share(used, elapsed)
 }
@@ -210,7 +226,7 @@ fn duration(usec: u64) -> String {
 }
 
 /// One reading with raw numbers; what this host cannot tell is not there.
-fn document(reading: &Reading, before: Option<&Reading>, host_memory: Option<u64>) -> Value {
+fn document(reading: &Reading, before: Option<&Before>, host_memory: Option<u64>) -> Value {
     let Reading { sample, traffic, shortage, .. } = reading;
     let memory = &sample.memory;
     let (limit, path) = memory_limit(&sample.memory_ladder, host_memory).unzip();

@@ -67,34 +67,50 @@ impl Engine {
 }
 
 impl Meters<'_> {
-    /// Reads every container that runs now, in the order of their names.
+    /// Reads every container that runs now, in the order of their names, and shows each as it is read: of many containers no
+    /// more than one is held in full.
     ///
     /// # Errors
     /// A kernel error where the containers cannot be listed. One that ends meanwhile is left out.
-    pub fn read(&mut self, depth: Depth) -> Result<Vec<Reading>> {
+    pub fn read(&mut self, depth: Depth, mut show: impl FnMut(Reading)) -> Result<()> {
         let mut ids: BTreeSet<String> = self.engine.store.live_ids()?.into_iter().collect();
         ids.retain(|id| self.chosen.is_empty() || self.chosen.contains(id));
         self.known.retain(|id, _| ids.contains(id));
+        for id in ids {
+            self.meet(id);
+        }
         self.roots.look();
-        let mut readings: Vec<Reading> = ids.into_iter().filter_map(|id| self.read_one(id, depth)).collect();
-        readings.sort_by(|one, other| one.name.cmp(&other.name));
-        Ok(readings)
+        let mut by_name: Vec<(&String, &Known)> = self.known.iter().collect();
+        by_name.sort_by(|(_, one), (_, other)| one.live.name.cmp(&other.live.name));
+        let mut gone = Vec::new();
+        for (id, known) in by_name {
+            match self.read_one(id, known, depth) {
+                Some(reading) => show(reading),
+                None => gone.push(id.clone()),
+            }
+        }
+        self.known.retain(|id, _| !gone.contains(id));
+        Ok(())
     }
 
-    /// `None` where the container is just being made, or is gone.
-    fn read_one(&mut self, id: String, depth: Depth) -> Option<Reading> {
-        if !self.known.contains_key(&id) {
-            let live = self.engine.store.live(&id).ok().flatten().filter(|live| live.process.is_some())?;
-            let group = GroupPath::parse("the recorded group", &live.group).ok()?;
-            let meter = Meter::new(group.clone(), self.hold);
-            self.known.insert(id.clone(), Known { live, group, meter });
+    /// Makes the meter of a container, unless it has one or is just being made.
+    fn meet(&mut self, id: String) {
+        if self.known.contains_key(&id) {
+            return;
         }
-        let Known { live, group, meter } = self.known.get(&id)?;
+        let live = self.engine.store.live(&id).ok().flatten().filter(|live| live.process.is_some());
+        let Some(live) = live else { return };
+        let Ok(group) = GroupPath::parse("the recorded group", &live.group) else { return };
+        let meter = Meter::new(group.clone(), self.hold);
+        self.known.insert(id, Known { live, group, meter });
+    }
+
+    /// `None` where the container is gone.
+    fn read_one(&self, id: &str, Known { live, group, meter }: &Known, depth: Depth) -> Option<Reading> {
         let at = Instant::now();
         let sample = meter.sample(&self.roots, depth);
         // A user's container may have no groups at all.
         if sample.is_absent() && live.process.as_ref().is_none_or(|process| open_process(process).is_none()) {
-            self.known.remove(&id);
             return None;
         }
         let first = live.process.as_ref().filter(|_| depth != Depth::CpuTime);
@@ -104,7 +120,8 @@ impl Meters<'_> {
         } else {
             Shortage::default()
         };
-        Some(Reading { name: live.name.clone(), group: live.group.clone(), id, sample, traffic, shortage, at })
+        let (id, name, group) = (id.to_owned(), live.name.clone(), live.group.clone());
+        Some(Reading { id, name, group, sample, traffic, shortage, at })
     }
 
     /// What went through the interfaces of a container whose network is its own.
