@@ -202,6 +202,10 @@ pub enum Step<'a> {
     },
     /// Make the root mount the root.
     PivotRoot,
+    /// Copy the mount namespace. The kernel lists mounts by when they were made (since Linux 6.8), which those that the host
+    /// prepared were before those that they lie on; a copy is made from the root down, in the order in which they were put
+    /// in their places.
+    CopyMounts,
     /// Take the root mount, or the root received with [`Turn::Root`], as this process's own root, and leave that of the
     /// mount namespace as it is.
     ChangeRoot,
@@ -699,6 +703,10 @@ impl State<'_> {
                 Ok(())
             }
             Step::PivotRoot => sys::mount::pivot_root(self.root()?),
+            Step::CopyMounts => {
+                self.root = None;
+                sys::namespace::unshare(Kinds::MNT)
+            }
             Step::Uncover(path) => uncover(path),
             Step::ChangeRoot => sys::path::change_root_to(self.root()?),
             Step::Unmount { at, mount } => unmount(at, mount),

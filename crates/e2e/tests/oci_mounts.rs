@@ -140,16 +140,30 @@ fn words_of_every_file_system_are_for_a_new_one_and_mean_nothing_for_a_view() {
     assert_eq!(seen["/m/all"].options, "ro,relatime,nosymfollow");
     assert!(!seen["/m/all"].super_options.contains("sync"), "{:?}", seen["/m/all"]);
     let source = folder(&bundle, "source");
-    for (word, ours) in [("sync", "means nothing"), ("size=1m", "means nothing"), ("nosuchword", "means nothing")] {
-        bundle.change(|config| config["mounts"] = json!([bind(&source, "/m", &["bind", word])]));
-        let said = refusal(&bundle);
-        assert!(
-            said.contains("mounts[/m].options")
-                && said.contains(word.split('=').next().unwrap())
-                && said.contains(ours),
-            "{said}"
-        );
+    for word in ["sync", "size=1m", "mode=755", "nosuchword"] {
+        bundle.change(|config| config["mounts"] = json!([bind(&source, "/m", &["bind", word, "ro"])]));
+        bundle.args(&["touch", "/m/x"]);
+        let said = run(&bundle).stderr;
+        let warned = said.contains(&format!("ignoring mounts[/m].options {word}"));
+        assert!(warned && said.contains("Read-only file system"), "{said}");
     }
+}
+
+#[test]
+fn mounts_are_listed_in_the_order_of_the_configuration_as_under_runc() {
+    let bundle = Bundle::new();
+    let source = folder(&bundle, "source");
+    let mounts = [
+        tmpfs("/m", &[]),
+        bind(&source, "/m/below", &["rbind", "rslave"]),
+        tmpfs("/m/below", &[]),
+        bind(&source, "/m/below", &["bind", "ro"]),
+        tmpfs("/m/last", &[]),
+    ];
+    add(&bundle, &mounts, "grep -o ' /m[^ ]* rw\\| /m[^ ]* ro' /proc/self/mountinfo");
+    let order = " /m rw\n /m/below rw\n /m/below rw\n /m/below ro\n /m/last rw\n";
+    assert_eq!(output(&bundle), order);
+    assert_eq!(under_runc(&bundle).stdout, order);
 }
 
 #[test]
@@ -541,6 +555,7 @@ fn proc_and_sysfs_are_mounted_on_folders_and_not_through_a_link() {
         bundle.change(|config| config["mounts"] = json!([{"destination": destination, "type": kind, "source": kind}]));
         let said = refusal(&bundle);
         assert!(said.contains(&format!("mount {kind} at {destination}")) && said.contains("Not a directory"), "{said}");
+        assert!(said.contains("must be mounted on ordinary directory"), "{said}");
         assert_ne!(under_runc(&bundle).code, 0, "runc follows the link to {kind}");
     }
 }

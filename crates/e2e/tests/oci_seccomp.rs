@@ -218,6 +218,23 @@ fn a_filter_without_the_runtimes_own_calls_lets_the_program_run() {
 }
 
 #[test]
+fn a_filter_that_forbids_to_ask_for_the_working_directory_lets_it_be_set_and_nothing_lead_out() {
+    let bundle = Bundle::new();
+    let profile = || {
+        json!({
+            "defaultAction": "SCMP_ACT_ALLOW",
+            "syscalls": [{"names": ["getcwd"], "action": "SCMP_ACT_ERRNO"}],
+        })
+    };
+    for (cwd, leads_there) in [("/tmp", true), ("/proc/self/root", false)] {
+        bundle.change(|config| config["process"]["cwd"] = json!(cwd));
+        let ended = run_under(&bundle, profile(), &["readlink", "/proc/self/cwd"]);
+        assert_eq!((ended.code == 0, ended.stdout == "/tmp\n"), (leads_there, leads_there), "{}", ended.stderr);
+        assert!(leads_there || ended.stderr.contains("/proc/self/root"), "{}", ended.stderr);
+    }
+}
+
+#[test]
 fn what_features_claims_of_seccomp_is_accepted_and_nothing_else_is() {
     let bundle = Bundle::new();
     let features: Value = serde_json::from_str(&bundle.run(&["features"]).stdout).unwrap();

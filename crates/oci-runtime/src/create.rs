@@ -12,7 +12,8 @@ use bumpalo::Bump;
 use cgroup::mark;
 use child::Step;
 use error::{Doing, Errno, Error, Refused, Result};
-use oci::{Config, Process, State, Status};
+use namespace::mnt::options;
+use oci::{Config, Mount, Process, State, Status};
 use procfs::HostPid;
 use runtime::apply::{News, Running, Stage};
 use runtime::facts::{Facts, Site};
@@ -224,11 +225,24 @@ fn read_config(bundle: &Path, invocation: &Invocation, log: &Log) -> Result<Conf
         if let Some(source) = mount.source.as_mut().filter(|source| is_bind && !source.starts_with('/')) {
             *source = bundle.join(&*source).display().to_string();
         }
+        if is_bind {
+            leave_out_data(mount, log);
+        }
     }
     if let Some(process) = &mut config.process {
         process::possible_capabilities(process, process::grantable(config.linux.as_ref())?, log);
     }
     Ok(config)
+}
+
+/// Leaves out the options of a file system from a view of one, with a warning: the kernel has no use for them there, and
+/// callers give every mount the same list.
+fn leave_out_data(mount: &mut Mount, log: &Log) {
+    let is_data = |word: &String| !options::parse(&[word]).data.is_empty();
+    for word in mount.options.extract_if(.., |word| is_data(word)) {
+        let reason = "means nothing for a bind mount: the file system is the host's";
+        log.warning(&format!("ignoring mounts[{}].options {word}: {reason}", mount.destination));
+    }
 }
 
 fn unusable_root(path: &Path, error: &std::io::Error) -> Error {

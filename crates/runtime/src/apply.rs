@@ -514,6 +514,9 @@ fn hinted(kernel: Kernel, step: &Step<'_>) -> Kernel {
         (Step::Place { .. } | Step::Mount { .. } | Step::Tmpfs { .. }, Errno::XDEV) => {
             kernel.hint("the path leads into the container's /proc, which nothing may cover")
         }
+        (Step::Mount { .. }, Errno::NOTDIR) => {
+            kernel.hint("proc and sysfs must be mounted on ordinary directory, which no symbolic link is")
+        }
         (Step::Place { .. }, Errno::INVAL) => kernel.hint("only a folder can cover a folder, and only a file a file"),
         (Step::Device { .. }, Errno::EXIST) => {
             kernel.hint("something else is there: take it away, or choose another path")

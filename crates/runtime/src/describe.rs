@@ -318,6 +318,7 @@ fn root_step(step: &Step<'_>) -> Line {
         }
         Step::AdoptRoot => Line::new("open the container's root", &["openat"]),
         Step::PivotRoot => Line::new("make it the only root", &["fchdir", "pivot_root", "umount2", "chdir"]),
+        Step::CopyMounts => Line::new("list the mounts in their order", &["unshare"]),
         Step::ChangeRoot => Line::new("make it the process's root", &["fchdir", "chroot"]),
         Step::Unmount { at, .. } => Line::new(format!("unmount {}", text(at)), &["statx", "umount2?"]),
         Step::Uncover(path) => {

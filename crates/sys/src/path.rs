@@ -353,13 +353,19 @@ pub fn change_directory(path: &CStr) -> Result<()> {
 
 /// Makes `path` the working directory, where that is below the caller's root: through a link of /proc it could be anywhere.
 ///
+/// A filter that is in force already may forbid to ask where it is: then no such link is followed.
+///
 /// # Errors
-/// As [`change_directory`]; `EXDEV` where it is not; as getcwd(2).
+/// As [`change_directory`]; `EXDEV` where it is not.
 pub fn change_directory_within(path: &CStr) -> Result<()> {
     let mut buffer = [0_u8; PATH_MAX];
     change_directory(path)?;
     // SAFETY: the kernel writes at most `len` bytes to the buffer.
-    unsafe { syscall(number::GETCWD, [buffer.as_mut_ptr() as usize, buffer.len(), 0, 0, 0]) }?;
+    let told = unsafe { syscall(number::GETCWD, [buffer.as_mut_ptr() as usize, buffer.len(), 0, 0, 0]) };
+    if told.is_err() {
+        let root = open_handle(c"/")?;
+        return change_directory_to(open_below(root.as_fd(), path, Access::Handle, Within::Root)?.as_fd());
+    }
     // What cannot be reached from the root begins with "(unreachable)".
     if buffer.first() == Some(&b'/') { Ok(()) } else { Err(Errno::XDEV) }
 }

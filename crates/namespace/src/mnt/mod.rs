@@ -216,6 +216,9 @@ pub fn plan_jail(config: &Config, facts: &Facts, steps: &mut Steps<'_>) -> Resul
     if config.root.as_ref().is_some_and(|root| root.readonly) {
         steps.push(Step::RootReadOnly);
     }
+    if facts.jail == Jail::Pivot && keeps_its_mounts(config) && config.mounts.iter().any(is_bind) {
+        steps.push(Step::CopyMounts);
+    }
     Ok(())
 }
 
