@@ -93,7 +93,7 @@ pub const TARGETS: &[Target] = &[
     ),
     target(
         "nftables",
-        |bytes| _ = nftables_messages::answers(bytes).count(),
+        |bytes| netlink::messages(bytes).for_each(|(kind, said)| _ = nftables_messages::counted(kind, said)),
         &["\u{14}\0\0\0\u{2}\0\0\0\u{1}\0\0\0\0\0\0\0\0\0\0\0"],
     ),
     target(

@@ -29,15 +29,14 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path};
 
 use error::{Doing, Errno, Kernel, Refused, Result};
+use netlink::{Protocol, Socket};
 use procfs::{Kind, NamespaceId, Process};
 use rustix::fs::fstat;
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink};
-use sys::namespace::Kinds;
 
 use crate::group::Groups;
 use crate::hierarchy::{Controller, Hierarchies, HierarchyIndex};
 use crate::net_cls;
-use crate::nftables::{self, Answer, Match};
+use crate::nftables::{self, Match};
 use crate::path::GroupPath;
 
 pub use crate::nftables::Counter;
@@ -103,7 +102,7 @@ pub fn table(path: &GroupPath) -> String {
 /// The tables of one network namespace.
 #[derive(Debug)]
 pub struct Tables {
-    socket: OwnedFd,
+    socket: Socket,
     /// The namespace.
     pub namespace: NamespaceId,
 }
@@ -119,12 +118,10 @@ impl Tables {
         let home = Process::this()?.open_namespace(Kind::Net)?;
         let (ours, theirs) = (identity(home.as_fd())?, identity(namespace)?);
         if ours == theirs {
-            return Ok(Self { socket: connect()?, namespace: ours });
+            return Ok(Self { socket: Socket::open(Protocol::Netfilter)?, namespace: ours });
         }
-        sys::namespace::join(namespace, Kinds::NET).doing(|| format!("join the net namespace {theirs}"))?;
-        let socket = connect();
-        sys::namespace::join(home.as_fd(), Kinds::NET).doing(|| "return to carboy's own net namespace")?;
-        Ok(Self { socket: socket?, namespace: theirs })
+        let socket = Socket::open_in(namespace, home.as_fd(), Protocol::Netfilter)?;
+        Ok(Self { socket, namespace: theirs })
     }
 
     /// Counts and marks what the processes in a container's v2 group send from now on.
@@ -161,57 +158,24 @@ impl Tables {
     /// # Errors
     /// A kernel error.
     pub fn read_counter(&self, path: &GroupPath) -> Result<Option<Counter>> {
-        let answers = self.say(&nftables::ask(&table(path)));
-        for answer in answers.doing(|| format!("read the counter of the nftables table {}", table(path)))? {
-            match answer {
-                Answer::Counted(counter) => return Ok(Some(counter)),
-                Answer::Acknowledged(Err(Errno::NOENT)) | Answer::Done => break,
-                Answer::Acknowledged(done) => done.doing(|| "read the rules of nftables")?,
+        let mut found = None;
+        let mut refused = Ok(());
+        let said = self.socket.say(&nftables::ask(&table(path)), |kind, payload| {
+            if kind == netlink::kind::ERROR {
+                refused = netlink::acknowledgement(payload).unwrap_or(Err(Errno::PROTO));
             }
+            found = found.or_else(|| nftables::counted(kind, payload));
+        });
+        match said.and(refused) {
+            Err(Errno::NOENT) => Ok(None),
+            read => read.map(|()| found).doing(|| format!("read the counter of the nftables table {}", table(path))),
         }
-        Ok(None)
     }
 
     /// Has a batch done.
     fn request(&self, batch: &[u8]) -> std::result::Result<(), Errno> {
-        let mut done = Err(Errno::PROTO);
-        for answer in self.say(batch)? {
-            match answer {
-                Answer::Acknowledged(Err(errno)) => return Err(errno),
-                Answer::Acknowledged(Ok(())) => done = Ok(()),
-                Answer::Counted(_) | Answer::Done => {}
-            }
-        }
-        done
+        self.socket.request(batch, |_, _| {})
     }
-
-    /// The kernel answers before the sending is over, or, for what takes several datagrams, when it is asked for the next.
-    fn say(&self, message: &[u8]) -> std::result::Result<Vec<Answer>, Errno> {
-        rustix::net::send(&self.socket, message, SendFlags::empty())?;
-        let mut answers = Vec::new();
-        let mut datagram = vec![0_u8; 32 << 10];
-        loop {
-            match rustix::net::recv(&self.socket, datagram.as_mut_slice(), RecvFlags::DONTWAIT) {
-                Ok((length, _)) => answers.extend(nftables::answers(datagram.get(..length).unwrap_or_default())),
-                Err(Errno::AGAIN) => return Ok(answers),
-                Err(Errno::INTR) => {}
-                Err(errno) => return Err(errno),
-            }
-        }
-    }
-}
-
-/// A socket on which the kernel alone is heard: a process of the namespace could send to one that is not connected.
-fn connect() -> Result<OwnedFd> {
-    let made = rustix::net::socket_with(
-        AddressFamily::NETLINK,
-        SocketType::RAW,
-        SocketFlags::CLOEXEC,
-        Some(netlink::NETFILTER),
-    );
-    let socket = made.doing(|| "open a netfilter socket")?;
-    rustix::net::connect(&socket, &netlink::SocketAddrNetlink::new(0, 0)).doing(|| "connect to netfilter")?;
-    Ok(socket)
 }
 
 fn identity(namespace: BorrowedFd<'_>) -> Result<NamespaceId> {

@@ -1,11 +1,10 @@
 //! What is said to nftables, as bytes: one rule that counts and marks the packets of a group, the question for its counter,
 //! and the kernel's answers.
 //!
-//! Netlink messages hold attributes, and attributes hold attributes, all padded to four bytes: netlink(7),
-//! <linux/netfilter/nfnetlink.h>, <linux/netfilter/nf_tables.h>. Numbers that the kernel itself interprets are big-endian
-//! in nftables' attributes; values that it compares with a packet's or a socket's are in its own order.
+//! <linux/netfilter/nfnetlink.h>, <linux/netfilter/nf_tables.h>. Numbers that the kernel itself interprets are big-endian in
+//! nftables' attributes; values that it compares with a packet's or a socket's are in its own order.
 
-use error::Errno;
+use netlink::{attribute, attributes, find, flag, nested, text};
 
 /// The tables of IPv4 and IPv6 at once: `NFPROTO_INET`.
 const FAMILY_INET: u8 = 1;
@@ -15,22 +14,10 @@ const PRIORITY_MANGLE: i32 = -150;
 /// The chain of a table.
 const CHAIN: &str = "output";
 
-/// The header of a message, and behind it that of nfnetlink.
-const HEADER: usize = 16;
+/// The header that nfnetlink has behind netlink's: family, version, and a resource number that only a batch has.
 const NFNETLINK_HEADER: usize = 4;
 
-mod flag {
-    pub(super) const REQUEST: u16 = 1;
-    pub(super) const ACK: u16 = 4;
-    pub(super) const DUMP: u16 = 0x300;
-    pub(super) const EXCLUSIVE: u16 = 0x200;
-    pub(super) const CREATE: u16 = 0x400;
-    pub(super) const APPEND: u16 = 0x800;
-}
-
 mod message {
-    pub(super) const ERROR: u16 = 2;
-    pub(super) const DONE: u16 = 3;
     pub(super) const BATCH_BEGIN: u16 = 16;
     pub(super) const BATCH_END: u16 = 17;
     pub(super) const NEW_TABLE: u16 = super::SUBSYSTEM_NFTABLES << 8;
@@ -40,8 +27,6 @@ mod message {
     pub(super) const GET_RULE: u16 = NEW_TABLE + 7;
 }
 
-/// A set of attributes: `NLA_F_NESTED`.
-const NESTED: u16 = 0x8000;
 /// `NFTA_TABLE_NAME`, `NFTA_CHAIN_TABLE` and `NFTA_RULE_TABLE` alike.
 const TABLE: u16 = 1;
 const RULE_CHAIN: u16 = 2;
@@ -72,17 +57,6 @@ pub(crate) struct Match {
     pub(crate) level: u32,
 }
 
-/// One part of an answer.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Answer {
-    /// A message was done, or not.
-    Acknowledged(Result<(), Errno>),
-    /// All that was asked for has been said.
-    Done,
-    /// A rule with a counter.
-    Counted(Counter),
-}
-
 /// Makes a table whose one rule counts and marks what the processes of a group send: all of it or nothing.
 pub(crate) fn mark(table: &str, of: Match, mark: u32) -> Vec<u8> {
     let create = flag::REQUEST | flag::CREATE;
@@ -108,15 +82,12 @@ pub(crate) fn ask(table: &str) -> Vec<u8> {
     nftables(message::GET_RULE, flag::REQUEST | flag::DUMP, &which)
 }
 
-/// Reads one datagram from the kernel; what it holds besides is left out.
-pub(crate) fn answers(datagram: &[u8]) -> impl Iterator<Item = Answer> {
-    let mut rest = datagram;
-    std::iter::from_fn(move || {
-        let (kind, payload, next) = split(rest)?;
-        rest = next;
-        Some(answer(kind, payload))
-    })
-    .flatten()
+/// The counter of a rule that [`mark`] made, in a message of the kernel's; `None` where it tells of something else.
+pub(crate) fn counted(kind: u16, payload: &[u8]) -> Option<Counter> {
+    if kind != message::NEW_RULE {
+        return None;
+    }
+    counter(payload.get(NFNETLINK_HEADER..)?)
 }
 
 /// `NF_INET_LOCAL_OUT`: what this host's own processes send.
@@ -152,67 +123,13 @@ fn nftables(kind: u16, flags: u16, attributes: &[u8]) -> Vec<u8> {
     message(kind, flags, [FAMILY_INET, 0], 0, attributes)
 }
 
-/// A message with nfnetlink's header: family, version, and a resource number that only a batch has. It has no sequence
-/// number: nothing else is said on its socket.
 fn message(kind: u16, flags: u16, family: [u8; 2], resource: u16, attributes: &[u8]) -> Vec<u8> {
-    let length = HEADER + NFNETLINK_HEADER + attributes.len();
-    let mut bytes = Vec::with_capacity(length);
-    bytes.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_ne_bytes());
-    bytes.extend_from_slice(&kind.to_ne_bytes());
-    bytes.extend_from_slice(&flags.to_ne_bytes());
-    bytes.extend_from_slice(&[0; 8]);
-    bytes.extend_from_slice(&family);
-    bytes.extend_from_slice(&resource.to_be_bytes());
-    bytes.extend_from_slice(attributes);
-    bytes
-}
-
-fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
-    let length = 4 + value.len();
-    let mut bytes = Vec::with_capacity(length.next_multiple_of(4));
-    bytes.extend_from_slice(&u16::try_from(length).unwrap_or(u16::MAX).to_ne_bytes());
-    bytes.extend_from_slice(&kind.to_ne_bytes());
-    bytes.extend_from_slice(value);
-    bytes.resize(length.next_multiple_of(4), 0);
-    bytes
-}
-
-fn nested(kind: u16, attributes: &[u8]) -> Vec<u8> {
-    attribute(NESTED | kind, attributes)
+    let [high, low] = resource.to_be_bytes();
+    netlink::message(kind, flags, &[family[0], family[1], high, low], attributes)
 }
 
 fn number(kind: u16, value: u32) -> Vec<u8> {
     attribute(kind, &value.to_be_bytes())
-}
-
-fn text(kind: u16, value: &str) -> Vec<u8> {
-    attribute(kind, &[value.as_bytes(), b"\0"].concat())
-}
-
-/// The first message: its kind, what is behind its header, and what is behind the message.
-fn split(bytes: &[u8]) -> Option<(u16, &[u8], &[u8])> {
-    let (length, behind) = bytes.split_first_chunk::<4>()?;
-    let (kind, _) = behind.split_first_chunk::<2>()?;
-    let length = usize::try_from(u32::from_ne_bytes(*length)).ok()?;
-    let payload = bytes.get(HEADER..length)?;
-    let next = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
-    Some((u16::from_ne_bytes(*kind), payload, next))
-}
-
-fn answer(kind: u16, payload: &[u8]) -> Option<Answer> {
-    match kind {
-        message::ERROR => {
-            let (errno, _) = payload.split_first_chunk::<4>()?;
-            Some(Answer::Acknowledged(match i32::from_ne_bytes(*errno).checked_neg()? {
-                0 => Ok(()),
-                errno @ 1..4096 => Err(Errno::from_raw_os_error(errno)),
-                _ => Err(Errno::PROTO),
-            }))
-        }
-        message::DONE => Some(Answer::Done),
-        message::NEW_RULE => counter(payload.get(NFNETLINK_HEADER..)?).map(Answer::Counted),
-        _ => None,
-    }
 }
 
 /// The counter among the expressions of a rule.
@@ -225,43 +142,20 @@ fn counter(rule: &[u8]) -> Option<Counter> {
     Some(Counter { packets: number(COUNTER_PACKETS)?, bytes: number(COUNTER_BYTES)? })
 }
 
-fn find(bytes: &[u8], kind: u16) -> Option<&[u8]> {
-    attributes(bytes).find(|(found, _)| *found == kind).map(|(_, value)| value)
-}
-
-/// The attributes in `bytes`, by kind, up to one that is cut off.
-fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
-    let mut rest = bytes;
-    std::iter::from_fn(move || {
-        let (length, behind) = rest.split_first_chunk::<2>()?;
-        let (kind, _) = behind.split_first_chunk::<2>()?;
-        let length = usize::from(u16::from_ne_bytes(*length));
-        let value = rest.get(4..length)?;
-        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
-        Some((u16::from_ne_bytes(*kind) & !NESTED, value))
-    })
-}
-
 #[cfg(test)]
 mod tests {
+    use netlink::messages;
     use proptest::prelude::*;
 
     use super::*;
 
     /// A rule as the kernel gives it: with its handle, its position, and what has been counted.
-    fn counted(packets: u64, bytes: u64) -> Vec<u8> {
+    fn rule(packets: u64, bytes: u64) -> Vec<u8> {
         let numbers =
             [attribute(COUNTER_BYTES, &bytes.to_be_bytes()), attribute(COUNTER_PACKETS, &packets.to_be_bytes())];
         let listed = [expression("socket", &[number(1, 3)]), expression("counter", &numbers)].concat();
         let rule = [text(TABLE, "carboy-1"), attribute(3, &[0; 8]), nested(RULE_EXPRESSIONS, &listed)].concat();
         nftables(message::NEW_RULE, 0, &rule)
-    }
-
-    #[test]
-    fn an_attribute_is_padded_and_its_length_is_not() {
-        assert_eq!(text(1, "t"), [6, 0, 1, 0, b't', 0, 0, 0]);
-        assert_eq!(number(2, 3), [8, 0, 2, 0, 0, 0, 0, 3]);
-        assert_eq!(nested(4, &[]), [4, 0, 4, 0x80]);
     }
 
     #[test]
@@ -279,45 +173,35 @@ mod tests {
     #[test]
     fn a_batch_begins_and_ends_and_names_its_subsystem() {
         let bytes = remove("t");
-        let (kind, payload, next) = split(&bytes).unwrap();
-        assert_eq!((kind, payload), (message::BATCH_BEGIN, &[0, 0, 0, 10][..]));
-        let (kind, _, next) = split(next).unwrap();
-        assert_eq!(kind, message::DELETE_TABLE);
-        let (kind, _, rest) = split(next).unwrap();
-        assert_eq!((kind, rest), (message::BATCH_END, &[][..]));
+        let said: Vec<_> = messages(&bytes).collect();
+        let kinds: Vec<u16> = said.iter().map(|(kind, _)| *kind).collect();
+        assert_eq!(kinds, [message::BATCH_BEGIN, message::DELETE_TABLE, message::BATCH_END]);
+        assert_eq!(said[0].1, [0, 0, 0, 10]);
+    }
+
+    fn counters(said: &[u8]) -> Vec<Counter> {
+        messages(said).filter_map(|(kind, payload)| counted(kind, payload)).collect()
     }
 
     #[test]
     fn a_counter_is_found_among_the_expressions_of_a_rule() {
-        let said = [counted(3, 252), message(message::DONE, 0, [0, 0], 0, &[])].concat();
-        let counter = Answer::Counted(Counter { packets: 3, bytes: 252 });
-        assert_eq!(answers(&said).collect::<Vec<_>>(), [counter, Answer::Done]);
-    }
-
-    #[test]
-    fn a_refusal_is_its_errno() {
-        let refused = |errno: i32| {
-            let [a, b, c, d] = errno.to_ne_bytes();
-            answers(&message(message::ERROR, 0, [a, b], u16::from_be_bytes([c, d]), &[0; 16])).next()
-        };
-        assert_eq!(refused(-2), Some(Answer::Acknowledged(Err(Errno::NOENT))));
-        assert_eq!(refused(0), Some(Answer::Acknowledged(Ok(()))));
-        assert_eq!(refused(i32::MIN), None);
+        let said = [rule(3, 252), message(netlink::kind::DONE, 0, [0, 0], 0, &[])].concat();
+        assert_eq!(counters(&said), [Counter { packets: 3, bytes: 252 }]);
     }
 
     proptest! {
         #[test]
         fn any_bytes_are_answers_or_none(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-            let _ = answers(&bytes).count();
+            let _ = counters(&bytes);
         }
 
         #[test]
         fn an_answer_may_be_cut_off_or_damaged_anywhere(at in 0_usize..200, to in any::<u8>()) {
-            let mut said = counted(7, 7);
+            let mut said = rule(7, 7);
             let at = at % said.len();
-            let _ = answers(&said[..at]).count();
+            let _ = counters(&said[..at]);
             said[at] = to;
-            let _ = answers(&said).count();
+            let _ = counters(&said);
         }
     }
 }

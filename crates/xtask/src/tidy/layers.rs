@@ -7,7 +7,7 @@ use super::{Finding, Tree};
 /// A crate uses only lower layers, never a neighbour.
 const LAYERS: &[&[&str]] = &[
     &["sys", "error"],
-    &["child", "oci", "procfs"],
+    &["child", "oci", "procfs", "netlink"],
     &["namespace", "cgroup", "seccomp"],
     &["runtime", "image", "network", "inspect"],
     &["engine"],
