@@ -34,7 +34,6 @@ use crate::process::{self, Passed};
 use crate::report::Log;
 use crate::rootless;
 use crate::store::{FirstProcess, Held, Record, Store};
-use crate::supported;
 
 /// The version of the specification that this runtime follows.
 pub(crate) const OCI_VERSION: &str = "1.3.0";
@@ -209,7 +208,6 @@ pub(crate) fn parse_config(bundle: &Path, invocation: &Invocation) -> Result<Con
 /// The configuration, with the paths of the host that it names made absolute.
 fn read_config(bundle: &Path, invocation: &Invocation, log: &Log) -> Result<Config> {
     let mut config = parse_config(bundle, invocation)?;
-    supported::check(&config)?;
     rootless::settle(&mut config, invocation);
     if let Some(root) = &mut config.root {
         let path = bundle.join(&root.path);

@@ -48,7 +48,7 @@ fn document() -> Value {
             },
             "intelRdt": {"enabled": true, "schemata": true, "monitoring": true},
             "mountExtensions": {"idmap": {"enabled": true}},
-            "netDevices": {"enabled": false},
+            "netDevices": {"enabled": true},
         },
         "annotations": {},
         "potentiallyUnsafeConfigAnnotations": [],

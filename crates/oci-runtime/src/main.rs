@@ -25,7 +25,6 @@ mod signal;
 mod spec;
 mod stats;
 mod store;
-mod supported;
 mod update;
 
 use std::ffi::OsString;

@@ -61,13 +61,18 @@ pub(crate) fn restore(store: &Store, invocation: &Invocation, log: &Log) -> Resu
     Ok(ExitCode::from(code))
 }
 
-/// What CRIU brings back by itself leaves no moment for hooks, and nobody to take a terminal.
+/// What CRIU brings back by itself leaves no moment for hooks and devices, and nobody to take a terminal.
 fn check(config: &Config, invocation: &Invocation) -> Result<()> {
     if invocation.has("no-pivot") {
         return Err(Refused::new("--no-pivot", "", "is not supported by this runtime").into());
     }
     if let Some(path) = invocation.value("console-socket").filter(|path| !path.is_empty()) {
         return Err(Refused::new("--console-socket", path, "is not supported by this runtime for restore").into());
+    }
+    let devices = config.linux.iter().flat_map(|linux| linux.net_devices.keys());
+    if let Some(device) = { devices }.next() {
+        let field = format!("linux.netDevices.{device}");
+        return Err(Refused::new(field, "", "cannot be moved into a container that is restored").into());
     }
     let hooks = config.hooks.iter().flat_map(oci::Hooks::iter);
     let early = ["prestart", "createRuntime", "createContainer", "startContainer"];

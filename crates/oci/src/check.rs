@@ -205,6 +205,7 @@ fn check_linux(linux: &Linux) -> Result<()> {
             absolute(&format!("{field}[{index}]"), path)?;
         }
     }
+    net_devices(linux)?;
     for (index, device) in linux.devices.iter().enumerate() {
         check_device(&format!("linux.devices[{index}]"), device)?;
     }
@@ -266,6 +267,39 @@ fn time_offsets(linux: &Linux) -> Result<()> {
             let value = offset.nanosecs.to_string();
             return Err(Refused::new(format!("{field}.nanosecs"), value, "is a second or more").into());
         }
+    }
+    Ok(())
+}
+
+/// Names as the kernel takes them (`dev_valid_name`), each used once, and a namespace to move them to.
+fn net_devices(linux: &Linux) -> Result<()> {
+    let mut names = BTreeSet::new();
+    for (host, device) in &linux.net_devices {
+        let field = format!("linux.netDevices.{host}");
+        if !linux.has_namespace(NamespaceKind::Net) {
+            let refused = Refused::new(field, "", "needs a network namespace to be moved to");
+            return Err(refused.hint("add {\"type\": \"network\"} to linux.namespaces").into());
+        }
+        let name = device.name.as_deref().filter(|name| !name.is_empty());
+        net_name("linux.netDevices", host)?;
+        let (field, name) = name.map_or((field.clone(), host.as_str()), |name| (format!("{field}.name"), name));
+        net_name(&field, name)?;
+        if name.contains('%') && (name.matches('%').count() != 1 || !name.contains("%d")) {
+            let refused = Refused::new(field, name, "is not the name of a network device");
+            return Err(refused.hint("% can only stand once and in %d, which is a number that is free").into());
+        }
+        if !name.contains('%') && !names.insert(name) {
+            return Err(Refused::new(field, name, "is the name of another of its devices too").into());
+        }
+    }
+    Ok(())
+}
+
+fn net_name(field: &str, name: &str) -> Result<()> {
+    let odd = |c: char| matches!(c, '/' | ':') || c.is_ascii_whitespace() || c == '\u{b}';
+    if matches!(name, "" | "." | "..") || name.len() > 15 || name.contains(odd) {
+        let refused = Refused::new(field, name.escape_debug().to_string(), "is not the name of a network device");
+        return Err(refused.hint("it has 1 to 15 bytes without spaces, / and :").into());
     }
     Ok(())
 }

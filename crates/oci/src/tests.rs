@@ -277,6 +277,31 @@ fn the_state_is_written_as_hooks_read_it() {
 
 /// The other reader keeps capabilities in no order, and knows neither all of version 1.3 nor all words of 1.0.
 #[test]
+fn a_network_device_needs_a_namespace_and_a_name_that_the_kernel_takes() {
+    for (devices, told) in [
+        (json!({"eth 0": {}}), "linux.netDevices eth 0: is not the name"),
+        (json!({"eth0": {"name": "a/b"}}), "linux.netDevices.eth0.name a/b: is not the name"),
+        (json!({"eth0": {"name": ".."}}), "linux.netDevices.eth0.name ..: is not the name"),
+        (json!({"eth0": {"name": "a234567890123456"}}), "is not the name of a network device"),
+        (json!({"eth0": {"name": "eth%s"}}), "linux.netDevices.eth0.name eth%s: is not the name"),
+        (json!({"eth0": {"name": "%d%d"}}), "linux.netDevices.eth0.name %d%d: is not the name"),
+        (json!({"eth0": {"name": "eth1"}, "eth1": {}}), "linux.netDevices.eth1 eth1: is the name of another"),
+        (json!({"eth0": {"name": "n"}, "eth1": {"name": "n"}}), "linux.netDevices.eth1.name n: is the name of another"),
+    ] {
+        let said = refused("/linux/netDevices", devices);
+        assert!(said.contains(told), "{said}");
+    }
+    let two = json!({"eth0": {"name": "net%d"}, "eth1": {"name": "net%d"}, "eth2": {"name": ""}});
+    Config::parse(&changed("/linux/netDevices", two)).unwrap().check().unwrap();
+    let mut document = full();
+    document["linux"]["namespaces"].as_array_mut().unwrap().retain(|namespace| namespace["type"] != "network");
+    document["linux"]["netDevices"] = json!({"eth0": {}});
+    let document = serde_json::to_vec(&document).unwrap();
+    let said = Config::parse(&document).unwrap().check().unwrap_err().to_string();
+    assert!(said.contains("linux.netDevices.eth0: needs a network namespace"), "{said}");
+}
+
+#[test]
 fn another_reader_finds_the_same_in_the_full_document() {
     let mut document = full();
     document["process"]["capabilities"] = json!({ "effective": ["CAP_CHOWN"] });

@@ -12,6 +12,7 @@ use child::{REPORT_LENGTH, Report, Scene, Spawned, Step, Turn};
 use error::{Doing, Errno, Error, Kernel, Refused, RefusedKind, Result};
 use namespace::entrance::Maps;
 use namespace::mnt::Prepared;
+use netlink::{Protocol, Socket};
 use oci::{ContainerProcessState, NamespaceKind};
 use procfs::{HostPid, Kind, Process};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -21,6 +22,7 @@ use sys::namespace::Kinds;
 
 use crate::describe;
 use crate::hooks::Given;
+use crate::net_device::{self, Device};
 use crate::plan::{HostStep, Moment, Network, Plan};
 use crate::prepare::{self, IdSources};
 use crate::process::Listener;
@@ -184,6 +186,7 @@ impl<'p, 's> Work<'p, 's> {
             }
             HostStep::OomScoreAdj(value) => set_oom_score(self.pid()?, *value),
             HostStep::Mark(mark, network) => self.mark(mark, *network),
+            HostStep::NetDevices(devices, network) => self.give(devices, *network),
             HostStep::Release(turn) => self.release(*turn),
             HostStep::AwaitMounts => self.await_report(Report::Mounted, "wait for the child's mounts"),
             HostStep::Hooks(moment) => self.run_hooks(*moment),
@@ -357,19 +360,35 @@ impl<'p, 's> Work<'p, 's> {
     }
 
     fn mark(&mut self, mark: &Mark, network: Network) -> Result<()> {
-        let (namespace, file) = match network {
-            Network::Host => (Process::this()?.open_namespace(Kind::Net)?, None),
-            Network::Own => (self.child_network()?, None),
+        let (namespace, file) = self.network(network)?;
+        let tables = Tables::open(namespace.as_fd())?;
+        (self.stage.record)(News::Table(Place { namespace: tables.namespace, file }))?;
+        tables.mark(&self.groups, mark)
+    }
+
+    fn give(&mut self, devices: &[Device], network: Network) -> Result<()> {
+        let home = Process::this()?.open_namespace(Kind::Net)?;
+        let (namespace, _) = self.network(network)?;
+        if procfs::ns::name_of(&home)? == procfs::ns::name_of(&namespace)? {
+            let reason = "cannot be moved: the container joins the network namespace that they are in";
+            return Err(Refused::new("linux.netDevices", "", reason).into());
+        }
+        let there = Socket::open_in(namespace.as_fd(), home.as_fd(), Protocol::Route)?;
+        net_device::give(devices, [&Socket::open(Protocol::Route)?, &there], namespace.as_fd())
+    }
+
+    /// The container's net namespace, and the file by which it is joined.
+    fn network(&mut self, network: Network) -> Result<(OwnedFd, Option<String>)> {
+        match network {
+            Network::Host => Ok((Process::this()?.open_namespace(Kind::Net)?, None)),
+            Network::Own => Ok((self.child_network()?, None)),
             Network::Joined(number) => {
                 let absent = || Kernel::new("find the net namespace that is joined", Errno::NOENT);
                 let (_, path) = self.plan.entrance.child_joins.get(number).ok_or_else(absent)?;
                 let opened = File::open(path).doing(|| format!("open the net namespace {path}"))?;
-                (opened.into(), Some(path.clone()))
+                Ok((opened.into(), Some(path.clone())))
             }
-        };
-        let tables = Tables::open(namespace.as_fd())?;
-        (self.stage.record)(News::Table(Place { namespace: tables.namespace, file }))?;
-        tables.mark(&self.groups, mark)
+        }
     }
 
     /// The child's own net namespace. A child that has left has none any more, and has said why.

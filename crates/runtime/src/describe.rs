@@ -12,6 +12,7 @@ use sys::namespace::Kinds;
 use sys::scheduler::Scheduling;
 use sys::seccomp::Flags;
 
+use crate::net_device::Device;
 use crate::plan::{HostStep, Network, Plan};
 use crate::scheduler;
 
@@ -42,6 +43,9 @@ const WRITE_OF_PROCESS: [&str; 5] = ["openat", "fstatfs", "openat2", "openat2", 
 const MARK_HERE: [&str; 6] = ["fstat+", "socket", "connect", "fstat", "sendto", "recvfrom+"];
 /// Makes a table in another net namespace.
 const MARK_THERE: [&str; 8] = ["fstat+", "setns", "socket", "connect", "setns", "fstat", "sendto", "recvfrom+"];
+/// Moves network devices from the caller's net namespace to another.
+const GIVE_DEVICES: [&str; 7] =
+    ["openat|fstatfs|openat2*", "readlink+", "setns", "socket", "connect", "setns", "socket|connect|sendto|recvfrom+"];
 /// A root whose layers are id-mapped: each is opened, mapped and set, and the overlay is made as the container's root user.
 const MAPPED_ROOT: [&str; 5] = [
     "openat|fstatfs|openat2*",
@@ -406,12 +410,15 @@ pub fn host_step(step: &HostStep, plan: &Plan<'_>) -> Line {
             Line::new(format!("wait for the child's {} namespace", kind.name()), &["recvmsg"])
         }
         HostStep::Mark(mark, network) => {
-            let (namespace, calls): (_, &[_]) = match network {
-                Network::Host => ("the host's", &MARK_HERE),
-                Network::Joined(_) => ("the joined", &MARK_THERE),
-                Network::Own => ("its own", &MARK_THERE),
-            };
+            let calls: &[_] = if *network == Network::Host { &MARK_HERE } else { &MARK_THERE };
+            let namespace = owner(*network);
             Line::new(format!("mark its packets with {:#x} in {namespace} net namespace", mark.class), calls)
+        }
+        HostStep::NetDevices(devices, network) => {
+            let told =
+                |Device { host, name }: &Device| if host == name { host.clone() } else { format!("{host} as {name}") };
+            let devices = devices.iter().map(told).collect::<Vec<_>>().join(", ");
+            Line::new(format!("move the host's {devices} into {} net namespace", owner(*network)), &GIVE_DEVICES)
         }
         HostStep::WriteMaps(_) => {
             const CALLS: [&str; 10] = [
@@ -425,6 +432,15 @@ pub fn host_step(step: &HostStep, plan: &Plan<'_>) -> Line {
         HostStep::OpenGroup(index) => open_group(*index, plan),
         HostStep::OpenDelegated => Line::new("have the child's own group for it to join", &[]),
         _ => talk_step(step),
+    }
+}
+
+/// Whose a network namespace is.
+const fn owner(network: Network) -> &'static str {
+    match network {
+        Network::Host => "the host's",
+        Network::Joined(_) => "the joined",
+        Network::Own => "its own",
     }
 }
 

@@ -18,6 +18,7 @@ use sys::namespace::Kinds;
 
 use crate::delegate;
 use crate::facts::{Facts, FurtherGroups};
+use crate::net_device::{self, Device};
 use crate::process::{self, Affinity, Listener, Start, Terms};
 use crate::{label, resctrl, scheduler};
 
@@ -60,6 +61,8 @@ pub enum HostStep {
     OomScoreAdj(i32),
     /// Mark the packets that the container sends.
     Mark(Mark, Network),
+    /// Move these devices of the host into the container's network namespace.
+    NetDevices(Vec<Device>, Network),
     /// Let the child go on.
     Release(Turn),
     /// Wait until the mounts are made.
@@ -177,6 +180,7 @@ pub fn plan<'a>(config: &Config, facts: &Facts, terms: &Terms<'_>, arena: &'a Bu
         plan_host(config, process, (&entrance, &prepared, groups.steps.get(..first_later).unwrap_or_default(), joins))?;
     plan_resctrl(terms, resctrl::plan, &mut host)?;
     plan_mark(config, facts, &entrance, &mut host)?;
+    plan_net_devices(config, &entrance, &mut host);
     host.push(HostStep::MakeRoot);
     if !mnt::keeps_its_mounts(config) {
         host.push(HostStep::RecordRoot);
@@ -263,6 +267,22 @@ fn plan_mark(config: &Config, facts: &Facts, entrance: &Entrance, host: &mut Vec
     let resources = config.linux.as_ref().and_then(|linux| linux.resources.as_ref());
     let asked = resources.and_then(|resources| resources.network.as_ref());
     let Some(mark) = cgroup::mark::plan(&facts.hierarchies, &facts.group, asked)? else { return Ok(()) };
+    let network = plan_network(config, entrance, host);
+    host.push(HostStep::Mark(mark, network));
+    Ok(())
+}
+
+/// The devices are there before the hooks look for them.
+fn plan_net_devices(config: &Config, entrance: &Entrance, host: &mut Vec<HostStep>) {
+    let devices = net_device::plan(config.linux.as_ref());
+    if !devices.is_empty() {
+        let network = plan_network(config, entrance, host);
+        host.push(HostStep::NetDevices(devices, network));
+    }
+}
+
+/// The network namespace that the container uses, once it is there.
+fn plan_network(config: &Config, entrance: &Entrance, host: &mut Vec<HostStep>) -> Network {
     let network = match namespace::relation(config, NamespaceKind::Net) {
         Relation::Host => Network::Host,
         Relation::Own => Network::Own,
@@ -271,11 +291,12 @@ fn plan_mark(config: &Config, facts: &Facts, entrance: &Entrance, host: &mut Vec
             joined.map_or(Network::Host, Network::Joined)
         }
     };
-    if network == Network::Own && !entrance.clone.contains(Kinds::NET) && entrance.forks == Forks::No {
-        host.push(HostStep::AwaitUnshare(NamespaceKind::Net));
+    let made = HostStep::AwaitUnshare(NamespaceKind::Net);
+    let is_made_later = !entrance.clone.contains(Kinds::NET) && entrance.forks == Forks::No;
+    if network == Network::Own && is_made_later && !host.contains(&made) {
+        host.push(made);
     }
-    host.push(HostStep::Mark(mark, network));
-    Ok(())
+    network
 }
 
 /// A container that one more process enters.

@@ -31,10 +31,7 @@ fn plannable() -> Value {
     resources.retain(|name, _| ["devices", "pids"].contains(&name.as_str()));
     document["process"]["args"] = json!(["true"]);
     document["linux"]["personality"]["flags"] = json!([]);
-    document["linux"]
-        .as_object_mut()
-        .unwrap()
-        .retain(|name, _| !["memoryPolicy", "intelRdt", "netDevices"].contains(&name.as_str()));
+    document["linux"].as_object_mut().unwrap().retain(|name, _| !["memoryPolicy", "intelRdt"].contains(&name.as_str()));
     document["process"].as_object_mut().unwrap().retain(|name, _| {
         !["scheduler", "execCPUAffinity", "apparmorProfile", "selinuxLabel"].contains(&name.as_str())
     });
