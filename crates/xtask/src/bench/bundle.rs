@@ -4,6 +4,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use error::{Corrupt, Doing, Refused, Result};
 use serde_json::{Value, json};
@@ -51,7 +52,7 @@ const MASKED: [&str; 9] = [
 const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
 /// What a bundle's configuration asks for besides namespaces and mounts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Content {
     /// What carboy does by default, and a memory limit: Docker's capabilities, paths and profile.
     Limited,
@@ -68,7 +69,9 @@ const MEMORY_BYTES: u64 = 64 << 20;
 
 impl Bundle {
     pub(super) fn make(content: Content) -> Result<Self> {
-        let folder = std::env::temp_dir().join(format!("carboy-bench-{}-{content:?}", std::process::id()));
+        static MADE: AtomicUsize = AtomicUsize::new(0);
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("carboy-bench-{}-{number}", std::process::id()));
         let bundle = Self { root: folder.join("rootfs"), folder };
         for below in ["bin", "dev", "etc", "proc", "sys", "tmp"] {
             let path = bundle.root.join(below);
