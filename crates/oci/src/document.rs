@@ -6,22 +6,26 @@ use serde_json::Value;
 use serde_json::error::Category;
 use serde_path_to_error::{Path, Segment};
 
+use crate::object::Strict;
+
 /// Reads a document; `name` is what messages call it.
 ///
 /// # Errors
 /// Refused, with the path of the field in the document, its value, and what it should be.
 pub fn parse<T: DeserializeOwned>(name: &str, bytes: &[u8]) -> Result<T> {
-    // A list would be read as the fields of an object in the order of their declaration.
-    if bytes.trim_ascii_start().starts_with(b"[") {
-        return Err(Refused::new(name, "", "is not an object").into());
-    }
-    serde_json::from_slice(bytes).map_err(|_| explain::<T>(name, bytes).into())
+    read(bytes).map_err(|_| explain::<T>(name, bytes).into())
+}
+
+fn read<T: DeserializeOwned>(bytes: &[u8]) -> serde_json::Result<T> {
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let document = T::deserialize(Strict(&mut reader))?;
+    reader.end().map(|()| document)
 }
 
 /// Why `bytes` cannot be read. Done apart from reading, since following the path makes reading twice as slow.
 fn explain<T: DeserializeOwned>(name: &str, bytes: &[u8]) -> Refused {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let (path, error) = match serde_path_to_error::deserialize::<_, T>(&mut reader) {
+    let (path, error) = match serde_path_to_error::deserialize::<_, T>(Strict(&mut reader)) {
         Err(error) => (Some(error.path().clone()), error.into_inner()),
         Ok(_) => match reader.end() {
             Err(error) => (None, error),
@@ -55,7 +59,8 @@ fn explain<T: DeserializeOwned>(name: &str, bytes: &[u8]) -> Refused {
 /// The value at a path of the document, shortened to what fits a line.
 fn value_at(bytes: &[u8], path: &Path) -> String {
     const LONGEST: usize = 60;
-    let document: Value = serde_json::from_slice(bytes).unwrap_or_default();
+    // What is nested too deeply to be shown has been found to be wrong before its end.
+    let Ok(document) = serde_json::from_slice::<Value>(bytes) else { return String::new() };
     let found = path.iter().try_fold(&document, |value, segment| match segment {
         Segment::Seq { index } => value.get(index),
         Segment::Map { key } => value.get(key),

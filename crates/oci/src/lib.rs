@@ -17,6 +17,7 @@ mod linux;
 mod merge;
 mod mount;
 mod namespace;
+mod object;
 mod process;
 mod resources;
 mod seccomp;

@@ -81,6 +81,36 @@ fn a_value_of_the_wrong_type_is_refused_with_its_path() {
     assert_eq!(text, "cannot use linux.resources.memory 64: is not an object");
 }
 
+/// The pointers to everything in a value, itself first.
+fn pointers(value: &Value, above: &str) -> Vec<String> {
+    let below: Vec<String> = match value {
+        Value::Object(fields) => fields.iter().flat_map(|(key, v)| pointers(v, &format!("{above}/{key}"))).collect(),
+        Value::Array(items) => {
+            items.iter().enumerate().flat_map(|(index, v)| pointers(v, &format!("{above}/{index}"))).collect()
+        }
+        _ => Vec::new(),
+    };
+    [vec![above.to_owned()], below].concat()
+}
+
+#[test]
+fn a_list_is_not_taken_for_the_fields_of_an_object() {
+    let document = full();
+    let objects = pointers(&document, "").into_iter().filter(|at| document.pointer(at).is_some_and(Value::is_object));
+    let mut tried = 0;
+    for pointer in objects.filter(|at| !at.is_empty()) {
+        let fields: Vec<Value> = document.pointer(&pointer).unwrap().as_object().unwrap().values().cloned().collect();
+        for list in [fields, Vec::new()] {
+            let text = unparsed(&changed(&pointer, json!(list)));
+            assert!(text.ends_with("is not an object") || text.ends_with("is not a map"), "{pointer}: {text}");
+        }
+        tried += 1;
+    }
+    assert!(tried > 40, "{tried}");
+    assert!(unparsed(b"[]").starts_with("cannot use config.json []: is not an object"));
+    assert_eq!(unparsed("[".repeat(1000).as_bytes()), "cannot use config.json: is not an object");
+}
+
 #[test]
 fn an_unknown_word_is_refused_with_the_known_ones() {
     let text = unparsed(&changed("/linux/namespaces/2/type", json!("net")));
