@@ -163,8 +163,8 @@ impl Policy {
     /// every container; one that allows everything and then denies some means what it says.
     fn of(rules: &[oci::DeviceRule]) -> Result<Self> {
         let mut policy = Self { otherwise: false, rules: Vec::new() };
-        for rule in rules {
-            policy.add(rule)?;
+        for (index, rule) in rules.iter().enumerate() {
+            policy.add(&format!("{FIELD}[{index}]"), rule)?;
         }
         if !policy.otherwise {
             DEFAULTS.into_iter().for_each(|default| policy.push(default));
@@ -172,18 +172,22 @@ impl Policy {
         Ok(policy)
     }
 
-    fn add(&mut self, rule: &oci::DeviceRule) -> Result<()> {
+    fn add(&mut self, field: &str, rule: &oci::DeviceRule) -> Result<()> {
         let access = rule.access.as_deref().unwrap_or("rwm");
         let Some(access) = Access::parse(access) else {
-            return Err(Refused::new(FIELD, access, "is not an access of the letters r, w and m").into());
+            let field = format!("{field}.access");
+            return Err(Refused::new(field, access, "is not an access of the letters r, w and m").into());
         };
         let kinds: &[Kind] = match rule.kind.as_deref().unwrap_or("a") {
             "a" => &[Kind::Char, Kind::Block],
             "c" | "u" => &[Kind::Char],
             "b" => &[Kind::Block],
-            other => return Err(Refused::new(FIELD, other, "is not a type of device: use a, b or c").into()),
+            other => {
+                let refused = Refused::new(format!("{field}.type"), other, "is not a type of device");
+                return Err(refused.hint("use a, b or c").into());
+            }
         };
-        let (major, minor) = (number(rule.major)?, number(rule.minor)?);
+        let (major, minor) = (number(field, "major", rule.major)?, number(field, "minor", rule.minor)?);
         if kinds.len() == 2 && (major, minor, access) == (None, None, Access::ALL) {
             *self = Self { otherwise: rule.allow, rules: Vec::new() };
             return Ok(());
@@ -202,12 +206,12 @@ impl Policy {
 }
 
 /// OCI's number: absent and -1 are any.
-fn number(value: Option<i64>) -> Result<Option<u32>> {
+fn number(field: &str, name: &str, value: Option<i64>) -> Result<Option<u32>> {
     match value {
         None | Some(-1) => Ok(None),
         Some(value) => match u32::try_from(value) {
             Ok(number) if i32::try_from(number).is_ok() => Ok(Some(number)),
-            _ => Err(Refused::new(FIELD, value.to_string(), "is not a device number").into()),
+            _ => Err(Refused::new(format!("{field}.{name}"), value.to_string(), "is not a device number").into()),
         },
     }
 }

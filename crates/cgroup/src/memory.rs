@@ -194,8 +194,8 @@ impl Settings {
             let reason = "since Linux 5.11 groups below always count too";
             return Err(Refused::new(USE_HIERARCHY, "false", reason).hint("leave it out").into());
         }
-        let limit = self::limit(memory.limit);
-        let total = self::limit(memory.swap);
+        let limit = self::limit(LIMIT, memory.limit)?;
+        let total = self::limit(SWAP, memory.swap)?;
         let swap = match (limit, total) {
             (_, None) => None,
             (_, Some(Limit::Unlimited)) => Some(Limit::Unlimited),
@@ -214,16 +214,24 @@ impl Settings {
                 return Err(Refused::new(SWAP, total.to_string(), reason).hint(hint).into());
             }
         };
-        let (reservation, kernel_tcp) = (self::limit(memory.reservation), self::limit(memory.kernel_tcp));
+        let reservation = self::limit(RESERVATION, memory.reservation)?;
+        let kernel_tcp = self::limit(KERNEL_TCP, memory.kernel_tcp)?;
         Ok(Self { limit, total, swap, reservation, kernel_tcp })
     }
 }
 
-/// OCI's number: absent and 0 leave the kernel's default, a negative one means no limit.
-fn limit(value: Option<i64>) -> Option<Limit> {
+/// OCI's number: absent and 0 leave the kernel's default, -1 means no limit, and no other negative number anything.
+fn limit(field: &str, value: Option<i64>) -> Result<Option<Limit>> {
     match value {
-        None | Some(0) => None,
-        Some(value) => Some(u64::try_from(value).map_or(Limit::Unlimited, Limit::At)),
+        None | Some(0) => Ok(None),
+        Some(-1) => Ok(Some(Limit::Unlimited)),
+        Some(value) => match u64::try_from(value) {
+            Ok(bytes) => Ok(Some(Limit::At(bytes))),
+            Err(_) => {
+                let refused = Refused::new(field, value.to_string(), "is no number of bytes");
+                Err(refused.hint("write -1 for no limit").into())
+            }
+        },
     }
 }
 

@@ -149,21 +149,23 @@ impl Error {
 
 /// The longest part of a message, in characters: what somebody gave can be a megabyte long.
 const LONGEST: usize = 300;
+/// The longest description of a step, which may name two paths.
+const LONGEST_ACTION: usize = 1000;
 /// How much of a longer one is shown of its end, where a reason says what is wrong.
 const END: usize = 100;
 
-fn shortened(text: &str) -> Cow<'_, str> {
-    if text.chars().nth(LONGEST).is_none() {
+fn shortened(text: &str, longest: usize) -> Cow<'_, str> {
+    if text.chars().nth(longest).is_none() {
         return Cow::Borrowed(text);
     }
-    let beginning: String = text.chars().take(LONGEST - END).collect();
+    let beginning: String = text.chars().take(longest - END).collect();
     let end = text.char_indices().rev().nth(END - 1).and_then(|(start, _)| text.get(start..)).unwrap_or_default();
     Cow::Owned(format!("{beginning}…{end}"))
 }
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [field, value, reason] = [&self.field, &self.value, &self.reason].map(|text| shortened(text));
+        let [field, value, reason] = [&self.field, &self.value, &self.reason].map(|text| shortened(text, LONGEST));
         if value.is_empty() {
             write!(f, "cannot use {field}: {reason}")
         } else {
@@ -174,7 +176,7 @@ impl fmt::Display for Refused {
 
 impl fmt::Display for Kernel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot {}", self.action)
+        write!(f, "cannot {}", shortened(&self.action, LONGEST_ACTION))
     }
 }
 

@@ -212,6 +212,9 @@ fn read_config(bundle: &Path, invocation: &Invocation, log: &Log) -> Result<Conf
     if let Some(root) = &mut config.root {
         let path = bundle.join(&root.path);
         let found = fs::canonicalize(&path).map_err(|error| unusable_root(&path, &error))?;
+        if !found.is_dir() {
+            return Err(Refused::new("root.path", path.display().to_string(), "is not a folder").into());
+        }
         root.path = found.display().to_string();
     }
     for mount in &mut config.mounts {

@@ -6,7 +6,9 @@ use std::collections::BTreeSet;
 use error::{Refused, Result};
 use serde_json::Value;
 
-use crate::{Config, Device, Hooks, IdMapping, Linux, Mount, NamespaceKind, Process, RLIMITS, Rlimit, Root, Seccomp};
+use crate::{
+    Config, Device, Hooks, IdMapping, Linux, Mount, NamespaceKind, Process, RLIMITS, Rlimit, Root, Seccomp, User,
+};
 
 impl Config {
     /// Checks the document on its own.
@@ -50,6 +52,7 @@ impl Process {
         if self.args.first().is_none_or(String::is_empty) {
             return Err(Refused::new("process.args", "", "names no command").into());
         }
+        user(&self.user)?;
         if let Some(umask) = self.user.umask.filter(|umask| *umask > 0o777) {
             return Err(Refused::new("process.user.umask", format!("{umask:#o}"), "is more than 0o777").into());
         }
@@ -140,6 +143,18 @@ fn absolute(field: &str, path: &str) -> Result<()> {
         "" => Err(Refused::new(field, "", "is empty").into()),
         path if !path.starts_with('/') => Err(Refused::new(field, path, "is not an absolute path").into()),
         _ => Ok(()),
+    }
+}
+
+/// The last number is no id: to setresuid(2) and chown(2) it means that nothing changes.
+fn user(user: &User) -> Result<()> {
+    let refused = |field: String| Refused::new(field, u32::MAX.to_string(), "is no id").into();
+    if let Some((name, _)) = [("uid", user.uid), ("gid", user.gid)].iter().find(|(_, id)| *id == u32::MAX) {
+        return Err(refused(format!("process.user.{name}")));
+    }
+    match user.additional_gids.iter().position(|id| *id == u32::MAX) {
+        Some(index) => Err(refused(format!("process.user.additionalGids[{index}]"))),
+        None => Ok(()),
     }
 }
 

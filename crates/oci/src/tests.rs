@@ -163,6 +163,10 @@ fn the_process_is_checked() {
     assert_eq!(refused("/process/args", json!([])), "cannot use process.args: names no command");
     assert_eq!(refused("/process/args", json!([""])), "cannot use process.args: names no command");
     assert_eq!(refused("/process/user/umask", json!(512)), "cannot use process.user.umask 0o1000: is more than 0o777");
+    for (pointer, field) in [("uid", "uid"), ("gid", "gid"), ("additionalGids/1", "additionalGids[1]")] {
+        let text = refused(&format!("/process/user/{pointer}"), json!(u32::MAX));
+        assert_eq!(text, format!("cannot use process.user.{field} 4294967295: is no id"));
+    }
     let text = refused("/process/oomScoreAdj", json!(1001));
     assert_eq!(text, "cannot use process.oomScoreAdj 1001: is not between -1000 and 1000");
     let text = refused("/process/ioPriority/priority", json!(8));

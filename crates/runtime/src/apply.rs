@@ -81,7 +81,7 @@ pub fn start<'p>(plan: &'p Plan<'p>, stage: Stage<'_>) -> Result<Running> {
     let mut work = Work::new(plan, stage)?;
     for (number, step) in plan.host.iter().enumerate() {
         if let Err(error) = work.take(step) {
-            let told = work.told_by_child(&error);
+            let told = work.told_by_child(&error).or_else(|| work.starved(&error));
             let error = told.unwrap_or_else(|| at_step(error, number, plan.host.len()));
             work.end_child();
             return Err(error);
@@ -465,6 +465,17 @@ impl<'p, 's> Work<'p, 's> {
             while let Ok(Some(_)) = self.next_report() {}
         }
         self.failure.take()
+    }
+
+    /// Why a child is gone that could not say it: the kernel has killed it for want of memory.
+    fn starved(&self, error: &Error) -> Option<Error> {
+        if self.stage.first.is_some() || error.errno() != Some(Errno::SRCH) {
+            return None;
+        }
+        let reason = "leaves the first process too little memory: the kernel has killed it before its program ran";
+        let refused =
+            || Refused::new("linux.resources.memory.limit", "", reason).hint("raise it, or that of a group above");
+        self.groups.oom_kills().is_some_and(|kills| kills > 0).then(|| refused().into())
     }
 
     fn child_failure(&mut self, step: usize, errno: Errno) -> Error {

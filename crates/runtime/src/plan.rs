@@ -142,6 +142,7 @@ pub struct Plan<'a> {
 /// Refused, naming the field, for anything that cannot be had.
 pub fn plan<'a>(config: &Config, facts: &Facts, terms: &Terms<'_>, arena: &'a Bump) -> Result<Plan<'a>> {
     let process = config.process.as_ref().ok_or_else(|| Refused::new("process", "", "is missing"))?;
+    scheduler::check_affinity(process)?;
     let mut groups = plan_groups(config, facts)?;
     let delegated = delegate::plan(config, facts)?;
     let first_later = groups.steps.len() + usize::from(delegated.is_some());

@@ -101,6 +101,20 @@ pub(crate) fn processors(field: &str, list: &str) -> Result<Vec<u64>> {
     mask.ok_or_else(|| Refused::new(field, list, "is not a list of processors such as 0-3,7").into())
 }
 
+/// Looks at the processors of those that enter later, since whoever starts a container is the one who can mend its
+/// configuration.
+///
+/// # Errors
+/// As [`processors`].
+pub(crate) fn check_affinity(process: &oci::Process) -> Result<()> {
+    let Some(oci::CpuAffinity { initial, last }) = &process.exec_cpu_affinity else { return Ok(()) };
+    let lists = [("process.execCPUAffinity.initial", initial), ("process.execCPUAffinity.final", last)];
+    lists
+        .iter()
+        .filter_map(|(field, list)| list.as_ref().map(|list| (field, list)))
+        .try_for_each(|(field, list)| processors(field, list).map(drop))
+}
+
 /// Lets the process run on every processor of its groups, whatever its caller was bound to.
 pub(crate) fn plan_every_processor(steps: &mut Steps<'_>) {
     let every = steps.slice(&EVERY_PROCESSOR);
