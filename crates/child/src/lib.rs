@@ -216,6 +216,15 @@ pub enum Step<'a> {
         /// The id, statx(2) `stx_mnt_id`.
         mount: u64,
     },
+    /// Unmount what is mounted at a place of the container, with all below it, as soon as nobody uses it any more.
+    Detach {
+        /// Where.
+        at: &'a CStr,
+        /// The folder that this is in.
+        folder: &'a CStr,
+        /// Its name there.
+        name: &'a CStr,
+    },
     /// Unmount what the host has mounted at this path of its own, or cover it where that is denied.
     Uncover(&'a CStr),
     /// Make the root mount read-only.
@@ -563,7 +572,8 @@ impl State<'_> {
             Step::JoinGroup { handle, .. } => self.join_group(handle),
             Step::BecomeRoot => {
                 sys::credentials::set_group(0)?;
-                sys::credentials::set_user(0)
+                sys::credentials::set_user(0)?;
+                stay_closed()
             }
             Step::Join { handle, kinds } => {
                 let namespace = self.scene.namespaces.get(handle).ok_or(Errno::BADF)?;
@@ -591,11 +601,7 @@ impl State<'_> {
                 }
                 sys::credentials::set_group(group)?;
                 sys::credentials::set_user(user)?;
-                // A change of user sets it to fs.suid_dumpable. A filter that is loaded already may forbid it.
-                match sys::credentials::set_not_dumpable() {
-                    Err(Errno::PERM | Errno::ACCESS | Errno::NOSYS) => Ok(()),
-                    set => set,
-                }
+                stay_closed()
             }
             Step::Capabilities { ref sets, ambient } => {
                 sys::credentials::set_capabilities(sets)?;
@@ -710,6 +716,7 @@ impl State<'_> {
             Step::Uncover(path) => uncover(path),
             Step::ChangeRoot => sys::path::change_root_to(self.root()?),
             Step::Unmount { at, mount } => unmount(at, mount),
+            Step::Detach { at, folder, name } => self.detach(at, folder, name),
             Step::RootReadOnly => {
                 let change = Change { set: Attributes::READ_ONLY, ..Change::default() };
                 sys::mount::change(self.root()?, Reach::One, &change)
@@ -903,6 +910,21 @@ impl State<'_> {
         sys::mount::attach(cover.as_fd(), target.as_fd())
     }
 
+    /// A name is all that umount2(2) takes: it is `.` in the folder that is unmounted, or one that is no link in the folder
+    /// that it is in, so that nothing can lead it elsewhere.
+    fn detach(&self, at: &CStr, folder: &CStr, name: &CStr) -> Result<()> {
+        let place = self.open(at)?;
+        if sys::mount::id_of(place.as_fd())? == sys::mount::id_of(self.root()?)? {
+            return Err(Errno::INVAL);
+        }
+        if sys::path::is_folder(place.as_fd())? {
+            sys::path::change_directory_to(place.as_fd())?;
+            return sys::mount::unmount(c".");
+        }
+        sys::path::change_directory_to(self.open(folder)?.as_fd())?;
+        sys::mount::unmount(name)
+    }
+
     fn terminal(&self, size: Size, owner: u32, console: Console) -> Result<()> {
         let pts = self.open(c"dev/pts")?;
         if !sys::mount::is_devpts(pts.as_fd())? {
@@ -931,6 +953,15 @@ impl State<'_> {
             sys::process::place_descriptor(*descriptor, number)?;
         }
         Ok(())
+    }
+}
+
+/// A change of user opens the process to tracers as fs.suid_dumpable has it. A filter that is loaded already may forbid to
+/// close it again.
+fn stay_closed() -> Result<()> {
+    match sys::credentials::set_not_dumpable() {
+        Err(Errno::PERM | Errno::ACCESS | Errno::NOSYS) => Ok(()),
+        set => set,
     }
 }
 

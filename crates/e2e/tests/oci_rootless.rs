@@ -77,6 +77,13 @@ fn a_user_runs_joins_signals_and_deletes_containers() {
     let inside = bundle.run(&["exec", "it", "sh", "-c", "id -u; echo $$; cat /proc/self/uid_map; exit 5"]);
     let said: Vec<&str> = inside.stdout.split_whitespace().collect();
     assert_eq!((inside.code, said), (5, vec!["0", "2", "0", &uid.to_string(), "1"]), "{}", inside.stderr);
+    let list = bundle.user.place.folder().join("mounts");
+    fs::write(&list, r#"[{"destination":"/dev/later","type":"tmpfs"}]"#).unwrap();
+    for (action, count) in [("add", "1\n"), ("remove", "0\n")] {
+        assert_eq!(bundle.run(&["mounts", action, "it", list.to_str().unwrap()]).stderr, "", "{action}");
+        let seen = bundle.run(&["exec", "it", "grep", "-c", " /dev/later ", "/proc/self/mountinfo"]);
+        assert_eq!(seen.stdout, count, "{action}");
+    }
     assert!(bundle.run(&["delete", "it"]).stderr.contains("running"), "it runs");
     assert_eq!(bundle.run(&["kill", "it", "KILL"]).stderr, "");
     eventually("it has stopped", || bundle.state("it")["status"] == "stopped");

@@ -159,7 +159,9 @@ impl Invocation {
     /// Refused where there is none.
     pub(crate) fn id(&self) -> Result<&str> {
         let missing = || Refused::new(&self.command, "", "needs the id of a container").into();
-        self.words.first().map(String::as_str).ok_or_else(missing)
+        let words = Command::named(&self.command).map_or("", |command| command.words);
+        let place = words.split(' ').position(|word| word == "ID").unwrap_or(0);
+        self.words.get(place).map(String::as_str).ok_or_else(missing)
     }
 }
 

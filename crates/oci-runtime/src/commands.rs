@@ -219,6 +219,14 @@ pub(crate) const COMMANDS: &[Command] = &[
     },
     of_id("events", &[EVENTS], "Print what a container uses, and at once when it lacks memory"),
     of_id("update", &[UPDATE], "Change the limits of a container"),
+    Command {
+        name: "mounts",
+        words: "add|remove ID FILE",
+        count: [3, 3],
+        end: End::Never,
+        flags: &[],
+        doc: "Mount more in a container, or less: FILE has a list like the configuration's mounts, - is standard input",
+    },
     of_id("checkpoint", &[IMAGES, CHECKPOINT], "Write the processes of a container to files, with CRIU"),
     of_id("restore", &[BUNDLE, IMAGES, RESTORE], "Bring a container back from the files of a checkpoint"),
     Command {

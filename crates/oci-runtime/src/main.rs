@@ -14,6 +14,7 @@ mod features;
 mod foreground;
 mod help;
 mod list;
+mod mounts;
 mod notify;
 mod place;
 mod process;
@@ -43,7 +44,7 @@ const FAILED: u8 = 1;
 const EXEC_FAILED: u8 = 255;
 
 /// The commands of which a process enters a container, as a copy of this one.
-const ENTERING: [&str; 5] = ["create", "run", "start", "exec", "restore"];
+const ENTERING: [&str; 6] = ["create", "run", "start", "exec", "restore", "mounts"];
 
 fn main() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().skip(1).collect();
@@ -96,6 +97,7 @@ fn run(invocation: &Invocation, log: &Log) -> Result<ExitCode> {
         "delete" => done(container::delete(&store, invocation, log)),
         "checkpoint" => done(checkpoint::checkpoint(&store, invocation, log)),
         "restore" => restore::restore(&store, invocation, log),
+        "mounts" => done(mounts::mounts(&store, invocation)),
         "pause" => done(container::pause(&store, invocation)),
         "resume" => done(container::resume(&store, invocation)),
         "ps" => done(ps::ps(&store, invocation)),

@@ -50,7 +50,7 @@ const NAMESPACES: &str = "linux.namespaces";
 /// # Errors
 /// Refused where the container has no user namespace that the caller could be root of; a kernel error.
 pub(crate) fn enter(invocation: &Invocation, words: &[OsString]) -> Result<()> {
-    let needs_it = matches!(invocation.command.as_str(), "create" | "run" | "exec" | "start");
+    let needs_it = matches!(invocation.command.as_str(), "create" | "run" | "exec" | "start" | "mounts");
     if !needs_it || rustix::process::geteuid().is_root() || invocation.around == Around::Container {
         return Ok(());
     }

@@ -547,6 +547,7 @@ fn hinted(kernel: Kernel, step: &Step<'_>) -> Kernel {
         (Step::Mount { .. }, Errno::NOTDIR) => {
             kernel.hint("proc and sysfs must be mounted on ordinary directory, which no symbolic link is")
         }
+        (Step::Detach { .. }, Errno::INVAL) => kernel.hint("no mount of the container is at this place"),
         (Step::Place { .. }, Errno::INVAL) => kernel.hint("only a folder can cover a folder, and only a file a file"),
         (Step::Device { .. }, Errno::EXIST) => {
             kernel.hint("something else is there: take it away, or choose another path")

@@ -112,7 +112,7 @@ pub fn child_step(step: &Step<'_>) -> Line {
         Step::Await(which @ Turn::Hooked) => Line::new(format!("wait for {}", turn(which)), &["sendmsg", "recvmsg"]),
         Step::Await(which) => Line::new(format!("wait for {}", turn(which)), &["recvmsg"]),
         Step::JoinGroup { hierarchy, .. } => Line::new(format!("join its {} group", text(hierarchy)), &["write"]),
-        Step::BecomeRoot => Line::new("become root of the user namespace", &["setresgid", "setresuid"]),
+        Step::BecomeRoot => Line::new("become root of the user namespace", &["setresgid", "setresuid", "prctl"]),
         Step::Join { kinds: joined, .. } => Line::new(format!("join the {} namespace", kinds(joined)), &["setns"]),
         Step::EnterRoot { .. } => Line::new("take the root of another process", &["fchdir", "chroot"]),
         Step::Unshare(new) => Line::new(format!("make new namespaces: {}", kinds(new)), &["unshare", "sendmsg?"]),
@@ -324,6 +324,10 @@ fn root_step(step: &Step<'_>) -> Line {
         Step::PivotRoot => Line::new("make it the only root", &["fchdir", "pivot_root", "umount2", "chdir"]),
         Step::CopyMounts => Line::new("list the mounts in their order", &["unshare"]),
         Step::ChangeRoot => Line::new("make it the process's root", &["fchdir", "chroot"]),
+        Step::Detach { at, .. } => {
+            let calls = &["openat2", "statx+", "fstat", "openat2?", "fchdir", "umount2"];
+            Line::new(format!("unmount what is at {}", place(at)), calls)
+        }
         Step::Unmount { at, .. } => Line::new(format!("unmount {}", text(at)), &["statx", "umount2?"]),
         Step::Uncover(path) => {
             let calls = &["umount2", "fsopen?", "fsconfig*", "fsmount?", "openat?", "move_mount?"];

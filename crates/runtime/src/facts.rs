@@ -7,7 +7,7 @@ use std::path::Path;
 
 use error::Result;
 use namespace::mnt::{self, Source, View};
-use oci::Config;
+use oci::{Config, Mount};
 use procfs::Process;
 
 use cgroup::facts::Commission;
@@ -77,14 +77,8 @@ impl Facts {
         };
         let cgroup = HostFacts { systemd, ..HostFacts::read(&hierarchies, &group)? };
         let (groups, names) = folders(&hierarchies);
-        let this = Process::this()?;
-        let view = if this.uid_map()?.is_whole() { View::MakesNodes } else { View::BindsHostNodes };
-        let mut mounts = mnt::Facts { groups: names, view, ..mnt::Facts::default() };
-        for mount in &config.mounts {
-            let Some(source) = mount.source.as_ref().filter(|source| source.starts_with('/')) else { continue };
-            look_at(source, &mut mounts);
-        }
-        let further_groups = FurtherGroups::of(&this)?;
+        let mounts = mnt::Facts { groups: names, ..of_mounts(&config.mounts)? };
+        let further_groups = FurtherGroups::of(&Process::this()?)?;
         Ok(Self { hierarchies, cgroup, group, defaulted, groups, mounts, further_groups })
     }
 
@@ -109,6 +103,20 @@ pub fn without_pivot() -> Result<mnt::Jail> {
     let mounts = Process::this()?.mountinfo()?.into_iter().filter(shows);
     let paths = mounts.map(|mount| mount.mount_point.to_string_lossy().into_owned());
     Ok(mnt::Jail::ChangeRoot(paths.collect()))
+}
+
+/// What mounts need to know, without the groups that they show.
+///
+/// # Errors
+/// A kernel error.
+pub(crate) fn of_mounts(mounts: &[Mount]) -> Result<mnt::Facts> {
+    let view = if Process::this()?.uid_map()?.is_whole() { View::MakesNodes } else { View::BindsHostNodes };
+    let mut facts = mnt::Facts { view, ..mnt::Facts::default() };
+    for mount in mounts {
+        let Some(source) = mount.source.as_ref().filter(|source| source.starts_with('/')) else { continue };
+        look_at(source, &mut facts);
+    }
+    Ok(facts)
 }
 
 /// Looks at the source of a bind mount.

@@ -12,6 +12,7 @@ mod joined;
 pub mod label;
 pub mod landlock;
 mod memory_policy;
+pub mod mounts;
 pub mod net_device;
 pub mod plan;
 mod prepare;

@@ -170,6 +170,23 @@ pub fn plan_mounts(
     Ok(())
 }
 
+/// Plans that what is mounted at the destinations of mounts is taken away.
+///
+/// # Errors
+/// Refused for the root itself.
+pub fn plan_removal(mounts: &[Mount], steps: &mut Steps<'_>) -> Result<()> {
+    for Mount { destination, .. } in mounts {
+        let inside = place::inside(destination);
+        if inside.is_empty() {
+            return Err(Refused::new("mounts.destination", destination, "is the container's root").into());
+        }
+        let (folder, name) = inside.rsplit_once('/').unwrap_or(("", &inside));
+        let (folder, name) = (steps.inside("mounts.destination", folder)?, steps.text("mounts.destination", name)?);
+        steps.push(Step::Detach { at: steps.text("mounts.destination", &inside)?, folder, name });
+    }
+    Ok(())
+}
+
 fn is_bind(mount: &Mount) -> bool {
     let bind = |word: &String| matches!(word.as_str(), "bind" | "rbind");
     mount.kind.as_deref() == Some("bind") || mount.options.iter().any(bind)
