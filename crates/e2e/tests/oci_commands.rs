@@ -379,3 +379,19 @@ fn without_criu_a_checkpoint_is_refused_with_what_is_missing_and_the_container_g
     assert!(refused.code == 1 && refused.stderr.contains("hint: install CRIU"), "{}", refused.stderr);
     assert_eq!(bundle.status(), "running");
 }
+
+#[test]
+fn shares_of_cache_and_bandwidth_are_refused_where_the_container_has_no_group_of_resctrl() {
+    let bundle = Bundle::new();
+    bundle.create();
+    for (flag, line) in [("--l3-cache-schema", "L3:0=f"), ("--mem-bw-schema", "MB:0=20")] {
+        let refused = bundle.run(&["update", flag, line, "--pids-limit", "20", &bundle.id]);
+        assert_eq!(refused.code, 1);
+        let told = format!("cannot use {flag} {line}: cannot be applied: the container has no group of resctrl");
+        assert!(refused.stderr.contains(&told), "{}", refused.stderr);
+    }
+    let stats = bundle.run(&["events", "--stats", &bundle.id]);
+    let stats: Value = serde_json::from_str(&stats.stdout).unwrap();
+    assert_eq!(stats["data"]["pids"]["limit"], Value::Null, "what was refused has changed nothing");
+    assert_eq!(stats["data"]["intel_rdt"], json!({}));
+}

@@ -8,6 +8,8 @@ use cgroup::alarm::Alarm;
 use cgroup::sample::{Depth, Hold, Meter, Roots, Sample};
 use cgroup::{GroupPath, Hierarchies, Limit};
 use error::{Doing, Refused, Result};
+use runtime::resctrl::Place;
+use runtime::resctrl::facts::Facts;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::retry_on_intr;
 use serde_json::{Value, json};
@@ -82,7 +84,14 @@ impl Watch {
     }
 
     fn tell_stats(&self) -> Result<()> {
-        self.tell("stats", stats(&self.sample(), &self.meter.detail(&self.roots)))
+        let shares = self.shares();
+        self.tell("stats", stats(&self.sample(), &self.meter.detail(&self.roots), shares.as_ref()))
+    }
+
+    /// What the container's group of resctrl has, where it has one.
+    fn shares(&self) -> Option<Facts> {
+        let asked = self.record.config.linux.as_ref()?.intel_rdt.as_ref()?;
+        Facts::read(asked, &Place::find(&self.record.id).ok()?).ok()
     }
 
     /// Waits on descriptors until the first process has ended.

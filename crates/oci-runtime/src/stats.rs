@@ -5,6 +5,7 @@ use cgroup::Limit;
 use cgroup::detail::{Counter, Detail, Measure, Transfer};
 use cgroup::pressure::{Line, Pressure};
 use cgroup::sample::Sample;
+use runtime::resctrl::facts::{Bandwidth, Cache, Facts, Measured};
 use serde_json::{Map, Value, json};
 
 /// runc's names for what is counted of transfers.
@@ -20,7 +21,7 @@ const TABLES: [(&str, Measure); 8] = [
 ];
 
 /// The `data` of an event of the type `stats`.
-pub(crate) fn stats(sample: &Sample, detail: &Detail) -> Value {
+pub(crate) fn stats(sample: &Sample, detail: &Detail, shares: Option<&Facts>) -> Value {
     json!({
         "cpu": cpu(sample, detail),
         "cpuset": cpuset(detail),
@@ -31,7 +32,7 @@ pub(crate) fn stats(sample: &Sample, detail: &Detail) -> Value {
         ]),
         "blkio": blkio(sample, detail),
         "hugetlb": hugetlb(detail),
-        "intel_rdt": {},
+        "intel_rdt": shares.map_or_else(|| json!({}), intel_rdt),
         "network_interfaces": null,
     })
 }
@@ -136,6 +137,46 @@ fn hugetlb(detail: &Detail) -> Value {
     Value::Object(detail.hugetlb.iter().map(of_size).collect())
 }
 
+fn intel_rdt(facts: &Facts) -> Value {
+    let cache = facts.cache.as_ref().map(|Cache { mask, fewest_bits, groups }| {
+        let mask = Some(Value::from(mask.as_str()));
+        object(vec![("cbm_mask", mask), ("min_cbm_bits", number(*fewest_bits)), ("num_closids", number(*groups))])
+    });
+    let bandwidth = facts.bandwidth.as_ref().map(|Bandwidth { step, is_linear, least, groups }| {
+        object(vec![
+            ("bandwidth_gran", number(*step)),
+            ("delay_linear", number(*is_linear)),
+            ("min_bandwidth", number(*least)),
+            ("num_closids", number(*groups)),
+        ])
+    });
+    let line = |lines: &[String], resource: &str| {
+        lines.iter().find(|line| line.starts_with(resource)).map(|line| Value::from(line.as_str()))
+    };
+    let traffic = |measured: &Measured| {
+        let known = measured.total_bytes.is_some() || measured.local_bytes.is_some();
+        let fields =
+            vec![("mbm_total_bytes", number(measured.total_bytes)), ("mbm_local_bytes", number(measured.local_bytes))];
+        known.then(|| object(fields))
+    };
+    let occupancy = |measured: &Measured| measured.occupancy_bytes.map(|bytes| json!({"llc_occupancy": bytes}));
+    let of_domains = |tell: &dyn Fn(&Measured) -> Option<Value>| {
+        let told: Vec<Value> = facts.measured.iter().filter_map(tell).collect();
+        (!told.is_empty()).then_some(Value::Array(told))
+    };
+    object(vec![
+        ("l3_cache_info", cache),
+        ("l3_cache_schema_root", line(&facts.root, "L3")),
+        ("l3_cache_schema", line(&facts.schemata, "L3")),
+        ("mem_bw_info", bandwidth),
+        ("mem_bw_schema_root", line(&facts.root, "MB")),
+        ("mem_bw_schema", line(&facts.schemata, "MB")),
+        ("schemata", Some(json!(facts.schemata))),
+        ("mbm_stats", of_domains(&traffic)),
+        ("cmt_stats", of_domains(&occupancy)),
+    ])
+}
+
 fn psi(pressure: Pressure) -> Value {
     object(vec![("some", pressure.some.map(line)), ("full", pressure.full.map(line))])
 }
@@ -149,4 +190,30 @@ fn line(line: Line) -> Value {
         "avg300": percent(line.avg300),
         "total": line.total_usec,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_have_runcs_names_and_what_is_not_known_is_absent() {
+        let facts = Facts {
+            cache: Some(Cache { mask: "fffff".to_owned(), fewest_bits: Some(1), groups: None }),
+            root: vec!["MB:0=100".to_owned(), "L3:0=fffff".to_owned()],
+            schemata: vec!["L3:0=f".to_owned()],
+            measured: vec![Measured { total_bytes: Some(7), occupancy_bytes: Some(9), local_bytes: None }],
+            ..Facts::default()
+        };
+        let told = json!({
+            "l3_cache_info": {"cbm_mask": "fffff", "min_cbm_bits": 1},
+            "l3_cache_schema_root": "L3:0=fffff",
+            "l3_cache_schema": "L3:0=f",
+            "mem_bw_schema_root": "MB:0=100",
+            "schemata": ["L3:0=f"],
+            "mbm_stats": [{"mbm_total_bytes": 7}],
+            "cmt_stats": [{"llc_occupancy": 9}],
+        });
+        assert_eq!(intel_rdt(&facts), told);
+    }
 }

@@ -5,13 +5,14 @@ use std::io::Read as _;
 use cgroup::change::{self, Now, Wishes};
 use cgroup::{GroupPath, Groups};
 use error::{Doing, Refused, Result};
-use oci::Resources;
+use oci::{IntelRdt, Resources};
+use runtime::resctrl;
 use serde_json::{Map, Value};
 
 use crate::arguments::Invocation;
 use crate::container;
 use crate::place;
-use crate::store::Store;
+use crate::store::{Record, Store};
 
 /// The options for single limits, with the place of each in OCI's `linux.resources`.
 const LIMITS: &[(&str, [&str; 2])] = &[
@@ -50,9 +51,39 @@ pub(crate) fn update(store: &Store, invocation: &Invocation) -> Result<()> {
     let mut now = Now::read(&hierarchies, &groups)?;
     now.facts.systemd = place::recorded(&record)?;
     let wishes = Wishes { former: &former, asked: &asked, merged: &merged, unasked: &[] };
-    groups.change(&change::plan(&hierarchies, &path, &now, &wishes)?)?;
-    record.config.linux.get_or_insert_default().resources = Some(merged);
+    let plan = change::plan(&hierarchies, &path, &now, &wishes)?;
+    let shares = shares(invocation, &record)?;
+    let shared = shares.as_ref().map(|(_, group)| group.change()).transpose()?;
+    if let Err(error) = groups.change(&plan) {
+        let _ = shared.map(|former| former.restore());
+        return Err(error);
+    }
+    let linux = record.config.linux.get_or_insert_default();
+    linux.resources = Some(merged);
+    if let Some((asked, own)) = shares.map(|(asked, _)| asked).zip(linux.intel_rdt.as_mut()) {
+        own.l3_cache_schema = asked.l3_cache_schema.or(own.l3_cache_schema.take());
+        own.mem_bw_schema = asked.mem_bw_schema.or(own.mem_bw_schema.take());
+    }
     held.write(&record)
+}
+
+/// The options for shares of cache and memory bandwidth.
+const SHARES: [&str; 2] = ["l3-cache-schema", "mem-bw-schema"];
+
+/// Other shares of cache and memory bandwidth for the container's group of resctrl.
+fn shares(invocation: &Invocation, record: &Record) -> Result<Option<(IntelRdt, resctrl::Group)>> {
+    let [l3_cache_schema, mem_bw_schema] =
+        SHARES.map(|flag| invocation.value(flag).filter(|line| !line.is_empty()).map(str::to_owned));
+    let given = SHARES.iter().zip([&l3_cache_schema, &mem_bw_schema]);
+    let Some((flag, line)) = { given }.find_map(|(flag, line)| Some((flag, line.clone()?))) else { return Ok(None) };
+    let Some(own) = record.config.linux.as_ref().and_then(|linux| linux.intel_rdt.as_ref()) else {
+        let refused =
+            Refused::new(format!("--{flag}"), line, "cannot be applied: the container has no group of resctrl");
+        return Err(refused.hint("only one with linux.intelRdt in its configuration gets one").into());
+    };
+    let asked = IntelRdt { clos_id: own.clos_id.clone(), l3_cache_schema, mem_bw_schema, ..IntelRdt::default() };
+    let group = resctrl::plan_change(&asked, &resctrl::Place::find(&record.id)?)?;
+    Ok(Some((asked, group)))
 }
 
 /// A number of bytes as runc takes it: with a unit of 1024, and -1 for all there is.
@@ -75,12 +106,6 @@ fn bytes(flag: &str, text: &str) -> Result<i64> {
 
 /// What `--resources` holds, with the single limits in place of its own.
 fn asked(invocation: &Invocation) -> Result<Resources> {
-    for flag in ["l3-cache-schema", "mem-bw-schema"] {
-        if let Some(value) = invocation.value(flag) {
-            let refused = Refused::new(format!("--{flag}"), value, "is not supported by this runtime");
-            return Err(refused.hint("leave it out").into());
-        }
-    }
     let mut document = match invocation.value("resources") {
         None => Value::Object(Map::new()),
         Some(path) => {
@@ -150,7 +175,7 @@ mod tests {
     #[test]
     fn every_limit_is_an_option_of_update() {
         let update = Command::named("update").unwrap();
-        for (flag, _) in LIMITS {
+        for flag in LIMITS.iter().map(|(flag, _)| flag).chain(&SHARES) {
             assert!(update.own().any(|known| known.long == *flag), "{flag}");
         }
     }

@@ -4,6 +4,8 @@
 //! A class of service is a folder with a `schemata` file, and a process is in one of them. A group that is named is
 //! somebody else's, who may have made it before and keeps it; one that bears the container's id goes with it.
 
+pub mod facts;
+
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write as _};
@@ -68,6 +70,14 @@ impl Place {
         };
         Ok(Self { mount: found.ok_or_else(absent)?.mount_point, id: id.to_owned() })
     }
+
+    /// The folder of the class of service of this name, which is the container's own where it has none.
+    fn group(&self, name: Option<&str>) -> PathBuf {
+        match name {
+            Some("/") => self.mount.clone(),
+            name => self.mount.join(name.unwrap_or(&self.id)),
+        }
+    }
 }
 
 /// Plans a container's group.
@@ -100,10 +110,7 @@ pub(crate) fn plan(asked: &IntelRdt, place: &Place) -> Result<Group> {
         Some(_) if schemata.is_empty() => Origin::Present,
         Some(_) => Origin::Named,
     };
-    let folder = match name {
-        Some("/") => place.mount.clone(),
-        name => place.mount.join(name.unwrap_or(&place.id)),
-    };
+    let folder = place.group(name);
     let monitor = asked.enable_monitoring.then(|| folder.join("mon_groups").join(&place.id));
     Ok(Group { folder, origin, schemata, monitor })
 }
@@ -113,7 +120,44 @@ pub(crate) fn plan_entry(asked: &IntelRdt, place: &Place) -> Result<Group> {
     Ok(Group { origin: Origin::Present, schemata: Vec::new(), ..plan(asked, place)? })
 }
 
+/// Plans other lines for the group of a container that runs; `asked` has these alone, and the group's name. One that has a
+/// name is changed for all that are in it.
+///
+/// # Errors
+/// Refused for lines that are none.
+pub fn plan_change(asked: &IntelRdt, place: &Place) -> Result<Group> {
+    Ok(Group { origin: Origin::Present, monitor: None, ..plan(asked, place)? })
+}
+
+/// What a group had before it was changed.
+#[derive(Debug)]
+pub struct Former {
+    group: Group,
+}
+
+impl Former {
+    /// Gives the group back what it had.
+    ///
+    /// # Errors
+    /// A kernel error.
+    pub fn restore(&self) -> Result<()> {
+        self.group.write_schemata()
+    }
+}
+
 impl Group {
+    /// Writes the lines, all or none, and gives what there was before.
+    ///
+    /// # Errors
+    /// A kernel error where the group is not there, and for lines that the file system refuses, with what it says of them.
+    pub fn change(&self) -> Result<Former> {
+        let path = self.folder.join(SCHEMATA);
+        let text = fs::read_to_string(&path).doing(|| format!("read {}", path.display()))?;
+        let schemata = text.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect();
+        self.write_schemata()?;
+        Ok(Former { group: Self { schemata, ..self.clone() } })
+    }
+
     /// Makes what is missing of it, each folder that must be removed told before it is made, and puts the process in.
     ///
     /// # Errors
@@ -280,6 +324,19 @@ mod tests {
         assert!(other.contains("linux.intelRdt.schemata L3:0=ff"), "{other}");
         let absent = join(r#"{"closID":"silver"}"#).unwrap_err().to_string();
         assert!(absent.contains("linux.intelRdt.closID"), "{absent}");
+        let other = IntelRdt {
+            clos_id: Some("gold".to_owned()),
+            mem_bw_schema: Some("MB:0=20".to_owned()),
+            ..IntelRdt::default()
+        };
+        fs::write(folder.join(SCHEMATA), "    L3:0=0f;1=ff\n").unwrap();
+        let former = plan_change(&other, &place).unwrap().change().unwrap();
+        assert!(fs::read_to_string(folder.join(SCHEMATA)).unwrap().starts_with("MB:0=20\n"));
+        former.restore().unwrap();
+        assert!(fs::read_to_string(folder.join(SCHEMATA)).unwrap().starts_with("L3:0=0f;1=ff\n"));
+        let absent = IntelRdt { clos_id: Some("silver".to_owned()), ..other };
+        let said = plan_change(&absent, &place).unwrap().change().unwrap_err().to_string();
+        assert!(said.contains("silver/schemata"), "{said}");
         let own = mount.join("own");
         fs::create_dir(&own).unwrap();
         remove(&[own.clone(), own.join("gone")]).unwrap();
