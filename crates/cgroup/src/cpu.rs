@@ -25,6 +25,8 @@ pub(crate) const STAT: &str = "cpu.stat";
 
 /// The file behind the numbers of one line in a table.
 pub(crate) const OF_A_LINE: [&str; 1] = [STAT];
+/// The files of a level's own limit.
+pub(crate) const OF_A_LIMIT: [&str; 3] = [QUOTA_V1, PERIOD_V1, MAX_V2];
 
 const SHARES: &str = "linux.resources.cpu.shares";
 const QUOTA: &str = "linux.resources.cpu.quota";

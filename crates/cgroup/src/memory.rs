@@ -47,6 +47,8 @@ pub(crate) const SWAP_COUNTER_V1: [&str; 4] =
 pub(crate) const OF_A_LINE: [&str; 4] = [LIMIT_V2, USAGE_V1, USAGE_V2, STAT];
 /// Those behind a level above.
 pub(crate) const OF_A_RUNG: [&str; 1] = [LIMIT_V2];
+/// The files of a level's own limit.
+pub(crate) const OF_A_LIMIT: [&str; 2] = [LIMIT_V1, LIMIT_V2];
 
 const LIMIT: &str = "linux.resources.memory.limit";
 const SWAP: &str = "linux.resources.memory.swap";

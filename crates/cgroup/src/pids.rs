@@ -18,6 +18,8 @@ const EVENTS_LOCAL_V2: &str = "pids.events.local";
 
 /// The files behind the numbers of one line in a table.
 pub(crate) const OF_A_LINE: [&str; 1] = [CURRENT];
+/// The file of a level's own limit.
+pub(crate) const OF_A_LIMIT: [&str; 1] = [MAX];
 
 const LIMIT: &str = "linux.resources.pids.limit";
 

@@ -11,6 +11,7 @@ use crate::flags::{End, Flag, Given, Read, Usage, nearest, text};
 use crate::help;
 use crate::limits;
 use crate::run_flags::{self, Draft, EXPLAIN_RUN, RUN, Run};
+use crate::see::See;
 use crate::stats::Stats;
 use crate::update::{UPDATE, Update};
 use crate::value::environment::{self, Lookup};
@@ -31,6 +32,8 @@ pub(crate) enum Command {
     Ps(Ps),
     /// Show what these use.
     Stats(Stats),
+    /// Show what is isolated from what.
+    See(See),
     /// Print everything about these.
     Inspect(Vec<String>),
     /// Send a signal to these.
@@ -89,6 +92,7 @@ pub(crate) fn read(words: impl IntoIterator<Item = OsString>, caller: Lookup<'_>
         "exec" => exec(&mut parser, caller),
         "ps" => ps(&mut parser),
         "stats" => stats(&mut parser),
+        "see" => see(&mut parser),
         "inspect" => inspect(&mut parser),
         "kill" => kill(&mut parser),
         "rm" => rm(&mut parser),
@@ -106,12 +110,13 @@ fn before_command(written: &str) -> error::Error {
     refused.hint("name the command first, for example: carboy run -it host bash").into()
 }
 
-const COMMANDS: [(&str, &str); 11] = [
+const COMMANDS: [(&str, &str); 12] = [
     (RUN.command, RUN.doc),
     (EXPLAIN.command, EXPLAIN.doc),
     (EXEC.command, EXEC.doc),
     (PS.command, PS.doc),
     (STATS.command, STATS.doc),
+    (SEE.command, SEE.doc),
     (INSPECT.command, INSPECT.doc),
     (KILL.command, KILL.doc),
     (RM.command, RM.doc),
@@ -137,6 +142,7 @@ fn tables() -> Vec<serde_json::Value> {
         help::table(&EXEC),
         help::table(&PS),
         help::table(&STATS),
+        help::table(&SEE),
         help::table(&INSPECT),
         help::table(&KILL),
         help::table(&RM),
@@ -348,6 +354,51 @@ fn stats(parser: &mut Parser) -> Result<Command> {
         Read::Help => Command::Help(help::of_command(&STATS)),
         Read::Words(containers) => Command::Stats(Stats { containers, ..stats }),
     })
+}
+
+const SEE: Usage<See> = Usage {
+    command: "see",
+    words: "[WHAT]",
+    doc: "Show what is isolated from what, and which limits hold, whoever runs it\n\n\
+          Without WHAT: a line for each container on the host. WHAT is one of\n  \
+          web               a container, by its name or the beginning of its id\n  \
+          web:10  2503      a process, by its pid inside a container or on the host\n  \
+          net:web  net:[N]  a namespace, by who is in it or by its number\n  \
+          /team             a cgroup, with those below it\n  \
+          :8080             who listens at a port\n  \
+          /srv/x            who has a file or folder of the host mounted, or as a layer\n  \
+          uid:100999        who has a user of the host\n\n\
+          The exit code is 0, 1 where nothing is found, 2 where the command line cannot be.",
+    flags: &[&[
+        Flag::switch(
+            "all",
+            |see: &mut See, on| see.all = on,
+            "show every process apart from the host, and namespaces without a process",
+        )
+        .short('a'),
+        Flag::switch("json", |see: &mut See, on| see.json = on, "print JSON: without WHAT a snapshot of the host"),
+        Flag::value("from", "FILE", see_from, "look at a snapshot that --json has printed"),
+    ]],
+    end: End::Never,
+};
+
+fn see_from(see: &mut See, given: Given<'_>) -> Result<()> {
+    see.from = Some(given.value.into());
+    Ok(())
+}
+
+fn see(parser: &mut Parser) -> Result<Command> {
+    let mut see = See::default();
+    let words = match SEE.read(parser, &mut see)? {
+        Read::Help => return Ok(Command::Help(help::of_command(&SEE))),
+        Read::Words(words) => words,
+    };
+    let mut words = words.into_iter();
+    see.what = words.next();
+    match words.next() {
+        None => Ok(Command::See(see)),
+        Some(word) => Err(Refused::new("see", word, "it shows one thing at a time").into()),
+    }
 }
 
 const INSPECT: Usage<()> = Usage {

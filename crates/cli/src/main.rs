@@ -15,6 +15,7 @@ mod report;
 mod rootless;
 mod run;
 mod run_flags;
+mod see;
 mod stats;
 mod update;
 mod value;
@@ -54,7 +55,13 @@ struct Places {
 
 fn carboy(program: &OsStr, mut words: Vec<OsString>) -> Result<ExitCode> {
     let asked = asked_places(&mut words)?;
-    let command = command::read(words.iter().cloned(), &|name| std::env::var_os(name))?;
+    let command = match command::read(words.iter().cloned(), &|name| std::env::var_os(name)) {
+        Err(error) if words.first().is_some_and(|word| word == "see") => {
+            report::error(&error);
+            return Ok(ExitCode::from(see::USAGE));
+        }
+        command => command?,
+    };
     match command {
         Command::Help(text) => {
             report::line(text.trim_end());
@@ -65,6 +72,9 @@ fn carboy(program: &OsStr, mut words: Vec<OsString>) -> Result<ExitCode> {
             return Ok(ExitCode::SUCCESS);
         }
         _ => {}
+    }
+    if let Command::See(see) = &command {
+        return Ok(see::run(see, &asked.all_roots()));
     }
     let places = asked.or_usual()?;
     if let Command::Limits(form) = command {
@@ -100,9 +110,12 @@ fn carboy(program: &OsStr, mut words: Vec<OsString>) -> Result<ExitCode> {
         Command::Update(update) => update::run(&engine, &update),
         Command::Pause(containers) => list::pause(&engine, &containers),
         Command::Unpause(containers) => list::unpause(&engine, &containers),
-        Command::Explain(..) | Command::Limits(_) | Command::Stats(_) | Command::Help(_) | Command::Version => {
-            ExitCode::from(OWN_ERROR)
-        }
+        Command::Explain(..)
+        | Command::Limits(_)
+        | Command::Stats(_)
+        | Command::See(_)
+        | Command::Help(_)
+        | Command::Version => ExitCode::from(OWN_ERROR),
     })
 }
 
@@ -114,18 +127,27 @@ struct Asked {
 }
 
 impl Asked {
+    /// Every folder in which the names of containers may stand: the one that was named, root's, the user's own. None is made.
+    fn all_roots(self) -> Vec<PathBuf> {
+        let user = rootless::data(&|name| std::env::var_os(name)).map(|data| data.join("carboy"));
+        self.root.into_iter().chain([ROOT.into()]).chain(user).collect()
+    }
+
     fn or_usual(self) -> Result<Places> {
         if let Self { root: Some(root), run: Some(run) } = self {
             return Ok(Places { root, run });
         }
         let usual = if rustix::process::geteuid().is_root() {
-            Places { root: "/var/lib/carboy".into(), run: "/run/carboy".into() }
+            Places { root: ROOT.into(), run: "/run/carboy".into() }
         } else {
             rootless::places(&|name| std::env::var_os(name))?
         };
         Ok(Places { root: self.root.unwrap_or(usual.root), run: self.run.unwrap_or(usual.run) })
     }
 }
+
+/// Where carboy keeps root's containers.
+const ROOT: &str = "/var/lib/carboy";
 
 /// Takes `--root` and `--runroot`, which stand before the command, as Podman has them.
 fn asked_places(words: &mut Vec<OsString>) -> Result<Asked> {

@@ -20,12 +20,17 @@ use crate::value::environment::Lookup;
 pub(crate) fn places(caller: Lookup<'_>) -> Result<Places> {
     let user = rustix::process::getuid().as_raw();
     let absolute = |name: &str| caller(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let data = absolute("XDG_DATA_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/share")));
-    let Some(data) = data else {
+    let Some(data) = data(caller) else {
         let refused = Refused::new("HOME", "", "is not set, and carboy keeps a user's containers below it");
         return Err(refused.hint("set HOME or XDG_DATA_HOME, or use --root DIR").into());
     };
     Ok(Places { root: data.join("carboy"), run: runtime(absolute("XDG_RUNTIME_DIR"), user)? })
+}
+
+/// The folder below which a user's programs keep what stays.
+pub(crate) fn data(caller: Lookup<'_>) -> Option<PathBuf> {
+    let absolute = |name: &str| caller(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    absolute("XDG_DATA_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/share")))
 }
 
 /// The user's folder for what lasts until the host restarts; without one, a folder in /tmp that is checked to be theirs.

@@ -92,3 +92,36 @@ pub fn mount_points() -> Vec<PathBuf> {
     let places = mounts.lines().filter(|line| line.contains(" - cgroup"));
     places.filter_map(|line| line.split(' ').nth(4)).map(PathBuf::from).collect()
 }
+
+/// A group above containers that limits memory, gone with the test.
+#[derive(Debug)]
+pub struct Parent(pub PathBuf);
+
+impl Parent {
+    /// Makes it.
+    ///
+    /// # Panics
+    /// Without root rights.
+    #[must_use]
+    pub fn limited(name: &str, bytes: u64) -> Self {
+        let place = hierarchy("memory");
+        let group = place.point().join(name);
+        fs::create_dir(&group).unwrap();
+        let parent = Self(group);
+        let file = match &place {
+            Version::V1(_) => "memory.limit_in_bytes",
+            Version::V2(point) => {
+                fs::write(point.join("cgroup.subtree_control"), "+memory").unwrap();
+                "memory.max"
+            }
+        };
+        fs::write(parent.0.join(file), bytes.to_string()).unwrap();
+        parent
+    }
+}
+
+impl Drop for Parent {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir(&self.0);
+    }
+}

@@ -2,12 +2,10 @@
 //! was held back, and for how long.
 #![expect(clippy::panic, clippy::unwrap_used, reason = "tests stop at what goes wrong")]
 
-use std::fs;
-use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::Duration;
 
-use carboy_e2e::group::{Version, hierarchy};
+use carboy_e2e::group::Parent;
 use carboy_e2e::{Attended, Carboy};
 use serde_json::Value;
 
@@ -37,33 +35,6 @@ fn sample(carboy: &Carboy) -> Value {
 
 fn number(sample: &Value, name: &str) -> u64 {
     sample[name].as_u64().unwrap_or_else(|| panic!("{name} in {sample}"))
-}
-
-/// A group above containers that limits memory, gone with the test.
-struct Parent(PathBuf);
-
-impl Parent {
-    fn limited(name: &str, bytes: u64) -> Self {
-        let place = hierarchy("memory");
-        let group = place.point().join(name);
-        fs::create_dir(&group).unwrap();
-        let parent = Self(group);
-        let file = match &place {
-            Version::V1(_) => "memory.limit_in_bytes",
-            Version::V2(point) => {
-                fs::write(point.join("cgroup.subtree_control"), "+memory").unwrap();
-                "memory.max"
-            }
-        };
-        fs::write(parent.0.join(file), bytes.to_string()).unwrap();
-        parent
-    }
-}
-
-impl Drop for Parent {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir(&self.0);
-    }
 }
 
 #[test]

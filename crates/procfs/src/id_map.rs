@@ -2,26 +2,31 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::lines::{fields, lines, number};
 
 /// A user or group id as the reader's user namespace calls it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct HostId(pub u32);
 
 /// A user or group id as a container calls it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct InsideId(pub u32);
 
 /// Which ids outside the ids of a user namespace stand for. A process in the reader's own namespace shows that namespace's
 /// map to its parent instead.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct IdMap {
     /// The ranges, in the order of the file. Empty before the map is written: then nobody exists inside.
     pub ranges: Vec<IdRange>,
 }
 
 /// A range of ids inside and the equally long range outside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IdRange {
     /// The first id inside.
     pub inside: InsideId,

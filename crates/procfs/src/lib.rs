@@ -10,11 +10,13 @@ pub mod id_map;
 mod lines;
 pub mod mountinfo;
 mod net_dev;
+mod net_ports;
 pub mod ns;
 mod pid;
 mod process;
 pub mod stat;
 pub mod status;
+pub mod walk;
 
 use error::Doing as _;
 
@@ -22,11 +24,13 @@ pub use cgroup::CgroupLine;
 pub use id_map::{HostId, IdMap, InsideId};
 pub use mountinfo::MountInfo;
 pub use net_dev::Traffic;
+pub use net_ports::{Listening, Protocol};
 pub use ns::{Kind, NamespaceId, Sight};
 pub use pid::{HostPid, InsidePid};
 pub use process::{Descriptor, Interfaces, Proc, Process};
 pub use stat::Stat;
 pub use status::Status;
+pub use walk::{Visit, Walk};
 
 /// The facts of /proc/PID/stat of one process.
 ///

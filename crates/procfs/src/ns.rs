@@ -7,11 +7,13 @@ use std::os::fd::{AsFd, AsRawFd};
 
 use error::{Doing, Errno};
 use rustix::fs::{AtFlags, Mode, OFlags, openat, statat};
+use serde::{Deserialize, Serialize};
 
 use crate::pid::HostPid;
 
 /// The kinds of namespaces.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// Mounts.
     Mnt,

@@ -34,6 +34,10 @@ impl Proc {
         proc().map(Self)
     }
 
+    pub(crate) fn folder(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+
     /// Opens the folder of a process.
     ///
     /// # Errors
@@ -327,7 +331,12 @@ fn read_opened<T>(source: &OwnedFd, path: impl Fn() -> String, parse: fn(&[u8]) 
         let Some(part) = buffer.get(..length).filter(|part| !part.is_empty()) else { break };
         text.extend_from_slice(part);
     }
-    Ok(parse(&text).ok_or_else(|| Corrupt::new(path(), "is not as proc(5) describes it"))?)
+    understood(parse(&text), path)
+}
+
+/// What was parsed, or that it could not be.
+pub(crate) fn understood<T>(parsed: Option<T>, path: impl Fn() -> String) -> Result<T> {
+    Ok(parsed.ok_or_else(|| Corrupt::new(path(), "is not as proc(5) describes it"))?)
 }
 
 /// The root of the procfs, checked to be one: anything could be mounted there.

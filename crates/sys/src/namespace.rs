@@ -113,6 +113,43 @@ pub fn owner(namespace: BorrowedFd<'_>) -> Result<u32> {
     Ok(user)
 }
 
+/// The user namespace that owns one: ioctl_ns(2) `NS_GET_USERNS`.
+///
+/// # Errors
+/// `EPERM` where that is neither the caller's own nor below it.
+pub fn owning_user(namespace: BorrowedFd<'_>) -> Result<OwnedFd> {
+    const NS_GET_USERNS: usize = 0xb701;
+    // SAFETY: the request takes no argument.
+    let raw = unsafe { syscall(number::IOCTL, [fd(namespace), NS_GET_USERNS, 0, 0, 0]) }?;
+    // SAFETY: the kernel has just made this descriptor for us.
+    unsafe { owned(raw) }
+}
+
+/// A direction in the kernel's list of mount namespaces, which is in the order of their making.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Neighbour {
+    /// The next younger: `NS_MNT_GET_NEXT`.
+    Next,
+    /// The next older: `NS_MNT_GET_PREV`.
+    Previous,
+}
+
+/// The mount namespace beside another, of those that the caller has `CAP_SYS_ADMIN` over: Linux 6.12, <linux/nsfs.h>.
+///
+/// # Errors
+/// `ENOENT` at the end of the list; `EPERM`; `ENOTTY` before Linux 6.12.
+pub fn mount_neighbour(namespace: BorrowedFd<'_>, direction: Neighbour) -> Result<OwnedFd> {
+    // `_IOR(0xb7, 11 or 12, struct mnt_ns_info)`: the size of its first version, 16 bytes, is a part of the number.
+    let request: usize = match direction {
+        Neighbour::Next => 0x8010_b70b,
+        Neighbour::Previous => 0x8010_b70c,
+    };
+    // SAFETY: the kernel tells nothing more of the namespace where the pointer is null.
+    let raw = unsafe { syscall(number::IOCTL, [fd(namespace), request, 0, 0, 0]) }?;
+    // SAFETY: the kernel has just made this descriptor for us.
+    unsafe { owned(raw) }
+}
+
 /// Sets the host name of the caller's uts namespace: sethostname(2), at most 64 bytes.
 ///
 /// # Errors

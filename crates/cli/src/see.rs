@@ -1,0 +1,152 @@
+//! `see`: what is isolated from what, and which limits hold, for every container on the host, whoever runs it.
+//!
+//! Exit codes: 0 found, 1 not found or not to be read, 2 a command line that cannot be.
+
+mod list;
+mod page;
+mod passport;
+mod thing;
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use error::{Corrupt, Doing, Error, RefusedKind, Result};
+use inspect::Snapshot;
+use inspect::find::{self, Found};
+use inspect::snapshot::VERSION;
+use inspect::source::{self, Scope};
+use serde_json::{Value, json};
+
+use crate::report;
+use crate::see::list::Rows;
+use crate::see::page::Page;
+
+/// What `see` was asked for.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct See {
+    /// Whether every sandbox and every namespace is shown, not only containers.
+    pub(crate) all: bool,
+    /// Whether JSON is printed.
+    pub(crate) json: bool,
+    /// The snapshot to look at in place of this host.
+    pub(crate) from: Option<PathBuf>,
+    /// What to show in full.
+    pub(crate) what: Option<String>,
+}
+
+/// Nothing was found, or it could not be looked for.
+const NOT_FOUND: u8 = 1;
+/// The command line cannot be.
+pub(crate) const USAGE: u8 = 2;
+
+/// `carboy see`; `roots` are the folders of carboy's state.
+pub(crate) fn run(see: &See, roots: &[PathBuf]) -> ExitCode {
+    match shown(see, roots) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report::error(&error);
+            let is_usage = matches!(&error, Error::Refused(refused) if refused.kind == RefusedKind::Invalid);
+            ExitCode::from(if is_usage { USAGE } else { NOT_FOUND })
+        }
+    }
+}
+
+fn shown(see: &See, roots: &[PathBuf]) -> Result<()> {
+    if let Some(what) = &see.what {
+        // What is no question is told before anything is read.
+        find::parse(what)?;
+    }
+    let scope = if see.all || see.json || see.what.is_some() { Scope::Everything } else { Scope::Containers };
+    let snapshot = match &see.from {
+        Some(path) => load(path)?,
+        None => source::take(scope, roots)?,
+    };
+    let Some(what) = &see.what else {
+        if see.json {
+            return print_json(&snapshot);
+        }
+        let mut page = Page::new();
+        list::containers(&mut page, &snapshot, if see.all { Rows::All } else { Rows::Containers });
+        if see.all {
+            list::without_process(&mut page, &snapshot);
+        }
+        list::blind(&mut page, &snapshot);
+        page.print();
+        return Ok(());
+    };
+    let found = find::find(&snapshot, what)?;
+    if see.json {
+        let documents: Vec<Value> = found.iter().map(|one| document(&snapshot, *one)).collect();
+        let document =
+            json!({"version": VERSION, "at_msec": snapshot.at_msec, "found": documents, "blind": snapshot.blind});
+        report::line(&serde_json::to_string_pretty(&document).unwrap_or_default());
+        return Ok(());
+    }
+    let mut page = Page::new();
+    for (number, one) in found.iter().enumerate() {
+        if number > 0 {
+            page.gap();
+        }
+        text(&mut page, &snapshot, *one);
+    }
+    list::blind(&mut page, &snapshot);
+    page.print();
+    Ok(())
+}
+
+fn text(page: &mut Page, snapshot: &Snapshot, found: Found) {
+    match found {
+        Found::Container(index) => {
+            if let Some(container) = snapshot.containers.get(index) {
+                passport::text(page, snapshot, container);
+            }
+        }
+        Found::Process(index) | Found::Member(index) => {
+            if let Some(process) = snapshot.processes.get(index) {
+                passport::of_process(page, snapshot, index, process);
+            }
+        }
+        Found::Namespace(index) => thing::namespace(page, snapshot, index),
+        Found::Group(index) => thing::group(page, snapshot, index),
+    }
+}
+
+fn document(snapshot: &Snapshot, found: Found) -> Value {
+    match found {
+        Found::Container(index) => {
+            snapshot.containers.get(index).map_or(Value::Null, |container| passport::document(snapshot, container))
+        }
+        Found::Process(index) | Found::Member(index) => snapshot
+            .processes
+            .get(index)
+            .map_or(Value::Null, |process| passport::document(snapshot, &passport::alone(index, process))),
+        Found::Namespace(index) => json!({"kind": "namespace", "namespace": snapshot.namespaces.get(index)}),
+        Found::Group(index) => json!({"kind": "group", "group": snapshot.groups.get(index)}),
+    }
+}
+
+fn print_json(snapshot: &Snapshot) -> Result<()> {
+    let text = serde_json::to_string(snapshot).map_err(|error| Corrupt::new("the snapshot", error.to_string()))?;
+    report::line(&text);
+    Ok(())
+}
+
+/// No snapshot of a host is longer.
+const LONGEST: u64 = 1 << 30;
+
+fn load(path: &Path) -> Result<Snapshot> {
+    let action = || format!("read {}", path.display());
+    let mut text = Vec::new();
+    File::open(path).doing(action)?.take(LONGEST).read_to_end(&mut text).doing(action)?;
+    let corrupt = |reason: String| Corrupt::new(path.display().to_string(), reason);
+    let version = serde_json::from_slice::<Value>(&text).ok().and_then(|value| value.get("version")?.as_u64());
+    match version {
+        None => Err(corrupt("is no snapshot of carboy see --json".to_owned()).into()),
+        Some(version) if version != u64::from(VERSION) => {
+            Err(corrupt(format!("has the form {version}, and this carboy knows {VERSION}")).into())
+        }
+        Some(_) => Ok(serde_json::from_slice(&text).map_err(|error| corrupt(format!("is no snapshot: {error}")))?),
+    }
+}

@@ -1,0 +1,22 @@
+//! What the kernel shows of every container on the host, whoever runs it: one [`Snapshot`], and pure functions of it.
+//!
+//! The kernel is the truth and the state files of engines add names only. What could not be read stands in
+//! [`Snapshot::blind`]. A snapshot can be written as JSON and be looked at elsewhere.
+#![forbid(unsafe_code)]
+
+pub mod door;
+pub mod find;
+pub mod ladder;
+mod limits;
+mod names;
+mod namespaces;
+pub mod recognise;
+pub mod relation;
+pub mod snapshot;
+pub mod source;
+mod surroundings;
+
+pub use snapshot::Snapshot;
+
+#[cfg(test)]
+mod samples;

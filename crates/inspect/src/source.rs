@@ -1,0 +1,419 @@
+//! Takes a snapshot. What tells of processes and their namespaces is [`Pass`]; it is filled from /proc here, by one walk, and
+//! could be filled by any other source that gives the same.
+//!
+//! A process may end at any moment: what was read of it until then stays, and nothing of another process gets among it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use cgroup::Version;
+use cgroup::cpuset::Set;
+use cgroup::level::{Detail, Trees};
+use error::{Errno, Error, Result};
+use procfs::status::SeccompMode;
+use procfs::{CgroupLine, HostId, HostPid, Kind, Process as Folder, Sight, Visit, Walk};
+
+use crate::limits::Groups;
+use crate::names::State;
+use crate::namespaces::Namespaces;
+use crate::recognise::{Recognised, recognise};
+use crate::snapshot::{
+    Blind, Capabilities, CgroupMode, Container, Engine, Facts, Host, HostNamespace, Known, Process, Seccomp, Snapshot,
+    Spot, VERSION, place,
+};
+use crate::surroundings::HostMounts;
+
+/// How much is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Containers, with their limits: what a list shows.
+    Containers,
+    /// Everything: every process, sandboxes, namespaces without a process, mounts, ports, and what is used.
+    Everything,
+}
+
+/// Takes a snapshot of the host. `carboy` are the root folders of carboy's state, for its containers' names.
+///
+/// # Errors
+/// A kernel error where /proc or the list of mounts is not there. What else cannot be read stands in the snapshot.
+pub fn take(scope: Scope, carboy: &[PathBuf]) -> Result<Snapshot> {
+    let mut blind = Sightless::default();
+    let mut walk = Walk::open()?;
+    let known = host_namespaces(&mut walk)?;
+    let mut pass = Pass::of_proc(&mut walk, scope, &known, &mut blind)?;
+    let containers = Assembly { walk: &mut walk, known: &known, state: State::new(Path::new("/"), carboy) };
+    let mut containers = containers.containers(scope, &mut pass);
+    let trees = Trees::open()?;
+    let of_containers = || containers.iter().flat_map(|container| container.groups.iter().copied()).collect();
+    let (wanted, detail): (Vec<usize>, _) = match scope {
+        Scope::Containers => (of_containers(), Detail::Limits),
+        Scope::Everything => ((0..pass.groups.all.len()).collect(), Detail::Usage),
+    };
+    pass.groups.read(&trees, &wanted, detail, &mut blind);
+    if scope == Scope::Everything {
+        pass.namespaces.look_closer(&mut walk, &pass.pids, &mut blind);
+        pass.read_ports(&mut walk, &mut blind);
+        read_surroundings(&mut walk, &pass, &mut containers, &mut blind)?;
+    }
+    let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    Ok(Snapshot {
+        version: VERSION,
+        at_msec: u64::try_from(at).unwrap_or(u64::MAX),
+        host: host(known, &trees)?,
+        processes: pass.processes,
+        namespaces: pass.namespaces.all,
+        groups: pass.groups.all,
+        containers,
+        blind: blind.told(),
+    })
+}
+
+/// What could not be read, alike things counted together.
+#[derive(Debug, Default)]
+pub(crate) struct Sightless(BTreeMap<(&'static str, i32), (String, u64)>);
+
+impl Sightless {
+    /// Notes one; `sort` is what it is counted with.
+    pub(crate) fn add(&mut self, sort: &'static str, what: &str, errno: Errno) {
+        self.0.entry((sort, errno.raw_os_error())).or_insert_with(|| (what.to_owned(), 0)).1 += 1;
+    }
+
+    /// The same by an error; that a process is gone is no blindness.
+    pub(crate) fn add_error(&mut self, sort: &'static str, what: &str, error: &Error) {
+        match error.errno() {
+            Some(Errno::NOENT | Errno::SRCH) => {}
+            errno => self.add(sort, what, errno.unwrap_or(Errno::IO)),
+        }
+    }
+
+    fn told(self) -> Vec<Blind> {
+        let tell = |((_, errno), (what, count)): ((&str, i32), (String, u64))| Blind {
+            what: if count > 1 { format!("{what}, and {} more like it", count - 1) } else { what },
+            why: std::io::Error::from_raw_os_error(errno)
+                .to_string()
+                .split(" (os error")
+                .next()
+                .unwrap_or_default()
+                .to_owned(),
+        };
+        self.0.into_iter().map(tell).collect()
+    }
+}
+
+/// The inode that the kernel gives to its first namespace of a kind: <linux/proc_ns.h>. Kernels before 6.18 number those of
+/// net and mnt as any other.
+pub(crate) const fn fixed(kind: Kind) -> u64 {
+    match kind {
+        Kind::Ipc => 0xefff_ffff,
+        Kind::Uts => 0xefff_fffe,
+        Kind::User => 0xefff_fffd,
+        Kind::Pid => 0xefff_fffc,
+        Kind::Cgroup => 0xefff_fffb,
+        Kind::Time => 0xefff_fffa,
+        Kind::Net => 0xefff_fff9,
+        Kind::Mnt => 0xefff_fff8,
+    }
+}
+
+type HostNamespaces = [Option<HostNamespace>; 8];
+
+/// The host's own namespaces: by number, else those of the first process, else the viewer's.
+fn host_namespaces(walk: &mut Walk) -> Result<HostNamespaces> {
+    let viewer = Folder::this()?.namespaces()?;
+    let mut of = |pid| walk.visit(HostPid(pid)).ok().flatten().map(|visit| visit.namespaces);
+    // The second is the parent of the kernel's threads, which never leaves the first namespaces.
+    let (init, threads) = (of(1), of(2));
+    let ino = |seen: Option<[Sight; 8]>, kind| seen?.get(place(kind)).and_then(|sight| sight.id()).map(|id| id.ino);
+    let of_kind = |(kind, sight): (Kind, Sight)| {
+        let (own, init, threads) = (sight.id().map(|id| id.ino), ino(init, kind), ino(threads, kind));
+        let known = |ino, known| HostNamespace { ino, known };
+        if [own, init, threads].contains(&Some(fixed(kind))) {
+            return Some(known(fixed(kind), Known::Fixed));
+        }
+        init.map(|ino| known(ino, Known::Init)).or_else(|| own.map(|ino| known(ino, Known::Viewer)))
+    };
+    Ok(viewer.map(of_kind))
+}
+
+fn host(namespaces: HostNamespaces, trees: &Trees) -> Result<Host> {
+    let has = |version| trees.iter().any(|tree| tree.version == version);
+    let system = rustix::system::sysinfo();
+    let cpus = std::fs::read_to_string("/sys/devices/system/cpu/online").ok().and_then(|list| Set::parse(&list));
+    Ok(Host {
+        kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
+        cpus: cpus.map_or(0, |cpus| u64::try_from(cpus.numbers().count()).unwrap_or(u64::MAX)),
+        memory_bytes: system.totalram.saturating_mul(system.mem_unit.into()),
+        cgroups: match (has(Version::V1), has(Version::V2)) {
+            (true, true) => CgroupMode::Hybrid,
+            (true, false) => CgroupMode::V1,
+            (false, true) => CgroupMode::V2,
+            (false, false) => CgroupMode::None,
+        },
+        namespaces,
+        viewer: HostId(rustix::process::geteuid().as_raw()),
+    })
+}
+
+/// What one pass over the processes gave.
+#[derive(Debug, Default)]
+pub(crate) struct Pass {
+    pub(crate) pids: Vec<HostPid>,
+    pub(crate) processes: Vec<Process>,
+    pub(crate) namespaces: Namespaces,
+    pub(crate) groups: Groups,
+    /// Of each process that has facts, the groups as /proc shows them.
+    lines: BTreeMap<usize, Vec<CgroupLine>>,
+}
+
+impl Pass {
+    fn of_proc(walk: &mut Walk, scope: Scope, known: &HostNamespaces, blind: &mut Sightless) -> Result<Self> {
+        let mut pass = Self { pids: walk.pids()?, ..Self::default() };
+        for pid in pass.pids.clone() {
+            match walk.visit(pid) {
+                Ok(Some(visit)) => pass.enter(visit, scope, known, blind),
+                Ok(None) => {}
+                Err(error) => blind.add_error("processes", &format!("process {pid}"), &error),
+            }
+        }
+        Ok(pass)
+    }
+
+    fn enter(&mut self, mut visit: Visit<'_>, scope: Scope, known: &HostNamespaces, blind: &mut Sightless) {
+        let pid = visit.pid;
+        let hidden =
+            visit.namespaces.iter().find_map(|sight| if let Sight::Blind(errno) = sight { Some(*errno) } else { None });
+        if let Some(errno) = hidden {
+            blind.add("namespaces", &format!("the namespaces of process {pid}"), errno);
+        }
+        let mut spots = [Spot::Absent; 8];
+        for ((kind, sight), spot) in Kind::ALL.into_iter().zip(visit.namespaces).zip(&mut spots) {
+            *spot = self.namespaces.count(pid, kind, sight);
+        }
+        let apart = is_apart(&visit.namespaces, known);
+        let mut facts = None;
+        if apart || scope == Scope::Everything {
+            match self.facts(&mut visit, scope) {
+                Ok((read, lines)) => {
+                    facts = Some(Box::new(read));
+                    self.lines.insert(self.processes.len(), lines);
+                }
+                Err(error) => blind.add_error("facts", &format!("what process {pid} is"), &error),
+            }
+        }
+        self.processes.push(Process { pid, namespaces: spots, facts, container: None });
+    }
+
+    fn facts(&mut self, visit: &mut Visit<'_>, scope: Scope) -> Result<(Facts, Vec<CgroupLine>)> {
+        let (stat, status, lines) = (visit.stat()?, visit.status()?, visit.cgroup()?);
+        let arguments = if scope == Scope::Everything { visit.arguments().unwrap_or_default() } else { Vec::new() };
+        let ids = |ids: procfs::status::Credentials| [ids.real, ids.effective, ids.saved, ids.file_system];
+        let facts = Facts {
+            start_ticks: stat.start_ticks,
+            name: stat.name,
+            arguments,
+            state: stat.state,
+            parent: stat.parent,
+            inside: status.inside,
+            uids: ids(status.uid),
+            gids: ids(status.gid),
+            capabilities: Capabilities {
+                effective: status.capabilities.effective,
+                permitted: status.capabilities.permitted,
+                bounding: status.capabilities.bounding,
+            },
+            seccomp: match status.seccomp {
+                None => Seccomp::Absent,
+                Some(SeccompMode::Disabled) => Seccomp::Off,
+                Some(SeccompMode::Strict) => Seccomp::Strict,
+                Some(SeccompMode::Filter(_)) => Seccomp::Filter,
+            },
+            no_new_privs: status.no_new_privs,
+            threads: status.threads,
+            groups: self.groups.of(&lines),
+        };
+        Ok((facts, lines))
+    }
+
+    /// The ports of each network namespace, by one of its processes.
+    fn read_ports(&mut self, walk: &mut Walk, blind: &mut Sightless) {
+        let Namespaces { all, witness, .. } = &mut self.namespaces;
+        let nets = all.iter_mut().zip(witness).filter(|(namespace, _)| namespace.kind == Kind::Net);
+        for (namespace, pid) in nets {
+            let Some(pid) = *pid else { continue };
+            match walk.visit(pid).map(|visit| visit.map(|mut visit| visit.listening())) {
+                Ok(Some(Ok(ports))) => namespace.listening = Some(ports),
+                Ok(None) => {}
+                Ok(Some(Err(error))) | Err(error) => {
+                    blind.add_error("ports", &format!("the ports of net:[{}]", namespace.ino), &error);
+                }
+            }
+        }
+    }
+}
+
+fn is_apart(seen: &[Sight; 8], known: &HostNamespaces) -> bool {
+    let differs = |(sight, known): (&Sight, &Option<HostNamespace>)| {
+        sight.id().zip(*known).is_some_and(|(id, known)| id.ino != known.ino)
+    };
+    seen.iter().zip(known).any(differs)
+}
+
+/// What puts processes together to containers.
+struct Assembly<'a> {
+    walk: &'a mut Walk,
+    known: &'a HostNamespaces,
+    state: State,
+}
+
+impl Assembly<'_> {
+    fn containers(mut self, scope: Scope, pass: &mut Pass) -> Vec<Container> {
+        let mut recognised: BTreeMap<PathBuf, Option<Recognised>> = BTreeMap::new();
+        let mut members: BTreeMap<(Engine, String), Vec<(usize, Recognised)>> = BTreeMap::new();
+        let mut others: BTreeMap<[u64; 8], Vec<usize>> = BTreeMap::new();
+        for (index, lines) in &pass.lines {
+            let mut look = |line: &CgroupLine| {
+                recognised.entry(line.path.clone()).or_insert_with_key(|path| recognise(path)).clone()
+            };
+            if let Some(found) = lines.iter().find_map(&mut look) {
+                members.entry((found.engine, found.id.clone())).or_default().push((*index, found));
+            } else if let Some(key) = pass.processes.get(*index).filter(|one| self.apart(pass, one)).map(spots) {
+                others.entry(key).or_default().push(*index);
+            }
+        }
+        let mut containers = Vec::new();
+        for members in members.into_values() {
+            let processes: Vec<usize> = members.iter().map(|(index, _)| *index).collect();
+            let is_apart =
+                processes.iter().any(|index| pass.processes.get(*index).is_some_and(|one| self.apart(pass, one)));
+            if let Some((_, found)) = members.first().filter(|_| is_apart) {
+                containers.push(self.container(pass, found, processes));
+            }
+        }
+        if scope == Scope::Everything {
+            containers.extend(others.into_values().map(|processes| sandbox(pass, processes)));
+        }
+        containers.sort_by(|one, other| {
+            let key = |container: &Container| {
+                (container.engine == Engine::Sandbox, container.title().to_owned(), container.id.clone())
+            };
+            key(one).cmp(&key(other))
+        });
+        for (number, container) in containers.iter().enumerate() {
+            for index in &container.processes {
+                if let Some(process) = pass.processes.get_mut(*index) {
+                    process.container = Some(number);
+                }
+            }
+        }
+        containers
+    }
+
+    fn apart(&self, pass: &Pass, process: &Process) -> bool {
+        let differs = |(spot, known): (&Spot, &Option<HostNamespace>)| match (spot, known) {
+            (Spot::In(index), Some(known)) => pass.namespaces.all.get(*index).is_some_and(|one| one.ino != known.ino),
+            _ => false,
+        };
+        process.namespaces.iter().zip(self.known).any(differs)
+    }
+
+    fn container(&mut self, pass: &mut Pass, found: &Recognised, processes: Vec<usize>) -> Container {
+        let first = first(pass, &processes);
+        let lines = pass.lines.get(&first).cloned().unwrap_or_default();
+        let lines: Vec<CgroupLine> = lines.into_iter().map(|line| own_group(line, found)).collect();
+        let groups = pass.groups.of(&lines);
+        let pid = pass.processes.get(first).map_or(HostPid(0), |process| process.pid);
+        let walk = &mut *self.walk;
+        let mounts = || {
+            let visit = walk.visit(pid).ok().flatten();
+            visit.and_then(|mut visit| visit.mountinfo().ok()).unwrap_or_default()
+        };
+        let identity = self.state.identify(found, mounts);
+        Container {
+            engine: identity.engine,
+            id: found.id.clone(),
+            name: identity.name,
+            pod: identity.pod,
+            first,
+            processes,
+            groups,
+            uid_map: None,
+            mounts: None,
+        }
+    }
+}
+
+/// The container's own group, where the process is in one below it.
+fn own_group(line: CgroupLine, found: &Recognised) -> CgroupLine {
+    match recognise(&line.path) {
+        Some(own) if own.id == found.id => {
+            let path = line.path.components().take(own.depth + 1).collect();
+            CgroupLine { path, ..line }
+        }
+        _ => line,
+    }
+}
+
+/// What tells apart the namespaces of one process from those of another.
+fn spots(process: &Process) -> [u64; 8] {
+    process.namespaces.map(|spot| match spot {
+        Spot::In(index) => u64::try_from(index).unwrap_or(u64::MAX),
+        Spot::Absent => u64::MAX,
+        Spot::Unreadable => u64::MAX - 1,
+    })
+}
+
+/// The process that the others come from: one that is number 1 inside, else the one that began first.
+fn first(pass: &Pass, processes: &[usize]) -> usize {
+    let rank = |index: &usize| {
+        let facts = pass.processes.get(*index).and_then(|process| process.facts.as_ref());
+        let is_init = facts.is_some_and(|facts| facts.inside.last().is_some_and(|pid| pid.0 == 1));
+        (!is_init, facts.map_or(u64::MAX, |facts| facts.start_ticks), *index)
+    };
+    processes.iter().copied().min_by_key(rank).unwrap_or_default()
+}
+
+fn sandbox(pass: &Pass, processes: Vec<usize>) -> Container {
+    let first = first(pass, &processes);
+    let process = pass.processes.get(first);
+    let facts = process.and_then(|process| process.facts.as_ref());
+    let lines = pass.lines.get(&first).map_or(&[][..], Vec::as_slice);
+    let unit = |line: &CgroupLine| {
+        let name = line.path.file_name()?.to_str()?;
+        name.ends_with(".service").then(|| name.to_owned())
+    };
+    let name = lines.iter().find_map(unit).or_else(|| facts.map(|facts| facts.name.clone()));
+    Container {
+        engine: Engine::Sandbox,
+        id: process.map_or_else(String::new, |process| process.pid.to_string()),
+        name,
+        pod: None,
+        first,
+        processes,
+        groups: facts.map_or_else(Vec::new, |facts| facts.groups.clone()),
+        uid_map: None,
+        mounts: None,
+    }
+}
+
+/// The mounts and the user ids of each container, by its first process.
+fn read_surroundings(walk: &mut Walk, pass: &Pass, containers: &mut [Container], blind: &mut Sightless) -> Result<()> {
+    let host = HostMounts::new(&Folder::this()?.mountinfo()?);
+    for container in containers {
+        let Some(pid) = pass.processes.get(container.first).map(|process| process.pid) else { continue };
+        let Ok(Some(mut visit)) = walk.visit(pid) else { continue };
+        if visit.namespaces.first() == Some(&Sight::Absent) {
+            // A zombie has left its mounts.
+            continue;
+        }
+        match visit.mountinfo() {
+            Ok(mounts) => container.mounts = Some(host.seen_from(&mounts)),
+            Err(error) => blind.add_error("mounts", &format!("the mounts of process {pid}"), &error),
+        }
+        match visit.uid_map() {
+            Ok(map) => container.uid_map = Some(map),
+            Err(error) => blind.add_error("maps", &format!("the user ids of process {pid}"), &error),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,292 @@
+//! One pass over every process that /proc shows: its namespaces by the fewest calls, and its files while its folder is held.
+//! proc(5), namespaces(7).
+//!
+//! A namespace's link is read and not followed: following it makes the kernel open the namespace. The folder `ns` stands
+//! for the process, and the process's other files are reached from it, so that nothing of another process with the same
+//! number can get among them.
+
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+
+use error::{Doing, Errno, Result};
+use rustix::fs::{AtFlags, Mode, OFlags, RawDir, ResolveFlags, openat, openat2, readlinkat_raw, statat};
+use rustix::io::retry_on_intr;
+
+use crate::ns::{Kind, NamespaceId, Sight};
+use crate::process::{self, Proc};
+use crate::{CgroupLine, HostPid, IdMap, MountInfo, Stat, Status, cgroup, mountinfo};
+
+/// How much of the list of /proc is read by one call.
+const LISTED_BYTES: usize = 32 << 10;
+
+/// A pass over /proc.
+#[derive(Debug)]
+pub struct Walk {
+    proc: Proc,
+    /// The device of every namespace's file.
+    device: u64,
+    text: Vec<u8>,
+}
+
+/// A process while its folder is held.
+#[derive(Debug)]
+pub struct Visit<'w> {
+    /// The process.
+    pub pid: HostPid,
+    /// Its namespaces, in the order of [`Kind::ALL`].
+    pub namespaces: [Sight; 8],
+    folder: OwnedFd,
+    device: u64,
+    text: &'w mut Vec<u8>,
+}
+
+/// A namespace that a process has open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held {
+    /// Its kind, where its name tells that.
+    pub kind: Option<Kind>,
+    /// Its inode.
+    pub ino: u64,
+    /// The descriptor.
+    pub fd: u32,
+}
+
+impl Walk {
+    /// Opens /proc.
+    ///
+    /// # Errors
+    /// A kernel error where no procfs is mounted on /proc.
+    pub fn open() -> Result<Self> {
+        let proc = Proc::open()?;
+        let device = statat(proc.folder(), "self/ns/user", AtFlags::empty()).doing(|| "look at /proc/self/ns/user")?;
+        Ok(Self { proc, device: device.st_dev, text: Vec::new() })
+    }
+
+    /// Every process's number at this moment, in the order of the kernel's list.
+    ///
+    /// # Errors
+    /// A kernel error where /proc cannot be listed.
+    pub fn pids(&self) -> Result<Vec<HostPid>> {
+        let action = || "list /proc";
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let folder = openat(self.proc.folder(), ".", flags, Mode::empty()).doing(action)?;
+        let mut buffer = vec![MaybeUninit::uninit(); LISTED_BYTES];
+        let mut listed = RawDir::new(folder, &mut buffer);
+        let mut pids = Vec::new();
+        while let Some(entry) = listed.next() {
+            let entry = entry.doing(action)?;
+            let name = entry.file_name().to_str().ok();
+            pids.extend(name.and_then(|name| name.parse().ok()).map(HostPid));
+        }
+        Ok(pids)
+    }
+
+    /// Looks at a process's namespaces; `None` where it is gone.
+    ///
+    /// # Errors
+    /// A kernel error other than that there is no such process.
+    pub fn visit(&mut self, pid: HostPid) -> Result<Option<Visit<'_>>> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
+        let opened = openat2(self.proc.folder(), format!("{pid}/ns"), flags, Mode::empty(), resolve);
+        let folder = match opened {
+            Err(Errno::NOENT | Errno::SRCH) => return Ok(None),
+            opened => opened.doing(|| format!("open /proc/{pid}/ns"))?,
+        };
+        let namespaces = Kind::ALL.map(|kind| sight(&folder, kind, self.device));
+        let is_gone = namespaces.iter().all(|seen| matches!(seen, Sight::Absent | Sight::Blind(Errno::SRCH)));
+        Ok((!is_gone).then_some(Visit { pid, namespaces, folder, device: self.device, text: &mut self.text }))
+    }
+}
+
+/// Reads one link, which says `net:[4026531840]`.
+fn sight(folder: impl AsFd, kind: Kind, device: u64) -> Sight {
+    let mut buffer = [MaybeUninit::uninit(); 64];
+    match readlinkat_raw(folder, kind.name(), &mut buffer) {
+        Ok((name, _)) => inode(name).map_or(Sight::Absent, |ino| Sight::Id(NamespaceId { dev: device, ino })),
+        Err(Errno::NOENT) => Sight::Absent,
+        Err(errno) => Sight::Blind(errno),
+    }
+}
+
+/// The number in a namespace's name.
+fn inode(name: &[u8]) -> Option<u64> {
+    let open = name.iter().position(|byte| *byte == b'[')?;
+    let digits = name.get(open + 1..)?.strip_suffix(b"]")?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+impl Visit<'_> {
+    /// /proc/PID/stat.
+    ///
+    /// # Errors
+    /// A kernel error where the process is gone.
+    pub fn stat(&mut self) -> Result<Stat> {
+        self.parsed("stat", Stat::parse)
+    }
+
+    /// /proc/PID/status.
+    ///
+    /// # Errors
+    /// A kernel error where the process is gone.
+    pub fn status(&mut self) -> Result<Status> {
+        self.parsed("status", Status::parse)
+    }
+
+    /// /proc/PID/cgroup.
+    ///
+    /// # Errors
+    /// A kernel error where the process is gone.
+    pub fn cgroup(&mut self) -> Result<Vec<CgroupLine>> {
+        self.parsed("cgroup", cgroup::parse)
+    }
+
+    /// /proc/PID/cmdline: its arguments, as it lets them be seen now; none for the kernel's own threads.
+    ///
+    /// # Errors
+    /// A kernel error where the process is gone.
+    pub fn arguments(&mut self) -> Result<Vec<String>> {
+        let split = |file: &[u8]| {
+            let words = file.strip_suffix(b"\0").unwrap_or(file).split(|byte| *byte == 0);
+            let words = words.map(crate::lines::text).collect();
+            Some(if file.is_empty() { Vec::new() } else { words })
+        };
+        self.parsed("cmdline", split)
+    }
+
+    /// /proc/PID/uid_map.
+    ///
+    /// # Errors
+    /// A kernel error where the process is gone.
+    pub fn uid_map(&mut self) -> Result<IdMap> {
+        self.parsed("uid_map", IdMap::parse)
+    }
+
+    /// /proc/PID/mountinfo, the lines that can be understood.
+    ///
+    /// # Errors
+    /// A kernel error where the process is gone or its mounts may not be seen.
+    pub fn mountinfo(&mut self) -> Result<Vec<MountInfo>> {
+        self.parsed("mountinfo", mountinfo::parse)
+    }
+
+    /// The ports that something listens at in the process's network namespace: /proc/PID/net/tcp, tcp6, udp and udp6.
+    ///
+    /// # Errors
+    /// A kernel error where the process is gone or its network may not be seen.
+    pub fn listening(&mut self) -> Result<Vec<crate::Listening>> {
+        let mut found = Vec::new();
+        for protocol in crate::net_ports::Protocol::ALL {
+            match self.parsed(protocol.file(), crate::net_ports::parse) {
+                Ok(ports) => found.extend(ports.into_iter().filter_map(|socket| socket.listening(protocol))),
+                // A kernel without IPv6.
+                Err(error) if error.errno() == Some(Errno::NOENT) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        found.sort_unstable();
+        found.dedup();
+        Ok(found)
+    }
+
+    /// The namespaces that the process has open, by their descriptors.
+    ///
+    /// # Errors
+    /// A kernel error: `EACCES` where the process may not be looked at.
+    pub fn held_namespaces(&self) -> Result<Vec<Held>> {
+        let action = || format!("list /proc/{}/fd", self.pid);
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
+        let folder = openat2(&self.folder, "../fd", flags, Mode::empty(), resolve).doing(action)?;
+        let mut buffer = [MaybeUninit::uninit(); 4096];
+        let mut listed = RawDir::new(&folder, &mut buffer);
+        let mut held = Vec::new();
+        while let Some(entry) = listed.next() {
+            let entry = entry.doing(action)?;
+            let Some(fd) = entry.file_name().to_str().ok().and_then(|name| name.parse().ok()) else { continue };
+            let mut link = [MaybeUninit::uninit(); 64];
+            let Ok((name, _)) = readlinkat_raw(&folder, entry.file_name(), &mut link) else { continue };
+            if let Some((kind, ino)) = parse_name(name) {
+                held.push(Held { kind: Some(kind), ino, fd });
+            } else if name.starts_with(b"/") && !name.starts_with(b"/dev/") {
+                // One that was opened where it is mounted has the path of that place for its name.
+                let file = statat(&folder, entry.file_name(), AtFlags::empty()).ok();
+                let is_namespace = |file: &rustix::fs::Stat| file.st_dev == self.device;
+                held.extend(file.filter(is_namespace).map(|file| Held { kind: None, ino: file.st_ino, fd }));
+            }
+        }
+        Ok(held)
+    }
+
+    /// A descriptor of one namespace.
+    ///
+    /// # Errors
+    /// A kernel error: `EACCES` where the process may not be looked at.
+    pub fn open_namespace(&self, kind: Kind) -> Result<OwnedFd> {
+        openat(&self.folder, kind.name(), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+            .doing(|| format!("open /proc/{}/ns/{}", self.pid, kind.name()))
+    }
+
+    /// What one of the process's descriptors is of, opened anew.
+    ///
+    /// # Errors
+    /// A kernel error: `ENOENT` where it is closed, `EACCES` where the process may not be looked at.
+    pub fn open_descriptor(&self, number: u32) -> Result<OwnedFd> {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        openat(&self.folder, format!("../fd/{number}"), flags, Mode::empty())
+            .doing(|| format!("open /proc/{}/fd/{number}", self.pid))
+    }
+
+    fn parsed<T>(&mut self, file: &str, parse: fn(&[u8]) -> Option<T>) -> Result<T> {
+        let path = || format!("/proc/{}/{file}", self.pid);
+        let resolve = ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let source = openat2(&self.folder, format!("../{file}"), flags, Mode::empty(), resolve);
+        let source = source.doing(|| format!("read {}", path()))?;
+        self.text.clear();
+        let mut buffer = [0; 4096];
+        loop {
+            let length =
+                retry_on_intr(|| rustix::io::read(&source, &mut buffer)).doing(|| format!("read {}", path()))?;
+            let Some(part) = buffer.get(..length).filter(|part| !part.is_empty()) else { break };
+            self.text.extend_from_slice(part);
+        }
+        process::understood(parse(self.text), path)
+    }
+}
+
+/// The kind and the inode in a namespace's name: `net:[4026531840]`, as links of /proc and roots of its mounts have it.
+#[must_use]
+pub fn parse_name(name: &[u8]) -> Option<(Kind, u64)> {
+    let colon = name.iter().position(|byte| *byte == b':')?;
+    let kind = Kind::ALL.into_iter().find(|kind| name.get(..colon) == Some(kind.name().as_bytes()))?;
+    Some((kind, inode(name.get(colon + 1..).filter(|rest| rest.starts_with(b"["))?)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_namespaces_name_has_its_kind_and_number() {
+        assert_eq!(parse_name(b"net:[4026531840]"), Some((Kind::Net, 4_026_531_840)));
+        for wrong in [&b"net:[]"[..], b"net:4026531840", b"net:[1", b"pid_for_children:[1]", b"socket:[1]", b"net:[x]"]
+        {
+            assert_eq!(parse_name(wrong), None, "{}", String::from_utf8_lossy(wrong));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_can_be_a_name(bytes: Vec<u8>) {
+            let _ = parse_name(&bytes);
+        }
+
+        #[test]
+        fn any_inode_is_given_back(ino: u64) {
+            prop_assert_eq!(parse_name(format!("user:[{ino}]").as_bytes()), Some((Kind::User, ino)));
+        }
+    }
+}
