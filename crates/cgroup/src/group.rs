@@ -263,6 +263,13 @@ impl Groups {
         remove::remove(self, parents)
     }
 
+    /// Removes the groups if nothing is in them: a fraction of the work that it is to look for what is. Whether all are
+    /// gone.
+    #[must_use]
+    pub fn remove_empty(&self) -> bool {
+        remove::remove_empty(self)
+    }
+
     /// Takes back a plan that found somebody else's group at the container's path: the groups that it made, and nothing of
     /// the other's.
     pub fn unmake(&self, parents: &[Parent]) {

@@ -60,6 +60,16 @@ pub(crate) fn remove(groups: Groups, parents: &[Parent]) -> Vec<Left> {
     left
 }
 
+/// Removes the groups at once if nothing is in them. Whether none is left: where there is, the one that tells of all that
+/// is in the container is still there.
+pub(crate) fn remove_empty(groups: &Groups) -> bool {
+    let path = groups.path.relative();
+    let unified = groups.hierarchies.unified();
+    let (first, rest): (Vec<&Held>, Vec<&Held>) = groups.held.iter().partition(|held| Some(held.index) == unified);
+    let mut held = first.into_iter().chain(rest);
+    held.all(|held| matches!(unlinkat(&held.root, path, AtFlags::REMOVEDIR), Ok(()) | Err(Errno::NOENT)))
+}
+
 /// Takes away the mounts that were made for containers of which this was the last.
 fn unmount(groups: Groups) -> Vec<Left> {
     let Groups { hierarchies, held, .. } = groups;

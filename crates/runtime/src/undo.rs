@@ -21,13 +21,15 @@ pub fn remove(hierarchies: &Hierarchies, path: &GroupPath, parents: &[Parent]) -
     Ok(Groups::open(hierarchies, path)?.remove(parents))
 }
 
-/// Kills what is left in a container's groups first.
+/// Kills what is left in a container's groups first, if there is anything.
 ///
 /// # Errors
 /// As [`remove`], and where something cannot be killed.
 pub fn kill_and_remove(hierarchies: &Hierarchies, path: &GroupPath, parents: &[Parent]) -> Result<Vec<Left>> {
     let groups = Groups::open(hierarchies, path)?;
-    groups.kill()?;
+    if !groups.remove_empty() {
+        groups.kill()?;
+    }
     Ok(groups.remove(parents))
 }
 
