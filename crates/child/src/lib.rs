@@ -179,7 +179,12 @@ pub enum Step<'a> {
     /// Make a folder and those above it where they do not exist.
     Folder(&'a CStr),
     /// Hide a file behind /dev/null, a folder behind an empty one; what does not exist needs no hiding.
-    Mask(&'a CStr),
+    Mask {
+        /// Where.
+        at: &'a CStr,
+        /// The SELinux label of the empty folder.
+        label: Option<&'a CStr>,
+    },
     /// Make a path read-only; what does not exist needs it not.
     ReadOnly(&'a CStr),
     /// Open a terminal of the container's own devpts, send its master to the parent, make it controlling and standard.
@@ -679,7 +684,7 @@ impl State<'_> {
                 }
             }
             Step::Folder(at) => sys::path::open_or_make(self.root()?, at, Missing::Folder).map(drop),
-            Step::Mask(at) => self.mask(at),
+            Step::Mask { at, label } => self.mask(at, label),
             Step::ReadOnly(at) => self.read_only(at),
             Step::Terminal { size, owner, console } => self.terminal(size, owner, console),
             Step::Sysctl { path, value } => write_procfs(c"/proc/sys", path, value),
@@ -885,16 +890,12 @@ impl State<'_> {
         }
     }
 
-    fn mask(&self, at: &CStr) -> Result<()> {
+    fn mask(&self, at: &CStr, label: Option<&CStr>) -> Result<()> {
         let target = match self.open(at) {
             Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
             opened => opened?,
         };
-        let cover = if sys::path::is_folder(target.as_fd())? {
-            new_mount(c"tmpfs", &[(c"size", Some(c"0")), (c"mode", Some(c"755"))], Attributes::READ_ONLY)?
-        } else {
-            null_device()?
-        };
+        let cover = if sys::path::is_folder(target.as_fd())? { empty_folder(label)? } else { null_device()? };
         sys::mount::attach(cover.as_fd(), target.as_fd())
     }
 
@@ -969,6 +970,16 @@ fn new_mount(kind: &CStr, options: Options<'_>, attributes: Attributes) -> Resul
     let context = sys::mount::fsopen(kind)?;
     set_options(context.as_fd(), options)?;
     sys::mount::fsmount(context.as_fd(), attributes)
+}
+
+/// A folder that stays empty, with a label if it is to have one.
+fn empty_folder(label: Option<&CStr>) -> Result<OwnedFd> {
+    let context = sys::mount::fsopen(c"tmpfs")?;
+    set_options(context.as_fd(), &[(c"size", Some(c"0")), (c"mode", Some(c"755"))])?;
+    if let Some(label) = label {
+        sys::mount::set_string(context.as_fd(), c"context", label)?;
+    }
+    sys::mount::fsmount(context.as_fd(), Attributes::READ_ONLY)
 }
 
 /// What was unmounted meanwhile, or covered by another mount, is not ours to unmount.
@@ -1050,7 +1061,7 @@ fn uncover(path: &CStr) -> Result<()> {
     match sys::mount::unmount(path) {
         Err(Errno::NOENT) => Ok(()),
         Err(Errno::INVAL | Errno::PERM) => {
-            let cover = new_mount(c"tmpfs", &[(c"size", Some(c"0")), (c"mode", Some(c"755"))], Attributes::READ_ONLY)?;
+            let cover = empty_folder(None)?;
             sys::mount::attach(cover.as_fd(), sys::path::open_handle(path)?.as_fd())
         }
         detached => detached,

@@ -405,3 +405,38 @@ fn every_mount_option_that_is_claimed_is_taken_and_acts() {
         }
     }
 }
+
+/// What is listed changes what is done, so that a value that means nothing is refused; what others act on changes nothing.
+#[test]
+fn every_annotation_that_is_claimed_to_be_unsafe_is_acted_on_and_no_other() {
+    let bundle = Bundle::new();
+    let listed = words(&features(&bundle), "/potentiallyUnsafeConfigAnnotations");
+    assert_eq!(listed, ["run.carboy.landlock", "run.oci.delegate-cgroup"]);
+    let explain = || bundle.run(&["explain", "--bundle", bundle.path(), &bundle.id]);
+    let plain = explain();
+    assert_eq!(plain.code, 0, "{}", plain.stderr);
+    for annotation in listed {
+        bundle.change(|config| config["annotations"] = json!({&annotation: "../x"}));
+        let refused = explain();
+        assert!(refused.code == 1 && refused.stderr.contains(&annotation), "{annotation}: {}", refused.stderr);
+    }
+    let others = [
+        "bundle",
+        "org.criu.config",
+        "org.systemd.property.TimeoutStopUSec",
+        "run.oci.handler",
+        "run.oci.hooks.stdout",
+    ];
+    let all: serde_json::Map<_, _> = others.into_iter().map(|name| (name.to_owned(), json!("../x"))).collect();
+    bundle.change(|config| config["annotations"] = json!(all));
+    assert_eq!(explain().stdout, plain.stdout);
+}
+
+#[test]
+fn checkpoint_and_restore_are_there_as_is_claimed() {
+    let bundle = Bundle::new();
+    assert_eq!(features(&bundle)["annotations"]["org.opencontainers.runc.checkpoint.enabled"], json!("true"));
+    for command in ["checkpoint", "restore"] {
+        assert_eq!(bundle.run(&[command, "--help"]).code, 0, "{command}");
+    }
+}

@@ -2,13 +2,19 @@
 //! features-linux.md.
 
 use error::Result;
-use oci::{SeccompAction, SeccompArch, SeccompFlag, SeccompOp};
+use oci::{MemoryPolicyFlag, MemoryPolicyMode, NamespaceKind, SeccompAction, SeccompArch, SeccompFlag, SeccompOp};
 use serde_json::{Value, json};
 use sys::seccomp::Flags;
 
 use crate::container::pretty;
 use crate::create::OCI_VERSION;
 use crate::report;
+
+/// runc's word for a runtime that has `checkpoint` and `restore`, whether the host has CRIU or not.
+const CHECKPOINTS: &str = "org.opencontainers.runc.checkpoint.enabled";
+
+/// The annotations that change what is done: who takes configurations from others looks for them.
+const ANNOTATIONS: [&str; 2] = [oci::LANDLOCK_ANNOTATION, runtime::delegate::ANNOTATION];
 
 /// `features`.
 ///
@@ -26,7 +32,7 @@ fn document() -> Value {
         "hooks": oci::Hooks::default().iter().map(|(name, _)| name).collect::<Vec<_>>(),
         "mountOptions": namespace::mnt::options::words(),
         "linux": {
-            "namespaces": ["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"],
+            "namespaces": NamespaceKind::ALL,
             "capabilities": capabilities,
             "cgroup": {"v1": true, "v2": true, "systemd": true, "systemdUser": false, "rdma": true},
             "seccomp": {
@@ -39,19 +45,13 @@ fn document() -> Value {
             },
             "apparmor": {"enabled": true},
             "selinux": {"enabled": true},
-            "memoryPolicy": {
-                "modes": [
-                    "MPOL_BIND", "MPOL_DEFAULT", "MPOL_INTERLEAVE", "MPOL_LOCAL", "MPOL_PREFERRED",
-                    "MPOL_PREFERRED_MANY", "MPOL_WEIGHTED_INTERLEAVE",
-                ],
-                "flags": ["MPOL_F_NUMA_BALANCING", "MPOL_F_RELATIVE_NODES", "MPOL_F_STATIC_NODES"],
-            },
+            "memoryPolicy": {"modes": MemoryPolicyMode::ALL, "flags": MemoryPolicyFlag::ALL},
             "intelRdt": {"enabled": true, "schemata": true, "monitoring": true},
             "mountExtensions": {"idmap": {"enabled": true}},
             "netDevices": {"enabled": true},
         },
-        "annotations": {},
-        "potentiallyUnsafeConfigAnnotations": [],
+        "annotations": {CHECKPOINTS: "true"},
+        "potentiallyUnsafeConfigAnnotations": ANNOTATIONS,
     })
 }
 

@@ -160,6 +160,19 @@ pub enum MemoryPolicyMode {
     Local,
 }
 
+impl MemoryPolicyMode {
+    /// Every policy.
+    pub const ALL: [Self; 7] = [
+        Self::Default,
+        Self::Bind,
+        Self::Interleave,
+        Self::WeightedInterleave,
+        Self::Preferred,
+        Self::PreferredMany,
+        Self::Local,
+    ];
+}
+
 /// A flag of set_mempolicy(2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MemoryPolicyFlag {
@@ -172,6 +185,11 @@ pub enum MemoryPolicyFlag {
     /// `MPOL_F_STATIC_NODES`.
     #[serde(rename = "MPOL_F_STATIC_NODES")]
     StaticNodes,
+}
+
+impl MemoryPolicyFlag {
+    /// Every flag.
+    pub const ALL: [Self; 3] = [Self::NumaBalancing, Self::RelativeNodes, Self::StaticNodes];
 }
 
 /// What personality(2) is given.

@@ -42,6 +42,10 @@ pub enum NamespaceKind {
 }
 
 impl NamespaceKind {
+    /// Every kind.
+    pub const ALL: [Self; 8] =
+        [Self::Cgroup, Self::Ipc, Self::Mnt, Self::Net, Self::Pid, Self::Time, Self::User, Self::Uts];
+
     /// Its name in /proc/PID/ns.
     #[must_use]
     pub const fn name(self) -> &'static str {

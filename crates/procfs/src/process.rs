@@ -46,6 +46,17 @@ impl Proc {
         Process::named(self.0.as_fd(), pid.to_string())
     }
 
+    /// Whether there is something of this name in it.
+    ///
+    /// # Errors
+    /// A kernel error other than that there is not.
+    pub fn has(&self, name: &str) -> Result<bool> {
+        match statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) => Ok(false),
+            found => found.doing(|| format!("look for /proc/{name}")).map(|_| true),
+        }
+    }
+
     /// Opens the interfaces of a process's network namespace, without its folder.
     ///
     /// # Errors

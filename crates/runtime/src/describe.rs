@@ -276,7 +276,7 @@ fn mount_step(step: &Step<'_>) -> Line {
             Line::new(what, &[REACH, "symlinkat", "readlinkat?"])
         }
         Step::Folder(at) => Line::new(format!("make sure that {} exists", place(at)), &[REACH]),
-        Step::Mask(at) => Line::new(
+        Step::Mask { at, .. } => Line::new(
             format!("hide {}", place(at)),
             &["openat2", "fstat?", "fsopen?", "fsconfig*", "fsmount?", "open_tree?", "fstat?", "move_mount?"],
         ),

@@ -8,7 +8,7 @@ use std::path::Path;
 use error::Result;
 use namespace::mnt::{self, Source, View};
 use oci::{Config, Mount};
-use procfs::Process;
+use procfs::{Proc, Process};
 
 use cgroup::facts::Commission;
 use cgroup::{GroupPath, Hierarchies, HierarchyIndex, HostFacts, Mounted, Version};
@@ -111,7 +111,8 @@ pub fn without_pivot() -> Result<mnt::Jail> {
 /// A kernel error.
 pub(crate) fn of_mounts(mounts: &[Mount]) -> Result<mnt::Facts> {
     let view = if Process::this()?.uid_map()?.is_whole() { View::MakesNodes } else { View::BindsHostNodes };
-    let mut facts = mnt::Facts { view, ..mnt::Facts::default() };
+    let has_kcore = Proc::open()?.has("kcore")?;
+    let mut facts = mnt::Facts { view, has_kcore, ..mnt::Facts::default() };
     for mount in mounts {
         let Some(source) = mount.source.as_ref().filter(|source| source.starts_with('/')) else { continue };
         look_at(source, &mut facts);

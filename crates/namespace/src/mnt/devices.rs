@@ -5,7 +5,7 @@ use error::{Refused, Result};
 use oci::{Config, Device, NamespaceKind};
 use sys::path::{Missing, device_number};
 
-use super::{Prepared, View};
+use super::{Facts, Prepared, View};
 use crate::relation;
 use crate::steps::Steps;
 
@@ -21,19 +21,22 @@ const LINKS: [(&str, &str); 5] = [
     ("ptmx", "pts/ptmx"),
 ];
 
+/// Not the specification's, and in every container of runc's and crun's where the kernel has what it points to.
+const CORE: (&str, &str) = ("core", "/proc/kcore");
+
 const S_IFCHR: u32 = 0o020_000;
 const S_IFBLK: u32 = 0o060_000;
 const S_IFIFO: u32 = 0o010_000;
 const S_IFMT: u32 = 0o170_000;
 
 /// Adds the default nodes, the configuration's own, and the links. In a user namespace nobody may make device nodes:
-/// there the host's are bound in their place; `here` is whether that holds for the caller too. /dev/ptmx is always the
+/// there the host's are bound in their place; the facts tell whether that holds for the caller too. /dev/ptmx is always the
 /// link to the one of the container's own terminals.
 ///
 /// # Errors
 /// Refused for a device of unknown type, without numbers, or not below /dev.
-pub fn plan(config: &Config, here: View, steps: &mut Steps<'_>, prepared: &mut Vec<Prepared>) -> Result<()> {
-    let view = here.inside(relation(config, NamespaceKind::User));
+pub fn plan(config: &Config, facts: &Facts, steps: &mut Steps<'_>, prepared: &mut Vec<Prepared>) -> Result<()> {
+    let view = facts.view.inside(relation(config, NamespaceKind::User));
     let asked = config.linux.as_ref().map_or(&[][..], |linux| &linux.devices);
     for (name, major, minor) in DEFAULTS {
         if asked.iter().any(|device| device.path.strip_prefix("/dev/") == Some(name)) {
@@ -45,7 +48,8 @@ pub fn plan(config: &Config, here: View, steps: &mut Steps<'_>, prepared: &mut V
     for device in asked.iter().filter(|device| device.path != "/dev/ptmx") {
         asked_node(device, view, steps, prepared)?;
     }
-    for (name, target) in LINKS {
+    let core = facts.has_kcore.then_some(CORE);
+    for (name, target) in LINKS.into_iter().chain(core) {
         let (folder, name) = (steps.text("/dev", "dev")?, steps.text("/dev", name)?);
         let target = steps.text("/dev", target)?;
         steps.push(Step::Link { existing: Existing::Stays, target, folder, name });

@@ -97,6 +97,8 @@ pub struct Facts {
     pub groups: Vec<String>,
     /// Whether device nodes can be made here.
     pub view: View,
+    /// Whether the kernel shows its memory as /proc/kcore, which /dev/core stands for.
+    pub has_kcore: bool,
     /// How the container's root becomes its process's.
     pub jail: Jail,
 }
@@ -120,7 +122,7 @@ pub fn plan(config: &Config, facts: &Facts, steps: &mut Steps<'_>) -> Result<Vec
     plan_mounts(config, &config.mounts, facts, (steps, &mut prepared))?;
     let binds_dev = |mount: &Mount| is_bind(mount) && place::inside(&mount.destination) == "dev";
     if !config.mounts.iter().any(binds_dev) {
-        devices::plan(config, facts.view, steps, &mut prepared)?;
+        devices::plan(config, facts, steps, &mut prepared)?;
     }
     Ok(prepared)
 }
@@ -209,8 +211,9 @@ pub enum Jail {
 /// Refused for a path with a NUL in it or an unknown propagation.
 pub fn plan_jail(config: &Config, facts: &Facts, steps: &mut Steps<'_>) -> Result<()> {
     if let Some(linux) = &config.linux {
+        let label = linux.mount_label.as_deref().map(|label| steps.text("linux.mountLabel", label)).transpose()?;
         for path in &linux.masked_paths {
-            steps.push(Step::Mask(steps.inside("linux.maskedPaths", path)?));
+            steps.push(Step::Mask { at: steps.inside("linux.maskedPaths", path)?, label });
         }
         for path in &linux.readonly_paths {
             steps.push(Step::ReadOnly(steps.inside("linux.readonlyPaths", path)?));
@@ -233,10 +236,18 @@ pub fn plan_jail(config: &Config, facts: &Facts, steps: &mut Steps<'_>) -> Resul
     if config.root.as_ref().is_some_and(|root| root.readonly) {
         steps.push(Step::RootReadOnly);
     }
-    if facts.jail == Jail::Pivot && keeps_its_mounts(config) && config.mounts.iter().any(is_bind) {
+    let is_bound = config.mounts.iter().any(is_bind) && !has_unbindable(config)?;
+    if facts.jail == Jail::Pivot && keeps_its_mounts(config) && is_bound {
         steps.push(Step::CopyMounts);
     }
     Ok(())
+}
+
+/// Whether a mount is to be unbindable, which its copy would not be.
+fn has_unbindable(config: &Config) -> Result<bool> {
+    let unbindable = |word: &String| matches!(word.as_str(), "unbindable" | "runbindable");
+    let root = matches!(root_propagation(config)?, Some((Propagation::Unbindable, _)));
+    Ok(root || config.mounts.iter().any(|mount| mount.options.iter().any(unbindable)))
 }
 
 fn root_propagation(config: &Config) -> Result<Option<(Propagation, Reach)>> {
@@ -445,4 +456,42 @@ fn plan_groups(
         steps.push(Step::Remount { at, set: Attributes::READ_ONLY, reach: Reach::Recursive });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use bumpalo::Bump;
+
+    use super::*;
+
+    #[test]
+    fn what_hides_a_folder_bears_the_label_of_the_mounts() {
+        for (label, expected) in [("", None), (r#""mountLabel":"u:r:t","#, Some(c"u:r:t"))] {
+            let text = format!(
+                r#"{{"ociVersion":"1.3.0","root":{{"path":"r"}},"linux":{{{label}"maskedPaths":["/proc/acpi"]}}}}"#
+            );
+            let config = Config::parse(text.as_bytes()).unwrap();
+            let arena = Bump::new();
+            let mut steps = Steps::new(&arena);
+            plan_jail(&config, &Facts::default(), &mut steps).unwrap();
+            let first = steps.finish().into_iter().next();
+            assert!(
+                matches!(first, Some(Step::Mask { at, label }) if at == c"proc/acpi" && label == expected),
+                "{first:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn dev_core_is_a_link_where_there_is_something_to_point_to() {
+        for has_kcore in [false, true] {
+            let facts = Facts { has_kcore, ..Facts::default() };
+            let config = Config::parse(br#"{"ociVersion":"1.3.0","root":{"path":"r"}}"#).unwrap();
+            let arena = Bump::new();
+            let mut steps = Steps::new(&arena);
+            devices::plan(&config, &facts, &mut steps, &mut Vec::new()).unwrap();
+            let core = |step: &Step<'_>| matches!(step, Step::Link { name, target, .. } if *name == c"core" && *target == c"/proc/kcore");
+            assert_eq!(steps.finish().iter().any(core), has_kcore);
+        }
+    }
 }

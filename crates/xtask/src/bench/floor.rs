@@ -266,7 +266,7 @@ fn steps<'a>(places: &'a [CString], groups: usize, hostname: &'a CStr, filter: &
     steps.push(Step::Standard);
     let confined = !filter.is_empty();
     if confined {
-        steps.extend(MASKED.map(Step::Mask));
+        steps.extend(MASKED.map(|at| Step::Mask { at, label: None }));
         steps.extend(READ_ONLY.map(Step::ReadOnly));
     }
     steps.extend([Step::PivotRoot, Step::Umask(0o022)]);
