@@ -238,6 +238,24 @@ fn what_may_be_done_in_which_state_is_the_same_as_with_runc() {
 }
 
 #[test]
+fn what_is_paused_before_it_was_started_is_not_started_until_it_is_resumed() {
+    for bundle in ours_and_runc() {
+        bring(&bundle, "created");
+        assert_eq!(bundle.stays(&["pause", &bundle.id]), 0);
+        assert_eq!(bundle.status(), "paused");
+        let refused = bundle.run(&["start", &bundle.id]);
+        assert_eq!(refused.code, 1);
+        assert!(refused.stderr.contains("cannot start a container in the paused state"), "{}", refused.stderr);
+        assert_eq!(bundle.run(&["resume", &bundle.id]).code, 0);
+        assert_eq!(bundle.status(), "created", "what was refused has not begun");
+        assert_eq!(bundle.stays(&["start", &bundle.id]), 0);
+        assert_eq!(bundle.status(), "running");
+        assert_eq!(bundle.run(&["delete", "--force", &bundle.id]).code, 0);
+        bundle.gone();
+    }
+}
+
+#[test]
 fn errors_have_the_words_that_engines_look_for() {
     let bundle = Bundle::new();
     let cases = [

@@ -44,6 +44,11 @@ pub(crate) fn start(store: &Store, invocation: &Invocation, log: &Log) -> Result
     let id = invocation.id()?;
     let (held, record) = store.hold(id)?;
     match status(store, &record) {
+        // It would be started when somebody resumes it, and until then whoever starts it would wait.
+        Status::Created if groups(&record).is_ok_and(|groups| groups.frozen() == Some(true)) => {
+            let refused = refused(&record, "cannot start a container in the paused state");
+            Err(refused.hint("resume it first").into())
+        }
         Status::Created => {
             let proxy = Proxy::open(&held.notify_folder())?;
             start_held(held, &record, log)?;
