@@ -180,6 +180,75 @@ fn a_folder_that_becomes_a_link_while_it_is_mounted_on_leads_nowhere() {
     assert!(!mounts.contains(outside.to_str().unwrap()), "something was mounted on the host");
 }
 
+/// Puts a link in the place of a folder of the root.
+fn replace_by_link(bundle: &Bundle, name: &str, target: &str) {
+    let path = root(bundle).join(name);
+    let removed = if path.is_symlink() { fs::remove_file(&path) } else { fs::remove_dir_all(&path) };
+    removed.unwrap();
+    symlink(target, path).unwrap();
+}
+
+#[test]
+fn a_proc_or_a_sys_of_the_root_that_is_a_link_is_not_followed() {
+    let bundle = bundle(&[]);
+    let outside = bundle.carboy.folder().join("outside");
+    let volume = bundle.carboy.folder().join("volume");
+    for folder in [&outside, &volume.join("proc"), &volume.join("sys")] {
+        fs::create_dir_all(folder).unwrap();
+    }
+    // What would be hidden is hidden in here, and the kernel's own is elsewhere.
+    fs::write(volume.join("proc/kcore"), "bait").unwrap();
+    bundle.change(|config| {
+        let volume = json!({"destination": "/volume", "source": volume, "options": ["rbind"]});
+        config["mounts"].as_array_mut().unwrap().insert(0, volume);
+    });
+    bundle.args(&["sh", "-c", "echo ran; cat /proc/1/root/etc/hostname /proc/kcore"]);
+    let absolute = outside.to_str().unwrap();
+    let relative = format!("../../../../../../../../..{absolute}");
+    for name in ["proc", "sys"] {
+        let inside = format!("/volume/{name}");
+        for target in [absolute, &relative, "/", "/proc/1/root", &inside] {
+            replace_by_link(&bundle, name, target);
+            let refused = run(&bundle);
+            assert_eq!((refused.code, refused.stdout.as_str()), (1, ""), "{name} to {target}");
+            assert!(refused.stderr.contains("must be mounted on ordinary directory"), "{target}: {}", refused.stderr);
+        }
+        fs::remove_file(root(&bundle).join(name)).unwrap();
+        fs::create_dir(root(&bundle).join(name)).unwrap();
+    }
+    assert_eq!(fs::read_dir(&outside).unwrap().count(), 0, "something was made on the host");
+    assert_eq!(fs::read_to_string(volume.join("proc/kcore")).unwrap(), "bait");
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    assert!(!mounts.contains(absolute), "something was mounted on the host");
+}
+
+#[test]
+fn a_dev_of_the_root_that_is_a_link_leads_no_node_link_or_terminal_out_of_it() {
+    let bundle = bundle(&[]);
+    let outside = bundle.carboy.folder().join("outside");
+    fs::create_dir(&outside).unwrap();
+    let inside = root(&bundle).join(outside.strip_prefix("/").unwrap());
+    fs::create_dir_all(&inside).unwrap();
+    bundle.args(&["sh", "-c", "echo > /dev/null && readlink /dev/fd /dev/ptmx; ls -d /dev/shm"]);
+    let absolute = outside.to_str().unwrap().to_owned();
+    let usual = bundle.config()["mounts"].clone();
+    for mounts_below in [false, true] {
+        bundle.change(|config| {
+            config["mounts"] = usual.clone();
+            config["mounts"].as_array_mut().unwrap().retain(|mount| {
+                let destination = mount["destination"].as_str().unwrap();
+                !destination.starts_with("/dev") || mounts_below && destination != "/dev"
+            });
+        });
+        for target in [absolute.clone(), format!("../../../../../../../../..{absolute}")] {
+            replace_by_link(&bundle, "dev", &target);
+            let ran = run(&bundle);
+            assert_eq!(fs::read_dir(&outside).unwrap().count(), 0, "made on the host: {target}: {}", ran.stderr);
+            assert!(ran.code == 1 || inside.join("null").exists(), "{target}: {}", ran.stderr);
+        }
+    }
+}
+
 /// The runtime in a mount namespace where something was put in the place of a host's file.
 fn run_where(bundle: &Bundle, preparation: &str) -> Ended {
     let mut shell = Command::new("unshare");
