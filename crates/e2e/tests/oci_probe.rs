@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 /// Everything that two runtimes can make differently, a line each, with what it is about before it.
 const PROBE: &str = r#"
-rm -f /tmp/n /tmp/x /x 2> /dev/null
+rm -f /tmp/n /tmp/x /x /dev/x 2> /dev/null
 say() { while read -r line; do echo "$1: $line"; done; }
 grep -E '^(Uid|Gid|Groups|Cap...|NoNewPrivs|Seccomp|Umask|SigBlk|SigIgn|NSpid|NSsid|Threads|Speculation_Store_Bypass):' /proc/self/status | say status
 id | say id; pwd | say cwd; env | sort | say environment; hostname | say hostname; umask | say umask
@@ -151,4 +151,24 @@ fn what_is_seen_is_the_same_at_a_terminal() {
         config["process"]["consoleSize"] = json!({"height": 24, "width": 80});
     });
     agree(&bundle);
+}
+
+#[test]
+fn what_is_seen_is_the_same_for_a_configuration_with_next_to_nothing_in_it() {
+    let bundle = Bundle::new();
+    let kinds = |kinds: &[&str]| kinds.iter().map(|kind| json!({"type": kind})).collect::<Vec<_>>();
+    let all = ["mount", "pid", "network", "ipc", "uts", "cgroup"];
+    for namespaces in [kinds(&["mount", "pid"]), kinds(&all)] {
+        bundle.change(|config| {
+            let group = config["linux"]["cgroupsPath"].clone();
+            *config = json!({
+                "ociVersion": "1.0.0",
+                "root": {"path": "busybox"},
+                "process": {"cwd": "/", "args": ["true"], "env": ["PATH=/bin"]},
+                "mounts": [{"destination": "/proc", "type": "proc"}],
+                "linux": {"cgroupsPath": group, "namespaces": namespaces},
+            });
+        });
+        agree(&bundle);
+    }
 }

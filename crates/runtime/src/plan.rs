@@ -4,6 +4,9 @@
 //! config.json --parse--> Config --plan--> Plan { host, child } --apply--> Running
 //! ```
 
+#[cfg(test)]
+mod tests;
+
 use bumpalo::Bump;
 use cgroup::mark::Mark;
 use cgroup::{Hierarchies, HierarchyIndex};

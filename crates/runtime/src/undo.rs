@@ -74,3 +74,37 @@ pub fn uncover(folder: &str, id: u64, namespace: Option<&str>) -> Result<()> {
 pub fn unmark(path: &GroupPath, place: &Place) -> Result<()> {
     mark::remove(path, place)
 }
+
+#[cfg(test)]
+mod kernel {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn only_the_mount_with_the_id_is_unmounted() {
+        let folder = std::env::temp_dir().join(format!("carboy-undo-{}", std::process::id()));
+        std::fs::create_dir(&folder).unwrap();
+        let path = folder.to_str().unwrap();
+        let mount = || assert!(Command::new("mount").args(["-t", "tmpfs", "undo", path]).status().unwrap().success());
+        let id = || sys::mount::id_of(File::open(path).unwrap().as_fd()).unwrap();
+        mount();
+        let own = id();
+        uncover(path, own + 1, None).unwrap();
+        assert_eq!(id(), own, "another's id unmounts nothing");
+        mount();
+        uncover(path, own, None).unwrap();
+        let above = id();
+        assert_ne!(above, own, "what covers it stays");
+        uncover(path, above, None).unwrap();
+        assert_eq!(id(), own);
+        uncover(path, own, None).unwrap();
+        assert_ne!(id(), own);
+        uncover(path, own, None).unwrap();
+        std::fs::remove_dir(&folder).unwrap();
+        uncover(path, own, None).unwrap();
+        uncover(path, own, Some("/proc/1/ns/nowhere")).unwrap();
+        let denied = uncover(&format!("/{}", "x".repeat(300)), own, None).unwrap_err();
+        assert!(denied.to_string().starts_with("cannot unmount /xxx"), "{denied}");
+    }
+}

@@ -494,4 +494,54 @@ mod tests {
             assert_eq!(steps.finish().iter().any(core), has_kcore);
         }
     }
+
+    fn config(linux: &str) -> Config {
+        let text = format!(r#"{{"ociVersion":"1.3.0","root":{{"path":"/srv/root"}},"linux":{linux}}}"#);
+        Config::parse(text.as_bytes()).unwrap()
+    }
+
+    /// The steps for the root and for the jail, by their names.
+    fn planned(config: &Config, jail: Jail) -> Result<Vec<String>> {
+        let arena = Bump::new();
+        let mut steps = Steps::new(&arena);
+        let facts = Facts { jail, ..Facts::default() };
+        plan(config, &facts, &mut steps)?;
+        plan_jail(config, &facts, &mut steps)?;
+        Ok(steps.finish().iter().map(|step| format!("{step:?}")).collect())
+    }
+
+    fn position(steps: &[String], name: &str) -> Option<usize> {
+        steps.iter().position(|step| step.starts_with(name))
+    }
+
+    #[test]
+    fn in_a_mount_namespace_of_its_own_the_root_becomes_the_only_one() {
+        let steps = planned(&config(r#"{"namespaces":[{"type":"mount"}]}"#), Jail::Pivot).unwrap();
+        assert!(position(&steps, "AttachRoot") < position(&steps, "PivotRoot"));
+        assert_eq!((position(&steps, "CoverFolder"), position(&steps, "ChangeRoot")), (None, None));
+    }
+
+    #[test]
+    fn in_one_that_is_others_too_the_root_covers_its_folder_and_nothing_else_changes() {
+        for linux in ["{}", r#"{"namespaces":[{"type":"mount","path":"/proc/7/ns/mnt"}]}"#] {
+            let steps = planned(&config(linux), Jail::Pivot).unwrap();
+            let cover = position(&steps, r#"CoverFolder("/srv/root")"#);
+            assert!(cover.is_some() && cover < position(&steps, "ChangeRoot"), "{steps:?}");
+            assert_eq!(position(&steps, "Await(Root)").map(|at| at + 1), cover);
+            for other in ["AttachRoot", "RootPropagation", "PivotRoot"] {
+                assert_eq!(position(&steps, other), None, "{linux}");
+            }
+        }
+        let refused = planned(&config(r#"{"namespaces":[{"type":"user"}]}"#), Jail::Pivot).unwrap_err();
+        assert!(refused.to_string().contains("linux.namespaces"), "{refused}");
+    }
+
+    #[test]
+    fn without_pivot_what_shows_the_hosts_kernel_is_taken_away_before_the_root_changes() {
+        let shown = Jail::ChangeRoot(vec!["/proc".to_owned(), "/sys".to_owned()]);
+        let steps = planned(&config(r#"{"namespaces":[{"type":"mount"}]}"#), shown).unwrap();
+        let places = [r#"Uncover("/proc")"#, r#"Uncover("/sys")"#, "ChangeRoot"].map(|name| position(&steps, name));
+        assert!(places.is_sorted() && places.iter().all(Option::is_some), "{steps:?}");
+        assert_eq!(position(&steps, "PivotRoot"), None);
+    }
 }
