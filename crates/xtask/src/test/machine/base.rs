@@ -17,6 +17,7 @@ const SUITE: &str = "bookworm";
 
 /// What the tests and systemd need in there, besides Debian's essential packages.
 const PACKAGES: &[&str] = &[
+    "apparmor",
     "busybox-static",
     "criu",
     "dbus",

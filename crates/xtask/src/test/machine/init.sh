@@ -4,6 +4,7 @@
 export PATH=/carboy:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
 mount -t proc -o nosuid,noexec,nodev proc /proc
 mount -t sysfs -o nosuid,noexec,nodev sysfs /sys
+mount -t securityfs -o nosuid,noexec,nodev securityfs /sys/kernel/security
 mount -t devtmpfs -o mode=0755,nosuid dev /dev
 mkdir -p /dev/pts /dev/shm
 mount -t devpts -o nosuid,noexec,gid=5,mode=0620,ptmxmode=0666 devpts /dev/pts

@@ -45,8 +45,18 @@ const END_TO_END: &str = "test";
 const CGROUP_FILES: &str = "cgroup_";
 
 /// The end-to-end files besides those that are run on another version of cgroups.
-const FILES: &[&str] =
-    &["codes", "limits", "oci_checkpoint", "oci_events", "oci_rootless", "oci_runtime", "plan", "scenario", "smoke"];
+const FILES: &[&str] = &[
+    "codes",
+    "limits",
+    "oci_apparmor",
+    "oci_checkpoint",
+    "oci_events",
+    "oci_rootless",
+    "oci_runtime",
+    "plan",
+    "scenario",
+    "smoke",
+];
 
 /// A program of tests, and those of its tests that are to run.
 #[derive(Debug)]
