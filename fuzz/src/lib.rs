@@ -43,6 +43,8 @@ const CONFIG: &str = r#"{"ociVersion":"1.3.0","process":{"terminal":false,"user"
 "hostID":1000,"size":1}],"sysctl":{"net.a":"1"},"cgroupsPath":"/a","resources":{"memory":{"limit":1},"unified":{"a.b":"1"}},
 "seccomp":{"defaultAction":"SCMP_ACT_ERRNO","architectures":["SCMP_ARCH_X86_64"],"syscalls":[{"names":["read"],
 "action":"SCMP_ACT_ALLOW","args":[{"index":0,"value":1,"op":"SCMP_CMP_EQ"}]}]}}}"#;
+/// Every field of the specification.
+const FULL: &str = include_str!("../../crates/oci/src/tests/full.json");
 const RESOURCES: &str = r#"{"devices":[{"allow":true,"type":"c","major":1,"minor":3,"access":"rwm"}],"memory":{"limit":1,
 "swap":2,"swappiness":3},"cpu":{"shares":2,"quota":-1,"period":100000,"cpus":"0-1"},"pids":{"limit":3},"blockIO":{"weight":10,
 "throttleReadBpsDevice":[{"major":8,"minor":0,"rate":5}]},"hugepageLimits":[{"pageSize":"2MB","limit":1}],
@@ -61,7 +63,7 @@ pub const TARGETS: &[Target] = &[
         block_io_stats,
         &["8:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=0 dios=0\n", "8:0 Read 1\nTotal 2\n"],
     ),
-    target("config", config, &[CONFIG]),
+    target("config", config, &[CONFIG, FULL]),
     target(
         "cpu_stats",
         cpu_stats,
