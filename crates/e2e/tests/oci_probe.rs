@@ -32,7 +32,7 @@ done
 for path in /proc/kcore /proc/keys /proc/timer_list /proc/scsi /sys/firmware; do ls -A $path 2>&1 | wc -l | say "$path"; head -c 1 $path 2>/dev/null | wc -c | say "$path"; done
 for path in /proc/sys/kernel/hostname /proc/sysrq-trigger /sys/x /x /dev/x /tmp/x; do ( : > $path ) 2>&1 | say "writes"; done
 tty | say terminal; stty size 2>&1 | say terminal; ls -l /dev/console 2>/dev/null | cut -c1 | say console
-for call in 'unshare -m true' 'unshare -U true' 'mount -t tmpfs x /tmp' 'chroot / true' 'mknod /tmp/n c 1 3' 'hostname x' 'date -s 1' 'renice -n -5 1' 'chown 5 /tmp' 'kill -0 1'; do
+for call in 'unshare -m true' 'unshare -U true' 'mount -t tmpfs none /tmp' 'chroot / true' 'mknod /tmp/n c 1 3' 'hostname x' 'date -s 1' 'renice -n -5 1' 'chown 5 /tmp' 'kill -0 1'; do
   sh -c "$call" > /dev/null 2>&1; echo "call: $call gives $?"
 done
 "#;
