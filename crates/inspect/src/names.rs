@@ -124,11 +124,27 @@ impl State {
         stored.get(id).cloned()
     }
 
-    fn bundle(&self, engine: Engine, id: &str) -> Option<Identity> {
-        let folders = self.bundles.get_or_init(|| {
+    fn bundles(&self) -> &[PathBuf] {
+        self.bundles.get_or_init(|| {
             let entries = TASKS.iter().flat_map(|tasks| std::fs::read_dir(self.host.join(tasks)).into_iter().flatten());
             entries.flatten().map(|entry| entry.path()).collect()
-        });
+        })
+    }
+
+    /// A group that has the name of one of containerd's bundles, as those of its own client: their ids are any words.
+    pub(crate) fn bundled(&self, group: &Path) -> Option<Recognised> {
+        let id = group.file_name()?.to_str()?;
+        let is_bundle = |folder: &PathBuf| folder.join(id).join("config.json").exists();
+        let depth = group.components().count().saturating_sub(1);
+        self.bundles().iter().any(is_bundle).then(|| Recognised {
+            engine: Engine::Containerd,
+            id: id.to_owned(),
+            depth,
+        })
+    }
+
+    fn bundle(&self, engine: Engine, id: &str) -> Option<Identity> {
+        let folders = self.bundles();
         let storage =
             ["run/containers/storage", STORAGE].map(|storage| self.host.join(storage).join("overlay-containers"));
         let userdata = storage.iter().map(|folder| (folder, folder.join(id).join("userdata/config.json")));
@@ -136,7 +152,7 @@ impl State {
         let (folder, bundle) =
             bundles.chain(userdata).find_map(|(folder, file)| Some((folder, read::<Bundle>(&file)?)))?;
         let is_dockers = folder.file_name().is_some_and(|name| name == "moby");
-        let (engine, fallback) = if is_dockers { (Engine::Docker, None) } else { (engine, None) };
+        let engine = if is_dockers { Engine::Docker } else { engine };
         let at = |keys: [&str; 2]| keys.iter().find_map(|key| bundle.annotations.get(*key)).cloned();
         let pod = at(["io.kubernetes.cri.sandbox-name", "io.kubernetes.pod.name"]);
         let space = at(["io.kubernetes.cri.sandbox-namespace", "io.kubernetes.pod.namespace"]);
@@ -144,7 +160,9 @@ impl State {
         let sandbox = at(["io.kubernetes.cri.container-type", "io.kubernetes.cri-o.ContainerType"]);
         let pause = sandbox.filter(|kind| kind == "sandbox").map(|_| "pause".to_owned());
         let name = at(["io.kubernetes.cri.container-name", "io.kubernetes.container.name"]);
-        let name = name.or_else(|| at(["nerdctl/name", "org.opencontainers.image.ref.name"])).or(pause).or(fallback);
+        // Its own client has no names beside the ids.
+        let plain = Some(id.to_owned()).filter(|id| id.len() != 64);
+        let name = name.or_else(|| at(["nerdctl/name", "org.opencontainers.image.ref.name"])).or(pause).or(plain);
         Some(Identity { engine, name, pod })
     }
 
@@ -159,9 +177,13 @@ impl State {
             if let Some(name) = data.and_then(|data| docker(&data, id)) {
                 return named(Engine::Docker, name);
             }
+            let folder = root.split_once("/vfs/dir/").map(|(storage, _)| storage);
             let upper = mount.super_options.split(',').find_map(|option| option.strip_prefix("upperdir="));
-            let storage = upper.and_then(|upper| Some(self.on_host(upper.split_once("/overlay/")?.0)));
-            if let Some(name) = storage.and_then(|storage| list(&storage).find(|(one, _)| one == id)) {
+            let storage = upper.and_then(|upper| Some(upper.split_once("/overlay/")?.0)).or(folder);
+            if let Some(name) = storage
+                .map(|storage| self.on_host(storage))
+                .and_then(|storage| list(&storage).find(|(one, _)| one == id))
+            {
                 return named(Engine::Podman, name.1);
             }
         }
@@ -181,7 +203,9 @@ fn docker(data: &Path, id: &str) -> Option<String> {
 /// The names in one storage; those of containers that go when they end stand in a list of their own.
 fn list(storage: &Path) -> impl Iterator<Item = (String, String)> + use<> {
     let files = ["containers.json", "volatile-containers.json"];
-    let lists = files.map(|file| read::<Vec<Stored>>(&storage.join("overlay-containers").join(file)));
+    let drivers = ["overlay-containers", "vfs-containers"];
+    let paths = drivers.iter().flat_map(|driver| files.map(|file| storage.join(driver).join(file)));
+    let lists: Vec<_> = paths.map(|path| read::<Vec<Stored>>(&path)).collect();
     let all = lists.into_iter().flatten().flatten();
     all.filter_map(|one| Some((one.id, one.names.into_iter().next()?)))
 }
@@ -251,6 +275,17 @@ mod tests {
     fn a_group_that_says_nothing_is_whose_files_know_its_id() {
         assert_eq!(identity(Engine::Unknown, &[DOCKERS], ""), named(Engine::Docker, "web"));
         assert_eq!(identity(Engine::Unknown, &[], ""), (Engine::Unknown, None, None));
+    }
+
+    #[test]
+    fn a_group_with_a_bundles_name_is_containerds() {
+        let host = host(&[("run/containerd/io.containerd.runtime.v2.task/default/web/config.json", "{}")]);
+        let state = State::new(host.path(), &[]);
+        let found = state.bundled(Path::new("/default/web")).unwrap();
+        assert_eq!((found.engine, found.id.as_str(), found.depth), (Engine::Containerd, "web", 2));
+        assert_eq!(state.identify(&found, Vec::new).name.as_deref(), Some("web"));
+        assert_eq!(state.bundled(Path::new("/default/other")), None);
+        assert_eq!(state.bundled(Path::new("/")), None);
     }
 
     #[test]

@@ -275,9 +275,11 @@ impl Assembly<'_> {
             let mut look = |line: &CgroupLine| {
                 recognised.entry(line.path.clone()).or_insert_with_key(|path| recognise(path)).clone()
             };
-            if let Some(found) = lines.iter().find_map(&mut look) {
+            let apart = pass.processes.get(*index).filter(|one| self.apart(pass, one));
+            let bundled = || apart.and_then(|_| lines.iter().find_map(|line| self.state.bundled(&line.path)));
+            if let Some(found) = lines.iter().find_map(&mut look).or_else(bundled) {
                 members.entry((found.engine, found.id.clone())).or_default().push((*index, found));
-            } else if let Some(key) = pass.processes.get(*index).filter(|one| self.apart(pass, one)).map(spots) {
+            } else if let Some(key) = apart.map(spots) {
                 others.entry(key).or_default().push(*index);
             }
         }
