@@ -366,6 +366,7 @@ const SEE: Usage<See> = Usage {
           net:web  net:[N]  a namespace, by who is in it or by its number\n  \
           /team             a cgroup, with those below it\n  \
           :8080             who listens at a port\n  \
+          veth96d89c0       who has the other end of an interface of the host\n  \
           /srv/x            who has a file or folder of the host mounted, or as a layer\n  \
           uid:100999        who has a user of the host\n\n\
           The exit code is 0, 1 where nothing is found, 2 where the command line cannot be.",

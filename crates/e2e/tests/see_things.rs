@@ -96,6 +96,10 @@ fn every_form_of_a_question_finds_the_owner() {
         let one = &found(&carboy, &word)[0]["namespace"];
         assert_eq!(format!("{}:[{}]", one["kind"].as_str().unwrap(), one["ino"]), net, "{word}");
     }
+    let link = format!("v{}", &name[name.len() - 6..]);
+    let pair = ["link", "add", &link, "type", "veth", "peer", "name", "eth0", "netns", &pid];
+    assert!(Command::new("ip").args(pair).status().unwrap().success(), "install iproute2");
+    assert_eq!(found(&carboy, &link)[0]["id"], id);
     let group = see(&carboy, &[&format!("/{name}")]).stdout;
     assert!(group.contains(id) && group.contains(&format!("has {name}")), "{group}");
     for (word, code) in [("no-such-container", 1), (":1", 1), (":http", 2), ("uid:anna", 2), ("--no-such-flag", 2)] {

@@ -5,6 +5,7 @@
 //! web:10              its process that calls itself 10                       net:[40265…]   a namespace by its number
 //! 2503                a process by its number on the host                    :8080          who listens at this port
 //! /team  /srv/x       a cgroup; a path on the host that somebody mounts      uid:100999     whose user this is
+//! veth96d89c0         who has the other end of an interface of the host
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -17,7 +18,7 @@ use crate::snapshot::{Container, Process, Snapshot, Spot, place};
 /// What was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum What {
-    /// A container, by its name or the beginning of its id.
+    /// A container, by its name or the beginning of its id, or an interface of the host.
     Name(String),
     /// A process of one, by what it calls itself.
     Inside(String, InsidePid),
@@ -98,7 +99,13 @@ pub fn find(snapshot: &Snapshot, word: &str) -> Result<Vec<Found>> {
             Some(found) => vec![found],
             None => containers(snapshot, word).map(Found::Container).collect(),
         },
-        What::Name(name) => vec![Found::Container(one(snapshot, &name)?)],
+        What::Name(name) => match containers(snapshot, &name).next() {
+            Some(_) => vec![Found::Container(one(snapshot, &name)?)],
+            None => match by_link(snapshot, &name) {
+                Some(found) => found,
+                None => return Err(one(snapshot, &name).map_or_else(|error| error, |_| none("is nothing").into())),
+            },
+        },
         What::Inside(name, pid) => {
             let container = snapshot.containers.get(one(snapshot, &name)?);
             let members = container.into_iter().flat_map(|container| container.processes.iter().copied());
@@ -180,24 +187,28 @@ fn namespace_of(snapshot: &Snapshot, kind: Kind, whose: &str) -> Result<Vec<Foun
         .collect())
 }
 
-/// The containers in namespaces where something listens at the port; for the host's, and others of no container, the
-/// namespace itself.
+/// Who is in the namespaces where something listens at the port.
 fn by_port(snapshot: &Snapshot, port: u16) -> Vec<Found> {
     let listens = |ports: &Vec<procfs::Listening>| ports.iter().any(|one| one.port == port);
     let nets = snapshot.namespaces.iter().enumerate().filter(|(_, one)| one.listening.as_ref().is_some_and(listens));
-    let mut found = Vec::new();
-    for (index, namespace) in nets {
-        let is_in = |container: &&(usize, &Container)| {
-            snapshot.first(container.1).is_some_and(|first| first.namespaces.contains(&Spot::In(index)))
-        };
-        let inside = || snapshot.containers.iter().enumerate().filter(|one| is_in(&one));
-        if snapshot.is_hosts(namespace) || inside().next().is_none() {
-            found.push(Found::Namespace(index));
-        } else {
-            found.extend(inside().map(|(index, _)| Found::Container(index)));
-        }
-    }
-    found
+    nets.flat_map(|(index, _)| inside(snapshot, index)).collect()
+}
+
+/// Who has the other end of one of the host's interfaces; `None` where it has none of that name.
+fn by_link(snapshot: &Snapshot, name: &str) -> Option<Vec<Found>> {
+    let link = snapshot.links.iter().find(|link| link.name == name)?;
+    Some(link.namespace.map(|index| inside(snapshot, index)).unwrap_or_default())
+}
+
+/// The containers in a network namespace; for the host's, and one of no container, the namespace itself.
+fn inside(snapshot: &Snapshot, index: usize) -> Vec<Found> {
+    let is_in = |container: &Container| {
+        snapshot.first(container).is_some_and(|first| first.namespaces.contains(&Spot::In(index)))
+    };
+    let containers = snapshot.containers.iter().enumerate().filter(|(_, one)| is_in(one));
+    let containers: Vec<Found> = containers.map(|(index, _)| Found::Container(index)).collect();
+    let is_hosts = snapshot.namespaces.get(index).is_some_and(|namespace| snapshot.is_hosts(namespace));
+    if is_hosts || containers.is_empty() { vec![Found::Namespace(index)] } else { containers }
 }
 
 /// The containers that have the user, by their map or because a process of theirs is it; else the processes themselves.
@@ -243,7 +254,7 @@ mod tests {
 
     use super::*;
     use crate::samples;
-    use crate::snapshot::Mount;
+    use crate::snapshot::{Link, Mount};
 
     /// `web` shares its network with `side`, has a map of users and a folder of the host.
     fn host() -> Snapshot {
@@ -262,6 +273,7 @@ mod tests {
             read_only: false,
             layers: vec!["/var/lib/docker/overlay2/a/diff".into()],
         }]);
+        snapshot.links = vec![Link { name: "veth9".to_owned(), index: 7, peer: 2, namespace: Some(net) }];
         snapshot.groups = vec![samples::group("/", None), samples::group("/team", Some(0))];
         snapshot
     }
@@ -281,6 +293,7 @@ mod tests {
             ("net:web", vec![Found::Namespace(net)]),
             ("net:101", vec![Found::Namespace(net)]),
             (":8080", vec![web, side]),
+            ("veth9", vec![web, side]),
             ("uid:100999", vec![web]),
             ("/team", vec![Found::Group(1)]),
             ("/srv/x/y", vec![side]),

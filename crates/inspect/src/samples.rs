@@ -28,6 +28,7 @@ pub(crate) fn empty() -> Snapshot {
         namespaces: namespaces.into(),
         groups: Vec::new(),
         containers: Vec::new(),
+        links: Vec::new(),
         blind: Vec::new(),
     }
 }

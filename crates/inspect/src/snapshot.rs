@@ -26,8 +26,24 @@ pub struct Snapshot {
     pub groups: Vec<Group>,
     /// Processes that belong together and apart from the host.
     pub containers: Vec<Container>,
+    /// The host's network interfaces whose other end is in another namespace.
+    #[serde(default)]
+    pub links: Vec<Link>,
     /// What could not be read.
     pub blind: Vec<Blind>,
+}
+
+/// An interface of the viewer's network namespace whose other end is in another: one half of a veth pair.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// Its name.
+    pub name: String,
+    /// Its number.
+    pub index: u32,
+    /// The number of its other end there.
+    pub peer: u32,
+    /// The namespace of the other end in [`Snapshot::namespaces`]; `None` where no process is in it.
+    pub namespace: Option<usize>,
 }
 
 /// The machine, and how much of it the one who looked may see.

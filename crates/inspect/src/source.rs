@@ -4,13 +4,16 @@
 //! A process may end at any moment: what was read of it until then stays, and nothing of another process gets among it.
 
 use std::collections::BTreeMap;
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use cgroup::Version;
 use cgroup::cpuset::Set;
 use cgroup::level::{Detail, Trees};
-use error::{Errno, Error, Result};
+use error::{Doing as _, Errno, Error, Result};
+use netlink::route::{self, Paired};
+use netlink::{Protocol, Socket};
 use procfs::status::SeccompMode;
 use procfs::{CgroupLine, HostId, HostPid, Kind, Process as Folder, Sight, Visit, Walk};
 
@@ -19,8 +22,8 @@ use crate::names::State;
 use crate::namespaces::Namespaces;
 use crate::recognise::{Recognised, recognise};
 use crate::snapshot::{
-    Blind, Capabilities, CgroupMode, Container, Engine, Facts, Host, HostNamespace, Known, Process, Seccomp, Snapshot,
-    Spot, VERSION, place,
+    Blind, Capabilities, CgroupMode, Container, Engine, Facts, Host, HostNamespace, Known, Link, Process, Seccomp,
+    Snapshot, Spot, VERSION, place,
 };
 use crate::surroundings::HostMounts;
 
@@ -50,11 +53,16 @@ pub fn take(scope: Scope, carboy: &[PathBuf]) -> Result<Snapshot> {
         Scope::Containers => (of_containers(), Detail::Limits),
         Scope::Everything => ((0..pass.groups.all.len()).collect(), Detail::Usage),
     };
+    let mut links = Vec::new();
     pass.groups.read(&trees, &wanted, detail, &mut blind);
     if scope == Scope::Everything {
         pass.namespaces.look_closer(&mut walk, &pass.pids, &mut blind);
         pass.read_ports(&mut walk, &mut blind);
         read_surroundings(&mut walk, &pass, &mut containers, &mut blind)?;
+        links = pass.links(&mut walk).unwrap_or_else(|error| {
+            blind.add_error("links", "the host's network interfaces", &error);
+            Vec::new()
+        });
     }
     let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     Ok(Snapshot {
@@ -65,6 +73,7 @@ pub fn take(scope: Scope, carboy: &[PathBuf]) -> Result<Snapshot> {
         namespaces: pass.namespaces.all,
         groups: pass.groups.all,
         containers,
+        links,
         blind: blind.told(),
     })
 }
@@ -233,6 +242,26 @@ impl Pass {
             groups: self.groups.of(&lines),
         };
         Ok((facts, lines))
+    }
+
+    /// The interfaces that lead from the viewer's network namespace to others.
+    fn links(&self, walk: &mut Walk) -> Result<Vec<Link>> {
+        let socket = Socket::open(Protocol::Route)?;
+        let peered = route::paired(&socket).doing(|| "list the network interfaces")?;
+        let mut numbered = Vec::new();
+        let all = self.namespaces.all.iter().zip(&self.namespaces.witness).enumerate();
+        // Where no interface leads out, nothing needs to be known of the others.
+        let nets = all.filter(|(_, (namespace, _))| namespace.kind == Kind::Net && !peered.is_empty());
+        for (index, (_, pid)) in nets {
+            let Some(visit) = pid.and_then(|pid| walk.visit(pid).ok().flatten()) else { continue };
+            let number =
+                visit.open_namespace(Kind::Net).ok().and_then(|file| route::nsid(&socket, file.as_fd()).ok()?);
+            numbered.extend(number.map(|number| (number, index)));
+        }
+        let namespace = |nsid| numbered.iter().find(|(number, _)| *number == nsid).map(|(_, index)| *index);
+        let link =
+            |one: Paired| Link { namespace: namespace(one.nsid), name: one.name, index: one.index, peer: one.peer };
+        Ok(peered.into_iter().map(link).collect())
     }
 
     /// The ports of each network namespace, by one of its processes.

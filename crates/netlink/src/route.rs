@@ -13,7 +13,20 @@ const SET_LINK: u16 = 19;
 const NEW_ADDRESS: u16 = 20;
 const GET_ADDRESS: u16 = 22;
 
+/// <linux/net_namespace.h>: what a namespace calls another.
+const GET_NSID: u16 = 90;
+const NEW_NSID: u16 = 88;
+const NSID: u16 = 1;
+const NSID_DESCRIPTOR: u16 = 3;
+/// `struct rtgenmsg`, padded.
+const GENERIC_HEADER: usize = 4;
+/// `struct ifinfomsg`.
+const LINK_HEADER: usize = 16;
+
 const LINK_NAME: u16 = 3;
+/// `IFLA_LINK` and `IFLA_LINK_NETNSID`: the other end of a pair, and the namespace that it is in.
+const LINK_PEER: u16 = 5;
+const LINK_PEER_NSID: u16 = 37;
 const LINK_NAMESPACE: u16 = 28;
 const UP: u32 = 1;
 
@@ -49,6 +62,64 @@ pub fn link(socket: &Socket, name: &str) -> Result<u32, Errno> {
         }
     })?;
     index
+}
+
+/// A link whose other end is in another namespace, as each of a pair of veth has one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Paired {
+    /// Its name.
+    pub name: String,
+    /// Its number.
+    pub index: u32,
+    /// The number that the other end has there.
+    pub peer: u32,
+    /// What the socket's namespace calls the one that the other end is in.
+    pub nsid: u32,
+}
+
+/// The links that have their other end in another namespace.
+///
+/// # Errors
+/// The kernel's.
+pub fn paired(socket: &Socket) -> Result<Vec<Paired>, Errno> {
+    let mut found = Vec::new();
+    let mut refused = Ok(());
+    socket.say(
+        &message(GET_LINK, flag::REQUEST | flag::DUMP, &link_header(0, 0), &[]),
+        |kind, payload| match kind {
+            NEW_LINK => found.extend(pair(payload)),
+            kind::ERROR => refused = crate::acknowledgement(payload).unwrap_or(Err(Errno::PROTO)),
+            _ => {}
+        },
+    )?;
+    refused.map(|()| found)
+}
+
+fn pair(payload: &[u8]) -> Option<Paired> {
+    let attributes = payload.get(LINK_HEADER..)?;
+    let name = find(attributes, LINK_NAME)?;
+    Some(Paired {
+        name: String::from_utf8_lossy(name.strip_suffix(b"\0").unwrap_or(name)).into_owned(),
+        index: number(payload, 4)?,
+        peer: number(find(attributes, LINK_PEER)?, 0)?,
+        nsid: number(find(attributes, LINK_PEER_NSID)?, 0)?,
+    })
+}
+
+/// What the socket's namespace calls another; `None` where it has no number for it, since no link leads there.
+///
+/// # Errors
+/// The kernel's.
+pub fn nsid(socket: &Socket, namespace: BorrowedFd<'_>) -> Result<Option<u32>, Errno> {
+    let mut found = None;
+    let named = attribute(NSID_DESCRIPTOR, &namespace.as_raw_fd().to_ne_bytes());
+    let asked = message(GET_NSID, flag::REQUEST | flag::ACK, &[0; GENERIC_HEADER], &named);
+    socket.request(&asked, |kind, payload| {
+        let told = payload.get(GENERIC_HEADER..).filter(|_| kind == NEW_NSID);
+        found = told.and_then(|told| number(find(told, NSID)?, 0)).or(found);
+    })?;
+    // -1 is no number.
+    Ok(found.filter(|nsid| i32::try_from(*nsid).is_ok()))
 }
 
 /// The addresses of a link that somebody has given it for good and that are valid everywhere, in their order.
@@ -140,6 +211,15 @@ mod tests {
             attribute(6, &[0xff; 16]),
         ];
         parts.concat()
+    }
+
+    #[test]
+    fn a_link_is_paired_where_its_other_end_is_elsewhere() {
+        let alone = [link_header(7, 0), text(LINK_NAME, "veth9")].concat();
+        let here = [alone.clone(), attribute(LINK_PEER, &2_u32.to_ne_bytes())].concat();
+        let away = [here.clone(), attribute(LINK_PEER_NSID, &3_u32.to_ne_bytes())].concat();
+        assert_eq!((pair(&alone), pair(&here), pair(&[])), (None, None, None));
+        assert_eq!(pair(&away), Some(Paired { name: "veth9".to_owned(), index: 7, peer: 2, nsid: 3 }));
     }
 
     #[test]
