@@ -42,7 +42,8 @@ fn dockers_containers_are_named_and_each_wish_opens_its_door() {
     let socket = format!("unix://{}", engine.path("docker.sock"));
     let group = engine.group();
     let folders = ["--data-root", &data, "--exec-root", &exec, "--pidfile", &pid, "--config-file", &config];
-    let place = ["--cgroup-parent", &group, "-H", &socket];
+    let runtime = format!("carboy={}", carboy_runtime().display());
+    let place = ["--add-runtime", &runtime, "--default-runtime", "carboy", "--cgroup-parent", &group, "-H", &socket];
     let daemon = engine.daemon([&["dockerd"], &folders[..], &place].concat());
     let docker = |words: &[&str]| {
         let mut command = Command::new("timeout");
