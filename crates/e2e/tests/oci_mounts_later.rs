@@ -80,7 +80,7 @@ fn mounts_come_and_go_while_the_container_runs() {
     // A file system of the container's own namespaces: its first process is 1 there.
     assert_eq!(said(&bundle, "tr '\\0' ' ' < /new/proc/1/cmdline"), "sleep 1000 ");
     let options = said(&bundle, "grep ' /new/folder ' /proc/self/mountinfo | cut -d' ' -f6");
-    assert_eq!(options, "ro,nosuid,relatime\n");
+    assert!(options.starts_with("ro,nosuid,"), "{options}");
     let host = fs::read_to_string("/proc/self/mountinfo").unwrap();
     assert!(!host.contains("/new/folder"), "the host sees none of them");
     done(

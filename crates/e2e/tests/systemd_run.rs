@@ -3,10 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "tests stop at what goes wrong")]
 
 use std::fs;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
+use carboy_e2e::bundle::carboy_runtime;
 use carboy_e2e::group::{folder, setting};
 use carboy_e2e::{Attended, Carboy, ended};
+use serde_json::{Value, json};
 
 const WAIT: &str = "echo ready; read -r go";
 
@@ -160,15 +162,13 @@ fn as_user(carboy: &Carboy, words: &[&str]) -> Command {
 fn a_users_container_is_a_scope_of_their_own_systemd() {
     let carboy = Carboy::new();
     let root = carboy.busybox();
-    let run = |program: &str, words: &[&str]| assert!(Command::new(program).args(words).status().unwrap().success());
     let home = carboy.folder().join("home");
     fs::create_dir(&home).unwrap();
     let (folder, owner) = (carboy.folder().to_str().unwrap().to_owned(), format!("{USER}:{USER}"));
     run("cp", &[carboy_e2e::program().to_str().unwrap(), &format!("{folder}/carboy")]);
     run("chmod", &["755", &folder]);
     run("chown", &["-R", "-h", &owner, home.to_str().unwrap(), root.to_str().unwrap()]);
-    run("useradd", &["--uid", &USER.to_string(), "--no-create-home", "carboyuser"]);
-    run("systemctl", &["start", &format!("user@{USER}.service")]);
+    let _session = Session::open();
     let root = root.to_str().unwrap();
     let words = ["run", "--rm", "-i", "--name", "it", "-m", "64m", "--pids-limit", "5", root, "sh", "-c", WAIT];
     let mut container = Attended::start(&mut as_user(&carboy, &words));
@@ -192,6 +192,71 @@ fn a_users_container_is_a_scope_of_their_own_systemd() {
     assert_eq!((removed.code, removed.stderr.as_str()), (0, ""));
     assert_eq!(container.end().code, 137);
     assert!(!std::path::Path::new(&format!("/sys/fs/cgroup{group}")).exists());
-    run("systemctl", &["stop", &format!("user@{USER}.service"), &format!("user-runtime-dir@{USER}.service")]);
-    run("userdel", &["carboyuser"]);
+}
+
+/// What a user has while they are logged in.
+struct Session;
+
+impl Session {
+    fn open() -> Self {
+        run("useradd", &["--uid", &USER.to_string(), "--no-create-home", "carboyuser"]);
+        run("systemctl", &["start", &format!("user@{USER}.service")]);
+        Self
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        run("systemctl", &["stop", &format!("user@{USER}.service"), &format!("user-runtime-dir@{USER}.service")]);
+        run("userdel", &["carboyuser"]);
+    }
+}
+
+fn run(program: &str, words: &[&str]) {
+    assert!(Command::new(program).args(words).status().unwrap().success(), "{program} {words:?}");
+}
+
+/// `linux.cgroup.systemdUser` of `features`.
+#[test]
+fn a_users_oci_container_is_a_scope_of_their_own_systemd() {
+    let carboy = Carboy::new();
+    let root = carboy.busybox();
+    let (folder, owner) = (carboy.folder().to_str().unwrap().to_owned(), format!("{USER}:{USER}"));
+    run("cp", &[carboy_runtime().to_str().unwrap(), &format!("{folder}/carboy")]);
+    run("chmod", &["755", &folder]);
+    run("chown", &["-R", "-h", &owner, root.to_str().unwrap()]);
+    let map = json!([{"containerID": 0, "hostID": USER, "size": 1}]);
+    let kinds = ["user", "mount", "pid", "network", "ipc", "uts", "cgroup"].map(|kind| json!({"type": kind}));
+    let config = json!({
+        "ociVersion": "1.3.0",
+        "process": {"args": ["sleep", "1000"], "env": ["PATH=/bin"], "cwd": "/"},
+        "root": {"path": root},
+        "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}],
+        "linux": {"namespaces": kinds, "uidMappings": map, "gidMappings": map,
+            "resources": {"pids": {"limit": 5}, "memory": {"limit": 64 << 20}}},
+    });
+    fs::write(carboy.folder().join("config.json"), config.to_string()).unwrap();
+    let _session = Session::open();
+    let runtime = |words: &[&str]| as_user(&carboy, &[&["--systemd-cgroup"], words].concat());
+    let told = ended(&mut runtime(&["features"]));
+    let features: Value = serde_json::from_str(&told.stdout).unwrap();
+    assert_eq!(features["linux"]["cgroup"]["systemdUser"], json!(true));
+    let log = fs::File::create(carboy.folder().join("log")).unwrap();
+    let mut started = runtime(&["run", "--detach", "--bundle", &folder, "it"]);
+    let started = started.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).status().unwrap();
+    assert!(started.success(), "{}", fs::read_to_string(carboy.folder().join("log")).unwrap());
+    let state: Value = serde_json::from_str(&ended(&mut runtime(&["state", "it"])).stdout).unwrap();
+    let groups = fs::read_to_string(format!("/proc/{}/cgroup", state["pid"])).unwrap();
+    let group = groups.trim().strip_prefix("0::").unwrap().to_owned();
+    assert!(group.starts_with(&format!("/user.slice/user-{USER}.slice/user@{USER}.service/")), "{group}");
+    assert!(group.ends_with("-it.scope"), "{group}");
+    let file = |name: &str| fs::read_to_string(format!("/sys/fs/cgroup{group}/{name}")).unwrap().trim().to_owned();
+    assert_eq!((file("memory.max"), file("pids.max")), ((64 << 20).to_string(), "5".to_owned()));
+    let inside = ended(&mut runtime(&["exec", "it", "cat", "/proc/self/cgroup"]));
+    assert_eq!((inside.code, inside.stdout.as_str()), (0, "0::/\n"), "{}", inside.stderr);
+    let updated = ended(&mut runtime(&["update", "--pids-limit", "9", "it"]));
+    assert_eq!((updated.code, updated.stderr.as_str(), file("pids.max").as_str()), (0, "", "9"));
+    let deleted = ended(&mut runtime(&["delete", "--force", "it"]));
+    assert_eq!((deleted.code, deleted.stderr.as_str()), (0, ""));
+    assert!(!std::path::Path::new(&format!("/sys/fs/cgroup{group}")).exists());
 }

@@ -29,7 +29,7 @@ use crate::arguments::Invocation;
 use crate::container;
 use crate::foreground;
 use crate::notify::{self, Proxy};
-use crate::place::Place;
+use crate::place::{self, Place};
 use crate::process::{self, Passed};
 use crate::report::Log;
 use crate::rootless;
@@ -95,6 +95,7 @@ fn make(store: &Store, invocation: &Invocation, log: &Log) -> Result<Made> {
     let mut record = Record::new(id, &bundle, &draft);
     let made = notify::prepare(&held.notify_folder(), &mut draft.config)
         .and_then(|()| facts(store, &draft.config, site, invocation))
+        .and_then(|facts| place::approach(facts.cgroup.systemd.as_ref()).map(|()| facts))
         .and_then(|facts| start_among_others(&held, &mut record, facts, &draft))
         .and_then(|running| announce(&running, console, invocation).map(|()| running));
     match made {

@@ -194,6 +194,7 @@ fn start(record: &Record, process: &Process, entry: &Entry<'_>) -> Result<Runnin
     let first = record.process.ok_or_else(gone)?;
     let path = GroupPath::parse("the recorded group", &record.group)?;
     let hierarchies = place::hierarchies(&path)?.of_container(&path)?;
+    place::approach_made(record)?;
     let filter = create::filter(&record.config)?;
     let landlock = Domain::of(&record.config)?;
     let resctrl = process::resctrl(&record.id, record.config.linux.as_ref())?;

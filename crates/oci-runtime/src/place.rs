@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use cgroup::facts::Commission;
-use cgroup::systemd::{Instance, Unit};
+use cgroup::systemd::{Instance, Manager, Unit};
 use cgroup::{GroupPath, Hierarchies, delegation};
 use error::{Refused, Result};
 use oci::Config;
@@ -56,6 +56,32 @@ impl Place {
 /// A kernel error where systemd does not answer.
 pub(crate) fn recorded(record: &Record) -> Result<Option<Commission>> {
     record.unit.as_deref().map(|text| commission(text, &record.id)).transpose()
+}
+
+/// Moves this process to where it may start others in a container's group that a user's systemd has made: from the group of
+/// a session it may not, since those above both are not the user's.
+///
+/// # Errors
+/// A kernel error when systemd does not answer; refused by it.
+pub(crate) fn approach(commission: Option<&Commission>) -> Result<()> {
+    let Some(commission) = commission.filter(|commission| commission.runtime_dir.is_some()) else { return Ok(()) };
+    if delegation::read(&Hierarchies::read()?)?.is_some() {
+        return Ok(());
+    }
+    let unit = Unit::parse(&format!(":{PREFIX}:command-{}", std::process::id()), commission.instance())?;
+    let properties = unit.plan("carboy-runtime command", commission.version);
+    Manager::connect(commission.instance())?.enter_scope(&unit, &properties)
+}
+
+/// The same for a container that was made.
+///
+/// # Errors
+/// As [`approach`].
+pub(crate) fn approach_made(record: &Record) -> Result<()> {
+    if record.unit.is_none() || !is_confined()? {
+        return Ok(());
+    }
+    approach(recorded(record)?.as_ref())
 }
 
 fn commission(text: &str, id: &str) -> Result<Commission> {
