@@ -63,7 +63,7 @@ pub(crate) fn of_process(page: &mut Page, snapshot: &Snapshot, index: usize, pro
     if let Some(facts) = process.facts.as_ref().filter(|facts| !facts.arguments.is_empty()) {
         page.line(&facts.arguments.join(" "));
     }
-    if let Some(container) = inside {
+    if let Some(container) = inside.filter(|container| container.engine != Engine::Sandbox) {
         page.line(&format!("in {} ({})", container.title(), engine(container.engine)));
     }
     sections(page, snapshot, &one);
