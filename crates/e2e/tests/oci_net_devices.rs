@@ -8,7 +8,9 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 
 use carboy_e2e::bundle::Bundle;
+use carboy_e2e::fault::{Fault, Place, Role, Watch, watched};
 use carboy_e2e::{Ended, ended, eventually};
+use nix::errno::Errno;
 use serde_json::{Value, json};
 use sys::namespace::Kinds;
 
@@ -235,5 +237,44 @@ fn the_devices_are_a_step_of_the_plan() {
         let explained = bundle.run(&["explain", "--bundle", bundle.path(), &bundle.id]);
         let told = "move the host's dev0 as eth0, dev1 into its own net namespace";
         assert!(explained.stdout.contains(told), "{}{}", explained.stdout, explained.stderr);
+    });
+}
+
+/// A device that was moved before goes with the container's namespace, as the specification has it.
+#[test]
+fn wherever_the_moving_fails_or_is_killed_nothing_of_the_container_is_left() {
+    const CALLS: [&str; 5] = ["setns", "socket", "connect", "sendto", "recvfrom"];
+    with_pairs(&[], || {
+        let bundle = bundle(json!({"dev0": {"name": "eth0"}}), "true");
+        let command = bundle.command(&["run", "--bundle", bundle.path(), &bundle.id]);
+        let once = |fault: Option<(Place, Fault)>| {
+            if !devices().contains(&"dev0".to_owned()) {
+                ip(&["link", "add", "dev0", "type", "veth", "peer", "name", "peer0"]);
+                ip(&["address", "add", "dev", "dev0", "192.0.2.7/24"]);
+            }
+            let seen = watched((&command, Watch::Runtime), bundle.carboy.folder(), fault);
+            assert_eq!(bundle.run(&["delete", "--force", &bundle.id]).stderr, "");
+            bundle.gone();
+            // What was moved goes a moment after the container's last process.
+            eventually("its namespace is gone", || {
+                let names = devices();
+                names.contains(&"dev0".to_owned()) == names.contains(&"peer0".to_owned())
+            });
+            seen
+        };
+        let sound = once(None);
+        assert_eq!((sound.code, sound.hung), (0, false), "{}", sound.stderr);
+        let places: Vec<Place> = sound.calls.iter().map(|(place, _)| place.clone()).collect();
+        let ours = places.into_iter().filter(|place| place.role == Role::Command && CALLS.contains(&place.name));
+        let ours: Vec<Place> = ours.collect();
+        assert!(CALLS.iter().all(|call| ours.iter().any(|place| place.name == *call)), "{ours:?}");
+        for place in ours {
+            let killed = (place.name == "sendto").then_some(Fault::Kill);
+            for fault in [Fault::Error(Errno::EPERM)].into_iter().chain(killed) {
+                let seen = once(Some((place.clone(), fault)));
+                assert!(seen.struck && !seen.hung, "{place:?} {fault:?}: {}", seen.stderr);
+                assert_ne!(seen.code, 0, "{place:?} {fault:?}");
+            }
+        }
     });
 }
