@@ -46,6 +46,8 @@ pub(crate) struct Held {
     pub(crate) index: HierarchyIndex,
     pub(crate) root: OwnedFd,
     pub(crate) group: Option<OwnedFd>,
+    /// Whether the group was made here, and not found.
+    pub(crate) made: bool,
 }
 
 impl Groups {
@@ -65,8 +67,9 @@ impl Groups {
             }
             return Ok(groups);
         }
-        let held =
-            |index: &HierarchyIndex| Ok(Held { index: *index, root: hierarchies.at(*index)?.open()?, group: None });
+        let held = |index: &HierarchyIndex| {
+            Ok(Held { index: *index, root: hierarchies.at(*index)?.open()?, group: None, made: false })
+        };
         // One that is still to be mounted, or that might be unmounted meanwhile, is opened by its own step.
         let mounted = |index: &&HierarchyIndex| {
             hierarchies.at(**index).is_ok_and(|hierarchy| hierarchy.mounted == Mounted::ByHost)
@@ -96,7 +99,7 @@ impl Groups {
                 Err(Errno::NOENT) => None,
                 group => Some(group.doing(|| format!("open the cgroup {hierarchy}:{path}"))?),
             };
-            held.push(Held { index, root, group });
+            held.push(Held { index, root, group, made: false });
         }
         Ok(Self { hierarchies: hierarchies.clone(), path: path.clone(), held, scope: None, delegated: None })
     }
@@ -104,13 +107,13 @@ impl Groups {
     /// Does one step of a plan.
     ///
     /// # Errors
-    /// Refused (a conflict) when the container's group exists already; else the kernel's error, which names the step.
+    /// Refused (a conflict) when the container's group exists already with processes in it; else the kernel's error, which names the step.
     pub fn apply(&mut self, step: &Step) -> Result<()> {
         match step {
             Step::Make(place, role) => self.make(place.hierarchy, &place.path, *role, step),
             Step::Mount(Place { hierarchy: index, .. }, _) => {
                 let root = mount::apply(self.hierarchies.at(*index)?)?;
-                self.held.push(Held { index: *index, root, group: None });
+                self.held.push(Held { index: *index, root, group: None, made: false });
                 Ok(())
             }
             Step::Evacuate(place) => {
@@ -187,13 +190,20 @@ impl Groups {
         match (mkdirat(&held.root, path.relative(), Mode::from_raw_mode(0o755)), role) {
             (Ok(()), Role::Container | Role::Unit) | (Err(Errno::EXIST), Role::Unit) => {
                 held.group = Some(tree::open(&held.root, path.relative()).map_err(|errno| failed(step, errno))?);
+                held.made = true;
                 Ok(())
             }
             // Another container with the same parent was faster.
             (Ok(()) | Err(Errno::EXIST), Role::Parent) => Ok(()),
             (Err(Errno::EXIST), Role::Container) => {
-                let reason = format!("the cgroup {} exists already", step.place());
-                let hint = "remove it, or choose another path";
+                let group = tree::open(&held.root, path.relative()).map_err(|errno| failed(step, errno))?;
+                // Somebody has prepared it for the container.
+                if tree::is_uninhabited(group.as_fd()) {
+                    held.group = Some(group);
+                    return Ok(());
+                }
+                let reason = format!("the cgroup {} exists already, and processes are in it", step.place());
+                let hint = "end them, or choose another path";
                 let refused = Refused::new("linux.cgroupsPath", path.to_string(), reason).hint(hint);
                 Err(refused.kind(RefusedKind::Conflict).into())
             }

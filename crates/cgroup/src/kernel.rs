@@ -165,9 +165,11 @@ fn a_frozen_group_stands_still_and_can_be_killed() {
 }
 
 #[test]
-fn a_group_that_exists_already_is_a_conflict_and_stays() {
+fn a_group_with_processes_in_it_is_a_conflict_and_stays() {
     let at = name();
-    let (guard, _groups) = made(&at, "{}");
+    let (guard, groups) = made(&at, "{}");
+    let sleeper = Sleeper::start();
+    attach(&guard, &groups, sleeper.pid());
     let mut second = Groups::prepare(&guard.hierarchies, &guard.plan).unwrap();
     let error = second.apply(guard.plan.steps.first().unwrap()).unwrap_err();
     assert!(error.to_string().contains("exists already"), "{error}");

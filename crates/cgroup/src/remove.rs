@@ -127,7 +127,7 @@ fn remove_one(groups: &Groups, held: &Held, deadline: Instant) -> Result<(), Err
 /// Removes the groups that were made before it was found that somebody else has one of them. Nothing is in them yet, and
 /// what is not theirs is not touched.
 pub(crate) fn unmake(groups: &Groups, parents: &[Parent]) {
-    for held in groups.held.iter().filter(|held| held.group.is_some()) {
+    for held in groups.held.iter().filter(|held| held.made) {
         let _ = unlinkat(&held.root, groups.path.relative(), AtFlags::REMOVEDIR);
     }
     for parent in parents.iter().rev() {

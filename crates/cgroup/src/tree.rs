@@ -33,6 +33,13 @@ pub(crate) fn children(group: impl AsFd) -> Result<Vec<CString>, Errno> {
     Ok(names)
 }
 
+/// Whether no process is in a group or in those below it, as far as can be seen.
+pub(crate) fn is_uninhabited(group: BorrowedFd<'_>) -> bool {
+    let is_empty = |group: BorrowedFd<'_>| file::read(group, file::PROCS).is_ok_and(|listed| listed.is_empty());
+    let mut empty = is_empty(group);
+    walk(group, |below| empty &= is_empty(below), |_, _| {}).is_ok() && empty
+}
+
 /// A group on the way down, and those below it that are still to be visited.
 struct Level {
     name: CString,

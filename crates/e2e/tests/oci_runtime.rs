@@ -241,12 +241,34 @@ fn a_group_that_is_somebody_elses_is_not_taken_and_not_harmed() {
     assert!(bundle.run(&["state", &another]).stderr.contains("does not exist"));
     assert_eq!(bundle.run(&["delete", "--force", &bundle.id]).code, 0);
     bundle.gone();
-    // One that stands in a single hierarchy, and was not made by a container.
+    // One that stands in a single hierarchy, and was not made by a container: a process is in one below it.
     let group = carboy_e2e::group::hierarchy("memory").point().join(&bundle.id);
-    fs::create_dir(&group).unwrap();
+    fs::create_dir_all(group.join("below")).unwrap();
+    let mut other = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+    fs::write(group.join("below/cgroup.procs"), other.id().to_string()).unwrap();
     let refused = bundle.run(&["create", "--bundle", bundle.path(), &bundle.id]);
     assert!(refused.code == 1 && refused.stderr.contains("exists already"), "{}", refused.stderr);
+    assert!(other.try_wait().unwrap().is_none(), "it still runs");
+    other.kill().unwrap();
+    other.wait().unwrap();
+    carboy_e2e::eventually("the groups are let go of", || fs::remove_dir(group.join("below")).is_ok());
     fs::remove_dir(&group).expect("it is still there");
+    bundle.gone();
+}
+
+#[test]
+fn a_group_that_was_prepared_with_nobody_in_it_is_the_containers_with_what_was_set_there() {
+    let bundle = Bundle::new();
+    bundle.args(&["sleep", "1000"]);
+    let group = carboy_e2e::group::hierarchy("pids").point().join(&bundle.id);
+    fs::create_dir(&group).unwrap();
+    fs::write(group.join("pids.max"), "77").unwrap();
+    assert_eq!(bundle.stays(&["run", "--detach", "--bundle", bundle.path(), &bundle.id]), 0);
+    let read = |file: &str| fs::read_to_string(group.join(file)).unwrap().trim().to_owned();
+    assert_eq!(read("pids.max"), "77");
+    assert_eq!(read("cgroup.procs"), bundle.state()["pid"].to_string());
+    assert_eq!(bundle.run(&["delete", "--force", &bundle.id]).code, 0);
+    assert!(!group.exists(), "it goes with the container, as under runc");
     bundle.gone();
 }
 
