@@ -19,7 +19,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
 use crate::group::mount_points;
-use crate::{Carboy, Ended, ended, eventually};
+use crate::{Carboy, Ended, Person, ended, eventually};
 
 /// The namespaces, the group and the folder of one engine.
 #[derive(Debug)]
@@ -89,6 +89,21 @@ impl Engine {
     pub fn group_of(&self, controller: &str, container: &str) -> PathBuf {
         let hierarchy = crate::group::hierarchy(controller);
         hierarchy.point().join(&self.group()[1..]).join(container)
+    }
+
+    /// Moves a container's processes into a group below its own, and freezes that one.
+    ///
+    /// # Panics
+    /// Where there is no freezer, or the container has no group.
+    pub fn freeze_below(&self, container: &str) {
+        let group = self.group_of("freezer", container);
+        let below = group.join("below");
+        fs::create_dir(&below).unwrap();
+        for process in fs::read_to_string(group.join("cgroup.procs")).unwrap().lines() {
+            fs::write(below.join("cgroup.procs"), process).unwrap();
+        }
+        let v1 = fs::write(below.join("freezer.state"), "FROZEN");
+        v1.or_else(|_| fs::write(below.join("cgroup.freeze"), "1")).unwrap();
     }
 
     /// A command line within the namespaces.
@@ -225,6 +240,26 @@ fn only_child(parent: u32) -> i32 {
         child.is_some()
     });
     child.unwrap()
+}
+
+/// Two people at terminals of their own: `shell` is one in a container, `exec` tells of its terminal in the same one and
+/// ends with 7. Both have what they were promised, and the first hears that the window has another size.
+///
+/// # Panics
+/// Where they do not.
+pub fn two_at_terminals(shell: &Command, exec: &Command) {
+    let (person, other) = (Person::new(33, 77), Person::new(24, 80));
+    let mut shell = person.start(shell);
+    shell.types("tty; sleep 0.5; stty size\n");
+    shell.sees("/dev/pts/0");
+    shell.sees("33 77");
+    let ended = other.start(exec).end();
+    assert_eq!((ended.code, ended.stdout.trim()), (7, "/dev/pts/1"));
+    person.resize(44, 99);
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    shell.types("stty size; exit 5\n");
+    shell.sees("44 99");
+    assert_eq!(shell.end().code, 5);
 }
 
 /// A daemon within the namespaces; it ends with them at the latest.

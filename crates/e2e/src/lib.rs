@@ -10,6 +10,7 @@ pub mod fault;
 pub mod group;
 pub mod trace;
 pub mod user;
+pub mod waiting;
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;

@@ -6,10 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::bundle::carboy_runtime;
+use crate::waiting::WAIT;
 use crate::{Attended, Carboy, Ended, ended, program};
-
-/// A command that says that it is there, and waits for a line.
-pub const WAIT: &str = "echo ready; read -r go";
 
 /// A user with a home, a root file system and a program that they may execute.
 #[derive(Debug)]

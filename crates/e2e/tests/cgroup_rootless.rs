@@ -7,7 +7,8 @@ use std::os::unix::fs::chown;
 use std::path::Path;
 use std::process::Command;
 
-use carboy_e2e::user::{Account, Handed, User, WAIT};
+use carboy_e2e::user::{Account, Handed, User};
+use carboy_e2e::waiting::WAIT;
 use carboy_e2e::{Attended, ended};
 
 /// Users without a line in /etc/subuid: one for each test, so that no two share a namespace.

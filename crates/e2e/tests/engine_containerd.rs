@@ -210,14 +210,7 @@ fn containers_live_on_while_containerd_restarts_and_die_in_groups_that_are_froze
     }
     for words in [&["tasks", "kill", "--signal", "KILL", "it"][..], &["tasks", "rm", "--force", "it"]] {
         containerd.detach("it", &[], &["sh", "-c", "sleep 1000 & wait"]);
-        let group = containerd.engine.group_of("freezer", "it");
-        let below = group.join("below");
-        fs::create_dir(&below).unwrap();
-        for process in fs::read_to_string(group.join("cgroup.procs")).unwrap().lines() {
-            fs::write(below.join("cgroup.procs"), process).unwrap();
-        }
-        let v1 = fs::write(below.join("freezer.state"), "FROZEN");
-        v1.or_else(|_| fs::write(below.join("cgroup.freeze"), "1")).unwrap();
+        containerd.engine.freeze_below("it");
         let began = Instant::now();
         let ended = containerd.run(words);
         if words[1] == "kill" {

@@ -8,8 +8,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use carboy_e2e::bundle::carboy_runtime;
-use carboy_e2e::engine::{Daemon, Engine};
-use carboy_e2e::{Ended, Person, ended, eventually};
+use carboy_e2e::engine::{Daemon, Engine, two_at_terminals};
+use carboy_e2e::{Ended, ended, eventually};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -184,20 +184,8 @@ fn a_life(docker: &Docker) {
 }
 
 fn terminals(docker: &Docker) {
-    let person = Person::new(33, 77);
-    let mut shell = person.start(&docker.command(&["run", "--rm", "-it", "--name", "it", "probe", "sh"]));
-    shell.types("tty; sleep 0.5; stty size\n");
-    shell.sees("/dev/pts/0");
-    shell.sees("33 77");
-    let mut exec = docker.command(&["exec", "-it", "it", "sh", "-c", "tty; exit 7"]);
-    let other = Person::new(24, 80);
-    let ended = other.start(exec.stdin(Stdio::null())).end();
-    assert_eq!((ended.code, ended.stdout.trim()), (7, "/dev/pts/1"));
-    person.resize(44, 99);
-    thread::sleep(Duration::from_millis(300));
-    shell.types("stty size; exit 5\n");
-    shell.sees("44 99");
-    assert_eq!(shell.end().code, 5);
+    let shell = docker.command(&["run", "--rm", "-it", "--name", "it", "probe", "sh"]);
+    two_at_terminals(&shell, &docker.command(&["exec", "-it", "it", "sh", "-c", "tty; exit 7"]));
 }
 
 fn many_at_once(docker: &Docker) {
@@ -297,15 +285,7 @@ fn a_group_that_is_frozen_below_the_containers_own_keeps_nobody_from_killing_it(
     let ends: [&[&str]; 3] = [&["kill", "it"], &["stop", "--time", "1", "it"], &["rm", "--force", "it"]];
     for words in ends {
         let id = docker.detach("it", &[], &["sh", "-c", "sleep 1000 & wait"]);
-        let below = docker.engine.group_of("freezer", &id).join("below");
-        fs::create_dir(&below).unwrap();
-        let processes = fs::read_to_string(below.parent().unwrap().join("cgroup.procs")).unwrap();
-        for process in processes.lines() {
-            fs::write(below.join("cgroup.procs"), process).unwrap();
-        }
-        fs::write(below.join("freezer.state"), "FROZEN")
-            .or_else(|_| fs::write(below.join("cgroup.freeze"), "1"))
-            .unwrap();
+        docker.engine.freeze_below(&id);
         let began = Instant::now();
         docker.told(words);
         assert!(began.elapsed() < SOON, "{words:?} took {:?}", began.elapsed());

@@ -9,8 +9,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use carboy_e2e::bundle::carboy_runtime;
-use carboy_e2e::engine::Engine;
-use carboy_e2e::{Ended, Person, ended};
+use carboy_e2e::engine::{Engine, two_at_terminals};
+use carboy_e2e::{Ended, ended};
 
 /// A Podman with a storage of its own, and the name of the runtime that it calls.
 struct Podman<'e> {
@@ -157,19 +157,8 @@ fn podmans_terminals_pods_limits_and_frozen_groups_are_as_under_its_own_runtimes
 
 fn terminal(podman: &Podman<'_>) {
     let group = podman.engine.group();
-    let person = Person::new(33, 77);
-    let mut shell = person.start(&podman.command(&podman.words(&["--rm", "-it", "--name", "it"], &group, &["sh"])));
-    shell.types("tty; sleep 0.5; stty size\n");
-    shell.sees("/dev/pts/0");
-    shell.sees("33 77");
-    let other = Person::new(24, 80);
-    let ended = other.start(&podman.command(&["exec", "-it", "it", "sh", "-c", "tty; exit 7"])).end();
-    assert_eq!((ended.code, ended.stdout.trim()), (7, "/dev/pts/1"));
-    person.resize(44, 99);
-    thread::sleep(Duration::from_millis(300));
-    shell.types("stty size; exit 5\n");
-    shell.sees("44 99");
-    assert_eq!(shell.end().code, 5);
+    let shell = podman.command(&podman.words(&["--rm", "-it", "--name", "it"], &group, &["sh"]));
+    two_at_terminals(&shell, &podman.command(&["exec", "-it", "it", "sh", "-c", "tty; exit 7"]));
 }
 
 /// Containers of a pod share its namespaces.
@@ -194,14 +183,7 @@ fn pod(podman: &Podman<'_>) {
 fn frozen(podman: &Podman<'_>) {
     for words in [&["kill", "it"][..], &["rm", "--force", "--time", "1", "it"]] {
         let id = podman.detach("it", &[], &["sh", "-c", "sleep 1000 & wait"]);
-        let group = podman.engine.group_of("freezer", &id);
-        let below = group.join("below");
-        fs::create_dir(&below).unwrap();
-        for process in fs::read_to_string(group.join("cgroup.procs")).unwrap().lines() {
-            fs::write(below.join("cgroup.procs"), process).unwrap();
-        }
-        let v1 = fs::write(below.join("freezer.state"), "FROZEN");
-        v1.or_else(|_| fs::write(below.join("cgroup.freeze"), "1")).unwrap();
+        podman.engine.freeze_below(&id);
         let began = Instant::now();
         podman.told(words);
         if words[0] == "kill" {

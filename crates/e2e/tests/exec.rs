@@ -5,32 +5,12 @@
 use std::fs;
 use std::process::Command;
 
+use carboy_e2e::waiting::{WAIT, ends_well, waiting};
 use carboy_e2e::{Attended, Carboy, Ended, Person, eventually};
 use rustix::process::Signal;
 
-/// Says that it runs and waits to be told to end.
-const WAIT: &str = "echo ready; read -r go";
-
 /// All kinds of namespaces.
 const KINDS: [&str; 8] = ["mnt", "pid", "net", "ipc", "uts", "user", "cgroup", "time"];
-
-/// Starts a container called `it` with these flags; it waits.
-fn waiting(carboy: &Carboy, flags: &[&str]) -> Attended {
-    let root = carboy.busybox();
-    let words = ["run", "--rm", "-i", "--name", "it"].into_iter().chain(flags.iter().copied());
-    let words = words.chain([root.to_str().unwrap(), "sh", "-c", WAIT]);
-    let mut container = Attended::start(&mut carboy.command(words));
-    let line = container.line();
-    assert_eq!(line, "ready", "{}", if line.is_empty() { container.end().stderr } else { line.clone() });
-    container
-}
-
-fn ends_well(carboy: &Carboy, mut container: Attended) {
-    container.tell("go");
-    let ended = container.end();
-    assert_eq!((ended.code, ended.stderr.as_str()), (0, ""));
-    assert_eq!(carboy.left_behind(), Vec::<String>::new());
-}
 
 /// Runs a shell script in the container with these flags.
 fn script(carboy: &Carboy, flags: &[&str], script: &str) -> Ended {

@@ -8,34 +8,14 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use carboy_e2e::group::{Version, either, hierarchy, setting};
+use carboy_e2e::waiting::{ends_well, waiting};
 use carboy_e2e::{Attended, Carboy, Ended};
-
-/// Says that it runs and waits to be told to end.
-const WAIT: &str = "echo ready; read -r go";
-
-/// Starts a container called `it` with these flags; it waits.
-fn waiting(carboy: &Carboy, flags: &[&str]) -> Attended {
-    let root = carboy.busybox();
-    let words = ["run", "--rm", "-i", "--name", "it"].into_iter().chain(flags.iter().copied());
-    let words = words.chain([root.to_str().unwrap(), "sh", "-c", WAIT]);
-    let mut container = Attended::start(&mut carboy.command(words));
-    let line = container.line();
-    assert_eq!(line, "ready", "{}", if line.is_empty() { container.end().stderr } else { line.clone() });
-    container
-}
 
 /// Runs a shell script in a container with these flags.
 fn script(carboy: &Carboy, flags: &[&str], script: &str) -> Ended {
     let root = carboy.busybox();
     let words = ["run", "--rm"].into_iter().chain(flags.iter().copied());
     carboy.run(words.chain([root.to_str().unwrap(), "sh", "-c", script]))
-}
-
-fn ends_well(carboy: &Carboy, mut container: Attended) {
-    container.tell("go");
-    let ended = container.end();
-    assert_eq!((ended.code, ended.stderr.as_str()), (0, ""));
-    assert_eq!(carboy.left_behind(), Vec::<String>::new());
 }
 
 /// A limit of 64 MiB in all, also on a host that has swap.

@@ -8,6 +8,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use carboy_e2e::waiting::{WAIT, ends_well, waiting};
 use carboy_e2e::{Attended, Carboy, Ended};
 
 /// Each kind with the flag that chooses it. What a mount namespace of its own holds is a container.
@@ -20,8 +21,6 @@ const KINDS: [(&str, &str); 7] = [
     ("cgroup", "--cgroupns"),
     ("time", "--timens"),
 ];
-
-const WAIT: &str = "echo ready; read -r go";
 
 /// Prints the links of all namespaces in the order of `ALL`.
 const LINKS: &str = "for kind in mnt pid net ipc uts user cgroup time; do readlink /proc/self/ns/$kind; done";
@@ -52,26 +51,8 @@ fn namespaces(carboy: &Carboy, flags: &[&str]) -> Vec<String> {
     links
 }
 
-/// Starts a container called `it` with these flags; it waits.
-fn waiting(carboy: &Carboy, flags: &[&str]) -> Attended {
-    let root = carboy.busybox();
-    let words = ["run", "--rm", "-i", "--name", "it"].into_iter().chain(flags.iter().copied());
-    let words = words.chain([root.to_str().unwrap(), "sh", "-c", WAIT]);
-    let mut container = Attended::start(&mut carboy.command(words));
-    let line = container.line();
-    assert_eq!(line, "ready", "{}", if line.is_empty() { container.end().stderr } else { line.clone() });
-    container
-}
-
 fn first_pid(carboy: &Carboy) -> String {
     carboy.inspect("it")["State"]["Pid"].to_string()
-}
-
-fn ends_well(carboy: &Carboy, mut container: Attended) {
-    container.tell("go");
-    let ended = container.end();
-    assert_eq!((ended.code, ended.stderr.as_str()), (0, ""));
-    assert_eq!(carboy.left_behind(), Vec::<String>::new());
 }
 
 /// The ids of the host that stand for a private user namespace's.

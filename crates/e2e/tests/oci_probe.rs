@@ -77,26 +77,9 @@ fn agree(bundle: &Bundle) {
     bundle.gone();
 }
 
-const CAPABILITIES: [&str; 14] = [
-    "CAP_CHOWN",
-    "CAP_DAC_OVERRIDE",
-    "CAP_FSETID",
-    "CAP_FOWNER",
-    "CAP_MKNOD",
-    "CAP_NET_RAW",
-    "CAP_SETGID",
-    "CAP_SETUID",
-    "CAP_SETFCAP",
-    "CAP_SETPCAP",
-    "CAP_NET_BIND_SERVICE",
-    "CAP_SYS_CHROOT",
-    "CAP_KILL",
-    "CAP_AUDIT_WRITE",
-];
-
 /// As Docker writes it, its seccomp profile included.
 fn as_docker_writes_it(config: &mut Value) {
-    let names: Vec<String> = CAPABILITIES.iter().map(|name| (*name).to_owned()).collect();
+    let names: Vec<String> = seccomp::DOCKER_CAPABILITIES.iter().map(|name| (*name).to_owned()).collect();
     let profile = seccomp::docker_default(&names, seccomp::Arch::NATIVE, (6, 1));
     config["process"]["capabilities"] = json!({"bounding": names, "effective": names, "permitted": names});
     config["process"]["noNewPrivileges"] = json!(false);

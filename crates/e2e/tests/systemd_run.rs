@@ -7,27 +7,9 @@ use std::process::{Command, Stdio};
 
 use carboy_e2e::bundle::carboy_runtime;
 use carboy_e2e::group::{folder, setting};
+use carboy_e2e::waiting::{WAIT, ends_well, waiting};
 use carboy_e2e::{Attended, Carboy, ended};
 use serde_json::{Value, json};
-
-const WAIT: &str = "echo ready; read -r go";
-
-fn waiting(carboy: &Carboy, flags: &[&str]) -> Attended {
-    let root = carboy.busybox();
-    let words = ["run", "--rm", "-i", "--name", "it"].into_iter().chain(flags.iter().copied());
-    let words = words.chain([root.to_str().unwrap(), "sh", "-c", WAIT]);
-    let mut container = Attended::start(&mut carboy.command(words));
-    let line = container.line();
-    assert_eq!(line, "ready", "{}", if line.is_empty() { container.end().stderr } else { line.clone() });
-    container
-}
-
-fn ends_well(carboy: &Carboy, mut container: Attended) {
-    container.tell("go");
-    let ended = container.end();
-    assert_eq!((ended.code, ended.stderr.as_str()), (0, ""));
-    assert_eq!(carboy.left_behind(), Vec::<String>::new());
-}
 
 fn systemctl(words: &[&str]) -> String {
     ended(Command::new("systemctl").args(words)).stdout.trim().to_owned()

@@ -91,6 +91,24 @@ const AF_VSOCK: u64 = 40;
 const CLONE_NAMESPACES: u64 =
     0x0002_0000 | 0x0200_0000 | 0x0400_0000 | 0x0800_0000 | 0x1000_0000 | 0x2000_0000 | 0x4000_0000;
 
+/// What Docker leaves root of a container, where nothing else is asked.
+pub const DOCKER_CAPABILITIES: [&str; 14] = [
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_FSETID",
+    "CAP_FOWNER",
+    "CAP_MKNOD",
+    "CAP_NET_RAW",
+    "CAP_SETGID",
+    "CAP_SETUID",
+    "CAP_SETFCAP",
+    "CAP_SETPCAP",
+    "CAP_NET_BIND_SERVICE",
+    "CAP_SYS_CHROOT",
+    "CAP_KILL",
+    "CAP_AUDIT_WRITE",
+];
+
 /// Docker's default profile for a container with these capabilities in its bounding set ("CAP_SYS_ADMIN"), on a kernel
 /// of architecture `native` and version `kernel` (major, minor).
 #[must_use]

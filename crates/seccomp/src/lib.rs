@@ -13,6 +13,6 @@ mod program;
 mod table;
 
 pub use compile::{Program, allowed_count, compile};
-pub use default::docker_default;
+pub use default::{DOCKER_CAPABILITIES, docker_default};
 pub use docker::{DockerProfile, parse_profile};
 pub use table::{Arch, call_name, call_number};

@@ -11,24 +11,6 @@ use crate::user::ResolvedUser;
 
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// What a container's root may do if nothing is asked: Docker's fourteen.
-const DEFAULT_CAPABILITIES: [&str; 14] = [
-    "CAP_CHOWN",
-    "CAP_DAC_OVERRIDE",
-    "CAP_FSETID",
-    "CAP_FOWNER",
-    "CAP_MKNOD",
-    "CAP_NET_RAW",
-    "CAP_SETGID",
-    "CAP_SETUID",
-    "CAP_SETFCAP",
-    "CAP_SETPCAP",
-    "CAP_NET_BIND_SERVICE",
-    "CAP_SYS_CHROOT",
-    "CAP_KILL",
-    "CAP_AUDIT_WRITE",
-];
-
 /// The process of a new container.
 pub(super) fn process(options: &RunOptions, host: &HostFacts, user: &ResolvedUser, hostname: &str) -> Result<Process> {
     Ok(Process {
@@ -183,7 +165,7 @@ fn capabilities(options: &RunOptions, host: &HostFacts) -> Result<Vec<String>> {
     } else if cap_drop.contains(&Capabilities::All) {
         added.collect()
     } else {
-        DEFAULT_CAPABILITIES.into_iter().filter(dropped).chain(added).collect()
+        seccomp::DOCKER_CAPABILITIES.into_iter().filter(dropped).chain(added).collect()
     };
     let mut seen = Vec::new();
     names.retain(|name| {

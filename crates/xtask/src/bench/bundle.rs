@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use error::{Corrupt, Doing, Refused, Result};
+use seccomp::DOCKER_CAPABILITIES as CAPABILITIES;
 use serde_json::{Value, json};
 
 use super::write;
@@ -17,24 +18,6 @@ pub(super) struct Bundle {
     folder: PathBuf,
     root: PathBuf,
 }
-
-/// Docker's default capabilities.
-const CAPABILITIES: [&str; 14] = [
-    "CAP_CHOWN",
-    "CAP_DAC_OVERRIDE",
-    "CAP_FSETID",
-    "CAP_FOWNER",
-    "CAP_MKNOD",
-    "CAP_NET_RAW",
-    "CAP_SETGID",
-    "CAP_SETUID",
-    "CAP_SETFCAP",
-    "CAP_SETPCAP",
-    "CAP_NET_BIND_SERVICE",
-    "CAP_SYS_CHROOT",
-    "CAP_KILL",
-    "CAP_AUDIT_WRITE",
-];
 
 /// Of what every container is refused, by Docker's defaults.
 const MASKED: [&str; 9] = [
