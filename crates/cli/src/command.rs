@@ -12,6 +12,7 @@ use crate::help;
 use crate::limits;
 use crate::run_flags::{self, Draft, EXPLAIN_RUN, RUN, Run};
 use crate::see::See;
+use crate::see::compare::Compare;
 use crate::stats::Stats;
 use crate::update::{UPDATE, Update};
 use crate::value::environment::{self, Lookup};
@@ -34,6 +35,8 @@ pub(crate) enum Command {
     Stats(Stats),
     /// Show what is isolated from what.
     See(See),
+    /// Show what two have in common.
+    Compare(Compare),
     /// Print everything about these.
     Inspect(Vec<String>),
     /// Send a signal to these.
@@ -93,6 +96,7 @@ pub(crate) fn read(words: impl IntoIterator<Item = OsString>, caller: Lookup<'_>
         "ps" => ps(&mut parser),
         "stats" => stats(&mut parser),
         "see" => see(&mut parser),
+        "compare" => compare(&mut parser),
         "inspect" => inspect(&mut parser),
         "kill" => kill(&mut parser),
         "rm" => rm(&mut parser),
@@ -110,13 +114,14 @@ fn before_command(written: &str) -> error::Error {
     refused.hint("name the command first, for example: carboy run -it host bash").into()
 }
 
-const COMMANDS: [(&str, &str); 12] = [
+const COMMANDS: [(&str, &str); 13] = [
     (RUN.command, RUN.doc),
     (EXPLAIN.command, EXPLAIN.doc),
     (EXEC.command, EXEC.doc),
     (PS.command, PS.doc),
     (STATS.command, STATS.doc),
     (SEE.command, SEE.doc),
+    (COMPARE.command, COMPARE.doc),
     (INSPECT.command, INSPECT.doc),
     (KILL.command, KILL.doc),
     (RM.command, RM.doc),
@@ -143,6 +148,7 @@ fn tables() -> Vec<serde_json::Value> {
         help::table(&PS),
         help::table(&STATS),
         help::table(&SEE),
+        help::table(&COMPARE),
         help::table(&INSPECT),
         help::table(&KILL),
         help::table(&RM),
@@ -399,6 +405,53 @@ fn see(parser: &mut Parser) -> Result<Command> {
     match words.next() {
         None => Ok(Command::See(see)),
         Some(word) => Err(Refused::new("see", word, "it shows one thing at a time").into()),
+    }
+}
+
+const COMPARE: Usage<Compare> = Usage {
+    command: "compare",
+    words: "A [B]",
+    doc: "Show what two have in common: namespaces, limits, rights, users, mounts\n\n\
+          A and B are containers or processes, in any form that carboy see knows: web, web:10, 2503.\n\
+          Without B, A is compared with the host; of two snapshots, with itself later.\n\n\
+          The exit code is 0, 1 where one of them is not found, 2 where the command line cannot be.",
+    flags: &[&[
+        Flag::switch("verbose", |compare: &mut Compare, on| compare.verbose = on, "show what is the same too")
+            .short('v'),
+        Flag::switch("json", |compare: &mut Compare, on| compare.json = on, "print JSON"),
+        Flag::values(
+            "from",
+            "FILE",
+            compare_from,
+            "look at a snapshot that see --json has printed; twice: A in one, B later",
+        ),
+    ]],
+    end: End::Never,
+};
+
+fn compare_from(compare: &mut Compare, given: Given<'_>) -> Result<()> {
+    if compare.from.len() == 2 {
+        return Err(given.refused("is a third snapshot, and two are compared").into());
+    }
+    compare.from.push(given.value.into());
+    Ok(())
+}
+
+fn compare(parser: &mut Parser) -> Result<Command> {
+    let mut compare = Compare::default();
+    let words = match COMPARE.read(parser, &mut compare)? {
+        Read::Help => return Ok(Command::Help(help::of_command(&COMPARE))),
+        Read::Words(words) => words,
+    };
+    let mut words = words.into_iter();
+    let Some(a) = words.next() else {
+        let refused = Refused::new("compare", "", "it needs a container or a process");
+        return Err(refused.hint("for example: carboy compare web db, carboy compare web").into());
+    };
+    let b = words.next();
+    match words.next() {
+        None => Ok(Command::Compare(Compare { a, b, ..compare })),
+        Some(word) => Err(Refused::new("compare", word, "it compares two").into()),
     }
 }
 

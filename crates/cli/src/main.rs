@@ -56,7 +56,7 @@ struct Places {
 fn carboy(program: &OsStr, mut words: Vec<OsString>) -> Result<ExitCode> {
     let asked = asked_places(&mut words)?;
     let command = match command::read(words.iter().cloned(), &|name| std::env::var_os(name)) {
-        Err(error) if words.first().is_some_and(|word| word == "see") => {
+        Err(error) if words.first().is_some_and(|word| word == "see" || word == "compare") => {
             report::error(&error);
             return Ok(ExitCode::from(see::USAGE));
         }
@@ -75,6 +75,9 @@ fn carboy(program: &OsStr, mut words: Vec<OsString>) -> Result<ExitCode> {
     }
     if let Command::See(see) = &command {
         return Ok(see::run(see, &asked.all_roots()));
+    }
+    if let Command::Compare(compare) = &command {
+        return Ok(see::compare::run(compare, &asked.all_roots()));
     }
     let places = asked.or_usual()?;
     if let Command::Limits(form) = command {
@@ -114,6 +117,7 @@ fn carboy(program: &OsStr, mut words: Vec<OsString>) -> Result<ExitCode> {
         | Command::Limits(_)
         | Command::Stats(_)
         | Command::See(_)
+        | Command::Compare(_)
         | Command::Help(_)
         | Command::Version => ExitCode::from(OWN_ERROR),
     })

@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 found, 1 not found or not to be read, 2 a command line that cannot be.
 
+pub(crate) mod compare;
 mod list;
 mod page;
 mod passport;
@@ -43,7 +44,11 @@ pub(crate) const USAGE: u8 = 2;
 
 /// `carboy see`; `roots` are the folders of carboy's state.
 pub(crate) fn run(see: &See, roots: &[PathBuf]) -> ExitCode {
-    match shown(see, roots) {
+    ended(shown(see, roots))
+}
+
+fn ended(shown: Result<()>) -> ExitCode {
+    match shown {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             report::error(&error);
@@ -118,10 +123,9 @@ fn document(snapshot: &Snapshot, found: Found) -> Value {
         Found::Container(index) => {
             snapshot.containers.get(index).map_or(Value::Null, |container| passport::document(snapshot, container))
         }
-        Found::Process(index) | Found::Member(index) => snapshot
-            .processes
-            .get(index)
-            .map_or(Value::Null, |process| passport::document(snapshot, &passport::alone(index, process))),
+        Found::Process(index) | Found::Member(index) => {
+            snapshot.alone(index).map_or(Value::Null, |process| passport::document(snapshot, &process))
+        }
         Found::Namespace(index) => json!({"kind": "namespace", "namespace": snapshot.namespaces.get(index)}),
         Found::Group(index) => json!({"kind": "group", "group": snapshot.groups.get(index)}),
     }

@@ -2,11 +2,13 @@
 
 use cgroup::ladder::Rung as Level;
 use cgroup::{GroupPath, Limit};
+use serde::Serialize;
 
 use crate::snapshot::{Group, Limited, Reading, Snapshot};
 
 /// A resource with a ladder.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Resource {
     /// Bytes.
     Memory,

@@ -4,6 +4,7 @@
 //! [`Snapshot::blind`]. A snapshot can be written as JSON and be looked at elsewhere.
 #![forbid(unsafe_code)]
 
+pub mod compare;
 pub mod door;
 pub mod find;
 pub mod ladder;

@@ -377,6 +377,29 @@ impl Snapshot {
         self.processes.get(container.first)
     }
 
+    /// A process by itself, in the form of a container.
+    #[must_use]
+    pub fn alone(&self, index: usize) -> Option<Container> {
+        let process = self.processes.get(index)?;
+        let inside = process.container.and_then(|container| self.containers.get(container));
+        // A container's surroundings are read by its first process, whose mount namespace another may not be in.
+        let is_as_first = |kind| {
+            let first = inside.and_then(|container| self.first(container));
+            first.is_some_and(|first| first.namespaces.get(place(kind)) == process.namespaces.get(place(kind)))
+        };
+        Some(Container {
+            engine: Engine::Sandbox,
+            id: process.pid.to_string(),
+            name: process.facts.as_ref().map(|facts| facts.name.clone()),
+            pod: None,
+            first: index,
+            processes: vec![index],
+            groups: process.facts.as_ref().map_or_else(Vec::new, |facts| facts.groups.clone()),
+            uid_map: inside.filter(|_| is_as_first(Kind::User)).and_then(|container| container.uid_map.clone()),
+            mounts: inside.filter(|_| is_as_first(Kind::Mnt)).and_then(|container| container.mounts.clone()),
+        })
+    }
+
     /// The processes of a container.
     pub fn processes_of<'s>(&'s self, container: &'s Container) -> impl Iterator<Item = &'s Process> {
         container.processes.iter().filter_map(|index| self.processes.get(*index))
@@ -426,6 +449,22 @@ impl Container {
     #[must_use]
     pub fn short_id(&self) -> &str {
         if self.id.len() == 64 { self.id.get(..12).unwrap_or(&self.id) } else { &self.id }
+    }
+}
+
+/// What an engine mounts in every container says nothing of this one.
+const USUAL: [&str; 4] = ["/etc/hostname", "/etc/hosts", "/etc/resolv.conf", "/dev/"];
+/// What shows the kernel, not the host's files.
+const OF_KERNEL: [&str; 7] = ["proc", "sysfs", "cgroup", "cgroup2", "devpts", "mqueue", "devtmpfs"];
+
+impl Mount {
+    /// Whether it is a folder or file of the host that somebody chose for this container.
+    #[must_use]
+    pub fn is_chosen(&self) -> bool {
+        let inside = self.inside.to_string_lossy();
+        self.host.is_some()
+            && !USUAL.iter().any(|usual| inside.starts_with(usual))
+            && !OF_KERNEL.contains(&self.fs_type.as_str())
     }
 }
 

@@ -21,7 +21,7 @@ pub mod walk;
 use error::Doing as _;
 
 pub use cgroup::CgroupLine;
-pub use id_map::{HostId, IdMap, InsideId};
+pub use id_map::{HostId, IdMap, IdRange, InsideId};
 pub use mountinfo::MountInfo;
 pub use net_dev::Traffic;
 pub use net_ports::{Listening, Protocol};

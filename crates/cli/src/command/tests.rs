@@ -37,6 +37,12 @@ fn a_command_is_read_with_its_flags() {
         (&["see", "-a", "--from", "x.json"], "See(See { all: true, json: false, from: Some(\"x.json\"), what: None })"),
         (&["see", "net:[1]", "--json"], "See(See { all: false, json: true, from: None, what: Some(\"net:[1]\") })"),
         (&["see", "--help"], "help: Usage: carboy see [FLAGS] [WHAT]"),
+        (&["compare", "a"], "Compare(Compare { verbose: false, json: false, from: [], a: \"a\", b: None })"),
+        (
+            &["compare", "a", "b", "-v", "--json", "--from", "x", "--from", "y"],
+            "Compare(Compare { verbose: true, json: true, from: [\"x\", \"y\"], a: \"a\", b: Some(\"b\") })",
+        ),
+        (&["compare", "--help"], "help: Usage: carboy compare [FLAGS] A [B]"),
         (&["inspect", "a", "b"], "Inspect([\"a\", \"b\"])"),
         (&["inspect", "--help"], "help: Usage: carboy inspect CONTAINER..."),
         (&["kill", "web"], "Kill(Signal(9), [\"web\"])"),
@@ -80,6 +86,9 @@ fn what_is_wrong_with_a_command_is_one_clear_line() {
         &["update", "web"],
         &["update", "web", "--memori", "1g"],
         &["update", "-m", "1g"],
+        &["compare"],
+        &["compare", "a", "b", "c"],
+        &["compare", "a", "--from", "x", "--from", "y", "--from", "z"],
     ];
     insta::assert_snapshot!(lines.map(shown).join("\n"), @r"
     cannot use rnu: carboy has no such command
@@ -118,5 +127,11 @@ fn what_is_wrong_with_a_command_is_one_clear_line() {
       did you mean --memory?
     cannot use update: it needs the name of a container
       carboy ps -a lists them
+    cannot use compare: it needs a container or a process
+      for example: carboy compare web db, carboy compare web
+    cannot use compare c: it compares two
+      -
+    cannot use --from z: is a third snapshot, and two are compared
+      -
     ");
 }

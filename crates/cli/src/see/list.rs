@@ -70,7 +70,8 @@ pub(crate) fn containers(page: &mut Page, snapshot: &Snapshot, rows: Rows) {
     page.styled(Style::Dim, &format!("{above} set by an ancestor of the container's own group"));
 }
 
-fn name(container: &Container) -> String {
+/// What people call a container, cut where it is long.
+pub(crate) fn name(container: &Container) -> String {
     let title = match &container.pod {
         Some(pod) => format!("{pod}/{}", container.title()),
         None => container.title().to_owned(),

@@ -6,6 +6,7 @@
 use std::io::IsTerminal as _;
 use std::os::fd::AsFd as _;
 
+use inspect::compare::Standing;
 use inspect::relation::Relation;
 
 use crate::report;
@@ -115,6 +116,17 @@ impl Page {
     /// The mark of what an ancestor set.
     pub(crate) const fn above(&self) -> char {
         if self.is_utf8 { '▲' } else { '^' }
+    }
+
+    /// The sign between two that stand so to each other.
+    pub(crate) const fn sign(&self, standing: Standing) -> &'static str {
+        match (standing, self.is_utf8) {
+            (Standing::Same, _) => "=",
+            (Standing::Above | Standing::Below | Standing::Apart, true) => "≠",
+            (Standing::Above | Standing::Below | Standing::Apart, false) => "!",
+            (Standing::Unknown, _) => "?",
+            (Standing::Absent, _) => "",
+        }
     }
 
     /// Prints it.

@@ -5,27 +5,12 @@ use inspect::Snapshot;
 use inspect::door::{self, Width};
 use inspect::ladder::{self, Resource};
 use inspect::relation::{self, Relation};
-use inspect::snapshot::{Container, Engine, Facts, Namespace, Process, Reading, Related, Spot, VERSION, place};
+use inspect::snapshot::{Container, Engine, Facts, Namespace, Process, Reading, Related, Spot, VERSION};
 use procfs::Kind;
 use serde_json::{Value, json};
 
 use crate::see::list::{ORDER, called, engine, quantity, related};
 use crate::see::page::{Page, Style};
-
-/// A process by itself, in the form of a container.
-pub(crate) fn alone(index: usize, process: &Process) -> Container {
-    Container {
-        engine: Engine::Sandbox,
-        id: process.pid.to_string(),
-        name: process.facts.as_ref().map(|facts| facts.name.clone()),
-        pod: None,
-        first: index,
-        processes: vec![index],
-        groups: process.facts.as_ref().map_or_else(Vec::new, |facts| facts.groups.clone()),
-        uid_map: None,
-        mounts: None,
-    }
-}
 
 /// A container.
 pub(crate) fn text(page: &mut Page, snapshot: &Snapshot, container: &Container) {
@@ -47,17 +32,7 @@ pub(crate) fn text(page: &mut Page, snapshot: &Snapshot, container: &Container) 
 /// A process, in a container or in none.
 pub(crate) fn of_process(page: &mut Page, snapshot: &Snapshot, index: usize, process: &Process) {
     let inside = process.container.and_then(|container| snapshot.containers.get(container));
-    let mut one = alone(index, process);
-    if let Some(container) = inside {
-        // Its surroundings are read by the first process, whose mount namespace it may not be in.
-        let is_same = |kind| {
-            snapshot
-                .first(container)
-                .map(|first| first.namespaces.get(place(kind)) == process.namespaces.get(place(kind)))
-        };
-        one.mounts = container.mounts.clone().filter(|_| is_same(Kind::Mnt) == Some(true));
-        one.uid_map = container.uid_map.clone().filter(|_| is_same(Kind::User) == Some(true));
-    }
+    let Some(one) = snapshot.alone(index) else { return };
     page.styled(Style::Bold, &format!("{}  pid {}", one.title(), process.pid));
     page.line(&levels(process));
     if let Some(facts) = process.facts.as_ref().filter(|facts| !facts.arguments.is_empty()) {
@@ -214,22 +189,10 @@ const fn width_word(width: Width) -> &'static str {
     }
 }
 
-/// What an engine mounts in every container says nothing of this one.
-const USUAL: [&str; 4] = ["/etc/hostname", "/etc/hosts", "/etc/resolv.conf", "/dev/"];
-
 fn mounts(page: &mut Page, container: &Container) {
     let Some(mounts) = container.mounts.as_ref().filter(|_| container.engine != Engine::Sandbox) else { return };
-    let is_shown = |mount: &&inspect::snapshot::Mount| {
-        let inside = mount.inside.to_string_lossy();
-        mount.host.is_some()
-            && !USUAL.iter().any(|usual| inside.starts_with(usual))
-            && !matches!(
-                mount.fs_type.as_str(),
-                "proc" | "sysfs" | "cgroup" | "cgroup2" | "devpts" | "mqueue" | "devtmpfs"
-            )
-    };
     let mut rows = vec![["MOUNTS FROM THE HOST", "", ""].map(str::to_owned)];
-    for mount in mounts.iter().filter(is_shown) {
+    for mount in mounts.iter().filter(|mount| mount.is_chosen()) {
         let host = mount.host.as_deref().unwrap_or_else(|| std::path::Path::new(""));
         let access = if mount.read_only { "ro" } else { "rw" };
         rows.push([format!("  {}", host.display()), format!("on {}", mount.inside.display()), access.to_owned()]);
