@@ -9,6 +9,7 @@ mod bundle;
 mod contender;
 pub(crate) mod floor;
 pub(crate) mod limits;
+pub(crate) mod see;
 mod table;
 mod work;
 pub(crate) mod worker;
@@ -49,6 +50,7 @@ pub(crate) fn run(root: &Path, rounds: usize) -> Result<()> {
         compare(&work, rounds)?;
     }
     program::run(std::process::Command::new(&ours.floor).arg(limits::WORD).arg(&ours.carboy))?;
+    program::run(&mut see::command(&ours.floor, &ours.carboy, see::PROCESSES))?;
     print_dependencies(root)
 }
 

@@ -46,6 +46,7 @@ fn main() -> ExitCode {
         ["bench", rounds] => rounds_of(rounds).and_then(|rounds| bench::run(&root(), rounds)),
         [bench::floor::WORD, shape, root] => bench::floor::run(shape, root),
         [bench::limits::WORD, carboy] => bench::limits::run(Path::new(carboy)),
+        [bench::see::WORD, carboy, processes] => bench::see::run(Path::new(carboy), processes),
         [bench::worker::WORD, mode, command @ ..] => bench::worker::run(mode, command),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");

@@ -53,19 +53,20 @@ pub(crate) fn run(carboy: &Path) -> Result<()> {
 }
 
 /// CPU time in milliseconds.
-struct Cost {
-    user: f64,
-    system: f64,
+pub(super) struct Cost {
+    pub(super) user: f64,
+    pub(super) system: f64,
 }
 
 impl Cost {
     /// What has been used until now.
-    fn until_now(who: UsageWho) -> Result<Self> {
+    pub(super) fn until_now(who: UsageWho) -> Result<Self> {
         let usage = getrusage(who).map_err(std::io::Error::from).doing(|| "read the CPU time used")?;
         Ok(Self { user: milliseconds(usage.user_time()), system: milliseconds(usage.system_time()) })
     }
 
-    fn since(who: UsageWho, before: &Self) -> Result<Self> {
+    /// What has been used since then.
+    pub(super) fn since(who: UsageWho, before: &Self) -> Result<Self> {
         let now = Self::until_now(who)?;
         Ok(Self { user: now.user - before.user, system: now.system - before.system })
     }
