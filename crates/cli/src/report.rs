@@ -1,6 +1,6 @@
 //! What people read: errors on one line with a hint below, sizes, ages.
 
-use std::io::Write as _;
+use std::io::{BufWriter, Write};
 
 use engine::event::Failure;
 use error::Error;
@@ -26,10 +26,16 @@ pub(crate) fn warning(text: &str) {
 }
 
 /// Prints a command's result.
+pub(crate) fn line(text: &str) {
+    written(|out| writeln!(out, "{text}"));
+}
+
+/// Prints what is written to standard output.
 /// A full disk is told of; a reader who has left wants no more.
 #[expect(clippy::print_stderr, reason = "this is where errors come out")]
-pub(crate) fn line(text: &str) {
-    if let Err(error) = writeln!(std::io::stdout(), "{text}")
+pub(crate) fn written(write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) {
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    if let Err(error) = write(&mut out).and_then(|()| out.flush())
         && error.kind() != std::io::ErrorKind::BrokenPipe
     {
         eprintln!("error: cannot write to standard output: {error}");

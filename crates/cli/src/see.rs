@@ -70,7 +70,8 @@ fn shown(see: &See, roots: &[PathBuf]) -> Result<()> {
     };
     let Some(what) = &see.what else {
         if see.json {
-            return print_json(&snapshot);
+            print_json(&snapshot);
+            return Ok(());
         }
         let mut page = Page::new();
         list::containers(&mut page, &snapshot, if see.all { Rows::All } else { Rows::Containers });
@@ -131,10 +132,12 @@ fn document(snapshot: &Snapshot, found: Found) -> Value {
     }
 }
 
-fn print_json(snapshot: &Snapshot) -> Result<()> {
-    let text = serde_json::to_string(snapshot).map_err(|error| Corrupt::new("the snapshot", error.to_string()))?;
-    report::line(&text);
-    Ok(())
+/// A snapshot is long: its text is never in memory as a whole.
+fn print_json(snapshot: &Snapshot) {
+    report::written(|out| {
+        serde_json::to_writer(&mut *out, snapshot)?;
+        writeln!(out)
+    });
 }
 
 /// No snapshot of a host is longer.

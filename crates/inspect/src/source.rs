@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use cgroup::Version;
@@ -172,7 +173,9 @@ pub(crate) struct Pass {
     pub(crate) namespaces: Namespaces,
     pub(crate) groups: Groups,
     /// Of each process that has facts, the groups as /proc shows them.
-    lines: BTreeMap<usize, Vec<CgroupLine>>,
+    lines: BTreeMap<usize, Rc<[CgroupLine]>>,
+    /// Those once, with the places of the groups: most processes have them in common.
+    memberships: BTreeMap<Rc<[CgroupLine]>, Vec<usize>>,
 }
 
 impl Pass {
@@ -213,8 +216,9 @@ impl Pass {
         self.processes.push(Process { pid, namespaces: spots, facts, container: None });
     }
 
-    fn facts(&mut self, visit: &mut Visit<'_>, scope: Scope) -> Result<(Facts, Vec<CgroupLine>)> {
-        let (stat, status, lines) = (visit.stat()?, visit.status()?, visit.cgroup()?);
+    fn facts(&mut self, visit: &mut Visit<'_>, scope: Scope) -> Result<(Facts, Rc<[CgroupLine]>)> {
+        let (stat, status) = (visit.stat()?, visit.status()?);
+        let (lines, groups) = self.membership(visit.cgroup()?);
         let arguments = if scope == Scope::Everything { visit.arguments().unwrap_or_default() } else { Vec::new() };
         let ids = |ids: procfs::status::Credentials| [ids.real, ids.effective, ids.saved, ids.file_system];
         let facts = Facts {
@@ -239,9 +243,19 @@ impl Pass {
             },
             no_new_privs: status.no_new_privs,
             threads: status.threads,
-            groups: self.groups.of(&lines),
+            groups,
         };
         Ok((facts, lines))
+    }
+
+    fn membership(&mut self, lines: Vec<CgroupLine>) -> (Rc<[CgroupLine]>, Vec<usize>) {
+        if let Some((lines, groups)) = self.memberships.get_key_value(lines.as_slice()) {
+            return (Rc::clone(lines), groups.clone());
+        }
+        let groups = self.groups.of(&lines);
+        let lines: Rc<[CgroupLine]> = lines.into();
+        self.memberships.insert(Rc::clone(&lines), groups.clone());
+        (lines, groups)
     }
 
     /// The interfaces that lead from the viewer's network namespace to others.
@@ -297,16 +311,14 @@ struct Assembly<'a> {
 
 impl Assembly<'_> {
     fn containers(mut self, scope: Scope, pass: &mut Pass) -> Vec<Container> {
-        let mut recognised: BTreeMap<PathBuf, Option<Recognised>> = BTreeMap::new();
+        let mut recognised: BTreeMap<Rc<[CgroupLine]>, Option<Recognised>> = BTreeMap::new();
         let mut members: BTreeMap<(Engine, String), Vec<(usize, Recognised)>> = BTreeMap::new();
         let mut others: BTreeMap<[u64; 8], Vec<usize>> = BTreeMap::new();
         for (index, lines) in &pass.lines {
-            let mut look = |line: &CgroupLine| {
-                recognised.entry(line.path.clone()).or_insert_with_key(|path| recognise(path)).clone()
-            };
+            let look = || lines.iter().find_map(|line| recognise(&line.path));
             let apart = pass.processes.get(*index).filter(|one| self.apart(pass, one));
             let bundled = || apart.and_then(|_| lines.iter().find_map(|line| self.state.bundled(&line.path)));
-            if let Some(found) = lines.iter().find_map(&mut look).or_else(bundled) {
+            if let Some(found) = recognised.entry(Rc::clone(lines)).or_insert_with(look).clone().or_else(bundled) {
                 members.entry((found.engine, found.id.clone())).or_default().push((*index, found));
             } else if let Some(key) = apart.map(spots) {
                 others.entry(key).or_default().push(*index);
@@ -351,7 +363,7 @@ impl Assembly<'_> {
     fn container(&mut self, pass: &mut Pass, found: &Recognised, processes: Vec<usize>) -> Container {
         let first = first(pass, &processes);
         let lines = pass.lines.get(&first).cloned().unwrap_or_default();
-        let lines: Vec<CgroupLine> = lines.into_iter().map(|line| own_group(line, found)).collect();
+        let lines: Vec<CgroupLine> = lines.iter().map(|line| own_group(line.clone(), found)).collect();
         let groups = pass.groups.of(&lines);
         let pid = pass.processes.get(first).map_or(HostPid(0), |process| process.pid);
         let walk = &mut *self.walk;
@@ -408,7 +420,7 @@ fn sandbox(pass: &Pass, processes: Vec<usize>) -> Container {
     let first = first(pass, &processes);
     let process = pass.processes.get(first);
     let facts = process.and_then(|process| process.facts.as_ref());
-    let lines = pass.lines.get(&first).map_or(&[][..], Vec::as_slice);
+    let lines = pass.lines.get(&first).map_or(&[][..], |lines| lines);
     let unit = |line: &CgroupLine| {
         let name = line.path.file_name()?.to_str()?;
         name.ends_with(".service").then(|| name.to_owned())

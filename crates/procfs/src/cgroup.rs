@@ -8,7 +8,7 @@ use crate::lines::{fields, lines, number, path, split_once, text};
 use crate::process;
 
 /// A process's group in one hierarchy.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CgroupLine {
     /// The hierarchy's number; 0 is v2.
     pub hierarchy: u32,
