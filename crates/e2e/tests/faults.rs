@@ -22,8 +22,9 @@ use nix::errno::Errno;
 const NOT_FAILED: [&str; 9] =
     ["brk", "mmap", "munmap", "mremap", "madvise", "exit_group", "close", "sigaltstack", "geteuid"];
 
-/// Calls of the plan that cannot fail, or only inform of a file's length.
-const MAY_FAIL: [&str; 3] = ["statx", "lseek", "umask"];
+/// Calls of the plan that cannot fail, or only inform of a file's length; where the working directory cannot be asked for,
+/// it is set in a way that needs no asking.
+const MAY_FAIL: [&str; 4] = ["statx", "lseek", "umask", "getcwd"];
 
 /// What `--cidfile` and `--pidfile` make.
 const FILES: [&str; 2] = ["cid", "pid"];

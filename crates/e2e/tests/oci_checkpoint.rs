@@ -109,10 +109,61 @@ fn what_cannot_be_written_down_or_brought_back_is_refused_by_its_name() {
         assert!(ended.code == 1 && ended.stderr.contains(said), "{options:?}: {}", ended.stderr);
         assert_eq!(bundle.status(), "running", "{options:?}");
     };
-    refused(&["--manage-cgroups-mode", "full"], "--manage-cgroups-mode full");
+    refused(&["--manage-cgroups-mode", "nosuch"], "--manage-cgroups-mode nosuch");
     refused(&["--empty-ns", "mount"], "--empty-ns mount");
     refused(&["--parent-path", "/tmp"], "--parent-path /tmp");
     refused(&["--page-server", "localhost"], "--page-server localhost");
+    let full = ["restore", "--bundle", bundle.path(), "--manage-cgroups-mode", "full", "another"];
+    assert!(bundle.run(&full).stderr.contains("--manage-cgroups-mode full"), "the configuration makes the groups");
     let none = restore(&Bundle::new(), &[]);
     assert_eq!(none, 1, "there are no images");
+}
+
+/// What CRIU has written of a namespace, by how the image is called.
+fn image(bundle: &Bundle, name: &str) -> String {
+    let images = fs::read_dir(bundle.carboy.folder().join("images")).unwrap().map(|image| image.unwrap().path());
+    let mut images = images.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with(name));
+    String::from_utf8_lossy(&fs::read(images.next().unwrap()).unwrap()).into_owned()
+}
+
+#[test]
+fn joined_namespaces_are_no_part_of_the_images_and_joined_again() {
+    let mut other = std::process::Command::new("unshare")
+        .args(["--net", "--pid", "--fork", "--kill-child", "sh", "-c", "while :; do sleep 0.05; done"])
+        .spawn()
+        .unwrap();
+    let children = format!("/proc/{0}/task/{0}/children", other.id());
+    eventually("it has forked", || !fs::read_to_string(&children).unwrap().is_empty());
+    let inside = fs::read_to_string(&children).unwrap().trim().to_owned();
+    let namespace = |pid: &str, kind: &str| fs::read_link(format!("/proc/{pid}/ns/{kind}")).unwrap();
+    let bundle = Bundle::new();
+    bundle.args(&COUNTER);
+    bundle.change(|config| {
+        config["root"]["readonly"] = json!(false);
+        for space in config["linux"]["namespaces"].as_array_mut().unwrap() {
+            let file = match space["type"].as_str().unwrap() {
+                "network" => "net",
+                "pid" => "pid",
+                _ => continue,
+            };
+            space["path"] = json!(format!("/proc/{inside}/ns/{file}"));
+        }
+    });
+    assert_eq!(bundle.stays(&["run", "--detach", "--bundle", bundle.path(), &bundle.id]), 0);
+    eventually("it counts", || count(&bundle) > 3);
+    let written = checkpoint(&bundle, &[]);
+    assert_eq!(written.code, 0, "{}", written.stderr);
+    assert!(image(&bundle, "netns-").contains("extRootNetNS") && image(&bundle, "pidns-").contains("extRootPidNS"));
+    bundle.gone();
+    assert_eq!(restore(&bundle, &[]), 0);
+    let counted = count(&bundle);
+    eventually("it counts on", || count(&bundle) > counted);
+    let pid = bundle.state()["pid"].to_string();
+    for kind in ["net", "pid"] {
+        assert_eq!(namespace(&pid, kind), namespace(&inside, kind), "{kind}");
+    }
+    assert_eq!(bundle.run(&["delete", "--force", &bundle.id]).code, 0);
+    bundle.gone();
+    other.kill().unwrap();
+    other.wait().unwrap();
 }

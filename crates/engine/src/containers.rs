@@ -526,9 +526,13 @@ impl Charge for NewContainer<'_> {
     }
 }
 
-/// The inode of the interfaces of a process that was just made, unless they are carboy's own.
+/// The inode of the interfaces of a process that was just made, unless they are carboy's own or it has ended already.
 fn own_interfaces(pid: HostPid) -> Result<Option<u64>> {
-    let (own, ours) = (Proc::open()?.interfaces(pid)?.inode(), Interfaces::of_this()?.inode());
+    let own = match Proc::open()?.interfaces(pid) {
+        Err(error) if matches!(error.errno(), Some(Errno::NOENT | Errno::SRCH)) => return Ok(None),
+        interfaces => interfaces?.inode(),
+    };
+    let ours = Interfaces::of_this()?.inode();
     Ok(Some(own).filter(|own| *own != ours))
 }
 

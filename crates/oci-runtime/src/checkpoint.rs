@@ -1,13 +1,14 @@
 //! `checkpoint`: the processes of a container written to files, from which `restore` brings them back.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 
 use error::{Doing, Refused, Result};
 use procfs::{Descriptor, HostPid, Process};
 
 use crate::arguments::Invocation;
 use crate::container::{self, refused};
-use crate::criu::{Criu, Folders};
+use crate::criu::{Criu, Folders, joined_namespaces};
 use crate::report::Log;
 use crate::store::{Record, Store};
 
@@ -36,6 +37,10 @@ pub(crate) fn checkpoint(store: &Store, invocation: &Invocation, log: &Log) -> R
     let mut named: Vec<&str> = streams.iter().filter_map(|(_, external)| external.as_deref()).collect();
     named.dedup();
     criu.command.args(named.into_iter().flat_map(|external| ["--external", external]));
+    for (kind, name, path) in joined_namespaces(&record.config) {
+        let inode = fs::metadata(path).doing(|| format!("look at the {kind} namespace {path}"))?.ino();
+        criu.command.args(["--external", &format!("{kind}[{inode}]:{name}")]);
+    }
     options(&mut criu, invocation)?;
     criu.run()?;
     if pre || invocation.has("leave-running") {

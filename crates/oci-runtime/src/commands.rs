@@ -140,7 +140,12 @@ const IMAGES: &[Flag] = &[
     switch("lazy-pages", &[], "memory is fetched when it is needed"),
     switch("file-locks", &[], "also file locks"),
     switch("auto-dedup", &[], "drop pages of former images that newer ones have"),
-    value("manage-cgroups-mode", &[], "MODE", "soft or ignore: the configuration makes the groups"),
+    value(
+        "manage-cgroups-mode",
+        &[],
+        "MODE",
+        "soft or ignore, to write down also full or strict: what is done with the groups",
+    ),
     value("empty-ns", &[], "network", "leave the network namespace empty"),
 ];
 

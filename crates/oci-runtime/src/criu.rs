@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use error::{Doing, Error, Refused, Result};
+use namespace::Relation;
+use oci::{Config, NamespaceKind};
 
 use crate::arguments::Invocation;
 
@@ -58,7 +60,7 @@ impl Criu {
     /// # Errors
     /// Refused for what is not supported, by its name; a kernel error where a folder cannot be made.
     pub(crate) fn new(action: &'static str, folders: Folders, invocation: &Invocation) -> Result<Self> {
-        cgroups(invocation)?;
+        let groups = cgroups(action, invocation)?;
         let folder = |name: &str| invocation.value(name).filter(|path| !path.is_empty()).map(PathBuf::from);
         let images = folder("image-path").unwrap_or_else(|| IMAGES.into());
         let work = folder("work-path").unwrap_or_else(|| images.clone());
@@ -72,8 +74,7 @@ impl Criu {
         let log = if action == "restore" { "restore.log" } else { "dump.log" };
         let mut command = Command::new(&program);
         command.arg(action).arg("--images-dir").arg(&images).arg("--work-dir").arg(&work);
-        // The groups are made, limited and joined here: CRIU finds its processes in the right ones.
-        command.args(["--log-file", log, "-v4", "--manage-cgroups=ignore", "--external", EXTERNAL_MOUNTS]);
+        command.args(["--log-file", log, "-v4", "--external", EXTERNAL_MOUNTS, &format!("--manage-cgroups={groups}")]);
         command.args(SWITCHES.iter().filter(|(name, _)| invocation.has(name)).map(|(_, switch)| switch));
         for kind in invocation.values("empty-ns") {
             // CRIU can leave the network empty, and nothing else.
@@ -127,13 +128,26 @@ fn make(folder: &Path) -> std::io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
-/// CRIU could bring groups back with what was set in them; here they are made by the configuration, as for a new container.
-fn cgroups(invocation: &Invocation) -> Result<()> {
+/// What CRIU does with groups: it writes down what is set in them, for others who bring them back. Here they are made,
+/// limited and joined as for a new container, and CRIU finds its processes in the right ones.
+fn cgroups<'i>(action: &str, invocation: &'i Invocation) -> Result<&'i str> {
+    let restores = action == "restore";
     match invocation.value("manage-cgroups-mode").unwrap_or("soft") {
-        "soft" | "ignore" => Ok(()),
+        "soft" | "ignore" if restores => Ok("ignore"),
+        mode @ ("soft" | "ignore" | "full" | "strict") if !restores => Ok(mode),
         other => {
             let refused = Refused::new("--manage-cgroups-mode", other, "is not supported by this runtime");
             Err(refused.hint("use soft or ignore: the groups are made by the configuration").into())
         }
     }
+}
+
+/// The namespaces that a container has joined and CRIU can leave out of the images, with CRIU's name of the kind, the name
+/// that runc and others give it in the images, and the file.
+pub(crate) fn joined_namespaces(config: &Config) -> impl Iterator<Item = (&'static str, &'static str, &str)> {
+    let kinds = [(NamespaceKind::Net, "net", "extRootNetNS"), (NamespaceKind::Pid, "pid", "extRootPidNS")];
+    kinds.into_iter().filter_map(|(kind, word, name)| match namespace::relation(config, kind) {
+        Relation::Joined(path) => Some((word, name, path)),
+        Relation::Own | Relation::Host => None,
+    })
 }

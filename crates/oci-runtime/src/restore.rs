@@ -1,7 +1,7 @@
 //! `restore`: a container's processes from the files of a checkpoint, in groups that are made as for a new container.
 
 use std::fs::{self, File};
-use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::ExitCode;
@@ -24,7 +24,7 @@ use crate::arguments::Invocation;
 use crate::checkpoint::STREAMS;
 use crate::container;
 use crate::create::{self, Draft};
-use crate::criu::{Criu, Folders};
+use crate::criu::{Criu, Folders, joined_namespaces};
 use crate::foreground;
 use crate::report::Log;
 use crate::store::{FirstProcess, Held, Record, Store};
@@ -105,6 +105,7 @@ fn bring(
         criu.command.args(invocation.value(name).into_iter().flat_map(|value| [option, value]));
     }
     let _streams = give_streams(&mut criu)?;
+    let _namespaces = give_namespaces(&mut criu, &draft.config)?;
     run(criu, (&groups, &plan), record)?;
     let text = fs::read_to_string(&pid_file).doing(|| format!("read {}", pid_file.display()))?;
     let corrupt = || Corrupt::new(pid_file.display().to_string(), "is no number of a process");
@@ -130,12 +131,27 @@ fn give_streams(criu: &mut Criu) -> Result<Vec<OwnedFd>> {
         if known || !outside {
             continue;
         }
-        let copy = fcntl_dupfd_cloexec(stream, 100).doing(|| "copy a standard stream")?;
-        rustix::io::fcntl_setfd(&copy, rustix::io::FdFlags::empty()).doing(|| "hand a standard stream on")?;
-        criu.command.args(["--inherit-fd", &format!("fd[{}]:{name}", copy.as_raw_fd())]);
-        given.push(copy);
+        given.push(hand_on(criu, stream, name)?);
     }
     Ok(given)
+}
+
+/// Gives the container the namespaces that it joins in place of those that it had joined.
+fn give_namespaces(criu: &mut Criu, config: &Config) -> Result<Vec<OwnedFd>> {
+    let mut given = Vec::new();
+    for (kind, name, path) in joined_namespaces(config) {
+        let file = File::open(path).doing(|| format!("open the {kind} namespace {path}"))?;
+        given.push(hand_on(criu, file.as_fd(), name)?);
+    }
+    Ok(given)
+}
+
+/// A copy of a descriptor that CRIU has too, and knows by a name.
+fn hand_on(criu: &mut Criu, descriptor: BorrowedFd<'_>, name: &str) -> Result<OwnedFd> {
+    let copy = fcntl_dupfd_cloexec(descriptor, 100).doing(|| format!("copy the descriptor of {name}"))?;
+    rustix::io::fcntl_setfd(&copy, rustix::io::FdFlags::empty()).doing(|| format!("hand {name} on"))?;
+    criu.command.args(["--inherit-fd", &format!("fd[{}]:{name}", copy.as_raw_fd())]);
+    Ok(copy)
 }
 
 /// Runs CRIU in the container's groups and, where the container has one of its own, in a new cgroup namespace, so that all
