@@ -55,7 +55,7 @@ impl Side {
             _ if self == Side::Child => false,
             "openat" | "openat2" => call.says("O_RDONLY") || call.says("O_PATH") || record(),
             "write" | "rename" => record(),
-            "read" | "lseek" | "statx" | "newfstatat" | "fstatfs" => true,
+            "read" | "lseek" | "statx" | "fstat" | "newfstatat" | "fstatfs" => true,
             _ => false,
         }
     }
@@ -277,6 +277,7 @@ fn tells_of_mounts(what: &str, calls: &[&Call]) -> Option<Result<(), String>> {
             || first.quotes("") && first.says("AT_RECURSIVE") && calls[1].name == "move_mount" && calls[1].quotes("/"),
             what,
         ),
+        "list the mounts in their order" => demand(|| first.arguments == "CLONE_NEWNS", what),
         "make it the only root" => demand(|| calls[1].says("\".\", \".\"") && calls[2].says("MNT_DETACH"), what),
         "make the root mount" => {
             let made: Vec<_> = calls.iter().filter(|call| call.name == "fsconfig").collect();
@@ -345,7 +346,10 @@ fn tells_of_process(what: &str, calls: &[&Call]) -> Result<(), String> {
         "write the id maps" => {
             demand(|| calls[4].descriptor().ends_with("/uid_map") && last.descriptor().ends_with("/gid_map"), what)
         }
-        "become root of the user namespace" => demand(|| first.says("0, 0, 0") && last.says("0, 0, 0"), what),
+        "become root of the user namespace" => {
+            let closed = last.says("PR_SET_DUMPABLE, SUID_DUMP_DISABLE");
+            demand(|| first.says("0, 0, 0") && calls[1].says("0, 0, 0") && closed, what)
+        }
         "set the loopback interface up" => demand(|| last.says("\"lo\"") && last.says("IFF_UP"), what),
         "keep capabilities while the user changes" => demand(|| first.says("PR_SET_KEEPCAPS, 1"), what),
         "set no_new_privs" => demand(|| first.says("PR_SET_NO_NEW_PRIVS, 1"), what),
