@@ -528,12 +528,9 @@ impl Charge for NewContainer<'_> {
 
 /// The inode of the interfaces of a process that was just made, unless they are carboy's own or it has ended already.
 fn own_interfaces(pid: HostPid) -> Result<Option<u64>> {
-    let own = match Proc::open()?.interfaces(pid) {
-        Err(error) if matches!(error.errno(), Some(Errno::NOENT | Errno::SRCH)) => return Ok(None),
-        interfaces => interfaces?.inode(),
-    };
+    let own = Proc::open()?.interfaces_inode(pid)?;
     let ours = Interfaces::of_this()?.inode();
-    Ok(Some(own).filter(|own| *own != ours))
+    Ok(own.filter(|own| *own != ours))
 }
 
 /// The exit code of a process that is no child of the caller and has ended, as far as the kernel tells it: while it is a

@@ -64,6 +64,18 @@ impl Proc {
     pub fn interfaces(&self, pid: HostPid) -> Result<Interfaces> {
         Interfaces::open(self.0.as_fd(), format!("{pid}/net/dev"))
     }
+
+    /// Their inode, without opening them; `None` where the process has ended.
+    ///
+    /// # Errors
+    /// A kernel error.
+    pub fn interfaces_inode(&self, pid: HostPid) -> Result<Option<u64>> {
+        let file = format!("{pid}/net/dev");
+        match statat(&self.0, &file, AtFlags::empty()) {
+            Err(Errno::NOENT | Errno::SRCH) => Ok(None),
+            stat => stat.map(|stat| Some(stat.st_ino)).doing(|| format!("look at /proc/{file}")),
+        }
+    }
 }
 
 /// The interfaces of one network namespace: /proc/PID/net/dev, held open. Each namespace has such a file of its own,
