@@ -11,8 +11,8 @@ use crate::flags::{End, Flag, Given, Read, Usage, nearest, text};
 use crate::help;
 use crate::limits;
 use crate::run_flags::{self, Draft, EXPLAIN_RUN, RUN, Run};
-use crate::see::See;
 use crate::see::compare::Compare;
+use crate::see::{self, See};
 use crate::stats::Stats;
 use crate::update::{UPDATE, Update};
 use crate::value::environment::{self, Lookup};
@@ -95,7 +95,7 @@ pub(crate) fn read(words: impl IntoIterator<Item = OsString>, caller: Lookup<'_>
         "exec" => exec(&mut parser, caller),
         "ps" => ps(&mut parser),
         "stats" => stats(&mut parser),
-        "see" => see(&mut parser),
+        "see" => see_what(&mut parser),
         "compare" => compare(&mut parser),
         "inspect" => inspect(&mut parser),
         "kill" => kill(&mut parser),
@@ -383,7 +383,16 @@ const SEE: Usage<See> = Usage {
             "show every process apart from the host, and namespaces without a process",
         )
         .short('a'),
-        Flag::switch("json", |see: &mut See, on| see.json = on, "print JSON: without WHAT a snapshot of the host"),
+        Flag::switch(
+            "json",
+            |see: &mut See, on| see.form = if on { see::Form::Json } else { see::Form::Text },
+            "print JSON: without WHAT a snapshot of the host",
+        ),
+        Flag::switch(
+            "svg",
+            |see: &mut See, on| see.form = if on { see::Form::Svg } else { see::Form::Text },
+            "draw it: without WHAT who shares what",
+        ),
         Flag::value("from", "FILE", see_from, "look at a snapshot that --json has printed"),
     ]],
     end: End::Never,
@@ -394,7 +403,7 @@ fn see_from(see: &mut See, given: Given<'_>) -> Result<()> {
     Ok(())
 }
 
-fn see(parser: &mut Parser) -> Result<Command> {
+fn see_what(parser: &mut Parser) -> Result<Command> {
     let mut see = See::default();
     let words = match SEE.read(parser, &mut see)? {
         Read::Help => return Ok(Command::Help(help::of_command(&SEE))),
@@ -418,7 +427,16 @@ const COMPARE: Usage<Compare> = Usage {
     flags: &[&[
         Flag::switch("verbose", |compare: &mut Compare, on| compare.verbose = on, "show what is the same too")
             .short('v'),
-        Flag::switch("json", |compare: &mut Compare, on| compare.json = on, "print JSON"),
+        Flag::switch(
+            "json",
+            |compare: &mut Compare, on| compare.form = if on { see::Form::Json } else { see::Form::Text },
+            "print JSON",
+        ),
+        Flag::switch(
+            "svg",
+            |compare: &mut Compare, on| compare.form = if on { see::Form::Svg } else { see::Form::Text },
+            "draw which namespaces they share",
+        ),
         Flag::values(
             "from",
             "FILE",

@@ -6,6 +6,7 @@ pub(crate) mod compare;
 mod list;
 mod page;
 mod passport;
+mod picture;
 mod thing;
 
 use std::fs::File;
@@ -13,7 +14,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use error::{Corrupt, Doing, Error, RefusedKind, Result};
+use error::{Corrupt, Doing, Error, Refused, RefusedKind, Result};
 use inspect::Snapshot;
 use inspect::find::{self, Found};
 use inspect::snapshot::VERSION;
@@ -24,13 +25,25 @@ use crate::report;
 use crate::see::list::Rows;
 use crate::see::page::Page;
 
+/// How what was found is shown.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// In lines, for people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+    /// As a picture.
+    Svg,
+}
+
 /// What `see` was asked for.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct See {
     /// Whether every sandbox and every namespace is shown, not only containers.
     pub(crate) all: bool,
-    /// Whether JSON is printed.
-    pub(crate) json: bool,
+    /// How it is shown.
+    pub(crate) form: Form,
     /// The snapshot to look at in place of this host.
     pub(crate) from: Option<PathBuf>,
     /// What to show in full.
@@ -63,43 +76,76 @@ fn shown(see: &See, roots: &[PathBuf]) -> Result<()> {
         // What is no question is told before anything is read.
         find::parse(what)?;
     }
-    let scope = if see.all || see.json || see.what.is_some() { Scope::Everything } else { Scope::Containers };
+    let scope =
+        if see.all || see.form != Form::Text || see.what.is_some() { Scope::Everything } else { Scope::Containers };
     let snapshot = match &see.from {
         Some(path) => load(path)?,
         None => source::take(scope, roots)?,
     };
-    let Some(what) = &see.what else {
-        if see.json {
-            print_json(&snapshot);
-            return Ok(());
-        }
-        let mut page = Page::new();
-        list::containers(&mut page, &snapshot, if see.all { Rows::All } else { Rows::Containers });
-        if see.all {
-            list::without_process(&mut page, &snapshot);
-        }
-        list::blind(&mut page, &snapshot);
-        page.print();
-        return Ok(());
-    };
-    let found = find::find(&snapshot, what)?;
-    if see.json {
-        let documents: Vec<Value> = found.iter().map(|one| document(&snapshot, *one)).collect();
-        let document =
-            json!({"version": VERSION, "at_msec": snapshot.at_msec, "found": documents, "blind": snapshot.blind});
-        report::line(&serde_json::to_string_pretty(&document).unwrap_or_default());
-        return Ok(());
+    match &see.what {
+        None => host(see, &snapshot),
+        Some(what) => things(see.form, &snapshot, what)?,
     }
-    let mut page = Page::new();
-    for (number, one) in found.iter().enumerate() {
-        if number > 0 {
-            page.gap();
-        }
-        text(&mut page, &snapshot, *one);
-    }
-    list::blind(&mut page, &snapshot);
-    page.print();
     Ok(())
+}
+
+/// The host as a whole.
+fn host(see: &See, snapshot: &Snapshot) {
+    let rows = if see.all { Rows::All } else { Rows::Containers };
+    match see.form {
+        Form::Json => print_json(snapshot),
+        Form::Svg => report::line(&picture::matrix::draw(snapshot, list::shown(snapshot, rows))),
+        Form::Text => {
+            let mut page = Page::new();
+            list::containers(&mut page, snapshot, rows);
+            if see.all {
+                list::without_process(&mut page, snapshot);
+            }
+            list::blind(&mut page, snapshot);
+            page.print();
+        }
+    }
+}
+
+/// What a word finds.
+fn things(form: Form, snapshot: &Snapshot, what: &str) -> Result<()> {
+    let found = find::find(snapshot, what)?;
+    match form {
+        Form::Json => {
+            let documents: Vec<Value> = found.iter().map(|one| document(snapshot, *one)).collect();
+            let document =
+                json!({"version": VERSION, "at_msec": snapshot.at_msec, "found": documents, "blind": snapshot.blind});
+            report::line(&serde_json::to_string_pretty(&document).unwrap_or_default());
+        }
+        Form::Svg => report::line(&drawn(snapshot, what, &found)?),
+        Form::Text => {
+            let mut page = Page::new();
+            for (number, one) in found.iter().enumerate() {
+                if number > 0 {
+                    page.gap();
+                }
+                text(&mut page, snapshot, *one);
+            }
+            list::blind(&mut page, snapshot);
+            page.print();
+        }
+    }
+    Ok(())
+}
+
+/// The picture of the one container or process that was found.
+fn drawn(snapshot: &Snapshot, what: &str, found: &[Found]) -> Result<String> {
+    let one = match found {
+        [Found::Container(index)] => snapshot.containers.get(*index).cloned(),
+        [Found::Process(index) | Found::Member(index)] => snapshot.alone(*index),
+        _ => None,
+    };
+    let Some(one) = one else {
+        let refused =
+            Refused::new("--svg", what, "it draws one container or one process, or without WHAT who shares what");
+        return Err(refused.hint(format!("carboy see {what} shows it in lines")).into());
+    };
+    Ok(picture::passport::draw(snapshot, &one))
 }
 
 fn text(page: &mut Page, snapshot: &Snapshot, found: Found) {

@@ -15,16 +15,18 @@ use oci::CAPABILITIES;
 use serde_json::json;
 
 use crate::report;
+use crate::see::Form;
 use crate::see::list::{self, ORDER, quantity};
 use crate::see::page::{Page, Style};
+use crate::see::picture::matrix;
 
 /// What `compare` was asked for.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Compare {
     /// Whether what is the same is shown too.
     pub(crate) verbose: bool,
-    /// Whether JSON is printed.
-    pub(crate) json: bool,
+    /// How it is shown.
+    pub(crate) form: Form,
     /// The snapshot to look at in place of this host, or two: the first of the two is in one, the second in the other.
     pub(crate) from: Vec<PathBuf>,
     /// The first.
@@ -58,8 +60,13 @@ fn shown(asked: &Compare, roots: &[PathBuf]) -> Result<()> {
         None => Side { snapshot: last, whom: Whom::Host },
     };
     let found = compare(a, b);
-    if asked.json {
-        return print_json(&found, [a, b]);
+    match asked.form {
+        Form::Text => {}
+        Form::Json => return print_json(&found, [a, b]),
+        Form::Svg => {
+            report::line(&drawn([a, b])?);
+            return Ok(());
+        }
     }
     let told = Told::new(&found, [a, b], asked);
     let mut page = Page::new();
@@ -70,6 +77,16 @@ fn shown(asked: &Compare, roots: &[PathBuf]) -> Result<()> {
     }
     page.print();
     Ok(())
+}
+
+/// Who of the two shares what.
+fn drawn([a, b]: [Side<'_>; 2]) -> Result<String> {
+    if !std::ptr::eq(a.snapshot, b.snapshot) {
+        let refused = Refused::new("--svg", "", "it draws one moment, and two snapshots are two");
+        return Err(refused.hint("leave it out, or give --from once").into());
+    }
+    let two: Vec<Container> = [a, b].into_iter().filter_map(container).collect();
+    Ok(matrix::draw(a.snapshot, two.iter().collect()))
 }
 
 /// What it is asked in is said of what was asked.

@@ -27,10 +27,15 @@ pub(crate) enum Rows {
     All,
 }
 
+/// The containers that a table or a picture shows.
+pub(crate) fn shown(snapshot: &Snapshot, rows: Rows) -> Vec<&Container> {
+    let is_shown = |container: &&Container| rows == Rows::All || container.engine != Engine::Sandbox;
+    snapshot.containers.iter().filter(is_shown).collect()
+}
+
 /// The table.
 pub(crate) fn containers(page: &mut Page, snapshot: &Snapshot, rows: Rows) {
-    let is_shown = |container: &&Container| rows == Rows::All || container.engine != Engine::Sandbox;
-    let shown: Vec<&Container> = snapshot.containers.iter().filter(is_shown).collect();
+    let shown = shown(snapshot, rows);
     if shown.is_empty() {
         page.line("no container runs on this host that can be seen");
         if rows == Rows::Containers {
@@ -38,7 +43,7 @@ pub(crate) fn containers(page: &mut Page, snapshot: &Snapshot, rows: Rows) {
         }
         return;
     }
-    let limits: Vec<String> = shown.iter().map(|container| limits(page, snapshot, container)).collect();
+    let limits: Vec<String> = shown.iter().map(|container| limits(page.above(), snapshot, container)).collect();
     let names = shown.iter().map(|container| name(container).chars().count()).max().unwrap_or_default();
     let longest = limits.iter().map(|limits| limits.chars().count()).max().unwrap_or_default();
     let is_wide = page.fits(names.max(9) + 7 + 5 + 10 + NAMED_MARKS + longest.min(30) + 10);
@@ -98,23 +103,23 @@ pub(crate) const fn engine(engine: Engine) -> &'static str {
     }
 }
 
-/// The limits that hold, and whose they are: `memory 32 MiB ▲/team, cpu 0.2`.
-fn limits(page: &Page, snapshot: &Snapshot, container: &Container) -> String {
+/// The limits that hold, and whose they are: `memory 32 MiB ▲/team, cpu 0.2`; `above` marks what an ancestor set.
+pub(crate) fn limits(above: char, snapshot: &Snapshot, container: &Container) -> String {
     let told = Resource::ALL.into_iter().filter_map(|resource| {
         let ladder = ladder::of(snapshot, &container.groups, resource);
         let reading = match ladder.effective() {
             Reading::Unlimited | Reading::Absent => return None,
             reading => quantity(resource, reading),
         };
-        Some(format!("{} {reading}{}", resource.name(), setter(page, &ladder)))
+        Some(format!("{} {reading}{}", resource.name(), setter(above, &ladder)))
     });
     let told: Vec<String> = told.collect();
     if told.is_empty() { "none".to_owned() } else { told.join(", ") }
 }
 
-fn setter(page: &Page, ladder: &Ladder<'_>) -> String {
-    let above = ladder.binds().filter(|_| ladder.is_set_above());
-    above.map_or_else(String::new, |rung| format!(" {}{}", page.above(), rung.group.path.display()))
+fn setter(above: char, ladder: &Ladder<'_>) -> String {
+    let rung = ladder.binds().filter(|_| ladder.is_set_above());
+    rung.map_or_else(String::new, |rung| format!(" {above}{}", rung.group.path.display()))
 }
 
 /// A number of a resource in its unit, or in words why there is none.

@@ -5,7 +5,7 @@ use inspect::Snapshot;
 use inspect::door::{self, Width};
 use inspect::ladder::{self, Resource};
 use inspect::relation::{self, Relation};
-use inspect::snapshot::{Container, Engine, Facts, Namespace, Process, Reading, Related, Spot, VERSION};
+use inspect::snapshot::{Container, Engine, Facts, Mount, Namespace, Process, Reading, Related, Spot, VERSION};
 use procfs::Kind;
 use serde_json::{Value, json};
 
@@ -45,7 +45,7 @@ pub(crate) fn of_process(page: &mut Page, snapshot: &Snapshot, index: usize, pro
 }
 
 /// `pid 2503 on the host = 33 = 1 inside`.
-fn levels(process: &Process) -> String {
+pub(crate) fn levels(process: &Process) -> String {
     let inside = process.facts.as_ref().map_or(&[][..], |facts| facts.inside.as_slice());
     let numbers: Vec<String> = inside.iter().map(|pid| format!(" = {pid}")).collect();
     let end = if inside.is_empty() { "" } else { " inside" };
@@ -86,7 +86,7 @@ fn namespaces(page: &mut Page, snapshot: &Snapshot, container: &Container) {
     page.table(&rows);
 }
 
-const fn word(relation: Relation) -> &'static str {
+pub(crate) const fn word(relation: Relation) -> &'static str {
     match relation {
         Relation::Own => "own",
         Relation::Shared => "shared",
@@ -190,9 +190,8 @@ const fn width_word(width: Width) -> &'static str {
 }
 
 fn mounts(page: &mut Page, container: &Container) {
-    let Some(mounts) = container.mounts.as_ref().filter(|_| container.engine != Engine::Sandbox) else { return };
     let mut rows = vec![["MOUNTS FROM THE HOST", "", ""].map(str::to_owned)];
-    for mount in mounts.iter().filter(|mount| mount.is_chosen()) {
+    for mount in chosen(container) {
         let host = mount.host.as_deref().unwrap_or_else(|| std::path::Path::new(""));
         let access = if mount.read_only { "ro" } else { "rw" };
         rows.push([format!("  {}", host.display()), format!("on {}", mount.inside.display()), access.to_owned()]);
@@ -203,16 +202,24 @@ fn mounts(page: &mut Page, container: &Container) {
     }
 }
 
+/// What somebody chose to mount in a container; what is nobody's container has the host's mounts.
+pub(crate) fn chosen(container: &Container) -> impl Iterator<Item = &Mount> {
+    let mounts = container.mounts.as_deref().filter(|_| container.engine != Engine::Sandbox);
+    mounts.unwrap_or_default().iter().filter(|mount| mount.is_chosen())
+}
+
 fn ports(page: &mut Page, snapshot: &Snapshot, container: &Container) {
-    if relation::of(snapshot, container, Kind::Net) == Relation::Host {
-        return;
-    }
-    let Some(namespace) = own(snapshot, container, Kind::Net) else { return };
-    let ports = namespace.listening.as_deref().unwrap_or_default();
-    if !ports.is_empty() {
+    if let Some(ports) = listens_at(snapshot, container) {
         page.gap();
-        page.line(&format!("LISTENS AT  {}", ports_text(ports)));
+        page.line(&format!("LISTENS AT  {ports}"));
     }
+}
+
+/// The ports of a container's own or shared network; the host's are the host's.
+pub(crate) fn listens_at(snapshot: &Snapshot, container: &Container) -> Option<String> {
+    let namespace = own(snapshot, container, Kind::Net).filter(|namespace| !snapshot.is_hosts(namespace))?;
+    let ports = namespace.listening.as_deref().filter(|ports| !ports.is_empty())?;
+    Some(ports_text(ports))
 }
 
 /// `80/tcp, 53/udp`: a port that both versions of IP have stands once.
