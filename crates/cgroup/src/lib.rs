@@ -27,6 +27,7 @@ pub mod hugetlb;
 pub mod io;
 mod kill;
 pub mod ladder;
+pub mod lesson;
 pub mod level;
 pub mod mark;
 pub mod memory;

@@ -201,7 +201,11 @@ fn explain(parser: &mut Parser, caller: Lookup<'_>) -> Result<Command> {
 }
 
 fn explain_limits(parser: &mut Parser, form: Form) -> Result<Command> {
-    let mut form = if form == Form::Json { limits::Form::Json } else { limits::Form::Text };
+    let mut form = match form {
+        Form::Text => limits::Form::Text,
+        Form::Lessons => limits::Form::Lessons,
+        Form::Json => limits::Form::Json,
+    };
     match EXPLAIN_LIMITS.read(parser, &mut form)? {
         Read::Help => Ok(Command::Help(help::of_command(&EXPLAIN_LIMITS))),
         Read::Words(words) => match words.first() {
@@ -216,7 +220,15 @@ const EXPLAIN: Usage<Form> = Usage {
     words: "run ROOT COMMAND [ARG...] | limits",
     doc: "Print what carboy would do, without doing it\n\nrun     the plan of a container: what carboy run would do with the same words\n\
           limits  every limit: its flag, its files in cgroup v1 and v2, what the kernel does, what this host has",
-    flags: &[&[Flag::switch("json", |form, on| *form = if on { Form::Json } else { Form::Text }, "print JSON")]],
+    flags: &[&[
+        Flag::switch("json", |form, on| *form = if on { Form::Json } else { Form::Text }, "print JSON"),
+        Flag::switch(
+            "verbose",
+            |form, on| *form = if on { Form::Lessons } else { Form::Text },
+            "tell what the kernel does, too",
+        )
+        .short('v'),
+    ]],
     end: End::FirstWord,
 };
 
@@ -226,6 +238,12 @@ const EXPLAIN_LIMITS: Usage<limits::Form> = Usage {
     doc: "Print every limit: its flag, its files in cgroup v1 and v2, what the kernel does, what this host has",
     flags: &[&[
         Flag::switch("json", |form, on| *form = if on { limits::Form::Json } else { limits::Form::Text }, "print JSON"),
+        Flag::switch(
+            "verbose",
+            |form, on| *form = if on { limits::Form::Lessons } else { limits::Form::Text },
+            "tell what each controller does, too",
+        )
+        .short('v'),
         Flag::switch(
             "markdown",
             |form, on| *form = if on { limits::Form::Markdown } else { limits::Form::Text },

@@ -9,13 +9,15 @@ use engine::containers::Engine;
 use error::Result;
 use serde_json::{Value, json};
 
-use crate::report;
+use crate::report::{self, wrapped};
 
 /// How the table is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
     /// For people, with what this host has.
     Text,
+    /// The same with what each controller does.
+    Lessons,
     /// The same for programs.
     Json,
     /// As a document, without the host.
@@ -35,7 +37,7 @@ pub(crate) fn run(engine: &Engine, form: Form) -> Result<ExitCode> {
             let documents: Vec<Value> = cgroup::setting::all().map(|setting| document(setting, &present)).collect();
             report::line(&serde_json::to_string_pretty(&documents).unwrap_or_default());
         }
-        Form::Text | Form::Markdown => report::line(&text(&hierarchies, &present)),
+        Form::Text | Form::Lessons | Form::Markdown => report::line(&text(&hierarchies, &present, form)),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -61,14 +63,11 @@ fn document(setting: &Setting, present: &Present<'_>) -> Value {
     })
 }
 
-/// The widest line, where a word does not make it wider.
-const WIDTH: usize = 100;
-
 const LEGEND: &str = "* is what this host has, ? what it may have: no group was there to see it in. Flags are those of \
                       carboy run\nand carboy update.";
 
 /// The settings by controller; `*` stands before the file that this host has.
-fn text(hierarchies: &Hierarchies, present: &Present<'_>) -> String {
+fn text(hierarchies: &Hierarchies, present: &Present<'_>, form: Form) -> String {
     let mut rows = vec![LEGEND.to_owned()];
     for controller in Controller::ALL {
         let settings: Vec<&Setting> = cgroup::setting::all().filter(|one| one.controller == controller).collect();
@@ -77,6 +76,9 @@ fn text(hierarchies: &Hierarchies, present: &Present<'_>) -> String {
         }
         rows.push(String::new());
         rows.push(heading(controller, hierarchies));
+        if form == Form::Lessons {
+            rows.extend(cgroup::lesson::of(controller).iter().flat_map(|lesson| wrapped(lesson, "  ")));
+        }
         for setting in settings {
             rows.push(String::new());
             rows.extend(paragraph(setting, present));
@@ -135,39 +137,14 @@ fn paragraph(setting: &Setting, present: &Present<'_>) -> Vec<String> {
     rows
 }
 
-/// Words in lines, the first after `indent` and the others two further in.
-fn wrapped(words: &str, indent: &str) -> Vec<String> {
-    let mut lines = vec![indent.to_owned()];
-    for word in words.split(' ') {
-        let Some(line) = lines.last_mut() else { break };
-        let is_new = line.trim().is_empty();
-        if !is_new && line.len() + 1 + word.len() > WIDTH {
-            lines.push(format!("{indent}  {word}"));
-            continue;
-        }
-        if !is_new {
-            line.push(' ');
-        }
-        line.push_str(word);
-    }
-    lines
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn words_stay_within_the_width_and_whole() {
-        let lines = wrapped(&"word ".repeat(40), "  ");
-        assert!(lines.len() > 1 && lines.iter().all(|line| line.len() <= WIDTH), "{lines:?}");
-        assert_eq!(wrapped("one", "  "), ["  one"]);
-    }
-
-    #[test]
     fn every_setting_has_a_paragraph_on_this_host() {
         let hierarchies = Hierarchies::read().unwrap();
-        let shown = text(&hierarchies, &Present::read(&hierarchies).unwrap());
+        let shown = text(&hierarchies, &Present::read(&hierarchies).unwrap(), Form::Text);
         for setting in cgroup::setting::all() {
             for file in [setting.v1, setting.v2].into_iter().flatten() {
                 assert!(shown.contains(file.name), "{}", file.name);

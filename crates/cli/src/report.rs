@@ -64,6 +64,27 @@ pub(crate) fn span(seconds: i64) -> String {
     }
 }
 
+/// The widest line of running words, where a word does not make it wider.
+const WIDTH: usize = 100;
+
+/// Words in lines, the first after `indent` and the others two further in.
+pub(crate) fn wrapped(words: &str, indent: &str) -> Vec<String> {
+    let mut lines = vec![indent.to_owned()];
+    for word in words.split(' ') {
+        let Some(line) = lines.last_mut() else { break };
+        let is_new = line.trim().is_empty();
+        if !is_new && line.len() + 1 + word.len() > WIDTH {
+            lines.push(format!("{indent}  {word}"));
+            continue;
+        }
+        if !is_new {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    lines
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,5 +102,12 @@ mod tests {
         assert_eq!(span(1), "1 second");
         assert_eq!(span(65), "About a minute");
         assert_eq!(span(7200), "2 hours");
+    }
+
+    #[test]
+    fn words_stay_within_the_width_and_whole() {
+        let lines = wrapped(&"word ".repeat(40), "  ");
+        assert!(lines.len() > 1 && lines.iter().all(|line| line.len() <= WIDTH), "{lines:?}");
+        assert_eq!(wrapped("one", "  "), ["  one"]);
     }
 }

@@ -96,7 +96,14 @@ pub(crate) const EXPLAIN_RUN: Usage<Draft> = Usage {
     flags: &[
         FLAGS,
         LimitFlags::ALL,
-        &[Flag::switch("json", |draft, on| draft.form = if on { Form::Json } else { Form::Text }, "print JSON")],
+        &[
+            Flag::switch("json", |draft, on| draft.form = if on { Form::Json } else { Form::Text }, "print JSON"),
+            Flag::switch(
+                "verbose",
+                |draft, on| draft.form = if on { Form::Lessons } else { Form::Text },
+                "tell what the kernel does in each step",
+            ),
+        ],
     ],
     end: End::FirstWord,
 };

@@ -45,6 +45,34 @@ fn is_v1(controller: &str) -> bool {
 }
 
 #[test]
+fn a_learner_is_told_of_every_step_what_the_kernel_does() {
+    let carboy = Carboy::new();
+    let root = carboy.busybox().display().to_string();
+    let told = |words: &[&str]| {
+        let ended = carboy.run(["explain"].iter().chain(words).copied().chain([root.as_str(), "true"]));
+        assert_eq!((ended.code, ended.stderr.as_str()), (0, ""));
+        ended.stdout
+    };
+    let (plain, lessons) = (told(&["run"]), told(&["-v", "run"]));
+    assert_eq!(lessons.lines().count(), told(&["run", "--verbose"]).lines().count());
+    let is_lesson = |line: &&str| line.starts_with("          ");
+    assert_eq!(plain.lines().filter(is_lesson).count(), 0, "{plain}");
+    assert!(lessons.lines().all(|line| line.chars().count() <= 120 || !is_lesson(&line)), "{lessons}");
+    for words in
+        ["execve replaces the program and keeps everything else", "the kernel runs this program at each system call"]
+    {
+        assert!(lessons.contains(words), "{lessons}");
+    }
+    let options = most_options(&carboy);
+    let document = document(&carboy, &options.iter().map(String::as_str).collect::<Vec<_>>(), &["true"]);
+    for step in ["host", "child"].iter().flat_map(|side| document[side].as_array().unwrap()) {
+        assert!(!step["lesson"].as_str().unwrap().is_empty(), "{step}");
+    }
+    let limits = carboy.run(["explain", "limits", "-v"]).stdout;
+    assert!(limits.contains("an ancestor's quota leaves the container's own numbers at 0"), "{limits}");
+}
+
+#[test]
 fn each_namespace_is_new_or_the_hosts() {
     let carboy = Carboy::new();
     let told = text(&carboy, &[], &["true"]);

@@ -2,7 +2,7 @@
 
 use bumpalo::Bump;
 use error::{Error, RefusedKind, Result};
-use runtime::explain::Explained;
+use runtime::explain::{Explained, Told};
 use runtime::root::Root;
 
 use crate::arguments::Invocation;
@@ -40,7 +40,7 @@ pub(crate) fn explain(store: &Store, invocation: &Invocation, log: &Log) -> Resu
         calls_allowed: None,
     };
     match form {
-        Form::Table => report::line(&explained.text()),
+        Form::Table => report::line(&explained.text(Told::Steps)),
         Form::Json => report::line(&pretty(&explained.document())),
     }
 }

@@ -1,6 +1,8 @@
 //! A whole plan in words, for people and as JSON, with nothing done: it is the value that is applied otherwise, so that it
 //! cannot lie.
 
+use std::collections::BTreeSet;
+
 use cgroup::plan::Step as GroupStep;
 use cgroup::{Hierarchies, HierarchyIndex, Version};
 use namespace::{KINDS, Relation, relation};
@@ -8,8 +10,18 @@ use oci::Config;
 use serde_json::{Map, Value, json};
 
 use crate::describe::{Line, child_step, host_step};
+use crate::lesson;
 use crate::plan::Plan;
 use crate::process::Filter;
+
+/// How much is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// What is done.
+    Steps,
+    /// What the kernel does in each step, too.
+    Lessons,
+}
 
 /// What is explained.
 #[derive(Debug, Clone, Copy)]
@@ -31,10 +43,15 @@ pub struct Explained<'p> {
 impl Explained<'_> {
     /// For people.
     #[must_use]
-    pub fn text(&self) -> String {
+    pub fn text(&self, told: Told) -> String {
         let plan = self.plan;
         let mut rows = vec!["NAMESPACES".to_owned()];
-        rows.extend(KINDS.map(|kind| format!("  {:<7} {}", kind.name(), words(relation(self.config, kind)))));
+        for kind in KINDS {
+            rows.push(format!("  {:<7} {}", kind.name(), words(relation(self.config, kind))));
+            if told == Told::Lessons {
+                rows.push(format!("{:10}{}", "", lesson::namespace(kind)));
+            }
+        }
         rows.push("CGROUPS".to_owned());
         rows.push(format!("  {} in {}", plan.groups.path, self.hierarchies().join(", ")));
         rows.extend(self.limits().into_iter().map(|row| format!("  {row}")));
@@ -47,9 +64,10 @@ impl Explained<'_> {
         rows.push("PROCESS".to_owned());
         rows.extend(self.process().into_iter().map(|row| format!("  {row}")));
         rows.push("STEPS OF THE HOST'S SIDE".to_owned());
-        rows.extend(lines(plan.host.iter().map(|step| host_step(step, plan))));
+        let host = plan.host.iter().map(|step| (host_step(step, plan), lesson::host(step, plan)));
+        rows.extend(lines(host, told));
         rows.push("STEPS OF THE CHILD".to_owned());
-        rows.extend(lines(plan.child.iter().map(child_step)));
+        rows.extend(lines(plan.child.iter().map(|step| (child_step(step), lesson::child(step))), told));
         rows.join("\n")
     }
 
@@ -141,8 +159,8 @@ impl Explained<'_> {
                 "allowed": self.calls_allowed,
                 "instructions": filter.instructions.len(),
             })),
-            "host": plan.host.iter().map(|step| described(&host_step(step, plan))).collect::<Vec<_>>(),
-            "child": plan.child.iter().map(|step| described(&child_step(step))).collect::<Vec<_>>(),
+            "host": plan.host.iter().map(|step| described(&host_step(step, plan), lesson::host(step, plan))).collect::<Vec<_>>(),
+            "child": plan.child.iter().map(|step| described(&child_step(step), lesson::child(step))).collect::<Vec<_>>(),
         })
     }
 }
@@ -155,10 +173,19 @@ fn words(relation: Relation<'_>) -> String {
     }
 }
 
-fn lines(lines: impl Iterator<Item = Line>) -> impl Iterator<Item = String> {
-    lines.enumerate().map(|(number, line)| format!("  {:>3}  {}", number + 1, line.what))
+/// The steps, numbered; each lesson stands once, below the first step that it is about.
+fn lines(steps: impl Iterator<Item = (Line, &'static str)>, told: Told) -> Vec<String> {
+    let mut rows = Vec::new();
+    let mut learned = BTreeSet::new();
+    for (number, (line, lesson)) in steps.enumerate() {
+        rows.push(format!("  {:>3}  {}", number + 1, line.what));
+        if told == Told::Lessons && learned.insert(lesson) {
+            rows.push(format!("{:10}{lesson}", ""));
+        }
+    }
+    rows
 }
 
-fn described(line: &Line) -> Value {
-    json!({ "what": line.what, "calls": line.calls })
+fn described(line: &Line, lesson: &str) -> Value {
+    json!({ "what": line.what, "calls": line.calls, "lesson": lesson })
 }

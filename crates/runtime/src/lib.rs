@@ -11,6 +11,7 @@ pub mod hooks;
 mod joined;
 pub mod label;
 pub mod landlock;
+pub mod lesson;
 mod memory_policy;
 pub mod mounts;
 pub mod net_device;
