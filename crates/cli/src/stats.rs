@@ -218,7 +218,7 @@ fn duration(usec: u64) -> String {
     let seconds = usec / 1_000_000;
     match seconds {
         0 if usec == 0 => "0s".to_owned(),
-        0 => format!("{}ms", usec.div_ceil(1000)),
+        0 => format!("{}ms", usec.div_ceil(1000).min(999)),
         1..60 => format!("{seconds}.{}s", usec / 100_000 % 10),
         60..3600 => format!("{}m{}s", seconds / 60, seconds % 60),
         _ => format!("{}h{}m", seconds / 3600, seconds / 60 % 60),
@@ -320,6 +320,7 @@ mod tests {
             (0, "0s"),
             (1, "1ms"),
             (350_000, "350ms"),
+            (999_999, "999ms"),
             (1_250_000, "1.2s"),
             (185_000_000, "3m5s"),
             (7_620_000_000, "2h7m"),
