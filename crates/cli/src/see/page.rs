@@ -60,6 +60,7 @@ impl Page {
     /// Adds a line in a style.
     pub(crate) fn styled(&mut self, style: Style, text: &str) {
         let harmless = harmless(text.trim_end());
+        let harmless = if self.fits(harmless.chars().count()) { harmless } else { self.brief(&harmless) };
         let harmless = if self.is_utf8 { harmless } else { harmless.replace('◀', "<") };
         let code = match style {
             Style::Plain => None,
@@ -83,15 +84,37 @@ impl Page {
     /// Adds rows in columns, the first in bold.
     pub(crate) fn table<const COLUMNS: usize>(&mut self, rows: &[[String; COLUMNS]]) {
         let cells = |row: &[String; COLUMNS]| row.clone().map(|cell| harmless(&cell));
-        let rows: Vec<_> = rows.iter().map(cells).collect();
-        let width =
-            |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+        let mut rows: Vec<_> = rows.iter().map(cells).collect();
+        let width = |rows: &[[String; COLUMNS]], column: usize| {
+            rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+        };
+        let whole = (0..COLUMNS).map(|column| width(&rows, column) + 2).sum::<usize>().saturating_sub(2);
+        if !self.fits(whole) {
+            rows = rows.into_iter().map(|row| row.map(|cell| self.brief(&cell))).collect();
+        }
         for (number, row) in rows.iter().enumerate() {
-            let padded =
-                row.iter().enumerate().map(|(at, cell)| format!("{cell:<width$}", width = width(at).unwrap_or(0)));
+            let padded = row.iter().enumerate().map(|(at, cell)| format!("{cell:<width$}", width = width(&rows, at)));
             let style = if number == 0 { Style::Bold } else { Style::Plain };
             self.styled(style, &padded.collect::<Vec<_>>().join("  "));
         }
+    }
+
+    /// The text with the first twelve digits of each id: they tell it from others, and leave room.
+    fn brief(&self, text: &str) -> String {
+        const ID: usize = 64;
+        let mut brief = String::with_capacity(text.len());
+        for part in text.split_inclusive(|letter: char| !letter.is_ascii_hexdigit()) {
+            let digits = part.trim_end_matches(|letter: char| !letter.is_ascii_hexdigit());
+            match digits.get(..12) {
+                Some(first) if digits.len() == ID => {
+                    brief.push_str(first);
+                    brief.push_str(if self.is_utf8 { "…" } else { ".." });
+                    brief.push_str(part.get(ID..).unwrap_or_default());
+                }
+                _ => brief.push_str(part),
+            }
+        }
+        brief
     }
 
     /// Whether a line of this length fits; anything fits where it is no terminal.
@@ -152,6 +175,23 @@ pub(crate) fn harmless(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ids_are_cut_where_a_terminal_is_too_narrow_for_them() {
+        let id = "0123456789ab".to_owned() + &"c".repeat(52);
+        let page = |width| Page { lines: Vec::new(), is_coloured: false, is_utf8: true, width };
+        let printed = |width| {
+            let mut page = page(width);
+            page.table(&[[format!("/team/{id}.scope"), "32 MiB".to_owned()], ["/team".to_owned(), "1 GiB".to_owned()]]);
+            page.line(&format!("of {id}"));
+            page.lines
+        };
+        let narrow = ["/team/0123456789ab….scope  32 MiB", "/team                      1 GiB", "of 0123456789ab…"];
+        assert_eq!(printed(Some(60)), narrow);
+        for wide in [Some(200), None] {
+            assert!(printed(wide).concat().matches(&id).count() == 2, "{wide:?}");
+        }
+    }
 
     #[test]
     fn nothing_that_a_terminal_obeys_is_left() {

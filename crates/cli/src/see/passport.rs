@@ -5,7 +5,9 @@ use inspect::Snapshot;
 use inspect::door::{self, Width};
 use inspect::ladder::{self, Resource};
 use inspect::relation::{self, Relation};
-use inspect::snapshot::{Container, Engine, Facts, Mount, Namespace, Process, Reading, Related, Spot, VERSION};
+use inspect::snapshot::{
+    Container, Engine, Facts, Link, Mount, Namespace, Process, Reading, Related, Spot, VERSION, place,
+};
 use procfs::Kind;
 use serde_json::{Value, json};
 
@@ -58,7 +60,7 @@ fn sections(page: &mut Page, snapshot: &Snapshot, container: &Container) {
     limits(page, snapshot, container);
     doors(page, snapshot, container);
     mounts(page, container);
-    ports(page, snapshot, container);
+    network(page, snapshot, container);
 }
 
 fn own<'s>(snapshot: &'s Snapshot, container: &Container, kind: Kind) -> Option<&'s Namespace> {
@@ -208,11 +210,28 @@ pub(crate) fn chosen(container: &Container) -> impl Iterator<Item = &Mount> {
     mounts.unwrap_or_default().iter().filter(|mount| mount.is_chosen())
 }
 
-fn ports(page: &mut Page, snapshot: &Snapshot, container: &Container) {
-    if let Some(ports) = listens_at(snapshot, container) {
-        page.gap();
-        page.line(&format!("LISTENS AT  {ports}"));
+fn network(page: &mut Page, snapshot: &Snapshot, container: &Container) {
+    let rows = [("LINKS", linked_by(snapshot, container)), ("LISTENS AT", listens_at(snapshot, container))];
+    for (number, (heading, told)) in rows.into_iter().filter_map(|(heading, told)| Some((heading, told?))).enumerate() {
+        if number == 0 {
+            page.gap();
+        }
+        page.line(&format!("{heading:<10}  {told}"));
     }
+}
+
+/// The host's interfaces that lead into a container's own or shared network.
+fn links<'s>(snapshot: &'s Snapshot, container: &'s Container) -> impl Iterator<Item = &'s Link> {
+    let spot = snapshot.first(container).and_then(|first| first.namespaces.get(place(Kind::Net)));
+    snapshot.links.iter().filter(move |link| link.namespace.map(Spot::In).as_ref() == spot)
+}
+
+/// The same in words: `veth96d89c0 of the host is its interface 2`.
+pub(crate) fn linked_by(snapshot: &Snapshot, container: &Container) -> Option<String> {
+    let told =
+        links(snapshot, container).map(|link| format!("{} of the host is its interface {}", link.name, link.peer));
+    let told: Vec<String> = told.collect();
+    if told.is_empty() { None } else { Some(told.join(", ")) }
 }
 
 /// The ports of a container's own or shared network; the host's are the host's.
@@ -288,7 +307,8 @@ pub(crate) fn document(snapshot: &Snapshot, container: &Container) -> Value {
         "kind": if container.engine == Engine::Sandbox { "process" } else { "container" },
         "form": VERSION, "engine": container.engine, "id": container.id, "name": container.name, "pod": container.pod,
         "pid": snapshot.first(container).map(|first| first.pid), "namespaces": namespaces, "limits": limits, "doors": doors,
-        "uid_map": container.uid_map, "mounts": container.mounts, "listening": listening, "processes": processes,
+        "uid_map": container.uid_map, "mounts": container.mounts, "listening": listening,
+        "links": links(snapshot, container).collect::<Vec<_>>(), "processes": processes,
         "strays": strays,
     })
 }

@@ -46,6 +46,7 @@ const NEEDS: &[Need] = &[
         why: "the networks of pods",
         found_by: FoundBy::File("/usr/lib/cni/bridge"),
     },
+    Need { package: "procps", why: "what a person types beside carboy", found_by: FoundBy::Program("pgrep") },
     Need { package: "iproute2", why: "engines in a network of their own", found_by: FoundBy::Program("ip") },
     Need { package: "podman", why: "an engine that calls carboy-runtime", found_by: FoundBy::Program("podman") },
     Need { package: "tmux", why: "a terminal to test -it in", found_by: FoundBy::Program("tmux") },

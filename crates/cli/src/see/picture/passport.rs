@@ -9,7 +9,7 @@ use inspect::snapshot::{Container, Engine, Mount, Reading};
 use procfs::Kind;
 
 use crate::see::list::{ORDER, engine, quantity};
-use crate::see::passport::{chosen, levels, listens_at, word};
+use crate::see::passport::{chosen, levels, linked_by, listens_at, word};
 use crate::see::picture::{Area, Canvas, Hand, Length};
 
 const MARGIN: Length = 24;
@@ -59,9 +59,10 @@ pub(crate) fn draw(snapshot: &Snapshot, container: &Container) -> String {
     let mut y = limits_end.max(TOP + 4 * TILES.1) + 26;
     y = doors(&mut canvas, &door::of(snapshot, container), y);
     y = mounts(&mut canvas, container, y);
-    if let Some(ports) = listens_at(snapshot, container) {
-        canvas.text(HEADING, (MARGIN, y), INNER, "LISTENS AT");
-        canvas.text(BODY, (MARGIN, y + 20), INNER, &ports);
+    let network = [("LINKS", linked_by(snapshot, container)), ("LISTENS AT", listens_at(snapshot, container))];
+    for (heading, told) in network.into_iter().filter_map(|(heading, told)| Some((heading, told?))) {
+        canvas.text(HEADING, (MARGIN, y), INNER, heading);
+        canvas.text(BODY, (MARGIN, y + 20), INNER, &told);
         y += 46;
     }
     y = blind(&mut canvas, snapshot, y);
