@@ -25,6 +25,8 @@ pub(crate) const STAT: &str = "cpu.stat";
 
 /// The file behind the numbers of one line in a table.
 pub(crate) const OF_A_LINE: [&str; 1] = [STAT];
+/// How long the tasks of this very group were held back, since Linux 6.6: in both versions, with other keys.
+const STAT_LOCAL: &str = "cpu.stat.local";
 /// The files of a level's own limit.
 pub(crate) const OF_A_LIMIT: [&str; 3] = [QUOTA_V1, PERIOD_V1, MAX_V2];
 
@@ -500,6 +502,14 @@ pub fn stats_v2(read: impl Fn(&str) -> Option<String>) -> Stats {
     }
 }
 
+/// How long the tasks of this very group, not of those below it, were held back by any level's quota, in microseconds, all
+/// CPUs together: the victim's part of it. `read` gives a file's text; Linux 6.6.
+pub fn held_back_usec(read: impl Fn(&str) -> Option<String>) -> Option<u64> {
+    let text = read(STAT_LOCAL)?;
+    let v1 = || number_at(&text, "throttled_time").map(|nanoseconds| nanoseconds / 1000);
+    number_at(&text, "throttled_usec").or_else(v1)
+}
+
 /// The CPU time that a v2 group used: it stands in the same file, whether the group has the controller or not. See
 /// `cpuacct.rs` for v1.
 pub(crate) fn usage_v2(read: impl Fn(&str) -> Option<String>) -> crate::cpuacct::Stats {
@@ -517,6 +527,14 @@ mod tests {
 
     fn shown(writes: &[Write]) -> Vec<String> {
         writes.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn the_time_that_a_group_was_held_back_has_one_unit() {
+        let of = |text: &'static str| held_back_usec(|file| (file == "cpu.stat.local").then(|| text.to_owned()));
+        assert_eq!(of("throttled_time 1234567\n"), Some(1234));
+        assert_eq!(of("throttled_usec 1234\n"), Some(1234));
+        assert_eq!((of("throttled_usec x\n"), held_back_usec(|_| None)), (None, None));
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub(crate) const CPUS: &str = "cpuset.cpus";
 pub(crate) const MEMS: &str = "cpuset.mems";
 pub(crate) const CPUS_EFFECTIVE_V2: &str = "cpuset.cpus.effective";
 pub(crate) const MEMS_EFFECTIVE_V2: &str = "cpuset.mems.effective";
+/// What a group may run on: v1's own file has it whole, unless CPUs went away.
+pub(crate) const CPUS_EFFECTIVE: [&str; 3] = [CPUS_EFFECTIVE_V2, "cpuset.effective_cpus", CPUS];
 
 const CPUS_FIELD: &str = "linux.resources.cpu.cpus";
 const MEMS_FIELD: &str = "linux.resources.cpu.mems";

@@ -491,6 +491,47 @@ pub fn stats_v2(read: impl Fn(&str) -> Option<String>) -> Stats {
     stats
 }
 
+/// A limit of what a group and those below it may do on a disk, by the second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Throttle {
+    /// The disk's major number.
+    pub major: u32,
+    /// Its minor number.
+    pub minor: u32,
+    /// What is limited, as v2 calls it: `rbps`, `wbps`, `riops`, `wiops`.
+    pub kind: &'static str,
+    /// Bytes or operations.
+    pub limit: u64,
+}
+
+/// The limits of a v1 group; `read` gives a file's text.
+pub fn throttles_v1(read: impl Fn(&str) -> Option<String>) -> Vec<Throttle> {
+    let mut throttles = Vec::new();
+    for (_, _, file, kind, _) in THROTTLES {
+        for line in read(file).unwrap_or_default().lines() {
+            let parsed =
+                line.split_once(' ').and_then(|(disk, limit)| Some((parse_disk(disk)?, limit.trim().parse().ok()?)));
+            throttles.extend(parsed.map(|((major, minor), limit)| Throttle { major, minor, kind, limit }));
+        }
+    }
+    throttles
+}
+
+/// The limits of a v2 group; `read` gives a file's text.
+pub fn throttles_v2(read: impl Fn(&str) -> Option<String>) -> Vec<Throttle> {
+    let mut throttles = Vec::new();
+    for line in read(MAX_V2).unwrap_or_default().lines() {
+        let mut words = line.split_whitespace();
+        let Some((major, minor)) = words.next().and_then(parse_disk) else { continue };
+        for (key, limit) in words.filter_map(|word| word.split_once('=')) {
+            let kind = THROTTLES.iter().map(|(_, _, _, kind, _)| *kind).find(|kind| *kind == key);
+            let limit = limit.parse().ok();
+            throttles.extend(kind.zip(limit).map(|(kind, limit)| Throttle { major, minor, kind, limit }));
+        }
+    }
+    throttles
+}
+
 /// Where a v1 group tells each measure; most of BFQ's files need a kernel that was built to debug it.
 const MEASURES_V1: [(Measure, &[&str]); 8] = [
     (Measure::Bytes, &[BYTES_V1[0], BYTES_V1[1], BFQ_BYTES_V1]),
@@ -555,6 +596,17 @@ mod tests {
 
     const ALL: Option<WeightFiles> = Some(WeightFiles { bfq: true, plain: true });
     const NONE: Option<WeightFiles> = Some(WeightFiles { bfq: false, plain: false });
+
+    #[test]
+    fn both_versions_tell_the_same_limits() {
+        let v1 = throttles_v1(|file| (file == "blkio.throttle.write_bps_device").then(|| "8:0 1048576\n".to_owned()));
+        let v2 = throttles_v2(|file| {
+            (file == "io.max").then(|| "8:0 rbps=max wbps=1048576 riops=max wiops=max\nx\n".to_owned())
+        });
+        assert_eq!(v1, [Throttle { major: 8, minor: 0, kind: "wbps", limit: 1 << 20 }]);
+        assert_eq!(v1, v2);
+        assert_eq!((throttles_v1(|_| None), throttles_v2(|_| None)), (vec![], vec![]));
+    }
 
     fn shown(writes: &[Write]) -> Vec<String> {
         writes.iter().map(ToString::to_string).collect()

@@ -28,6 +28,7 @@ pub(crate) const OOM_CONTROL_V1: &str = "memory.oom_control";
 /// The same name in both versions, with other keys.
 pub(crate) const STAT: &str = "memory.stat";
 pub(crate) const EVENTS_V2: &str = "memory.events";
+const EVENTS_LOCAL_V2: &str = "memory.events.local";
 const USAGE_V1: &str = "memory.usage_in_bytes";
 pub(crate) const USAGE_V2: &str = "memory.current";
 pub(crate) const SWAP_USAGE_V2: &str = "memory.swap.current";
@@ -47,6 +48,8 @@ pub(crate) const SWAP_COUNTER_V1: [&str; 4] =
 pub(crate) const OF_A_LINE: [&str; 4] = [LIMIT_V2, USAGE_V1, USAGE_V2, STAT];
 /// Those behind a level above.
 pub(crate) const OF_A_RUNG: [&str; 1] = [LIMIT_V2];
+/// Those that tell what is used.
+pub(crate) const OF_USE: [&str; 3] = [USAGE_V1, USAGE_V2, STAT];
 /// The files of a level's own limit.
 pub(crate) const OF_A_LIMIT: [&str; 2] = [LIMIT_V1, LIMIT_V2];
 
@@ -492,7 +495,7 @@ pub fn stats_v2(read: impl Fn(&str) -> Option<String>) -> Stats {
     };
     let [inactive_file_bytes, file_bytes, anon_bytes] =
         numbers_at(&read(STAT).unwrap_or_default(), ["inactive_file", "file", "anon"]);
-    let local = read("memory.events.local");
+    let local = read(EVENTS_LOCAL_V2);
     let event = |key| number_at(local.as_deref()?, key);
     Stats {
         limit: limit(LIMIT_V2),
@@ -507,6 +510,26 @@ pub fn stats_v2(read: impl Fn(&str) -> Option<String>) -> Stats {
         oom_events: event("oom"),
         oom_kills: oom_kills_v2(&read),
     }
+}
+
+/// The bound beyond which a v2 group is slowed down, and how often it was hit. What could not be read is `None`; v1 has
+/// none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Brake {
+    /// `memory.high`.
+    pub limit: Option<Limit>,
+    /// How often a process of this group was slowed down by this level's bound.
+    pub hits: Option<u64>,
+}
+
+/// Reads it; `read` gives a file's text.
+pub fn brake_v2(read: impl Fn(&str) -> Option<String>) -> Brake {
+    let limit = match read(HIGH_V2).as_deref().map(str::trim) {
+        None => None,
+        Some("max") => Some(Limit::Unlimited),
+        Some(bytes) => bytes.parse().ok().map(Limit::At),
+    };
+    Brake { limit, hits: read(EVENTS_LOCAL_V2).and_then(|text| number_at(&text, "high")) }
 }
 
 /// How many processes of a v1 group the OOM killer has killed; Linux 4.13.
@@ -534,6 +557,18 @@ mod tests {
 
     fn memory(limit: i64, swap: i64) -> oci::Memory {
         oci::Memory { limit: Some(limit), swap: Some(swap), ..Default::default() }
+    }
+
+    #[test]
+    fn the_bound_that_slows_down_is_told_with_its_hits() {
+        let read = |file: &str| match file {
+            "memory.high" => Some("4096\n".to_owned()),
+            "memory.events.local" => Some("low 0\nhigh 7\nmax 0\n".to_owned()),
+            _ => None,
+        };
+        assert_eq!(brake_v2(read), Brake { limit: Some(Limit::At(4096)), hits: Some(7) });
+        assert_eq!(brake_v2(|_| Some("max\n".to_owned())).limit, Some(Limit::Unlimited));
+        assert_eq!(brake_v2(|_| None), Brake::default());
     }
 
     #[test]

@@ -15,6 +15,7 @@ pub(crate) const MAX: &str = "pids.max";
 const CURRENT: &str = "pids.current";
 pub(crate) const EVENTS: &str = "pids.events";
 const EVENTS_LOCAL_V2: &str = "pids.events.local";
+const PEAK: &str = "pids.peak";
 
 /// The files behind the numbers of one line in a table.
 pub(crate) const OF_A_LINE: [&str; 1] = [CURRENT];
@@ -99,6 +100,11 @@ pub fn stats_v2(read: impl Fn(&str) -> Option<String>) -> Stats {
         Some(local) => Stats { limit_hits: events(Some(local)), ..stats(read) },
         None => stats_v1(read),
     }
+}
+
+/// The most tasks that there ever were at once; Linux 6.1.
+pub fn peak(read: impl Fn(&str) -> Option<String>) -> Option<u64> {
+    read(PEAK)?.trim().parse().ok()
 }
 
 fn events(text: Option<String>) -> Option<u64> {

@@ -12,11 +12,12 @@ use crate::help;
 use crate::limits;
 use crate::run_flags::{self, Draft, EXPLAIN_RUN, RUN, Run};
 use crate::see::compare::Compare;
+use crate::see::why::Asked as Why;
 use crate::see::{self, See};
 use crate::stats::Stats;
 use crate::update::{UPDATE, Update};
 use crate::value::environment::{self, Lookup};
-use crate::value::{keys, name, signal};
+use crate::value::{keys, name, quantity, signal};
 
 /// What to do.
 #[derive(Debug)]
@@ -37,6 +38,8 @@ pub(crate) enum Command {
     See(See),
     /// Show what two have in common.
     Compare(Compare),
+    /// Show what holds one back.
+    Why(Why),
     /// Print everything about these.
     Inspect(Vec<String>),
     /// Send a signal to these.
@@ -97,6 +100,7 @@ pub(crate) fn read(words: impl IntoIterator<Item = OsString>, caller: Lookup<'_>
         "stats" => stats(&mut parser),
         "see" => see_what(&mut parser),
         "compare" => compare(&mut parser),
+        "why" => why(&mut parser),
         "inspect" => inspect(&mut parser),
         "kill" => kill(&mut parser),
         "rm" => rm(&mut parser),
@@ -114,13 +118,14 @@ fn before_command(written: &str) -> error::Error {
     refused.hint("name the command first, for example: carboy run -it host bash").into()
 }
 
-const COMMANDS: [(&str, &str); 13] = [
+const COMMANDS: [(&str, &str); 14] = [
     (RUN.command, RUN.doc),
     (EXPLAIN.command, EXPLAIN.doc),
     (EXEC.command, EXEC.doc),
     (PS.command, PS.doc),
     (STATS.command, STATS.doc),
     (SEE.command, SEE.doc),
+    (WHY.command, WHY.doc),
     (COMPARE.command, COMPARE.doc),
     (INSPECT.command, INSPECT.doc),
     (KILL.command, KILL.doc),
@@ -148,6 +153,7 @@ fn tables() -> Vec<serde_json::Value> {
         help::table(&PS),
         help::table(&STATS),
         help::table(&SEE),
+        help::table(&WHY),
         help::table(&COMPARE),
         help::table(&INSPECT),
         help::table(&KILL),
@@ -488,6 +494,44 @@ fn compare(parser: &mut Parser) -> Result<Command> {
     match words.next() {
         None => Ok(Command::Compare(Compare { a, b, ..compare })),
         Some(word) => Err(Refused::new("compare", word, "it compares two").into()),
+    }
+}
+
+const WHY: Usage<Why> = Usage {
+    command: "why",
+    words: "WHAT",
+    doc: "Show what holds a container or a process back, and what killed it\n\n\
+          WHAT is a container, a process or a cgroup, in any form that carboy see knows: web, web:10, 2503, /team.\n\
+          It is watched for a while. Shown is what was held back (cpu), stalled (cpu, memory, io), killed (memory),\n\
+          refused (forks), frozen or stopped, with the level whose limit was hit. Of one that has ended, what is known.\n\n\
+          The exit code is 0, 1 where nothing is found, 2 where the command line cannot be.",
+    flags: &[&[
+        Flag::value("for", "TIME", why_time, "watch for so long: 500ms, 2s, 1m (2s)"),
+        Flag::switch("watch", |why: &mut Why, on| why.watch = on, "go on until it is interrupted"),
+        Flag::switch("json", |why: &mut Why, on| why.json = on, "print JSON; with --watch a line each time"),
+    ]],
+    end: End::Never,
+};
+
+fn why_time(why: &mut Why, given: Given<'_>) -> Result<()> {
+    why.time = quantity::time(given)?;
+    Ok(())
+}
+
+fn why(parser: &mut Parser) -> Result<Command> {
+    let mut why = Why::default();
+    let words = match WHY.read(parser, &mut why)? {
+        Read::Help => return Ok(Command::Help(help::of_command(&WHY))),
+        Read::Words(words) => words,
+    };
+    let mut words = words.into_iter();
+    let Some(what) = words.next() else {
+        let refused = Refused::new("why", "", "it needs a container, a process or a cgroup");
+        return Err(refused.hint("for example: carboy why web, carboy why 2503").into());
+    };
+    match words.next() {
+        None => Ok(Command::Why(Why { what, ..why })),
+        Some(word) => Err(Refused::new("why", word, "it looks at one thing at a time").into()),
     }
 }
 

@@ -56,7 +56,7 @@ struct Places {
 fn carboy(program: &OsStr, mut words: Vec<OsString>) -> Result<ExitCode> {
     let asked = asked_places(&mut words)?;
     let command = match command::read(words.iter().cloned(), &|name| std::env::var_os(name)) {
-        Err(error) if words.first().is_some_and(|word| word == "see" || word == "compare") => {
+        Err(error) if words.first().is_some_and(|word| word == "see" || word == "compare" || word == "why") => {
             report::error(&error);
             return Ok(ExitCode::from(see::USAGE));
         }
@@ -73,11 +73,8 @@ fn carboy(program: &OsStr, mut words: Vec<OsString>) -> Result<ExitCode> {
         }
         _ => {}
     }
-    if let Command::See(see) = &command {
-        return Ok(see::run(see, &asked.all_roots()));
-    }
-    if let Command::Compare(compare) = &command {
-        return Ok(see::compare::run(compare, &asked.all_roots()));
+    if let Some(code) = looked(&command, &asked) {
+        return Ok(code);
     }
     let places = asked.or_usual()?;
     if let Command::Limits(form) = command {
@@ -118,9 +115,20 @@ fn carboy(program: &OsStr, mut words: Vec<OsString>) -> Result<ExitCode> {
         | Command::Stats(_)
         | Command::See(_)
         | Command::Compare(_)
+        | Command::Why(_)
         | Command::Help(_)
         | Command::Version => ExitCode::from(OWN_ERROR),
     })
+}
+
+/// The commands that look at the host and change nothing, whoever calls them.
+fn looked(command: &Command, asked: &Asked) -> Option<ExitCode> {
+    match command {
+        Command::See(see) => Some(see::run(see, &asked.all_roots())),
+        Command::Compare(compare) => Some(see::compare::run(compare, &asked.all_roots())),
+        Command::Why(why) => Some(see::why::run(why, &asked.all_roots())),
+        _ => None,
+    }
 }
 
 /// The places that the command line names.
@@ -132,9 +140,9 @@ struct Asked {
 
 impl Asked {
     /// Every folder in which the names of containers may stand: the one that was named, root's, the user's own. None is made.
-    fn all_roots(self) -> Vec<PathBuf> {
+    fn all_roots(&self) -> Vec<PathBuf> {
         let user = rootless::data(&|name| std::env::var_os(name)).map(|data| data.join("carboy"));
-        self.root.into_iter().chain([ROOT.into()]).chain(user).collect()
+        self.root.clone().into_iter().chain([ROOT.into()]).chain(user).collect()
     }
 
     fn or_usual(self) -> Result<Places> {

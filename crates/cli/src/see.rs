@@ -8,6 +8,7 @@ mod page;
 mod passport;
 mod picture;
 mod thing;
+pub(crate) mod why;
 
 use std::fs::File;
 use std::io::Read as _;

@@ -16,6 +16,8 @@ pub mod relation;
 pub mod snapshot;
 pub mod source;
 mod surroundings;
+pub mod watch;
+pub mod why;
 
 pub use snapshot::Snapshot;
 

@@ -3,12 +3,16 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use cgroup::cpu::Weight;
+use cgroup::freezer::State;
+use cgroup::io::Throttle;
 use cgroup::level::{Detail, Level, Tree, Trees};
+use cgroup::pressure::{Line, Pressure};
 use cgroup::{Controller, Limit};
 use error::Errno;
 use procfs::CgroupLine;
 
-use crate::snapshot::{Group, Limited, Reading};
+use crate::snapshot::{DiskLimit, Freezer, Group, Limited, Reading, Reasons, Stall, Stalls};
 use crate::source::Sightless;
 
 /// Groups on the way into a snapshot.
@@ -25,7 +29,7 @@ impl Groups {
     }
 
     /// The place of a group; those above it are there too.
-    fn add(&mut self, hierarchy: &str, path: &Path) -> usize {
+    pub(crate) fn add(&mut self, hierarchy: &str, path: &Path) -> usize {
         if let Some(known) = self.known.get(&(hierarchy.to_owned(), path.to_owned())) {
             return *known;
         }
@@ -40,9 +44,19 @@ impl Groups {
             pids: Limited::default(),
             oom_kills: Reading::Absent,
             throttled_usec: Reading::Absent,
+            reasons: None,
         });
         self.known.insert((hierarchy.to_owned(), path.to_owned()), index);
         index
+    }
+
+    /// Reads those at these places, and none above them.
+    pub(crate) fn read_each(&mut self, trees: &Trees, wanted: &[usize], detail: Detail, blind: &mut Sightless) {
+        for index in wanted {
+            if let Some(group) = self.all.get_mut(*index) {
+                read(group, trees, detail, blind);
+            }
+        }
     }
 
     /// Reads those at these places and those above them.
@@ -70,12 +84,15 @@ fn key(line: &CgroupLine) -> String {
 
 fn read(group: &mut Group, trees: &Trees, detail: Detail, blind: &mut Sightless) {
     let Some(tree) = trees.get(&group.hierarchy) else { return };
-    if tree.controllers.is_empty() {
+    if !tree.tells(detail) {
         return;
     }
     match tree.level(&group.path, detail) {
         Ok(level) => {
             fill(group, &level, blind);
+            if matches!(detail, Detail::Use | Detail::All) {
+                group.reasons = Some(Box::new(reasons(&level)));
+            }
             if group.parent.is_none() {
                 lift(group, tree);
             }
@@ -148,5 +165,64 @@ fn fill(group: &mut Group, level: &Level, blind: &mut Sightless) {
             usage: number(pids.current, "pids"),
             hits: number(pids.limit_hits, "pids"),
         };
+    }
+}
+
+/// What tells why the processes of a group wait.
+fn reasons(level: &Level) -> Reasons {
+    let number = |value: Option<u64>| value.map_or(Reading::Absent, Reading::At);
+    let (memory, cpu, pids) = (level.memory.as_ref(), level.cpu.as_ref(), level.pids.as_ref());
+    let found = &level.reasons;
+    let weight = cpu.and_then(|cpu| cpu.weight).map(|weight| match weight {
+        Weight::Shares(number) | Weight::Weight(number) => number,
+    });
+    Reasons {
+        inode: found.inode,
+        cpu_usage_usec: number(level.cpuacct.as_ref().and_then(|used| used.usage_usec)),
+        cpu_weight: number(weight),
+        cpu_periods: number(cpu.and_then(|cpu| cpu.periods)),
+        held_back_usec: number(found.held_back_usec),
+        cpus: number(found.cpus.as_ref().and_then(|cpus| u64::try_from(cpus.numbers().count()).ok())),
+        memory_peak: number(memory.and_then(|memory| memory.peak_bytes)),
+        memory_reached: number(memory.and_then(|memory| memory.limit_hits)),
+        memory_oom: number(memory.and_then(|memory| memory.oom_events)),
+        memory_brake: Limited {
+            limit: match found.brake.limit {
+                Some(Limit::At(bytes)) => Reading::At(bytes),
+                Some(Limit::Unlimited) => Reading::Unlimited,
+                None => Reading::Absent,
+            },
+            usage: Reading::Absent,
+            hits: number(found.brake.hits),
+        },
+        pids_peak: number(found.pids_peak),
+        refused_forks: number(pids.and_then(|pids| pids.refused_forks)),
+        disks: found.throttles.iter().map(disk_limit).collect(),
+        freezer: Freezer {
+            is_frozen: found.freezer.state.map(|state| state != State::Running),
+            is_told: found.freezer.own,
+        },
+        stalls: Stalls {
+            cpu: stall(found.pressure.cpu),
+            memory: stall(found.pressure.memory),
+            io: stall(found.pressure.io),
+        },
+    }
+}
+
+fn disk_limit(throttle: &Throttle) -> DiskLimit {
+    let Throttle { major, minor, kind, limit } = throttle;
+    DiskLimit { disk: format!("{major}:{minor}"), kind: (*kind).to_owned(), limit: *limit }
+}
+
+/// What is told of the stalls for one resource.
+pub(crate) fn stall(pressure: Option<Pressure>) -> Stall {
+    let some = pressure.and_then(|pressure| pressure.some);
+    let full = pressure.and_then(|pressure| pressure.full);
+    let total = |line: Option<Line>| line.map_or(Reading::Absent, |line| Reading::At(line.total_usec));
+    Stall {
+        some_usec: total(some),
+        full_usec: total(full),
+        some_avg10: some.map_or(Reading::Absent, |line| Reading::At(line.avg10.into())),
     }
 }

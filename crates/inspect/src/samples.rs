@@ -6,7 +6,7 @@ use procfs::{HostId, HostPid, Kind};
 
 use crate::snapshot::{
     Capabilities, CgroupMode, Container, Engine, Facts, Group, Host, HostNamespace, Known, Limited, Namespace, Process,
-    Reading, Related, Seccomp, Snapshot, Spot, VERSION,
+    Reading, Related, Seccomp, Snapshot, Spot, Stalls, VERSION,
 };
 
 /// A host whose namespaces are the first eight, with nothing on it.
@@ -16,6 +16,7 @@ pub(crate) fn empty() -> Snapshot {
     Snapshot {
         version: VERSION,
         at_msec: 0,
+        up_usec: 0,
         host: Host {
             kernel: "6.18".to_owned(),
             cpus: 2,
@@ -23,6 +24,8 @@ pub(crate) fn empty() -> Snapshot {
             cgroups: CgroupMode::V2,
             namespaces: Kind::ALL.map(host),
             viewer: HostId(0),
+            stalls: Stalls::default(),
+            available_bytes: Reading::Absent,
         },
         processes: Vec::new(),
         namespaces: namespaces.into(),
@@ -56,6 +59,7 @@ pub(crate) fn group(path: &str, parent: Option<usize>) -> Group {
         pids: Limited::default(),
         oom_kills: Reading::Absent,
         throttled_usec: Reading::Absent,
+        reasons: None,
     }
 }
 
@@ -108,5 +112,6 @@ pub(crate) fn facts() -> Facts {
         no_new_privs: false,
         threads: 1,
         groups: Vec::new(),
+        work: None,
     }
 }

@@ -16,6 +16,9 @@ pub struct Snapshot {
     pub version: u32,
     /// When, in milliseconds since 1970.
     pub at_msec: u64,
+    /// The same in microseconds since the kernel started, by which two snapshots are compared; 0 where it is not known.
+    #[serde(default)]
+    pub up_usec: u64,
     /// The machine.
     pub host: Host,
     /// Every process that /proc shows.
@@ -61,6 +64,12 @@ pub struct Host {
     pub namespaces: [Option<HostNamespace>; 8],
     /// Who looked.
     pub viewer: HostId,
+    /// How long its processes waited, where that was looked at.
+    #[serde(default)]
+    pub stalls: Stalls,
+    /// What of its memory could be used at once, in bytes.
+    #[serde(default)]
+    pub available_bytes: Reading,
 }
 
 /// Which interfaces of cgroups are mounted.
@@ -152,6 +161,20 @@ pub struct Facts {
     pub threads: u32,
     /// Its groups in [`Snapshot::groups`], one a hierarchy.
     pub groups: Vec<usize>,
+    /// What it runs and waits for, where that was looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work: Option<Box<Work>>,
+}
+
+/// What a process runs and waits for.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Work {
+    /// CPU time that it used, in microseconds.
+    pub cpu_usec: Reading,
+    /// How long its first thread was ready to run and did not, in microseconds.
+    pub delayed_usec: Reading,
+    /// The kernel's function that it waits in, of one that cannot be interrupted.
+    pub waits_in: Option<String>,
 }
 
 /// Capability sets. capabilities(7).
@@ -281,6 +304,87 @@ pub struct Group {
     pub oom_kills: Reading,
     /// How long it was held back by its own bandwidth limit.
     pub throttled_usec: Reading,
+    /// What tells why it waits; `None` where that was not asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reasons: Option<Box<Reasons>>,
+}
+
+/// What tells why the processes of a group wait: counters since the group was made, and limits that `see` does not show.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Reasons {
+    /// The inode of its folder: another group at the same path has another.
+    pub inode: Option<u64>,
+    /// CPU time used, in microseconds, by the groups below it too.
+    pub cpu_usage_usec: Reading,
+    /// Its part where CPUs are short: v1's shares, v2's weight.
+    pub cpu_weight: Reading,
+    /// Periods of its own bandwidth limit in which it ran.
+    pub cpu_periods: Reading,
+    /// How long the processes of this very group were held back, whichever level's limit it was, in microseconds of all
+    /// CPUs together: what is done to a victim.
+    pub held_back_usec: Reading,
+    /// How many CPUs it may run on.
+    pub cpus: Reading,
+    /// The most memory that was ever used, in bytes.
+    pub memory_peak: Reading,
+    /// How often its own memory limit was reached, so that memory had to be reclaimed.
+    pub memory_reached: Reading,
+    /// How often that led to the OOM killer.
+    pub memory_oom: Reading,
+    /// Beyond which its processes are slowed down, in bytes, and how often they were.
+    pub memory_brake: Limited,
+    /// The most tasks that there ever were.
+    pub pids_peak: Reading,
+    /// Forks of processes of this very group that failed, whichever level's limit it was: what is done to a victim.
+    pub refused_forks: Reading,
+    /// Its limits of disks.
+    pub disks: Vec<DiskLimit>,
+    /// Whether it stands still.
+    pub freezer: Freezer,
+    /// How long its processes waited for each resource.
+    pub stalls: Stalls,
+}
+
+/// A limit of a disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskLimit {
+    /// The disk: `8:0`.
+    pub disk: String,
+    /// What is limited, as v2 calls it: `rbps`, `wbps`, `riops`, `wiops`.
+    pub kind: String,
+    /// Bytes or operations in a second.
+    pub limit: u64,
+}
+
+/// Whether a group stands still.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Freezer {
+    /// Whether its processes stand still; `None` where nothing tells.
+    pub is_frozen: Option<bool>,
+    /// Whether this very group was told to: the cause of it.
+    pub is_told: Option<bool>,
+}
+
+/// How long processes waited for each resource. psi.rst.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Stalls {
+    /// For a CPU, also because a quota had run out.
+    pub cpu: Stall,
+    /// For memory to be reclaimed or read in again.
+    pub memory: Stall,
+    /// For disks.
+    pub io: Stall,
+}
+
+/// How long processes waited for one resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Stall {
+    /// How long at least one waited, in microseconds.
+    pub some_usec: Reading,
+    /// How long all waited that had something to do, in microseconds.
+    pub full_usec: Reading,
+    /// The part of the last ten seconds in which at least one waited, in hundredths of a percent.
+    pub some_avg10: Reading,
 }
 
 /// Who runs a container.

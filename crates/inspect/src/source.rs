@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cgroup::Version;
 use cgroup::cpuset::Set;
@@ -16,15 +16,15 @@ use error::{Doing as _, Errno, Error, Result};
 use netlink::route::{self, Paired};
 use netlink::{Protocol, Socket};
 use procfs::status::SeccompMode;
-use procfs::{CgroupLine, HostId, HostPid, Kind, Process as Folder, Sight, Visit, Walk};
+use procfs::{CgroupLine, HostId, HostPid, Kind, Process as Folder, Sight, Stat, Status, Visit, Walk};
 
 use crate::limits::Groups;
 use crate::names::State;
 use crate::namespaces::Namespaces;
 use crate::recognise::{Recognised, recognise};
 use crate::snapshot::{
-    Blind, Capabilities, CgroupMode, Container, Engine, Facts, Host, HostNamespace, Known, Link, Process, Seccomp,
-    Snapshot, Spot, VERSION, place,
+    Blind, Capabilities, CgroupMode, Container, Engine, Facts, Host, HostNamespace, Known, Link, Process, Reading,
+    Seccomp, Snapshot, Spot, Stalls, VERSION, place,
 };
 use crate::surroundings::HostMounts;
 
@@ -65,10 +65,11 @@ pub fn take(scope: Scope, carboy: &[PathBuf]) -> Result<Snapshot> {
             Vec::new()
         });
     }
-    let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    let (at_msec, up_usec) = now();
     Ok(Snapshot {
         version: VERSION,
-        at_msec: u64::try_from(at).unwrap_or(u64::MAX),
+        at_msec,
+        up_usec,
         host: host(known, &trees)?,
         processes: pass.processes,
         namespaces: pass.namespaces.all,
@@ -77,6 +78,14 @@ pub fn take(scope: Scope, carboy: &[PathBuf]) -> Result<Snapshot> {
         links,
         blind: blind.told(),
     })
+}
+
+/// The milliseconds since 1970, and the microseconds since the kernel started.
+pub(crate) fn now() -> (u64, u64) {
+    let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    let up = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let up = Duration::try_from(up).unwrap_or_default().as_micros();
+    (u64::try_from(at).unwrap_or(u64::MAX), u64::try_from(up).unwrap_or(0))
 }
 
 /// What could not be read, alike things counted together.
@@ -97,7 +106,7 @@ impl Sightless {
         }
     }
 
-    fn told(self) -> Vec<Blind> {
+    pub(crate) fn told(self) -> Vec<Blind> {
         let tell = |((_, errno), (what, count)): ((&str, i32), (String, u64))| Blind {
             what: if count > 1 { format!("{what}, and {} more like it", count - 1) } else { what },
             why: std::io::Error::from_raw_os_error(errno)
@@ -162,6 +171,8 @@ fn host(namespaces: HostNamespaces, trees: &Trees) -> Result<Host> {
         },
         namespaces,
         viewer: HostId(rustix::process::geteuid().as_raw()),
+        stalls: Stalls::default(),
+        available_bytes: Reading::Absent,
     })
 }
 
@@ -220,31 +231,7 @@ impl Pass {
         let (stat, status) = (visit.stat()?, visit.status()?);
         let (lines, groups) = self.membership(visit.cgroup()?);
         let arguments = if scope == Scope::Everything { visit.arguments().unwrap_or_default() } else { Vec::new() };
-        let ids = |ids: procfs::status::Credentials| [ids.real, ids.effective, ids.saved, ids.file_system];
-        let facts = Facts {
-            start_ticks: stat.start_ticks,
-            name: stat.name,
-            arguments,
-            state: stat.state,
-            parent: stat.parent,
-            inside: status.inside,
-            uids: ids(status.uid),
-            gids: ids(status.gid),
-            capabilities: Capabilities {
-                effective: status.capabilities.effective,
-                permitted: status.capabilities.permitted,
-                bounding: status.capabilities.bounding,
-            },
-            seccomp: match status.seccomp {
-                None => Seccomp::Absent,
-                Some(SeccompMode::Disabled) => Seccomp::Off,
-                Some(SeccompMode::Strict) => Seccomp::Strict,
-                Some(SeccompMode::Filter(_)) => Seccomp::Filter,
-            },
-            no_new_privs: status.no_new_privs,
-            threads: status.threads,
-            groups,
-        };
+        let facts = Facts { arguments, ..Facts::of(stat, status, groups) };
         Ok((facts, lines))
     }
 
@@ -291,6 +278,38 @@ impl Pass {
                     blind.add_error("ports", &format!("the ports of net:[{}]", namespace.ino), &error);
                 }
             }
+        }
+    }
+}
+
+impl Facts {
+    /// What /proc/PID/stat and /proc/PID/status tell.
+    pub(crate) fn of(stat: Stat, status: Status, groups: Vec<usize>) -> Self {
+        let ids = |ids: procfs::status::Credentials| [ids.real, ids.effective, ids.saved, ids.file_system];
+        Self {
+            start_ticks: stat.start_ticks,
+            name: stat.name,
+            arguments: Vec::new(),
+            state: stat.state,
+            parent: stat.parent,
+            inside: status.inside,
+            uids: ids(status.uid),
+            gids: ids(status.gid),
+            capabilities: Capabilities {
+                effective: status.capabilities.effective,
+                permitted: status.capabilities.permitted,
+                bounding: status.capabilities.bounding,
+            },
+            seccomp: match status.seccomp {
+                None => Seccomp::Absent,
+                Some(SeccompMode::Disabled) => Seccomp::Off,
+                Some(SeccompMode::Strict) => Seccomp::Strict,
+                Some(SeccompMode::Filter(_)) => Seccomp::Filter,
+            },
+            no_new_privs: status.no_new_privs,
+            threads: status.threads,
+            groups,
+            work: None,
         }
     }
 }

@@ -6,6 +6,7 @@
 pub mod boot;
 pub mod cgroup;
 pub mod filesystems;
+pub mod host;
 pub mod id_map;
 mod lines;
 pub mod mountinfo;

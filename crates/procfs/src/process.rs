@@ -16,7 +16,7 @@ use rustix::fs::{
 };
 use rustix::io::retry_on_intr;
 
-use crate::lines::text;
+use crate::lines::{fields, number, text};
 use crate::net_dev::Traffic;
 use crate::ns::{Kind, Sight};
 use crate::{CgroupLine, HostPid, IdMap, MountInfo, Stat, Status, cgroup, mountinfo, ns};
@@ -183,6 +183,16 @@ impl Process {
     pub fn wait_channel(&self) -> Result<Option<String>> {
         let function = self.parsed("wchan", |file| Some(text(file)))?;
         Ok(Some(function).filter(|function| !matches!(function.as_str(), "" | "0")))
+    }
+
+    /// /proc/PID/schedstat: how long the process's first thread was ready to run and did not, in nanoseconds; `None` where
+    /// this kernel does not count it.
+    ///
+    /// # Errors
+    /// A kernel error: `ENOENT` where the process is gone or this kernel lacks the file.
+    pub fn run_delay(&self) -> Result<Option<u64>> {
+        let delay = self.parsed("schedstat", |file| Some(fields(file).nth(1).and_then(number)))?;
+        Ok(delay.filter(|delay| *delay > 0))
     }
 
     /// /proc/PID/cgroup: the process's group in every hierarchy.

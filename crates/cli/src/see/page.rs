@@ -152,6 +152,11 @@ impl Page {
         }
     }
 
+    /// Prints it over the one before on a terminal, line by line, so that nothing flickers.
+    pub(crate) fn redraw(&self) {
+        report::line(&format!("\x1b[H{}\x1b[K\x1b[J", self.lines.join("\x1b[K\n")));
+    }
+
     /// Prints it.
     pub(crate) fn print(&self) {
         report::line(&self.lines.join("\n"));

@@ -1,5 +1,7 @@
 //! Numbers: sizes in bytes, CPUs, counts, seconds.
 
+use std::time::Duration;
+
 use engine::options::{Limit, TimeOffset};
 use error::Result;
 
@@ -94,6 +96,29 @@ pub(crate) fn cpus(given: Given<'_>) -> Result<u64> {
     }
 }
 
+/// The shortest and the longest time that something can be watched for.
+const TIMES: std::ops::RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(24 * 3600);
+
+/// A time: `500ms`, `2s`, `1.5m`, `1h`; seconds where there is no unit.
+pub(crate) fn time(given: Given<'_>) -> Result<Duration> {
+    let hint = "use a number with ms, s, m or h, such as 2s";
+    let end = given.value.rfind(|letter: char| letter.is_ascii_digit() || letter == '.').map_or(0, |last| last + 1);
+    let (number, unit) = given.value.split_at(end);
+    let nanoseconds: Option<u64> = match unit {
+        "ms" => Some(1_000_000),
+        "" | "s" => Some(1_000_000_000),
+        "m" => Some(60_000_000_000),
+        "h" => Some(3_600_000_000_000),
+        _ => None,
+    };
+    let time = nanoseconds.and_then(|unit| Decimal::parse(number)?.times(unit)).map(Duration::from_nanos);
+    match time {
+        None => Err(given.refused("is not a time").hint(hint).into()),
+        Some(time) if !TIMES.contains(&time) => Err(given.refused("is not between 10ms and 24h").hint(hint).into()),
+        Some(time) => Ok(time),
+    }
+}
+
 /// A whole number that is not negative.
 pub(crate) fn whole(given: Given<'_>) -> Result<u64> {
     let number = given.value.parse().ok().filter(|number| i64::try_from(*number).is_ok());
@@ -165,4 +190,22 @@ fn clock(part: &str) -> Option<(Clock, TimeOffset)> {
         (true, _) => TimeOffset { secs: -secs - 1, nanosecs: 1_000_000_000 - nanosecs },
     };
     Some((clock, offset))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_units_and_what_is_none_is_refused() {
+        let of = |value| time(Given { flag: "for", value });
+        for (text, millis) in
+            [("2", 2000), ("2s", 2000), ("0.5s", 500), ("500ms", 500), ("1.5m", 90_000), ("1h", 3_600_000)]
+        {
+            assert_eq!(of(text).unwrap(), Duration::from_millis(millis), "{text}");
+        }
+        for text in ["", "s", "-1s", "1d", "1ms", "25h", "0", "1 s", "99999999999999999999s"] {
+            assert!(of(text).unwrap_err().to_string().starts_with("cannot use --for"), "{text}");
+        }
+    }
 }

@@ -56,6 +56,7 @@ const FILES: &[&str] = &[
     "plan",
     "scenario",
     "smoke",
+    "why",
 ];
 
 /// A program of tests, and those of its tests that are to run.

@@ -1,0 +1,491 @@
+//! `why`: what held a container, a process or a group back while it was watched, because of what, and to whom it happened.
+//!
+//! Exit codes are those of `see`.
+
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use error::{Error, Refused, RefusedKind, Result};
+use inspect::Snapshot;
+use inspect::find::{self, Found, What};
+use inspect::ladder::Resource;
+use inspect::snapshot::{Reading, VERSION};
+use inspect::source::{self, Scope};
+use inspect::watch::{Kind, Subject, Watch};
+use inspect::why::{Cause, Evidence, Finding, Held, Rival, Trouble, Wait, Why, share, why};
+use serde_json::{Value, json};
+
+use crate::report;
+use crate::see::list::{self, quantity};
+use crate::see::page::{Page, Style};
+
+/// What `why` was asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Asked {
+    /// How long it is watched.
+    pub(crate) time: Duration,
+    /// Whether it goes on until it is interrupted.
+    pub(crate) watch: bool,
+    /// Whether JSON is printed.
+    pub(crate) json: bool,
+    /// Whom.
+    pub(crate) what: String,
+}
+
+impl Default for Asked {
+    fn default() -> Self {
+        Self { time: Duration::from_secs(2), watch: false, json: false, what: String::new() }
+    }
+}
+
+/// `carboy why`; `roots` are the folders of carboy's state.
+pub(crate) fn run(asked: &Asked, roots: &[PathBuf]) -> ExitCode {
+    super::ended(shown(asked, roots).map_err(of_why))
+}
+
+/// What it is asked in is said of what was asked.
+fn of_why(error: Error) -> Error {
+    match error {
+        Error::Refused(refused) if refused.field == "see" => Refused { field: "why".to_owned(), ..*refused }.into(),
+        other => other,
+    }
+}
+
+fn shown(asked: &Asked, roots: &[PathBuf]) -> Result<()> {
+    let what = find::parse(&asked.what)?;
+    if let What::Namespace(..) | What::NamespaceOf(..) = what {
+        let refused = Refused::new("why", &asked.what, "is a namespace: it has no limits and uses nothing");
+        return Err(refused.hint(format!("carboy see {} shows who is in it", asked.what)).into());
+    }
+    let watch = Watch::open()?;
+    let (whole, subjects) = subjects(asked, &what, &watch, roots)?;
+    let look = |subject: &Subject| watch.look(&whole.host, subject);
+    let mut before: Vec<Snapshot> = subjects.iter().map(look).collect();
+    loop {
+        std::thread::sleep(asked.time);
+        let after: Vec<Snapshot> = subjects.iter().map(look).collect();
+        let told: Vec<Told<'_>> = subjects
+            .iter()
+            .zip(before.iter().zip(&after))
+            .map(|(subject, (before, after))| Told { why: why(before, after, subject), subject, whole: &whole, after })
+            .collect();
+        if asked.json {
+            print_json(asked, &told)
+        } else {
+            print(asked, &told)
+        }
+        if !asked.watch || told.iter().all(|one| !one.why.is_there) {
+            return Ok(());
+        }
+        before = after;
+    }
+}
+
+/// What the word means. A snapshot of the containers is enough for most words, and costs little on a crowded host.
+fn subjects(asked: &Asked, what: &What, watch: &Watch, roots: &[PathBuf]) -> Result<(Snapshot, Vec<Subject>)> {
+    let of = |snapshot: &Snapshot| -> Result<Vec<Subject>> {
+        let found = find::find(snapshot, &asked.what)?;
+        let subject = |found: &Found| match found {
+            Found::Group(index) => watch.group(&snapshot.groups.get(*index)?.path),
+            found => Subject::of(snapshot, *found),
+        };
+        let subjects: Vec<Subject> = found.iter().filter_map(subject).collect();
+        if subjects.is_empty() {
+            let refused = Refused::new("why", &asked.what, "is nobody's but the host's");
+            let hint = format!("carboy see {} shows it; carboy why / looks at the host", asked.what);
+            return Err(refused.kind(RefusedKind::NoSuchObject).hint(hint).into());
+        }
+        Ok(subjects)
+    };
+    if let What::Name(_) | What::Inside(..) = what {
+        let snapshot = source::take(Scope::Containers, roots)?;
+        if let Ok(subjects) = of(&snapshot) {
+            return Ok((snapshot, subjects));
+        }
+    }
+    if let What::Path(path) = what
+        && let Some(subject) = watch.group(path)
+    {
+        return Ok((source::take(Scope::Containers, roots)?, vec![subject]));
+    }
+    let snapshot = source::take(Scope::Everything, roots)?;
+    let subjects = of(&snapshot)?;
+    Ok((snapshot, subjects))
+}
+
+/// What is told of one subject.
+struct Told<'s> {
+    why: Why,
+    subject: &'s Subject,
+    /// The containers of the host, for their names.
+    whole: &'s Snapshot,
+    after: &'s Snapshot,
+}
+
+fn print_json(asked: &Asked, told: &[Told<'_>]) {
+    let document = |one: &Told<'_>| {
+        json!({
+            "kind": match one.subject.kind {
+                Kind::Container => "container",
+                Kind::Process => "process",
+                Kind::Group => "group",
+            },
+            "name": one.subject.name, "why": one.why, "blind": one.after.blind,
+        })
+    };
+    let found: Vec<Value> = told.iter().map(document).collect();
+    let at_msec = told.first().map_or(0, |one| one.after.at_msec);
+    let document = json!({"version": VERSION, "at_msec": at_msec, "found": found});
+    // Of several, each is one line.
+    let text = if asked.watch { Ok(document.to_string()) } else { serde_json::to_string_pretty(&document) };
+    report::line(&text.unwrap_or_default());
+}
+
+fn print(asked: &Asked, told: &[Told<'_>]) {
+    let mut page = Page::new();
+    for one in told {
+        page.gap();
+        one.text(&mut page);
+    }
+    for one in told {
+        list::blind(&mut page, one.after);
+    }
+    if asked.watch && std::io::stdout().is_terminal() {
+        page.redraw();
+    } else {
+        if asked.watch {
+            page.line("");
+        }
+        page.print();
+    }
+}
+
+impl Told<'_> {
+    fn text(&self, page: &mut Page) {
+        let why = &self.why;
+        let seconds = why.elapsed_usec;
+        page.styled(Style::Bold, &format!("{}: {} s watched", self.subject.name, tenths(seconds)));
+        if !why.is_there {
+            page.line("  it ended meanwhile");
+        }
+        self.cpu(page);
+        self.memory(page);
+        self.pids(page);
+        self.io(page);
+        self.stalls(page);
+        self.standing(page);
+        if why.findings.is_empty() && why.is_there {
+            self.nothing(page);
+        }
+    }
+
+    fn finding(&self, trouble: Trouble) -> Option<&Finding> {
+        self.why.findings.iter().find(|finding| finding.trouble == trouble)
+    }
+
+    /// How long something lasted: `73% of the time`.
+    fn lasted(&self, finding: &Finding) -> String {
+        match finding.usec {
+            Some(usec) => format!("{} of the time", percent(share(usec, self.why.elapsed_usec))),
+            None => "(nothing counts for how long)".to_owned(),
+        }
+    }
+
+    fn cpu(&self, page: &mut Page) {
+        let cpu = &self.why.cpu;
+        let used = cpu.used_usec.map_or_else(|| "use unknown,".to_owned(), |used| format!("used {}", self.cpus(used)));
+        let of = match cpu.limit {
+            Reading::At(_) => format!("of {} cpus", quantity(Resource::Cpu, cpu.limit)),
+            Reading::Unlimited | Reading::Absent => format!("of {}, no quota", plural(cpu.cpus, "cpu")),
+            Reading::Unreadable => "of a quota that cannot be read".to_owned(),
+        };
+        let mut text = format!("{used} {of}");
+        let (held_back, crowded) = (self.finding(Trouble::HeldBack), self.finding(Trouble::Crowded));
+        text.extend(held_back.map(|finding| format!(", held back {}", self.lasted(finding))));
+        text.extend(crowded.map(|finding| format!(", waited for a cpu {}", self.lasted(finding))));
+        row(page, "cpu", &text, held_back.or(crowded).map_or(Style::Plain, |_| Style::Alarm));
+        for cause in held_back.into_iter().flat_map(|finding| &finding.causes) {
+            let periods = match (cause.hits, cause.periods) {
+                (Some(hits), Some(periods)) => format!("  hit in {} of {periods}", plural(hits, "period")),
+                _ => String::new(),
+            };
+            self.cause(page, cause, &format!("quota {} cpu{periods}", quantity(Resource::Cpu, cause.limit)));
+        }
+        if let Some(finding) = held_back {
+            self.others(page, &finding.rivals, |usec| format!("{} cpus", self.cpus(usec)));
+        }
+        if let Some(finding) = crowded {
+            let cpus = plural(cpu.cpus, "CPU");
+            let all = cpu.cpus.saturating_mul(self.why.elapsed_usec);
+            let is_itself = cpu.used_usec.is_some_and(|used| share(used, all) >= 9000);
+            let words = if is_itself {
+                format!("it uses the {cpus} that it may run on")
+            } else {
+                format!("more wants to run than the {cpus} that it may run on")
+            };
+            row(page, "", &format!("cause  {}", words), Style::Plain);
+            self.others(page, &finding.rivals, |usec| format!("{} cpus", self.cpus(usec)));
+        }
+    }
+
+    /// CPU time as a number of CPUs.
+    fn cpus(&self, usec: u64) -> String {
+        let hundredths = usec.saturating_mul(100).saturating_add(self.why.elapsed_usec / 2);
+        let hundredths = hundredths.checked_div(self.why.elapsed_usec).unwrap_or(0);
+        format!("{}.{:02}", hundredths / 100, hundredths % 100)
+    }
+
+    fn memory(&self, page: &mut Page) {
+        let (killed, reclaiming) = (self.finding(Trouble::Killed), self.finding(Trouble::Reclaiming));
+        let mut text = held(Resource::Memory, &self.why.memory);
+        if let Some(finding) = killed {
+            text.push_str(&format!("; oom kills here since start: {}", since(finding, self.why.memory.since_start)));
+        }
+        text.extend(reclaiming.map(|finding| format!("; waited for memory {}", self.lasted(finding))));
+        let is_now = killed.is_some_and(|finding| finding.count > Some(0)) || reclaiming.is_some();
+        row(page, "memory", &text, if is_now { Style::Alarm } else { Style::Plain });
+        let causes = killed.into_iter().chain(reclaiming).flat_map(|finding| &finding.causes);
+        let mut told: Vec<&Cause> = Vec::new();
+        for cause in causes {
+            if told.iter().any(|other| other.level == cause.level && other.is_brake == cause.is_brake) {
+                continue;
+            }
+            told.push(cause);
+            match cause.level {
+                Some(_) => self.cause(page, cause, &memory_cause(cause)),
+                None => {
+                    let available = quantity(Resource::Memory, self.why.host.available_bytes);
+                    let text = format!(
+                        "cause  the host  {available} of its {} available",
+                        report::size(self.why.host.memory_bytes)
+                    );
+                    row(page, "", &text, Style::Plain);
+                }
+            }
+        }
+        if let Some(finding) = killed.or(reclaiming) {
+            self.others(page, &finding.rivals, report::size);
+        }
+    }
+
+    fn pids(&self, page: &mut Page) {
+        let refused = self.finding(Trouble::Refused);
+        let mut text = held(Resource::Pids, &self.why.pids);
+        if let Some(finding) = refused {
+            text.push_str(&format!("; forks refused since start: {}", since(finding, self.why.pids.since_start)));
+        }
+        let is_now = refused.is_some_and(|finding| finding.count > Some(0));
+        row(page, "pids", &text, if is_now { Style::Alarm } else { Style::Plain });
+        if let Some(finding) = refused {
+            for cause in &finding.causes {
+                let hits = hits(cause, "hit").unwrap_or_else(|| certainty(cause).to_owned());
+                self.cause(page, cause, &format!("limit {}  {hits}", quantity(Resource::Pids, cause.limit)));
+            }
+            self.others(page, &finding.rivals, |tasks| tasks.to_string());
+        }
+    }
+
+    fn io(&self, page: &mut Page) {
+        let stalled = self.finding(Trouble::Io);
+        if let Some(finding) = stalled {
+            row(page, "io", &format!("stalled on io {}", self.lasted(finding)), Style::Alarm);
+            if self.why.disks.is_empty() {
+                row(
+                    page,
+                    "",
+                    "cause  no level limits io: the disk itself, or what waits for it elsewhere",
+                    Style::Plain,
+                );
+            }
+        }
+        for disks in &self.why.disks {
+            let limits = disks.limits.iter().map(|one| {
+                let limit = if one.kind.ends_with("bps") { report::size(one.limit) } else { one.limit.to_string() };
+                format!("{} {} {limit}/s", one.disk, one.kind)
+            });
+            let text = format!("{}  {}", self.called(&disks.path), limits.collect::<Vec<_>>().join(", "));
+            if stalled.is_some() {
+                row(page, "", &format!("limit  {text}  (no counter tells whether it was hit)"), Style::Plain);
+            } else {
+                row(page, "io", &format!("limited at {text}"), Style::Plain);
+            }
+        }
+    }
+
+    fn stalls(&self, page: &mut Page) {
+        let stalls = &self.why.stalls;
+        let all = [("cpu", stalls.cpu), ("memory", stalls.memory), ("io", stalls.io)];
+        if all.iter().all(|(_, wait)| wait.avg10 == Reading::Absent) {
+            return row(page, "stall", "not told here: no v2 group of its own, or a kernel without PSI", Style::Dim);
+        }
+        let average = |wait: &Wait| match wait.avg10 {
+            Reading::At(hundredths) => format!("{}.{:02}", hundredths / 100, hundredths % 100),
+            _ => "-".to_owned(),
+        };
+        let text = all.iter().enumerate().map(|(number, (name, wait))| {
+            let avg10 = if number == 0 { "avg10=" } else { "" };
+            format!("{name} {avg10}{}", average(wait))
+        });
+        row(page, "stall", &text.collect::<Vec<_>>().join("   "), Style::Plain);
+    }
+
+    /// What does not run at all.
+    fn standing(&self, page: &mut Page) {
+        if let Some(finding) = self.finding(Trouble::Frozen) {
+            row(page, "frozen", "its processes stand still", Style::Alarm);
+            match finding.causes.first() {
+                Some(cause) => self.cause(page, cause, "was told to freeze"),
+                None => row(page, "", "cause  a group above what can be seen was told to freeze", Style::Plain),
+            }
+        }
+        let still = &self.why.still;
+        for (state, word) in [("Tt", "stopped"), ("D", "waits")] {
+            let is_frozen = self.finding(Trouble::Frozen).is_some() && state == "D";
+            let these: Vec<_> = still.iter().filter(|one| state.contains(one.state) && !is_frozen).collect();
+            for (number, one) in these.iter().take(NAMED).enumerate() {
+                let place = one.waits_in.as_ref().map_or_else(String::new, |place| format!(" in {place}"));
+                let lasting = if one.is_lasting { "all the time" } else { "now" };
+                let how = match one.state {
+                    'T' => "by a signal".to_owned(),
+                    't' => "by a debugger".to_owned(),
+                    _ => format!("cannot be interrupted (D){place}"),
+                };
+                let style = if one.is_lasting { Style::Alarm } else { Style::Plain };
+                let label = if number == 0 { word } else { "" };
+                row(page, label, &format!("{} {}  {how}, {lasting}", one.pid, one.name), style);
+            }
+            if these.len() > NAMED {
+                row(page, "", &format!("and {} more", these.len() - NAMED), Style::Dim);
+            }
+        }
+    }
+
+    fn nothing(&self, page: &mut Page) {
+        let levels: Vec<String> = self.levels();
+        let text = format!("nothing held it back: no quota, limit or freezer of {}", levels.join(", "));
+        page.line(&format!("  {text}"));
+        let processes = u64::try_from(self.why.processes).unwrap_or(u64::MAX);
+        let kind = if processes == 1 { "process" } else { "processes" };
+        page.line(&format!("  was hit, and its {processes} {kind} did not wait long for cpu, memory or io"));
+    }
+
+    /// The levels that were looked at, the subject's own first.
+    fn levels(&self) -> Vec<String> {
+        let mut levels: Vec<&Path> = Vec::new();
+        for (_, path) in &self.subject.groups {
+            levels.extend(path.ancestors());
+        }
+        levels.sort_by_key(|path| std::cmp::Reverse(path.components().count()));
+        levels.dedup();
+        levels.iter().map(|path| self.called(path)).collect()
+    }
+
+    /// `cause  /team  quota 0.2 cpu`.
+    fn cause(&self, page: &mut Page, cause: &Cause, text: &str) {
+        let level = cause.level.as_ref().map_or_else(|| "the host".to_owned(), |level| self.called(level));
+        row(page, "", &format!("cause  {level}  {text}"), Style::Plain);
+    }
+
+    fn others(&self, page: &mut Page, rivals: &[Rival], quantity: impl Fn(u64) -> String) {
+        if rivals.is_empty() {
+            return;
+        }
+        let named = |rival: &Rival| format!("{} {}", self.called(&rival.path), quantity(rival.usage));
+        let named: Vec<String> = rivals.iter().map(named).collect();
+        row(page, "", &format!("beside it  {}", named.join(", ")), Style::Plain);
+    }
+
+    /// A group by its path, long ids cut, with the name of the container whose it is.
+    fn called(&self, path: &Path) -> String {
+        let cut = |name: std::borrow::Cow<'_, str>| {
+            let is_id = name.len() >= 64 && name.bytes().rev().take(64).all(|byte| byte.is_ascii_hexdigit());
+            if is_id { name.chars().take(name.len() - 52).collect() } else { name.into_owned() }
+        };
+        let parts = path.components().skip(1).map(|part| cut(part.as_os_str().to_string_lossy()));
+        let shown = format!("/{}", parts.collect::<Vec<_>>().join("/"));
+        let is_its = |group: &usize| self.whole.groups.get(*group).is_some_and(|group| group.path == path);
+        let own = path.parent().and(self.whole.containers.iter().find(|one| one.groups.iter().any(is_its)));
+        match own.filter(|container| container.title() != self.subject.name) {
+            Some(container) => format!("{shown} ({})", list::name(container)),
+            None => shown,
+        }
+    }
+}
+
+/// How many processes are named.
+const NAMED: usize = 5;
+
+fn row(page: &mut Page, label: &str, text: &str, style: Style) {
+    page.styled(style, &format!("  {label:<7} {text}"));
+}
+
+/// `296 KiB of 32 MiB, 3 MiB left`.
+fn held(resource: Resource, held: &Held) -> String {
+    let usage = quantity(resource, held.usage);
+    match held.limit {
+        Reading::At(_) => {
+            let left = held.headroom.map(|left| format!(", {} left", quantity(resource, Reading::At(left))));
+            format!("{usage} of {}{}", quantity(resource, held.limit), left.unwrap_or_default())
+        }
+        Reading::Unlimited | Reading::Absent => format!("{usage}, no limit"),
+        Reading::Unreadable => format!("{usage} of a limit that cannot be read"),
+    }
+}
+
+/// `3, 2 of them while watched`.
+fn since(finding: &Finding, since_start: Reading) -> String {
+    let all = match since_start {
+        Reading::At(all) => all.to_string(),
+        _ => "not counted".to_owned(),
+    };
+    match finding.count {
+        Some(count) if count > 0 => format!("{all}, {count} of them while watched"),
+        _ => all,
+    }
+}
+
+/// `limit 32 MiB  reached 141 times, high-water 32 MiB`.
+fn memory_cause(cause: &Cause) -> String {
+    let word = if cause.is_brake { "slowed down beyond" } else { "limit" };
+    let mut text = format!("{word} {}", quantity(Resource::Memory, cause.limit));
+    let told = hits(cause, "reached").unwrap_or_else(|| certainty(cause).to_owned());
+    text.push_str(&format!("  {told}"));
+    if let Reading::At(peak) = cause.peak {
+        text.push_str(&format!(", high-water {}", report::size(peak)));
+    }
+    text
+}
+
+/// `reached 141 times, 12 of them while watched`; `None` where nothing was counted.
+fn hits(cause: &Cause, verb: &str) -> Option<String> {
+    let Reading::At(all @ 1..) = cause.hits_since_start else { return None };
+    let meanwhile = cause.hits.filter(|hits| *hits > 0).map(|hits| format!(", {hits} of them while watched"));
+    Some(format!("{verb} {}{}", plural(all, "time"), meanwhile.unwrap_or_default()))
+}
+
+/// How sure it is, where no counter tells.
+const fn certainty(cause: &Cause) -> &'static str {
+    match cause.known {
+        Evidence::Moved | Evidence::Counted => "was hit",
+        Evidence::Full => "is or was full",
+        Evidence::Binds => "the smallest; no counter tells whether it was hit",
+        Evidence::Limited => "no counter tells whether it was hit",
+    }
+}
+
+fn plural(count: u64, word: &str) -> String {
+    if count == 1 { format!("1 {word}") } else { format!("{count} {word}s") }
+}
+
+/// `73%`, from hundredths of a percent.
+fn percent(share: u64) -> String {
+    format!("{}%", share.saturating_add(50) / 100)
+}
+
+/// Seconds with one decimal.
+fn tenths(usec: u64) -> String {
+    let tenths = usec.saturating_add(50_000) / 100_000;
+    format!("{}.{}", tenths / 10, tenths % 10)
+}
