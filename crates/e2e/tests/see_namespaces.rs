@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use carboy_e2e::{Carboy, Ended};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// A shell within namespaces, which has said that it is ready; killed with all that it started.
 struct Inside {
@@ -63,7 +64,7 @@ fn lsns() -> Counts {
 /// The process that was started with this number of seconds to sleep.
 fn sleeper<'s>(snapshot: &'s Value, seconds: &str) -> &'s Value {
     let processes = snapshot["processes"].as_array().unwrap().iter();
-    let is_it = |one: &&Value| one["facts"]["arguments"] == serde_json::json!(["sleep", seconds]);
+    let is_it = |one: &&Value| one["facts"]["arguments"] == json!(["sleep", seconds]);
     processes.into_iter().find(is_it).unwrap_or_else(|| panic!("sleep {seconds} is not seen"))
 }
 
@@ -77,28 +78,54 @@ const PID: usize = 1;
 const NET: usize = 2;
 const USER: usize = 5;
 
-/// In user and pid namespaces below others.
-const NESTED: &str = "unshare --user --map-root-user --pid --fork --kill-child sleep 987601 & echo ready; wait";
+/// So many seconds of sleep in user and pid namespaces below others.
+fn nested(seconds: &str) -> String {
+    format!("unshare --user --map-root-user --pid --fork --kill-child sleep {seconds} & echo ready; wait")
+}
+
+/// A snapshot in which these sleep: a shell that is ready may not have run its program yet.
+fn snapshot_with(carboy: &Carboy, seconds: &[&str]) -> Value {
+    let begun = Instant::now();
+    loop {
+        let snapshot = snapshot(carboy);
+        let processes = snapshot["processes"].as_array().unwrap();
+        let sleeps =
+            |seconds: &&str| processes.iter().any(|one| one["facts"]["arguments"] == json!(["sleep", seconds]));
+        if seconds.iter().all(sleeps) || begun.elapsed() > Duration::from_secs(10) {
+            return snapshot;
+        }
+    }
+}
 
 #[test]
 fn namespaces_and_their_processes_are_those_of_lsns() {
     let carboy = Carboy::new();
     let all = ["--user", "--map-root-user", "--pid", "--net", "--ipc", "--uts", "--cgroup", "--time", "--mount-proc"];
-    let outer = Inside::start(&all, NESTED);
+    let outer = Inside::start(&all, &nested("987601"));
     let single = Inside::start(&["--uts", "--net"], "echo ready; exec sleep 987602");
-    // The host has its own business meanwhile: what is the same before and after is compared.
-    let first = snapshot(&carboy);
-    let (before, theirs, after) = (counts(&first), lsns(), counts(&snapshot(&carboy)));
-    for (namespace, count) in &theirs {
+    // The host has its own business meanwhile: what is the same in the looks of both before and after is compared.
+    let first = snapshot_with(&carboy, &["987601", "987602"]);
+    let looks = [counts(&first), lsns(), counts(&snapshot(&carboy)), lsns()];
+    let [before, theirs, after, later] = &looks;
+    let stays = |name: &(String, u64), [one, other]: [&Counts; 2]| one.get(name) == other.get(name);
+    for (namespace, count) in theirs.iter().filter(|(name, _)| stays(name, [theirs, later])) {
         assert!(before.contains_key(namespace) || after.contains_key(namespace), "{namespace:?} is not seen");
         let mut hosts = first["host"]["namespaces"].as_array().unwrap().iter();
         let is_hosts = hosts.any(|one| one["ino"] == namespace.1);
-        if !is_hosts && before.get(namespace) == after.get(namespace) {
+        if !is_hosts && stays(namespace, [before, after]) {
             assert_eq!(before.get(namespace), Some(count), "{namespace:?}");
         }
     }
-    for (namespace, count) in before.iter().filter(|(name, count)| **count > 0 && after.get(name) == Some(count)) {
-        assert!(theirs.contains_key(namespace), "lsns does not know {namespace:?} of {count}");
+    for (namespace, count) in before.iter().filter(|(name, count)| **count > 0 && stays(name, [before, after])) {
+        assert!(
+            theirs.contains_key(namespace) || later.contains_key(namespace),
+            "lsns does not know {namespace:?} of {count}"
+        );
+    }
+    let listed = carboy.run(["see", "--namespaces"]);
+    assert_eq!((listed.code, listed.stderr.as_str()), (0, ""));
+    for (kind, ino) in theirs.keys().filter(|name| stays(name, [theirs, later]) && stays(name, [before, after])) {
+        assert!(listed.stdout.contains(&format!("\n{kind}:[{ino}] ")), "{kind}:[{ino}]\n{}", listed.stdout);
     }
     let (nested, alone) = (sleeper(&first, "987601"), sleeper(&first, "987602"));
     for kind in 0..8 {
@@ -112,9 +139,9 @@ fn namespaces_and_their_processes_are_those_of_lsns() {
 #[test]
 fn owners_parents_makers_and_numbers_on_each_level_are_told() {
     let carboy = Carboy::new();
-    let outer = Inside::start(&["--user", "--map-root-user", "--pid", "--net", "--mount-proc"], NESTED);
-    let snapshot = snapshot(&carboy);
-    let nested = sleeper(&snapshot, "987601");
+    let outer = Inside::start(&["--user", "--map-root-user", "--pid", "--net", "--mount-proc"], &nested("987605"));
+    let snapshot = snapshot_with(&carboy, &["987605"]);
+    let nested = sleeper(&snapshot, "987605");
     let inside = nested["facts"]["inside"].as_array().unwrap();
     assert_eq!((inside.len(), inside[1].as_i64()), (2, Some(1)), "{nested}");
     let (user, pid) = (of(&snapshot, nested, USER), of(&snapshot, nested, PID));
@@ -159,7 +186,7 @@ fn a_namespace_without_a_process_is_found_with_what_keeps_it() {
     let script = format!("{make}; exec 9<{place}; umount -l {place}; echo ready; exec sleep 987604");
     let held = Inside::start(&["--mount"], &script);
     let ino: u64 = fs::read_to_string(&told).unwrap().trim().parse().unwrap();
-    let snapshot = snapshot(&carboy);
+    let snapshot = snapshot_with(&carboy, &["987604"]);
     let holders = without_process(&snapshot, ino).unwrap();
     let (holder, pid) = (&holders[0]["descriptor"], &sleeper(&snapshot, "987604")["pid"]);
     assert_eq!((&holder["fd"], &holder["pid"]), (&Value::from(9), pid), "{holders}");
