@@ -408,6 +408,11 @@ const SEE: Usage<See> = Usage {
         )
         .short('a'),
         Flag::switch(
+            "namespaces",
+            |see: &mut See, on| see.namespaces = on,
+            "show every namespace that has a process, with the first one",
+        ),
+        Flag::switch(
             "json",
             |see: &mut See, on| see.form = if on { see::Form::Json } else { see::Form::Text },
             "print JSON: without WHAT a snapshot of the host",
@@ -435,9 +440,13 @@ fn see_what(parser: &mut Parser) -> Result<Command> {
     };
     let mut words = words.into_iter();
     see.what = words.next();
-    match words.next() {
-        None => Ok(Command::See(see)),
-        Some(word) => Err(Refused::new("see", word, "it shows one thing at a time").into()),
+    match (words.next(), &see.what) {
+        (Some(word), _) => Err(Refused::new("see", word, "it shows one thing at a time").into()),
+        (None, Some(what)) if see.namespaces => {
+            let refused = Refused::new("--namespaces", what, "it lists the namespaces of all");
+            Err(refused.hint(format!("carboy see {what} shows its namespaces")).into())
+        }
+        (None, _) => Ok(Command::See(see)),
     }
 }
 

@@ -43,6 +43,8 @@ pub(crate) enum Form {
 pub(crate) struct See {
     /// Whether every sandbox and every namespace is shown, not only containers.
     pub(crate) all: bool,
+    /// Whether namespaces are listed in place of containers.
+    pub(crate) namespaces: bool,
     /// How it is shown.
     pub(crate) form: Form,
     /// The snapshot to look at in place of this host.
@@ -77,8 +79,11 @@ fn shown(see: &See, roots: &[PathBuf]) -> Result<()> {
         // What is no question is told before anything is read.
         find::parse(what)?;
     }
-    let scope =
-        if see.all || see.form != Form::Text || see.what.is_some() { Scope::Everything } else { Scope::Containers };
+    let scope = match see {
+        See { all: false, namespaces: true, form: Form::Text, .. } => Scope::Namespaces,
+        See { all: false, what: None, form: Form::Text, .. } => Scope::Containers,
+        _ => Scope::Everything,
+    };
     let snapshot = match &see.from {
         Some(path) => load(path)?,
         None => source::take(scope, roots)?,
@@ -98,7 +103,11 @@ fn host(see: &See, snapshot: &Snapshot) {
         Form::Svg => report::line(&picture::matrix::draw(snapshot, list::shown(snapshot, rows))),
         Form::Text => {
             let mut page = Page::new();
-            list::containers(&mut page, snapshot, rows);
+            if see.namespaces {
+                list::namespaces(&mut page, snapshot);
+            } else {
+                list::containers(&mut page, snapshot, rows);
+            }
             if see.all {
                 list::without_process(&mut page, snapshot);
             }

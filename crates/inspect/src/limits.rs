@@ -1,7 +1,8 @@
 //! The groups of a snapshot: collected from what /proc says, with those above, and then read once each.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsString;
+use std::path::Path;
 
 use cgroup::cpu::Weight;
 use cgroup::freezer::State;
@@ -19,7 +20,8 @@ use crate::source::Sightless;
 #[derive(Debug, Default)]
 pub(crate) struct Groups {
     pub(crate) all: Vec<Group>,
-    known: BTreeMap<(String, PathBuf), usize>,
+    /// By hierarchy and path: as bytes, since paths are slow to compare.
+    known: BTreeMap<String, HashMap<OsString, usize>>,
 }
 
 impl Groups {
@@ -30,7 +32,7 @@ impl Groups {
 
     /// The place of a group; those above it are there too.
     pub(crate) fn add(&mut self, hierarchy: &str, path: &Path) -> usize {
-        if let Some(known) = self.known.get(&(hierarchy.to_owned(), path.to_owned())) {
+        if let Some(known) = self.known.get(hierarchy).and_then(|known| known.get(path.as_os_str())) {
             return *known;
         }
         let parent = path.parent().map(|above| self.add(hierarchy, above));
@@ -46,7 +48,7 @@ impl Groups {
             throttled_usec: Reading::Absent,
             reasons: None,
         });
-        self.known.insert((hierarchy.to_owned(), path.to_owned()), index);
+        self.known.entry(hierarchy.to_owned()).or_default().insert(path.as_os_str().to_owned(), index);
         index
     }
 

@@ -20,6 +20,8 @@ use crate::snapshot::Engine;
 
 /// No state file of one container, nor a list of all, is longer.
 const LONGEST: u64 = 16 << 20;
+/// Most of them are shorter, in bytes.
+const USUAL: usize = 16 << 10;
 
 /// What an engine's files say of a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -212,7 +214,8 @@ fn list(storage: &Path) -> impl Iterator<Item = (String, String)> + use<> {
 
 /// A state file; what is absent, too long or not understood tells nothing.
 fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
-    let mut text = Vec::new();
+    // Without room to begin with, a reader with a limit makes many small reads.
+    let mut text = Vec::with_capacity(USUAL);
     File::open(path).ok()?.take(LONGEST).read_to_end(&mut text).ok()?;
     serde_json::from_slice(&text).ok()
 }

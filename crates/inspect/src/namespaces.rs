@@ -38,6 +38,12 @@ impl Namespaces {
         Spot::In(index)
     }
 
+    /// Whether a process that was counted is the first one of any of its namespaces.
+    pub(crate) fn is_first(&self, pid: HostPid, spots: &[Spot; 8]) -> bool {
+        let is_witness = |spot: &Spot| matches!(spot, Spot::In(index) if self.witness.get(*index) == Some(&Some(pid)));
+        spots.iter().any(is_witness)
+    }
+
     fn add(&mut self, kind: Kind, ino: u64) -> usize {
         if let Some(known) = self.known.get(&ino) {
             return *known;

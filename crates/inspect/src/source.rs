@@ -3,7 +3,7 @@
 //!
 //! A process may end at any moment: what was read of it until then stays, and nothing of another process gets among it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -31,6 +31,8 @@ use crate::surroundings::HostMounts;
 /// How much is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
+    /// Namespaces, with the first process of each and how many others are in it: the question of lsns(8).
+    Namespaces,
     /// Containers, with their limits: what a list shows.
     Containers,
     /// Everything: every process, sandboxes, namespaces without a process, mounts, ports, and what is used.
@@ -46,11 +48,15 @@ pub fn take(scope: Scope, carboy: &[PathBuf]) -> Result<Snapshot> {
     let mut walk = Walk::open()?;
     let known = host_namespaces(&mut walk)?;
     let mut pass = Pass::of_proc(&mut walk, scope, &known, &mut blind)?;
-    let containers = Assembly { walk: &mut walk, known: &known, state: State::new(Path::new("/"), carboy) };
-    let mut containers = containers.containers(scope, &mut pass);
+    let mut containers = Vec::new();
+    if scope != Scope::Namespaces {
+        let assembly = Assembly { walk: &mut walk, known: &known, state: State::new(Path::new("/"), carboy) };
+        containers = assembly.containers(scope, &mut pass);
+    }
     let trees = Trees::open()?;
     let of_containers = || containers.iter().flat_map(|container| container.groups.iter().copied()).collect();
     let (wanted, detail): (Vec<usize>, _) = match scope {
+        Scope::Namespaces => (Vec::new(), Detail::Limits),
         Scope::Containers => (of_containers(), Detail::Limits),
         Scope::Everything => ((0..pass.groups.all.len()).collect(), Detail::Usage),
     };
@@ -185,8 +191,15 @@ pub(crate) struct Pass {
     pub(crate) groups: Groups,
     /// Of each process that has facts, the groups as /proc shows them.
     lines: BTreeMap<usize, Rc<[CgroupLine]>>,
-    /// Those once, with the places of the groups: most processes have them in common.
-    memberships: BTreeMap<Rc<[CgroupLine]>, Vec<usize>>,
+    /// Those once, with the places of the groups, by the text of /proc: most processes have them in common.
+    memberships: HashMap<Vec<u8>, Membership>,
+}
+
+/// The groups of a process, one a hierarchy.
+#[derive(Debug, Clone)]
+struct Membership {
+    lines: Rc<[CgroupLine]>,
+    groups: Vec<usize>,
 }
 
 impl Pass {
@@ -213,9 +226,13 @@ impl Pass {
         for ((kind, sight), spot) in Kind::ALL.into_iter().zip(visit.namespaces).zip(&mut spots) {
             *spot = self.namespaces.count(pid, kind, sight);
         }
-        let apart = is_apart(&visit.namespaces, known);
+        let is_told = match scope {
+            Scope::Namespaces => self.namespaces.is_first(pid, &spots),
+            Scope::Containers => is_apart(&visit.namespaces, known),
+            Scope::Everything => true,
+        };
         let mut facts = None;
-        if apart || scope == Scope::Everything {
+        if is_told {
             match self.facts(&mut visit, scope) {
                 Ok((read, lines)) => {
                     facts = Some(Box::new(read));
@@ -229,20 +246,22 @@ impl Pass {
 
     fn facts(&mut self, visit: &mut Visit<'_>, scope: Scope) -> Result<(Facts, Rc<[CgroupLine]>)> {
         let (stat, status) = (visit.stat()?, visit.status()?);
-        let (lines, groups) = self.membership(visit.cgroup()?);
-        let arguments = if scope == Scope::Everything { visit.arguments().unwrap_or_default() } else { Vec::new() };
+        let Membership { lines, groups } = self.membership(visit)?;
+        let arguments = if scope == Scope::Containers { Vec::new() } else { visit.arguments().unwrap_or_default() };
         let facts = Facts { arguments, ..Facts::of(stat, status, groups) };
         Ok((facts, lines))
     }
 
-    fn membership(&mut self, lines: Vec<CgroupLine>) -> (Rc<[CgroupLine]>, Vec<usize>) {
-        if let Some((lines, groups)) = self.memberships.get_key_value(lines.as_slice()) {
-            return (Rc::clone(lines), groups.clone());
+    fn membership(&mut self, visit: &mut Visit<'_>) -> Result<Membership> {
+        let text = visit.cgroup_text()?;
+        if let Some(known) = self.memberships.get(text) {
+            return Ok(known.clone());
         }
-        let groups = self.groups.of(&lines);
-        let lines: Rc<[CgroupLine]> = lines.into();
-        self.memberships.insert(Rc::clone(&lines), groups.clone());
-        (lines, groups)
+        let text = text.to_owned();
+        let lines = visit.parse_cgroup(&text)?;
+        let membership = Membership { groups: self.groups.of(&lines), lines: lines.into() };
+        self.memberships.insert(text, membership.clone());
+        Ok(membership)
     }
 
     /// The interfaces that lead from the viewer's network namespace to others.
@@ -330,14 +349,15 @@ struct Assembly<'a> {
 
 impl Assembly<'_> {
     fn containers(mut self, scope: Scope, pass: &mut Pass) -> Vec<Container> {
-        let mut recognised: BTreeMap<Rc<[CgroupLine]>, Option<Recognised>> = BTreeMap::new();
+        // By the place of the lines, which those that are in the same groups have in common.
+        let mut recognised: HashMap<*const CgroupLine, Option<Recognised>> = HashMap::new();
         let mut members: BTreeMap<(Engine, String), Vec<(usize, Recognised)>> = BTreeMap::new();
         let mut others: BTreeMap<[u64; 8], Vec<usize>> = BTreeMap::new();
         for (index, lines) in &pass.lines {
             let look = || lines.iter().find_map(|line| recognise(&line.path));
             let apart = pass.processes.get(*index).filter(|one| self.apart(pass, one));
             let bundled = || apart.and_then(|_| lines.iter().find_map(|line| self.state.bundled(&line.path)));
-            if let Some(found) = recognised.entry(Rc::clone(lines)).or_insert_with(look).clone().or_else(bundled) {
+            if let Some(found) = recognised.entry(lines.as_ptr()).or_insert_with(look).clone().or_else(bundled) {
                 members.entry((found.engine, found.id.clone())).or_default().push((*index, found));
             } else if let Some(key) = apart.map(spots) {
                 others.entry(key).or_default().push(*index);

@@ -19,6 +19,11 @@ use crate::{CgroupLine, HostPid, IdMap, MountInfo, Stat, Status, cgroup, mountin
 /// How much of the list of /proc is read by one call.
 const LISTED_BYTES: usize = 32 << 10;
 
+/// How much of a file of a process is read by one call.
+const READ_BYTES: usize = 4096;
+/// A file that the kernel writes as one piece is all there when it does not fill the buffer.
+const AT_ONCE: fn(usize) -> bool = |length| length < READ_BYTES;
+
 /// A pass over /proc.
 #[derive(Debug)]
 pub struct Walk {
@@ -122,7 +127,7 @@ impl Visit<'_> {
     /// # Errors
     /// A kernel error where the process is gone.
     pub fn stat(&mut self) -> Result<Stat> {
-        self.parsed("stat", Stat::parse)
+        self.parsed_at_once("stat", Stat::parse)
     }
 
     /// /proc/PID/status.
@@ -130,15 +135,24 @@ impl Visit<'_> {
     /// # Errors
     /// A kernel error where the process is gone.
     pub fn status(&mut self) -> Result<Status> {
-        self.parsed("status", Status::parse)
+        self.parsed_at_once("status", Status::parse)
     }
 
-    /// /proc/PID/cgroup.
+    /// /proc/PID/cgroup as text, for [`Self::parse_cgroup`]: equal for processes that are in the same groups.
     ///
     /// # Errors
     /// A kernel error where the process is gone.
-    pub fn cgroup(&mut self) -> Result<Vec<CgroupLine>> {
-        self.parsed("cgroup", cgroup::parse)
+    pub fn cgroup_text(&mut self) -> Result<&[u8]> {
+        self.read("cgroup", AT_ONCE)?;
+        Ok(self.text)
+    }
+
+    /// The groups in a text of [`Self::cgroup_text`].
+    ///
+    /// # Errors
+    /// That it is not as cgroups(7) describes it.
+    pub fn parse_cgroup(&self, text: &[u8]) -> Result<Vec<CgroupLine>> {
+        process::understood(cgroup::parse(text), || format!("/proc/{}/cgroup", self.pid))
     }
 
     /// /proc/PID/cmdline: its arguments, as it lets them be seen now; none for the kernel's own threads.
@@ -238,20 +252,32 @@ impl Visit<'_> {
     }
 
     fn parsed<T>(&mut self, file: &str, parse: fn(&[u8]) -> Option<T>) -> Result<T> {
-        let path = || format!("/proc/{}/{file}", self.pid);
+        self.read(file, |_| false)?;
+        process::understood(parse(self.text), || format!("/proc/{}/{file}", self.pid))
+    }
+
+    fn parsed_at_once<T>(&mut self, file: &str, parse: fn(&[u8]) -> Option<T>) -> Result<T> {
+        self.read(file, AT_ONCE)?;
+        process::understood(parse(self.text), || format!("/proc/{}/{file}", self.pid))
+    }
+
+    /// Reads a file until there is no more, or what was read is known to be all.
+    fn read(&mut self, file: &str, is_all: fn(usize) -> bool) -> Result<()> {
+        let action = || format!("read /proc/{}/{file}", self.pid);
         let resolve = ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-        let source = openat2(&self.folder, format!("../{file}"), flags, Mode::empty(), resolve);
-        let source = source.doing(|| format!("read {}", path()))?;
+        let source = openat2(&self.folder, format!("../{file}"), flags, Mode::empty(), resolve).doing(action)?;
         self.text.clear();
-        let mut buffer = [0; 4096];
+        let mut buffer = [0; READ_BYTES];
         loop {
-            let length =
-                retry_on_intr(|| rustix::io::read(&source, &mut buffer)).doing(|| format!("read {}", path()))?;
+            let length = retry_on_intr(|| rustix::io::read(&source, &mut buffer)).doing(action)?;
             let Some(part) = buffer.get(..length).filter(|part| !part.is_empty()) else { break };
             self.text.extend_from_slice(part);
+            if is_all(length) {
+                break;
+            }
         }
-        process::understood(parse(self.text), path)
+        Ok(())
     }
 }
 

@@ -18,8 +18,9 @@ fn a_crowd_is_looked_at_by_both_and_each_budget_has_its_line() {
     let (text, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{text}{said}");
     let lines: Vec<&str> = text.lines().collect();
-    let [cpu, memory] = lines.as_slice() else { panic!("{text}{said}") };
-    assert!(cpu.starts_with("carboy see --all of 200 processes: ") && cpu.contains(" lsns "), "{cpu}");
+    let [cpu, all, memory] = lines.as_slice() else { panic!("{text}{said}") };
+    assert!(cpu.starts_with("carboy see --namespaces of 200 processes: ") && cpu.contains(" lsns "), "{cpu}");
+    assert!(all.starts_with("carboy see --all, which asks more than lsns: "), "{all}");
     assert!(memory.contains(" MiB, within the budget of 24 MiB"), "{memory}");
 }
 

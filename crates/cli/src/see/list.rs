@@ -2,8 +2,8 @@
 
 use inspect::Snapshot;
 use inspect::ladder::{self, Ladder, Resource};
-use inspect::relation::{self, Relation};
-use inspect::snapshot::{Container, Engine, Holder, Namespace, Reading, Related};
+use inspect::relation::{Relation, Relations};
+use inspect::snapshot::{Container, Engine, Facts, Holder, Namespace, Process, Reading, Related, Spot};
 use procfs::Kind;
 
 use crate::report;
@@ -17,6 +17,8 @@ pub(crate) const ORDER: [Kind; 8] =
 const NAMED_MARKS: usize = 46;
 /// The longest name that is shown whole.
 const NAME: usize = 24;
+/// The longest command that is shown whole.
+const COMMAND: usize = 40;
 
 /// What the table shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,9 +51,10 @@ pub(crate) fn containers(page: &mut Page, snapshot: &Snapshot, rows: Rows) {
     let is_wide = page.fits(names.max(9) + 7 + 5 + 10 + NAMED_MARKS + longest.min(30) + 10);
     let heading = ["CONTAINER", "ENGINE", "PID", "PROCS", "NAMESPACES", "LIMITS THAT BIND"].map(str::to_owned);
     let mut rows = vec![heading];
+    let relations = Relations::new(snapshot);
     for (container, limits) in shown.iter().zip(limits) {
         let marks = ORDER.map(|kind| {
-            let mark = page.mark(relation::of(snapshot, container, kind));
+            let mark = page.mark(relations.of(container, kind));
             if is_wide { format!("{}{mark} ", kind.name()) } else { mark.to_string() }
         });
         rows.push([
@@ -138,6 +141,43 @@ pub(crate) fn quantity(resource: Resource, reading: Reading) -> String {
 fn cpus(millionths: u64) -> String {
     let text = format!("{}.{:06}", millionths / 1_000_000, millionths % 1_000_000);
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// Namespaces in which a process is, kind by kind; the host's own come first.
+pub(crate) fn namespaces(page: &mut Page, snapshot: &Snapshot) {
+    let mut first: Vec<Option<&Process>> = vec![None; snapshot.namespaces.len()];
+    for process in &snapshot.processes {
+        for index in process.namespaces.iter().filter_map(|spot| if let Spot::In(at) = spot { Some(*at) } else { None })
+        {
+            if let Some(first) = first.get_mut(index) {
+                first.get_or_insert(process);
+            }
+        }
+    }
+    let mut rows = vec![["NAMESPACE", "", "PROCS", "PID", "UID", "COMMAND"].map(str::to_owned)];
+    for kind in ORDER {
+        let of_kind = snapshot.namespaces.iter().zip(&first).filter(|(namespace, _)| namespace.kind == kind);
+        let mut of_kind: Vec<_> = of_kind.filter_map(|(namespace, first)| Some((namespace, (*first)?))).collect();
+        of_kind.sort_by_key(|(namespace, first)| (!snapshot.is_hosts(namespace), first.pid, namespace.ino));
+        for (namespace, first) in of_kind {
+            let facts = first.facts.as_deref();
+            rows.push([
+                called(namespace),
+                if snapshot.is_hosts(namespace) { "the host's".to_owned() } else { String::new() },
+                namespace.processes.to_string(),
+                first.pid.to_string(),
+                facts.map_or_else(String::new, |facts| facts.uids[0].to_string()),
+                facts.map_or_else(String::new, command),
+            ]);
+        }
+    }
+    page.table(&rows);
+}
+
+/// The arguments of a process, or the name of its program where it has none, cut where they are long.
+fn command(facts: &Facts) -> String {
+    let whole = if facts.arguments.is_empty() { format!("[{}]", facts.name) } else { facts.arguments.join(" ") };
+    if whole.chars().count() <= COMMAND { whole } else { whole.chars().take(COMMAND - 2).chain("..".chars()).collect() }
 }
 
 /// Namespaces in which no process is, and what keeps them.

@@ -92,8 +92,9 @@ impl Page {
         if !self.fits(whole) {
             rows = rows.into_iter().map(|row| row.map(|cell| self.brief(&cell))).collect();
         }
+        let widths: Vec<usize> = (0..COLUMNS).map(|column| width(&rows, column)).collect();
         for (number, row) in rows.iter().enumerate() {
-            let padded = row.iter().enumerate().map(|(at, cell)| format!("{cell:<width$}", width = width(&rows, at)));
+            let padded = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
             let style = if number == 0 { Style::Bold } else { Style::Plain };
             self.styled(style, &padded.collect::<Vec<_>>().join("  "));
         }

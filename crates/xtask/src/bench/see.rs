@@ -1,5 +1,5 @@
-//! What a look at a crowded host costs: `carboy see` beside lsns, which reads the same links of /proc/PID/ns, and the memory
-//! that a snapshot of everything takes.
+//! What a look at a crowded host costs: `carboy see --namespaces` beside lsns, which answers the same question, and the time
+//! and memory that a snapshot of everything takes.
 //!
 //! The crowd lives in a pid namespace whose first process is this one: nothing else is counted, and when this one ends the
 //! kernel ends them all. CPU time is getrusage(2)'s of the command alone: nobody of the crowd is waited for meanwhile.
@@ -23,8 +23,8 @@ const APART: usize = 1000;
 const TOGETHER: usize = 10;
 /// How many a shell holds of those that are not apart.
 const HELD: usize = 500;
-/// Pairs of one run of ours and one of lsns.
-const PAIRS: usize = 7;
+/// Rounds of one run of each.
+const ROUNDS: usize = 7;
 
 /// The most that ours may be of lsns's CPU time.
 const CPU_BUDGET: f64 = 1.0 / 15.0;
@@ -55,18 +55,20 @@ pub(crate) fn run(carboy: &Path, processes: &str) -> Result<()> {
     // The first command that is waited for: what children had as their peak is its own.
     look(Command::new(carboy).args(["see", "--json"]))?;
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN).map_err(std::io::Error::from).doing(|| "read the peak memory")?;
-    let mut pairs = Vec::new();
-    for _ in 0..PAIRS {
-        let ours = look(Command::new(carboy).args(["see", "--all"]))?;
-        pairs.push((ours, look(&mut Command::new("lsns"))?));
+    let mut rounds = Vec::new();
+    for _ in 0..ROUNDS {
+        let of = |word| look(Command::new(carboy).args(["see", word]));
+        rounds.push([of("--namespaces")?, look(&mut Command::new("lsns"))?, of("--all")?]);
     }
     drop(crowd);
-    let ratio = median(pairs.iter().map(|(ours, theirs)| ours / theirs));
-    let (ours, theirs) = (median(pairs.iter().map(|pair| pair.0)), median(pairs.iter().map(|pair| pair.1)));
+    let [ours, theirs, all] = [0, 1, 2].map(|column: usize| median(rounds.iter().map(|round| round[column])));
+    let ratio = |column: usize| median(rounds.iter().map(|round| round[column] / round[1]));
     println!(
-        "carboy see --all of {count} processes: {ours:.0} ms CPU, lsns {theirs:.0} ms; {PAIRS} pairs, ratio {ratio:.3}, {} the budget of {CPU_BUDGET:.3}",
-        verdict(ratio, CPU_BUDGET)
+        "carboy see --namespaces of {count} processes: {ours:.0} ms CPU, lsns {theirs:.0} ms; {ROUNDS} rounds, ratio {:.4}, {} the budget of {CPU_BUDGET:.4}",
+        ratio(0),
+        verdict(ratio(0), CPU_BUDGET)
     );
+    println!("carboy see --all, which asks more than lsns: {all:.0} ms CPU, ratio {:.4}", ratio(2));
     let peak = kibibytes_to_mebibytes(usage.max_rss());
     println!(
         "carboy see --json of {count} processes: peak memory {peak:.1} MiB, {} the budget of {PEAK_BUDGET_MIB:.0} MiB",
