@@ -15,6 +15,8 @@ use crate::write::{Reads, Write};
 
 const ALLOW_V1: &str = "devices.allow";
 const DENY_V1: &str = "devices.deny";
+/// What a group lets be used, a rule a line; `a *:* rwm` where that is everything.
+pub(crate) const LIST_V1: &str = "devices.list";
 
 pub(crate) const FIELD: &str = "linux.resources.devices";
 

@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use crate::cpuset::{CPUS_EFFECTIVE, Set};
 use crate::hierarchy::{Controller, Hierarchies, Version};
 use crate::path::GroupPath;
-use crate::{cpu, cpuacct, file, freezer, io, memory, pids, pressure, tree};
+use crate::{cpu, cpuacct, devices, file, freezer, io, memory, pids, pressure, tree};
 
 /// Every hierarchy that is mounted here, open for reading, also where no group can be made in it.
 #[derive(Debug)]
@@ -180,6 +180,14 @@ impl Tree {
         tree::walk(group.as_fd(), list, |_, _| {})?;
         pids.truncate(most);
         Ok(pids)
+    }
+
+    /// The rules of v1 by which a group lets device nodes be used, one of `TYPE MAJOR:MINOR ACCESS` each.
+    ///
+    /// # Errors
+    /// As [`Tree::level`]; `ENOENT` in a hierarchy without the controller too.
+    pub fn devices(&self, shown: &Path) -> std::result::Result<Vec<String>, Errno> {
+        Ok(file::read(self.open_group(shown)?, devices::LIST_V1)?.lines().map(str::to_owned).collect())
     }
 
     /// Reads a group, named as /proc/PID/cgroup names it.

@@ -457,7 +457,7 @@ mod tests {
             host: Some(host.into()),
             fs_type: "ext4".to_owned(),
             read_only: access == "ro",
-            layers: Vec::new(),
+            ..Mount::default()
         }
     }
 

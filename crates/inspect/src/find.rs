@@ -270,8 +270,8 @@ mod tests {
             inside: "/data".into(),
             host: Some("/srv/x".into()),
             fs_type: "ext4".to_owned(),
-            read_only: false,
             layers: vec!["/var/lib/docker/overlay2/a/diff".into()],
+            ..Mount::default()
         }]);
         snapshot.links = vec![Link { name: "veth9".to_owned(), index: 7, peer: 2, namespace: Some(net) }];
         snapshot.groups = vec![samples::group("/", None), samples::group("/team", Some(0))];

@@ -11,6 +11,7 @@ pub mod ladder;
 mod limits;
 mod names;
 mod namespaces;
+mod reach;
 pub mod recognise;
 pub mod relation;
 pub mod snapshot;

@@ -26,6 +26,10 @@ pub(crate) fn empty() -> Snapshot {
             viewer: HostId(0),
             stalls: Stalls::default(),
             available_bytes: Reading::Absent,
+            modules: Some(true),
+            root_device: Some((8, 1)),
+            disks: vec![(8, 0), (8, 1)],
+            kernel_files: ["/proc/keys", "/proc/sysrq-trigger", "/proc/kcore"].map(PathBuf::from).into(),
         },
         processes: Vec::new(),
         namespaces: namespaces.into(),
@@ -92,6 +96,7 @@ pub(crate) fn container(snapshot: &mut Snapshot, name: &str, own: &[Kind]) -> us
         groups: Vec::new(),
         uid_map: None,
         mounts: None,
+        reach: None,
     });
     container
 }

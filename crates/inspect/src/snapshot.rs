@@ -70,6 +70,18 @@ pub struct Host {
     /// What of its memory could be used at once, in bytes.
     #[serde(default)]
     pub available_bytes: Reading,
+    /// Whether code can be loaded into the kernel; `None` where that was not looked at.
+    #[serde(default)]
+    pub modules: Option<bool>,
+    /// The file system of its root, by major and minor number.
+    #[serde(default)]
+    pub root_device: Option<(u32, u32)>,
+    /// The block devices that this lies on: a partition and its disk, what a mapped device is made of.
+    #[serde(default)]
+    pub disks: Vec<(u32, u32)>,
+    /// Of the files that tell of the whole kernel or turn it off, and that engines hide, those that this kernel has.
+    #[serde(default)]
+    pub kernel_files: Vec<PathBuf>,
 }
 
 /// Which interfaces of cgroups are mounted.
@@ -432,10 +444,13 @@ pub struct Container {
     pub uid_map: Option<IdMap>,
     /// Its mounts, where they were looked at.
     pub mounts: Option<Vec<Mount>>,
+    /// What else of the host is at its hand, where that was looked at.
+    #[serde(default)]
+    pub reach: Option<Box<Reach>>,
 }
 
 /// A mount as a container has it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Mount {
     /// Where it is inside.
     pub inside: PathBuf,
@@ -447,6 +462,88 @@ pub struct Mount {
     pub read_only: bool,
     /// The folders on the host that an overlay is made of, the upper first.
     pub layers: Vec<PathBuf>,
+    /// The folder of the file system that it shows; of a cgroup mount, the group.
+    #[serde(default)]
+    pub root: PathBuf,
+    /// The file system, by major and minor number.
+    #[serde(default)]
+    pub device: (u32, u32),
+    /// Whether what is mounted below it appears on the host too: a mount there is in the same peer group.
+    #[serde(default)]
+    pub shared: bool,
+}
+
+/// What of the host is at a container's hand besides its mounts, as its first processes have it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Reach {
+    /// The supplementary groups of its first process.
+    pub supplementary: Vec<HostId>,
+    /// What a security module calls its first process; `None` where none is in force.
+    pub label: Option<Label>,
+    /// Sockets of engines, and of what else obeys whoever speaks with it.
+    pub sockets: Vec<Socket>,
+    /// Device nodes in its /dev, beside those that every container has.
+    pub nodes: Vec<Node>,
+    /// What its group of v1 lets it use, as the kernel lists it; `None` on v2, whose program does not tell.
+    pub devices: Option<Vec<String>>,
+    /// Folders of the host's mounts that its processes have open or work in.
+    pub descriptors: Vec<Descriptor>,
+}
+
+/// What a security module calls a process. proc_pid_attr(5).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Label {
+    /// AppArmor's: `unconfined`, `docker-default (enforce)`.
+    AppArmor(String),
+    /// SELinux's: `system_u:system_r:container_t:s0:c1,c2`.
+    Selinux(String),
+}
+
+/// Whose a file is, and who may do what with it. inode(7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owner {
+    /// The user.
+    pub uid: HostId,
+    /// The group.
+    pub gid: HostId,
+    /// The permission bits.
+    pub mode: u32,
+}
+
+/// A socket in the file system.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Socket {
+    /// Where it is inside.
+    pub inside: PathBuf,
+    /// The same on the host.
+    pub host: PathBuf,
+    /// Who may connect: whoever may write.
+    pub owner: Owner,
+}
+
+/// A device node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Node {
+    /// Where it is inside.
+    pub inside: PathBuf,
+    /// Whether it is of a block device.
+    pub block: bool,
+    /// The device, by major and minor number.
+    pub device: (u32, u32),
+    /// Who may open it.
+    pub owner: Owner,
+}
+
+/// A folder that a process has at hand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Descriptor {
+    /// Whose.
+    pub pid: HostPid,
+    /// Its number; `None` for the folder that the process works in.
+    pub fd: Option<u32>,
+    /// Its path, as the kernel shows it.
+    pub path: PathBuf,
 }
 
 /// Something that could not be read.
@@ -501,6 +598,7 @@ impl Snapshot {
             groups: process.facts.as_ref().map_or_else(Vec::new, |facts| facts.groups.clone()),
             uid_map: inside.filter(|_| is_as_first(Kind::User)).and_then(|container| container.uid_map.clone()),
             mounts: inside.filter(|_| is_as_first(Kind::Mnt)).and_then(|container| container.mounts.clone()),
+            reach: inside.filter(|_| is_as_first(Kind::Mnt)).and_then(|container| container.reach.clone()),
         })
     }
 
@@ -566,9 +664,13 @@ impl Mount {
     #[must_use]
     pub fn is_chosen(&self) -> bool {
         let inside = self.inside.to_string_lossy();
-        self.host.is_some()
-            && !USUAL.iter().any(|usual| inside.starts_with(usual))
-            && !OF_KERNEL.contains(&self.fs_type.as_str())
+        self.host.is_some() && !USUAL.iter().any(|usual| inside.starts_with(usual)) && !self.is_of_kernel()
+    }
+
+    /// Whether it shows the kernel rather than files.
+    #[must_use]
+    pub fn is_of_kernel(&self) -> bool {
+        OF_KERNEL.contains(&self.fs_type.as_str())
     }
 }
 

@@ -21,6 +21,7 @@ use procfs::{CgroupLine, HostId, HostPid, Kind, Process as Folder, Sight, Stat, 
 use crate::limits::Groups;
 use crate::names::State;
 use crate::namespaces::Namespaces;
+use crate::reach::{self, Reader};
 use crate::recognise::{Recognised, recognise};
 use crate::snapshot::{
     Blind, Capabilities, CgroupMode, Container, Engine, Facts, Host, HostNamespace, Known, Link, Process, Reading,
@@ -65,18 +66,22 @@ pub fn take(scope: Scope, carboy: &[PathBuf]) -> Result<Snapshot> {
     if scope == Scope::Everything {
         pass.namespaces.look_closer(&mut walk, &pass.pids, &mut blind);
         pass.read_ports(&mut walk, &mut blind);
-        read_surroundings(&mut walk, &pass, &mut containers, &mut blind)?;
+        read_surroundings(&mut walk, &pass, &trees, &mut containers, &mut blind)?;
         links = pass.links(&mut walk).unwrap_or_else(|error| {
             blind.add_error("links", "the host's network interfaces", &error);
             Vec::new()
         });
     }
     let (at_msec, up_usec) = now();
+    let mut host = host(known, &trees)?;
+    if scope == Scope::Everything {
+        reach::read_host(&mut host);
+    }
     Ok(Snapshot {
         version: VERSION,
         at_msec,
         up_usec,
-        host: host(known, &trees)?,
+        host,
         processes: pass.processes,
         namespaces: pass.namespaces.all,
         groups: pass.groups.all,
@@ -179,6 +184,10 @@ fn host(namespaces: HostNamespaces, trees: &Trees) -> Result<Host> {
         viewer: HostId(rustix::process::geteuid().as_raw()),
         stalls: Stalls::default(),
         available_bytes: Reading::Absent,
+        modules: None,
+        root_device: None,
+        disks: Vec::new(),
+        kernel_files: Vec::new(),
     })
 }
 
@@ -421,6 +430,7 @@ impl Assembly<'_> {
             groups,
             uid_map: None,
             mounts: None,
+            reach: None,
         }
     }
 }
@@ -475,11 +485,18 @@ fn sandbox(pass: &Pass, processes: Vec<usize>) -> Container {
         groups: facts.map_or_else(Vec::new, |facts| facts.groups.clone()),
         uid_map: None,
         mounts: None,
+        reach: None,
     }
 }
 
-/// The mounts and the user ids of each container, by its first process.
-fn read_surroundings(walk: &mut Walk, pass: &Pass, containers: &mut [Container], blind: &mut Sightless) -> Result<()> {
+/// The mounts and the user ids of each container, by its first process, and what else is at its hand.
+fn read_surroundings(
+    walk: &mut Walk,
+    pass: &Pass,
+    trees: &Trees,
+    containers: &mut [Container],
+    blind: &mut Sightless,
+) -> Result<()> {
     let host = HostMounts::new(&Folder::this()?.mountinfo()?);
     for container in containers {
         let Some(pid) = pass.processes.get(container.first).map(|process| process.pid) else { continue };
@@ -495,6 +512,10 @@ fn read_surroundings(walk: &mut Walk, pass: &Pass, containers: &mut [Container],
         match visit.uid_map() {
             Ok(map) => container.uid_map = Some(map),
             Err(error) => blind.add_error("maps", &format!("the user ids of process {pid}"), &error),
+        }
+        match (Reader { walk, pass, host: &host, trees }).read(container) {
+            Ok(reach) => container.reach = reach.map(Box::new),
+            Err(error) => blind.add_error("reach", &format!("sockets and devices of process {pid}"), &error),
         }
     }
     Ok(())

@@ -3,7 +3,7 @@
 //! A mount shows a folder of a file system, which it names by device and path; where the host has mounted the same file
 //! system at or above that folder, the folder has a path there. proc_pid_mountinfo(5).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use procfs::MountInfo;
@@ -12,7 +12,13 @@ use crate::snapshot::Mount;
 
 /// Where the host has which folder of which file system.
 #[derive(Debug, Default)]
-pub(crate) struct HostMounts(BTreeMap<(u32, u32), Vec<(PathBuf, PathBuf)>>);
+pub(crate) struct HostMounts {
+    places: BTreeMap<(u32, u32), Vec<(PathBuf, PathBuf)>>,
+    /// The peer groups of its mounts.
+    peers: BTreeSet<u32>,
+    /// The numbers of its mounts.
+    pub(crate) ids: BTreeSet<u64>,
+}
 
 impl HostMounts {
     pub(crate) fn new(mounts: &[MountInfo]) -> Self {
@@ -20,12 +26,13 @@ impl HostMounts {
         for mount in mounts {
             places.entry(mount.device).or_default().push((mount.root.clone(), mount.mount_point.clone()));
         }
-        Self(places)
+        let peers = mounts.iter().filter_map(|mount| mount.propagation.shared).collect();
+        Self { places, peers, ids: mounts.iter().map(|mount| mount.id.into()).collect() }
     }
 
     /// The host's path of a folder, the one by the mount that is nearest above it.
     fn path(&self, device: (u32, u32), folder: &Path) -> Option<PathBuf> {
-        let places = self.0.get(&device)?.iter();
+        let places = self.places.get(&device)?.iter();
         let above = places.filter_map(|(root, point)| Some((root, point, folder.strip_prefix(root).ok()?)));
         let nearest =
             above.min_by_key(|(root, point, _)| (usize::MAX - root.components().count(), point.components().count()));
@@ -50,20 +57,25 @@ impl HostMounts {
             fs_type: mount.fs_type.clone(),
             read_only: mount.is_read_only(),
             layers: if mount.fs_type == "overlay" { layers(&mount.super_options) } else { Vec::new() },
+            root: mount.root.clone(),
+            device: mount.device,
+            shared: mount.propagation.shared.is_some_and(|group| self.peers.contains(&group)),
         }
     }
 }
 
-/// The folders of an overlay, the upper first, as far as they are named by whole paths. overlayfs.rst.
+/// The folders of an overlay, the upper first, as far as they are named by whole paths. A layer that was given by a
+/// descriptor may be mounted nowhere; its name then begins at its own root, which says nothing. overlayfs.rst.
 fn layers(options: &str) -> Vec<PathBuf> {
     let value = |keys: &'static [&str]| {
         let options = options.split(',').filter_map(|option| option.split_once('='));
         options.filter(|(key, _)| keys.contains(key)).map(|(_, value)| value)
     };
     let upper = value(&["upperdir"]);
+    let lower = value(&["lowerdir"]).flat_map(|lower| lower.split(':'));
     // Newer kernels name each layer by an option of its own.
-    let lower = value(&["lowerdir", "lowerdir+"]).flat_map(|lower| lower.split(':'));
-    upper.chain(lower).map(PathBuf::from).filter(|layer| layer.is_absolute()).collect()
+    let each = value(&["lowerdir+"]).filter(|lower| *lower != "/");
+    upper.chain(lower).chain(each).map(PathBuf::from).filter(|layer| layer.is_absolute()).collect()
 }
 
 #[cfg(test)]

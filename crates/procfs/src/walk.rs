@@ -5,11 +5,17 @@
 //! for the process, and the process's other files are reached from it, so that nothing of another process with the same
 //! number can get among them.
 
+use std::ffi::{CStr, OsString};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::PathBuf;
 
 use error::{Doing, Errno, Result};
-use rustix::fs::{AtFlags, Mode, OFlags, RawDir, ResolveFlags, openat, openat2, readlinkat_raw, statat};
+use rustix::fs::{
+    AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, StatxFlags, openat, openat2, readlinkat, readlinkat_raw,
+    statat, statx,
+};
 use rustix::io::retry_on_intr;
 
 use crate::ns::{Kind, NamespaceId, Sight};
@@ -54,6 +60,17 @@ pub struct Held {
     pub ino: u64,
     /// The descriptor.
     pub fd: u32,
+}
+
+/// A folder that a process has open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenFolder {
+    /// The descriptor; `None` for the folder that the process works in.
+    pub fd: Option<u32>,
+    /// Its path, as the kernel shows it.
+    pub path: PathBuf,
+    /// The mount that it is on, by its number in mountinfo.
+    pub mount: u64,
 }
 
 impl Walk {
@@ -102,6 +119,24 @@ impl Walk {
         let is_gone = namespaces.iter().all(|seen| matches!(seen, Sight::Absent | Sight::Blind(Errno::SRCH)));
         Ok((!is_gone).then_some(Visit { pid, namespaces, folder, device: self.device, text: &mut self.text }))
     }
+}
+
+/// What a link of /proc stands for, where that is a folder.
+fn open_folder(links: impl AsFd, name: &CStr, fd: Option<u32>) -> Option<OpenFolder> {
+    let path = readlinkat(&links, name, Vec::new()).ok()?.into_bytes();
+    if !path.starts_with(b"/") {
+        return None;
+    }
+    // The link is magic: what it stands for is looked at, whatever is at that path now.
+    let flags = AtFlags::NO_AUTOMOUNT | AtFlags::STATX_DONT_SYNC;
+    let stat = statx(links, name, flags, StatxFlags::TYPE | StatxFlags::MNT_ID).ok()?;
+    let is_folder = FileType::from_raw_mode(stat.stx_mode.into()) == FileType::Directory;
+    let path = OsString::from_vec(path).into();
+    (is_folder && stat.stx_mask & StatxFlags::MNT_ID.bits() != 0).then_some(OpenFolder {
+        fd,
+        path,
+        mount: stat.stx_mnt_id,
+    })
 }
 
 /// Reads one link, which says `net:[4026531840]`.
@@ -239,6 +274,46 @@ impl Visit<'_> {
     pub fn open_namespace(&self, kind: Kind) -> Result<OwnedFd> {
         openat(&self.folder, kind.name(), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
             .doing(|| format!("open /proc/{}/ns/{}", self.pid, kind.name()))
+    }
+
+    /// The process's root folder, as a handle.
+    ///
+    /// # Errors
+    /// A kernel error: `EACCES` where the process may not be looked at.
+    pub fn open_root(&self) -> Result<OwnedFd> {
+        openat(&self.folder, "../root", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+            .doing(|| format!("open /proc/{}/root", self.pid))
+    }
+
+    /// /proc/PID/attr/FILE, as [`crate::Process::attribute`] reads it.
+    ///
+    /// # Errors
+    /// A kernel error: `ENOENT` or `EINVAL` where no module that is at work has the file.
+    pub fn attribute(&mut self, file: &str) -> Result<String> {
+        self.parsed(&format!("attr/{file}"), |file| {
+            Some(crate::lines::text(file).trim_end_matches(['\0', '\n']).to_owned())
+        })
+    }
+
+    /// The folders that the process has open, and the one that it works in, which has no number. What the kernel does not
+    /// tell at once, as a file system on a network that is gone, is left out.
+    ///
+    /// # Errors
+    /// A kernel error: `EACCES` where the process may not be looked at.
+    pub fn folders(&self) -> Result<Vec<OpenFolder>> {
+        let action = || format!("list /proc/{}/fd", self.pid);
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
+        let folder = openat2(&self.folder, "../fd", flags, Mode::empty(), resolve).doing(action)?;
+        let mut buffer = [MaybeUninit::uninit(); 4096];
+        let mut listed = RawDir::new(&folder, &mut buffer);
+        let mut found: Vec<OpenFolder> = open_folder(&self.folder, c"../cwd", None).into_iter().collect();
+        while let Some(entry) = listed.next() {
+            let entry = entry.doing(action)?;
+            let fd = entry.file_name().to_str().ok().and_then(|name| name.parse().ok());
+            found.extend(fd.and_then(|fd| open_folder(&folder, entry.file_name(), Some(fd))));
+        }
+        Ok(found)
     }
 
     /// What one of the process's descriptors is of, opened anew.
