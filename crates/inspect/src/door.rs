@@ -59,13 +59,13 @@ pub fn of(snapshot: &Snapshot, container: &Container) -> Vec<Door> {
         reach: container.reach.as_deref(),
         words: Words::of(container),
     };
-    let mut doors = if look.is_on_host() { look.on_host() } else { look.from_inside() };
+    let mut doors = if look.is_on_host() { look.on_host() } else { look.inside() };
     doors.sort_by_key(|door| door.width);
     doors
 }
 
 impl<'s> Look<'s> {
-    fn from_inside(&self) -> Vec<Door> {
+    fn inside(&self) -> Vec<Door> {
         let mut doors = self.sockets();
         doors.extend(self.folders());
         doors.extend(self.descriptors());
@@ -173,7 +173,7 @@ mod tests {
         let reach = Reach { devices: Some(rules), ..Reach::default() };
         let mut scene = Scene { facts: samples::facts(), mounts, reach, engine: Engine::Docker };
         change(&mut scene);
-        *snapshot.processes[0].facts.as_mut().unwrap() = Box::new(scene.facts);
+        **snapshot.processes[0].facts.as_mut().unwrap() = scene.facts;
         snapshot.containers[index].mounts = Some(scene.mounts);
         snapshot.containers[index].reach = Some(Box::new(scene.reach));
         snapshot.containers[index].engine = scene.engine;

@@ -68,8 +68,7 @@ const KERNEL_FILES: [&str; 7] = [
 
 /// What the doors need to know of the host itself.
 pub(crate) fn read_host(host: &mut Host) {
-    let disabled = std::fs::read_to_string("/proc/sys/kernel/modules_disabled").unwrap_or_default();
-    host.modules = Some(Path::new("/proc/modules").exists() && disabled.trim() != "1");
+    host.modules = procfs::boot::takes_modules().ok();
     host.kernel_files = KERNEL_FILES.iter().map(PathBuf::from).filter(|file| file.exists()).collect();
     if let Ok(root) = rustix::fs::stat("/") {
         let device = (major(root.st_dev), minor(root.st_dev));

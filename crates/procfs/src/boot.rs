@@ -1,6 +1,6 @@
 //! Which boot this is, and how the kernel was started: proc_sys_kernel(5), `random/boot_id`. A PID and a start time name a process only within one boot.
 
-use error::Result;
+use error::{Errno, Result};
 
 use crate::lines::text;
 use crate::process;
@@ -19,6 +19,18 @@ pub fn read_id() -> Result<String> {
 /// A kernel error where /proc is not there.
 pub fn read_command_line() -> Result<String> {
     process::read("cmdline", |file| Some(text(file)))
+}
+
+/// Whether modules can be loaded into the kernel: it was built for them, and nobody has turned that off since.
+/// Documentation/admin-guide/sysctl/kernel.rst "modules_disabled".
+///
+/// # Errors
+/// A kernel error where /proc/sys is not there.
+pub fn takes_modules() -> Result<bool> {
+    match process::read("sys/kernel/modules_disabled", |file| Some(file.trim_ascii() == b"0")) {
+        Err(error) if error.errno() == Some(Errno::NOENT) => Ok(false),
+        taken => taken,
+    }
 }
 
 fn parse_id(file: &[u8]) -> Option<String> {

@@ -9,6 +9,8 @@ use crate::snapshot::{Container, Engine};
 pub(super) enum Opening {
     /// A socket or folder of the host that is mounted.
     Mount,
+    /// A folder of the host below its root.
+    Layer,
     /// A mount that hands on what is mounted below it.
     Propagation,
     /// Files of /proc and /sys that change the kernel.
@@ -71,8 +73,16 @@ impl Words {
     }
 
     pub(super) fn closing(self, opening: Opening) -> String {
-        if let Opening::CapabilityIn(name, kind) = opening {
-            return format!("{}, or {}", self.closing(Opening::Host(kind)), self.closing(Opening::Capability(name)));
+        match opening {
+            Opening::CapabilityIn(name, kind) => {
+                return format!(
+                    "{}, or {}",
+                    self.closing(Opening::Host(kind)),
+                    self.closing(Opening::Capability(name))
+                );
+            }
+            Opening::Layer => return "a root that is not the host's".to_owned(),
+            _ => {}
         }
         match self {
             Self::Flags => flags(opening),
@@ -91,7 +101,7 @@ const USUAL: [&str; 2] = ["MKNOD", "NET_RAW"];
 
 fn flags(opening: Opening) -> String {
     let text = match opening {
-        Opening::Mount => "mount less of it with -v, or with :ro",
+        Opening::Mount | Opening::Layer => "mount less of it with -v, or with :ro",
         Opening::Propagation => "leave out :shared of its -v",
         Opening::KernelFiles => "leave out --privileged",
         Opening::Uncovered => "leave out --privileged and --security-opt systempaths=unconfined",
@@ -115,7 +125,7 @@ fn flags(opening: Opening) -> String {
 
 fn ctr(opening: Opening) -> String {
     let text = match opening {
-        Opening::Mount => "leave out that --mount, or with options=ro",
+        Opening::Mount | Opening::Layer => "leave out that --mount, or with options=ro",
         Opening::Propagation => "leave rshared out of its --mount",
         Opening::KernelFiles | Opening::Uncovered | Opening::Groups => "leave out --privileged",
         Opening::Devices => "leave out --privileged and --device",
@@ -137,7 +147,7 @@ fn ctr(opening: Opening) -> String {
 
 fn pod(opening: Opening) -> String {
     let text = match opening {
-        Opening::Mount => "remove that hostPath volume, or readOnly: true",
+        Opening::Mount | Opening::Layer => "remove that hostPath volume, or readOnly: true",
         Opening::Propagation => "mountPropagation: None",
         Opening::KernelFiles | Opening::Groups | Opening::Devices => "securityContext.privileged: false",
         Opening::Uncovered => "securityContext.procMount: Default and privileged: false",
@@ -160,7 +170,7 @@ fn pod(opening: Opening) -> String {
 
 fn lxc(opening: Opening) -> String {
     let text = match opening {
-        Opening::Mount => "remove that lxc.mount.entry, or with ro",
+        Opening::Mount | Opening::Layer => "remove that lxc.mount.entry, or with ro",
         Opening::Propagation => "leave rshared out of its lxc.mount.entry",
         Opening::KernelFiles => "lxc.mount.auto = proc:mixed sys:ro",
         Opening::Uncovered | Opening::Users => "lxc.idmap = u 0 100000 65536",
@@ -180,7 +190,7 @@ fn lxc(opening: Opening) -> String {
 
 fn nspawn(opening: Opening) -> String {
     let text = match opening {
-        Opening::Mount => "leave out that --bind=, or --bind-ro=",
+        Opening::Mount | Opening::Layer => "leave out that --bind=, or --bind-ro=",
         Opening::Propagation => "leave rshared out of its --bind=",
         Opening::KernelFiles => "leave out SYSTEMD_NSPAWN_API_VFS_WRITABLE",
         Opening::Uncovered | Opening::Users => "--private-users=pick",
@@ -203,7 +213,7 @@ fn nspawn(opening: Opening) -> String {
 /// systemd.exec(5).
 fn service(opening: Opening) -> String {
     let text = match opening {
-        Opening::Mount => "ProtectSystem=strict, or InaccessiblePaths=",
+        Opening::Mount | Opening::Layer => "ProtectSystem=strict, or InaccessiblePaths=",
         Opening::Propagation => "PrivateMounts=yes",
         Opening::KernelFiles => "ProtectKernelTunables=yes",
         Opening::Uncovered => "ProtectKernelTunables=yes and ProcSubset=pid",
@@ -234,7 +244,7 @@ fn service(opening: Opening) -> String {
 /// Runtime specification, config.md and config-linux.md.
 fn config(opening: Opening) -> String {
     let text = match opening {
-        Opening::Mount => "take it out of mounts, or with ro",
+        Opening::Mount | Opening::Layer => "take it out of mounts, or with ro",
         Opening::Propagation => "take rshared out of its mount's options",
         Opening::KernelFiles => "linux.readonlyPaths: /proc/sys, and ro for the mount of sysfs",
         Opening::Uncovered => "linux.maskedPaths",

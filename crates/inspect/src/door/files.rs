@@ -38,10 +38,17 @@ const OF_ROOT: [&str; 26] = [
 ];
 /// File systems that show the kernel and let it be changed. Their root may do so in whatever mount namespace.
 const SWITCHES: [&str; 5] = ["sysfs", "debugfs", "tracefs", "securityfs", "bpf"];
+/// Files of /proc that tell of the whole kernel.
+const TELLING: [(&str, &str); 4] = [
+    ("kcore", "/proc/kcore"),
+    ("keys", "/proc/keys"),
+    ("timer_list", "/proc/timer_list"),
+    ("sched_debug", "/proc/sched_debug"),
+];
 /// The kernel's memory and the hardware's; the kernel's log. Documentation/admin-guide/devices.txt.
 const MEMORY: [(u32, u32); 3] = [(1, 1), (1, 2), (1, 4)];
 const LOG: (u32, u32) = (1, 11);
-/// Nodes with much of the kernel behind them: fuse, kvm, vhost-net, vhost-vsock, userfaultfd has none.
+/// Nodes with much of the kernel behind them: fuse, kvm, vhost-net, vhost-vsock.
 const DEEP: [(u32, u32); 4] = [(10, 229), (10, 232), (10, 238), (10, 241)];
 
 /// Whether a folder is, or is above, something of root's.
@@ -102,7 +109,7 @@ impl<'s> Look<'s> {
         for (mount, layer) in layered.filter(|(_, layer)| is_of_root(layer)) {
             let what = format!("the host's {} can be read", layer.display());
             let evidence = format!("{} is a layer of {}", layer.display(), mount.inside.display());
-            doors.push(self.door(Width::Wide, &what, evidence, Opening::Mount));
+            doors.push(self.door(Width::Wide, &what, evidence, Opening::Layer));
         }
         doors
     }
@@ -179,9 +186,9 @@ impl<'s> Look<'s> {
             let evidence = format!("{} is not covered, CAP_SYS_RAWIO", place.display());
             doors.push(self.door(Width::Wide, what, evidence, at(&place, Opening::Uncovered)));
         }
-        let read = ["kcore", "keys", "timer_list", "sched_debug"].iter().filter_map(|file| {
-            self.has_kernel_file(&format!("/proc/{file}")).then(|| self.of_proc(file).next()).flatten()
-        });
+        let read = TELLING
+            .iter()
+            .filter_map(|(file, path)| self.has_kernel_file(path).then(|| self.of_proc(file).next()).flatten());
         let mut read: Vec<PathBuf> = read.map(|(_, place)| place).collect();
         let firmware = Path::new("/sys/firmware");
         let is_shown =
