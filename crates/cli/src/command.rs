@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 
 use engine::options::{ExecOptions, RunOptions, Signal};
+use engine::stop::Stop;
 use error::{Refused, Result};
 use lexopt::{Arg, Parser};
 
@@ -44,6 +45,10 @@ pub(crate) enum Command {
     Inspect(Vec<String>),
     /// Send a signal to these.
     Kill(Signal, Vec<String>),
+    /// Ask these to end.
+    Stop(Stop, Vec<String>),
+    /// Wait for the end of these.
+    Wait(Vec<String>),
     /// Remove these.
     Rm(Rm),
     /// Hold these to other limits.
@@ -103,6 +108,8 @@ pub(crate) fn read(words: impl IntoIterator<Item = OsString>, caller: Lookup<'_>
         "why" => why(&mut parser),
         "inspect" => inspect(&mut parser),
         "kill" => kill(&mut parser),
+        "stop" => stop(&mut parser),
+        "wait" => Ok(containers(&WAIT, &mut parser, &mut ())?.map_or_else(|help| help, Command::Wait)),
         "rm" => rm(&mut parser),
         "update" => update(&mut parser),
         "pause" => Ok(containers(&PAUSE, &mut parser, &mut ())?.map_or_else(|help| help, Command::Pause)),
@@ -118,7 +125,7 @@ fn before_command(written: &str) -> error::Error {
     refused.hint("name the command first, for example: carboy run -it host bash").into()
 }
 
-const COMMANDS: [(&str, &str); 14] = [
+const COMMANDS: [(&str, &str); 16] = [
     (RUN.command, RUN.doc),
     (EXPLAIN.command, EXPLAIN.doc),
     (EXEC.command, EXEC.doc),
@@ -129,6 +136,8 @@ const COMMANDS: [(&str, &str); 14] = [
     (COMPARE.command, COMPARE.doc),
     (INSPECT.command, INSPECT.doc),
     (KILL.command, KILL.doc),
+    (STOP.command, STOP.doc),
+    (WAIT.command, WAIT.doc),
     (RM.command, RM.doc),
     (UPDATE.command, UPDATE.doc),
     (PAUSE.command, PAUSE.doc),
@@ -157,6 +166,8 @@ fn tables() -> Vec<serde_json::Value> {
         help::table(&COMPARE),
         help::table(&INSPECT),
         help::table(&KILL),
+        help::table(&STOP),
+        help::table(&WAIT),
         help::table(&RM),
         help::table(&UPDATE),
         help::table(&PAUSE),
@@ -574,6 +585,48 @@ fn kill(parser: &mut Parser) -> Result<Command> {
     let read = containers(&KILL, parser, &mut signal)?;
     Ok(read.map_or_else(|help| help, |containers| Command::Kill(signal, containers)))
 }
+
+const STOP: Usage<Stop> = Usage {
+    command: "stop",
+    words: "CONTAINER...",
+    doc: "Ask containers to end, and kill those that do not in time",
+    flags: &[&[
+        Flag::value("signal", "SIGNAL", stop_signal, "the signal that asks (that of the container, or TERM)")
+            .short('s'),
+        Flag::value(
+            "timeout",
+            "SECONDS",
+            stop_timeout,
+            "how long they have (that of the container, or 10), -1 for ever",
+        )
+        .short('t'),
+    ]],
+    end: End::Never,
+};
+
+fn stop_signal(stop: &mut Stop, given: Given<'_>) -> Result<()> {
+    stop.signal = Some(signal::signal(given)?);
+    Ok(())
+}
+
+fn stop_timeout(stop: &mut Stop, given: Given<'_>) -> Result<()> {
+    stop.patience = Some(quantity::patience(given)?);
+    Ok(())
+}
+
+fn stop(parser: &mut Parser) -> Result<Command> {
+    let mut stop = Stop::default();
+    let read = containers(&STOP, parser, &mut stop)?;
+    Ok(read.map_or_else(|help| help, |containers| Command::Stop(stop, containers)))
+}
+
+const WAIT: Usage<()> = Usage {
+    command: "wait",
+    words: "CONTAINER...",
+    doc: "Wait for the end of containers, and print their exit codes",
+    flags: &[],
+    end: End::Never,
+};
 
 const RM: Usage<Rm> = Usage {
     command: "rm",

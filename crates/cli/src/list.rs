@@ -5,11 +5,13 @@ use std::process::ExitCode;
 use cgroup::Hierarchies;
 use engine::containers::{Container, Engine, Removal, Status};
 use engine::record::{LiveProcess, Record, short};
+use engine::stop::{Patience, Stop};
 use error::{Error, RefusedKind, Result};
 use procfs::HostPid;
 use serde_json::{Value, json};
 
 use crate::report;
+use crate::value::signal;
 
 /// Which containers `ps` shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,6 +132,11 @@ fn document(container: &Container, hierarchies: &Hierarchies) -> Result<Value> {
             "Env": process.map(|process| process.env.clone()),
             "Cmd": args,
             "WorkingDir": process.map(|process| process.cwd.clone()),
+            "StopSignal": record.stop.signal.map(signal::name),
+            "StopTimeout": record.stop.patience.map(|patience| match patience {
+                Patience::Seconds(seconds) => i64::from(seconds),
+                Patience::Endless => -1,
+            }),
         },
         "HostConfig": {
             "AutoRemove": record.remove,
@@ -197,6 +204,37 @@ pub(crate) fn kill(engine: &Engine, words: &[String], signal: u32) -> ExitCode {
 pub(crate) fn rm(engine: &Engine, words: &[String], removal: Removal) -> ExitCode {
     let is_gone = |error: &Error| matches!(error, Error::Refused(refused) if refused.kind == RefusedKind::NoSuchObject);
     each(words, |word| engine.remove(word, removal), |error| removal == Removal::Forced && is_gone(error))
+}
+
+/// `carboy stop`: all are asked before one is waited for, so that the patience with one is that with all.
+pub(crate) fn stop(engine: &Engine, words: &[String], asked: Stop) -> ExitCode {
+    let stopping: Vec<_> = words.iter().map(|word| engine.stop(word, asked)).collect();
+    let mut code = ExitCode::SUCCESS;
+    for (word, stopping) in words.iter().zip(stopping) {
+        match stopping.and_then(|stopping| stopping.finish(engine)) {
+            Ok(()) => report::line(word),
+            Err(error) => {
+                report::error(&error);
+                code = ExitCode::FAILURE;
+            }
+        }
+    }
+    code
+}
+
+/// `carboy wait`: prints the exit codes, each when it is known.
+pub(crate) fn wait(engine: &Engine, words: &[String]) -> ExitCode {
+    let mut code = ExitCode::SUCCESS;
+    for word in words {
+        match engine.wait(word) {
+            Ok(ended) => report::line(&ended.to_string()),
+            Err(error) => {
+                report::error(&error);
+                code = ExitCode::FAILURE;
+            }
+        }
+    }
+    code
 }
 
 /// `carboy pause`.

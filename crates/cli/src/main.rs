@@ -103,6 +103,8 @@ fn carboy(program: &OsStr, mut words: Vec<OsString>) -> Result<ExitCode> {
         }
         Command::Inspect(containers) => list::inspect(&engine, &containers)?,
         Command::Kill(signal, containers) => list::kill(&engine, &containers, signal.number()),
+        Command::Stop(stop, containers) => list::stop(&engine, &containers, stop),
+        Command::Wait(containers) => list::wait(&engine, &containers),
         Command::Rm(rm) => {
             let removal = if rm.force { Removal::Forced } else { Removal::Unforced };
             list::rm(&engine, &rm.containers, removal)

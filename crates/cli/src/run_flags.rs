@@ -128,6 +128,12 @@ const FLAGS: &[Flag<Draft>] = &[
     Flag::switch("init", |draft, on| draft.options.init = on, "run an init as PID 1 that forwards signals and reaps"),
     Flag::value("detach-keys", "KEYS", detach_keys, "leave the terminal with these keys (ctrl-p,ctrl-q)"),
     Flag::value("stop-signal", "SIGNAL", stop_signal, "the signal that asks it to end (TERM)"),
+    Flag::value(
+        "stop-timeout",
+        "SECONDS",
+        stop_timeout,
+        "how long it has to end before it is killed (10), -1 for ever",
+    ),
     Flag::value("oom-score-adj", "SCORE", oom_score_adj, "how readily it is killed without memory, -1000 to 1000"),
     Flag::values("ulimit", "NAME=SOFT[:HARD]", ulimit, "limit a resource of each process; -1 is no limit"),
     // The container.
@@ -202,8 +208,13 @@ fn detach_keys(draft: &mut Draft, given: Given<'_>) -> Result<()> {
     Ok(())
 }
 
+fn stop_timeout(draft: &mut Draft, given: Given<'_>) -> Result<()> {
+    draft.options.stop.patience = Some(quantity::patience(given)?);
+    Ok(())
+}
+
 fn stop_signal(draft: &mut Draft, given: Given<'_>) -> Result<()> {
-    draft.options.stop_signal = Some(signal::signal(given)?);
+    draft.options.stop.signal = Some(signal::signal(given)?);
     Ok(())
 }
 

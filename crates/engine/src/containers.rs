@@ -252,7 +252,7 @@ impl Engine {
                 let Record { name, .. } = &container.record;
                 return Err(Refused::new("the container", name, "is running")
                     .kind(RefusedKind::Conflict)
-                    .hint(format!("stop it first with carboy kill {name}, or use rm -f"))
+                    .hint(format!("stop it first with carboy stop {name}, or use rm -f"))
                     .into());
             }
             kill_and_wait(&container.record, process)?;
@@ -324,7 +324,7 @@ pub(crate) fn open_process(process: &LiveProcess) -> Option<OwnedFd> {
     is_alive(process).then_some(pidfd)
 }
 
-fn kill_and_wait(record: &Record, process: &LiveProcess) -> Result<()> {
+pub(crate) fn kill_and_wait(record: &Record, process: &LiveProcess) -> Result<()> {
     let action = || format!("kill process {}", process.pid);
     let Some(pidfd) = open_process(process) else {
         return if runs(process)? { Err(Kernel::new(action(), Errno::BUSY).into()) } else { Ok(()) };

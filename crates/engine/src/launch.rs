@@ -196,6 +196,7 @@ impl Engine {
             remove: options.remove,
             user: options.user.clone().unwrap_or_default(),
             confinement,
+            stop: options.stop,
             config: spec.config,
             group: names.place.site.group.to_string(),
             exit: None,

@@ -19,6 +19,7 @@ pub mod roots;
 pub mod shortage;
 pub mod spec;
 pub mod stats;
+pub mod stop;
 pub mod store;
 pub mod update;
 pub mod user;

@@ -16,6 +16,7 @@ pub use limits::{DiskRate, DiskWeight, Limits};
 pub use oci::{DeviceRule, IdMapping, NamespaceKind, Rdma, TimeOffset};
 
 use crate::spec::HostFacts;
+use crate::stop::Stop;
 
 /// What `run` was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,8 +61,8 @@ pub struct RunOptions {
     pub sysctls: BTreeMap<String, String>,
     /// What the processes may do.
     pub security: Security,
-    /// The signal that asks the container to end.
-    pub stop_signal: Option<Signal>,
+    /// How it is asked to end.
+    pub stop: Stop,
     /// How readily the kernel kills it when memory runs out, -1000 to 1000.
     pub oom_score_adj: Option<i32>,
     /// Passed through to the configuration.
@@ -346,7 +347,7 @@ pub enum SeccompChoice {
 }
 
 /// A signal's number, 1 to 64.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Signal(u32);
 
 impl Signal {
@@ -523,7 +524,7 @@ impl RunOptions {
             ulimits: Vec::new(),
             sysctls: BTreeMap::new(),
             security: Security::default(),
-            stop_signal: None,
+            stop: Stop::default(),
             oom_score_adj: None,
             annotations: BTreeMap::new(),
             cidfile: None,

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::shortage::{Baseline, Shortage};
+use crate::stop::Stop;
 
 /// A container as it was asked for, and how it ended.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -23,6 +24,9 @@ pub struct Record {
     pub user: String,
     /// Where its seccomp filter comes from.
     pub confinement: Confinement,
+    /// How it is asked to end.
+    #[serde(default)]
+    pub stop: Stop,
     /// The configuration it runs by.
     pub config: oci::Config,
     /// Its groups: this path in every hierarchy.

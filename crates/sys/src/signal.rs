@@ -151,6 +151,12 @@ pub fn number(text: &str) -> Option<u32> {
     known.or_else(counted_up).or_else(counted_down)
 }
 
+/// The name of a signal without `SIG`: `TERM`. Those for real-time use have none.
+#[must_use]
+pub fn name(number: u32) -> Option<&'static str> {
+    NAMES.get(usize::try_from(number).ok()?.checked_sub(1)?).copied()
+}
+
 /// What follows a prefix, whose case does not matter.
 fn behind<'t>(text: &'t str, prefix: &str) -> Option<&'t str> {
     let head = text.get(..prefix.len())?;

@@ -38,10 +38,12 @@ const GOOD: &[(&str, &str, &str)] = &[
     ("init", "true", "init: true"),
     ("detach-keys", "ctrl-a,x,ctrl-[,DEL", "detach_keys: [1, 120, 27, 127]"),
     ("detach-keys", "", "detach_keys: []"),
-    ("stop-signal", "sigint", "stop_signal: Some(Signal(2))"),
-    ("stop-signal", "15", "stop_signal: Some(Signal(15))"),
-    ("stop-signal", "RTMIN+3", "stop_signal: Some(Signal(37))"),
-    ("stop-signal", "SIGRTMAX-1", "stop_signal: Some(Signal(63))"),
+    ("stop-signal", "sigint", "stop: Stop { signal: Some(Signal(2)), patience: None }"),
+    ("stop-signal", "15", "stop: Stop { signal: Some(Signal(15)), patience: None }"),
+    ("stop-signal", "RTMIN+3", "stop: Stop { signal: Some(Signal(37)), patience: None }"),
+    ("stop-signal", "SIGRTMAX-1", "stop: Stop { signal: Some(Signal(63)), patience: None }"),
+    ("stop-timeout", "0", "stop: Stop { signal: None, patience: Some(Seconds(0)) }"),
+    ("stop-timeout", "-1", "stop: Stop { signal: None, patience: Some(Endless) }"),
     ("oom-score-adj", "-1000", "oom_score_adj: Some(-1000)"),
     ("ulimit", "nofile=1024:2048", "resource: \"RLIMIT_NOFILE\", soft: At(1024), hard: At(2048)"),
     ("ulimit", "core=0", "resource: \"RLIMIT_CORE\", soft: At(0), hard: At(0)"),
@@ -476,6 +478,7 @@ fn help_comes_from_the_table() {
           --init                             run an init as PID 1 that forwards signals and reaps
           --detach-keys KEYS                 leave the terminal with these keys (ctrl-p,ctrl-q)
           --stop-signal SIGNAL               the signal that asks it to end (TERM)
+          --stop-timeout SECONDS             how long it has to end before it is killed (10), -1 for ever
           --oom-score-adj SCORE              how readily it is killed without memory, -1000 to 1000
           --ulimit NAME=SOFT[:HARD]          limit a resource of each process; -1 is no limit (repeatable)
           --name NAME                        call it this

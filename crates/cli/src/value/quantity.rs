@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use engine::options::{Limit, TimeOffset};
+use engine::stop::Patience;
 use error::Result;
 
 use crate::flags::Given;
@@ -142,6 +143,17 @@ pub(crate) fn count_or_unlimited(given: Given<'_>) -> Result<Option<Limit>> {
 /// A whole number of processes; 0 and negative are no limit.
 pub(crate) fn processes(given: Given<'_>) -> Result<Limit> {
     Ok(count_or_unlimited(given)?.unwrap_or(Limit::Unlimited))
+}
+
+/// Seconds to end in; negative is for ever.
+pub(crate) fn patience(given: Given<'_>) -> Result<Patience> {
+    match given.value.parse::<i64>() {
+        Ok(seconds) if seconds < 0 => Ok(Patience::Endless),
+        Ok(seconds) => u32::try_from(seconds)
+            .map(Patience::Seconds)
+            .map_err(|_| given.refused("is too long").hint("use -1 to wait for ever").into()),
+        Err(_) => Err(given.refused("is not a whole number of seconds").hint("use -1 to wait for ever").into()),
+    }
 }
 
 /// How readily the kernel kills: -1000 to 1000.

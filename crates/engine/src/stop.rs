@@ -1,0 +1,129 @@
+//! Asking a container to end, and waiting for its end.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use error::{Doing, Errno, Result};
+use procfs::HostPid;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use serde::{Deserialize, Serialize};
+
+use crate::containers::{Engine, Status, exit_code_of, kill_and_wait, open_process};
+use crate::options::Signal;
+use crate::record::{LiveProcess, Record};
+
+/// How a container is asked to end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stop {
+    /// The signal that asks; `None` for SIGTERM.
+    pub signal: Option<Signal>,
+    /// How long it has before it is killed; `None` for [`Patience::USUAL`].
+    pub patience: Option<Patience>,
+}
+
+/// How long a container has to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Patience {
+    /// So many seconds.
+    Seconds(u32),
+    /// As long as it takes.
+    Endless,
+}
+
+impl Patience {
+    /// What Docker gives.
+    pub const USUAL: Self = Self::Seconds(10);
+}
+
+/// The exit code of a container whose end nobody saw.
+const UNKNOWN: i32 = 255;
+
+/// A container that was asked to end.
+#[derive(Debug)]
+pub struct Stopping {
+    record: Record,
+    /// Its process; `None` where it had ended already.
+    process: Option<(LiveProcess, OwnedFd)>,
+    /// When it is killed.
+    until: Option<Instant>,
+}
+
+impl Engine {
+    /// Asks a container to end, by the signal and with the patience of `asked`, else by those it was made with. One that
+    /// does not run has ended.
+    ///
+    /// # Errors
+    /// Refused where there is none; a kernel error.
+    pub fn stop(&self, word: &str, asked: Stop) -> Result<Stopping> {
+        let container = self.find(word)?;
+        let record = container.record;
+        let Status::Running(process) = container.status else {
+            return Ok(Stopping { record, process: None, until: None });
+        };
+        let signal = asked.signal.or(record.stop.signal).unwrap_or(Signal::TERM).number();
+        let until = match asked.patience.or(record.stop.patience).unwrap_or(Patience::USUAL) {
+            Patience::Seconds(seconds) => Instant::now().checked_add(Duration::from_secs(seconds.into())),
+            Patience::Endless => None,
+        };
+        let pidfd = open_process(&process);
+        if let Some(pidfd) = &pidfd {
+            match sys::process::send_signal(pidfd.as_fd(), i32::try_from(signal).unwrap_or_default()) {
+                Err(Errno::SRCH) => {}
+                sent => sent.doing(|| format!("send signal {signal} to {word}"))?,
+            }
+        }
+        Ok(Stopping { record, process: pidfd.map(|pidfd| (process, pidfd)), until })
+    }
+
+    /// Waits for a container's end, after which nothing of it is left on the host but its record; gives its exit code.
+    ///
+    /// # Errors
+    /// Refused where there is none; a kernel error.
+    pub fn wait(&self, word: &str) -> Result<i32> {
+        let container = self.find(word)?;
+        let id = &container.record.id;
+        let told = match &container.status {
+            Status::Exited(exit) => return Ok(exit.code.unwrap_or(UNKNOWN)),
+            Status::Gone => return Ok(UNKNOWN),
+            Status::Running(process) => open_process(process).map(|pidfd| (process.pid, pidfd)),
+            Status::Created => None,
+        };
+        let mut code = None;
+        if let Some((pid, pidfd)) = told {
+            ended(&pidfd, None)?;
+            // Of one that goes when it ends there will be no record.
+            code = exit_code_of(HostPid(pid), pidfd.as_fd());
+        }
+        self.store.wait_for(id)?;
+        let exit = self.store.record(id)?.and_then(|record| record.exit);
+        Ok(exit.and_then(|exit| exit.code).or(code).unwrap_or(UNKNOWN))
+    }
+}
+
+impl Stopping {
+    /// Waits until it has ended and what it had on the host is gone; kills it when its time is up.
+    ///
+    /// # Errors
+    /// A kernel error.
+    pub fn finish(self, engine: &Engine) -> Result<()> {
+        if let Some((process, pidfd)) = &self.process
+            && !ended(pidfd, self.until)?
+        {
+            kill_and_wait(&self.record, process)?;
+        }
+        engine.store.wait_for(&self.record.id)
+    }
+}
+
+/// Waits for the end of a process, or until a moment; gives whether it has ended.
+fn ended(pidfd: &OwnedFd, until: Option<Instant>) -> Result<bool> {
+    loop {
+        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+        let left = left.map(Timespec::try_from).transpose().ok().flatten();
+        let mut wait = [PollFd::new(pidfd, PollFlags::IN)];
+        match poll(&mut wait, left.as_ref()) {
+            Err(Errno::INTR) => {}
+            happened => return Ok(happened.doing(|| "wait for a process")? > 0),
+        }
+    }
+}
