@@ -128,7 +128,7 @@ fn looked(command: &Command, asked: &Asked) -> Option<ExitCode> {
     match command {
         Command::See(see) => Some(see::run(see, &asked.all_roots())),
         Command::Compare(compare) => Some(see::compare::run(compare, &asked.all_roots())),
-        Command::Why(why) => Some(see::why::run(why, &asked.all_roots())),
+        Command::Why(why) => Some(see::why::run(why, &asked.all_roots(), asked.run_place())),
         _ => None,
     }
 }
@@ -147,12 +147,18 @@ impl Asked {
         self.root.clone().into_iter().chain([ROOT.into()]).chain(user).collect()
     }
 
+    /// The folder of runtime state, without making one.
+    fn run_place(&self) -> Option<PathBuf> {
+        let usual = || rustix::process::geteuid().is_root().then(|| PathBuf::from(RUN));
+        self.run.clone().or_else(usual)
+    }
+
     fn or_usual(self) -> Result<Places> {
         if let Self { root: Some(root), run: Some(run) } = self {
             return Ok(Places { root, run });
         }
         let usual = if rustix::process::geteuid().is_root() {
-            Places { root: ROOT.into(), run: "/run/carboy".into() }
+            Places { root: ROOT.into(), run: RUN.into() }
         } else {
             rootless::places(&|name| std::env::var_os(name))?
         };
@@ -162,6 +168,8 @@ impl Asked {
 
 /// Where carboy keeps root's containers.
 const ROOT: &str = "/var/lib/carboy";
+/// Where their runtime state is.
+const RUN: &str = "/run/carboy";
 
 /// Takes `--root` and `--runroot`, which stand before the command, as Podman has them.
 fn asked_places(words: &mut Vec<OsString>) -> Result<Asked> {

@@ -125,3 +125,56 @@ impl Drop for Parent {
         let _ = fs::remove_dir(&self.0);
     }
 }
+
+/// A limit of a group: the controller, the file and the value on v1, on v2, each file without the controller's own name
+/// before it.
+pub type Limit = (&'static str, (&'static str, &'static str), (&'static str, &'static str));
+
+/// Limits for [`Team::new`].
+pub mod limit {
+    use super::Limit;
+
+    /// 32 MiB of memory.
+    pub const MEMORY_32_MIB: Limit = ("memory", ("limit_in_bytes", "33554432"), ("max", "33554432"));
+    /// 0.2 CPUs.
+    pub const CPU_0_2: Limit = ("cpu", ("cfs_quota_us", "20000"), ("max", "20000 100000"));
+}
+
+/// A group above containers with several limits, in whichever hierarchies they are, gone with the test.
+#[derive(Debug)]
+pub struct Team {
+    /// Its path, without a slash before it.
+    pub name: String,
+    folders: Vec<PathBuf>,
+}
+
+impl Team {
+    /// Makes it.
+    ///
+    /// # Panics
+    /// Without root rights.
+    #[must_use]
+    pub fn new(name: &str, limits: &[Limit]) -> Self {
+        let mut folders = Vec::new();
+        for (controller, v1, v2) in limits {
+            let place = hierarchy(controller);
+            if let Version::V2(point) = &place {
+                fs::write(point.join("cgroup.subtree_control"), format!("+{controller}")).unwrap();
+            }
+            let folder = place.point().join(name);
+            fs::create_dir_all(&folder).unwrap();
+            let (file, value) = if let Version::V1(_) = place { v1 } else { v2 };
+            fs::write(folder.join(format!("{controller}.{file}")), value).unwrap();
+            folders.push(folder);
+        }
+        Self { name: name.to_owned(), folders }
+    }
+}
+
+impl Drop for Team {
+    fn drop(&mut self) {
+        for folder in &self.folders {
+            let _ = fs::remove_dir(folder);
+        }
+    }
+}

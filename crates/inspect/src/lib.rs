@@ -6,9 +6,11 @@
 
 pub mod compare;
 pub mod door;
+pub mod ended;
 pub mod find;
 pub mod ladder;
 mod limits;
+pub mod log;
 mod names;
 mod namespaces;
 mod reach;

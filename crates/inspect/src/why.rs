@@ -220,6 +220,8 @@ const STALLED: u64 = 200;
 const HELD_BACK: u64 = 50;
 /// A level counts as full where so many bytes are left: charges are made in batches of pages.
 const NEARLY_BYTES: u64 = 256 << 10;
+/// Who used less CPU time than this part of the time is no rival, in hundredths of a percent.
+const RIVALS_SHARE: u64 = 100;
 /// How many others are named.
 const RIVALS: usize = 3;
 
@@ -561,7 +563,8 @@ impl<'s> Pair<'s> {
     }
 
     fn cpu_of(&self, group: &Group) -> Option<u64> {
-        self.moved(group, |group| reasons(group, |found| found.cpu_usage_usec))
+        let used = self.moved(group, |group| reasons(group, |found| found.cpu_usage_usec))?;
+        (share(used, self.elapsed_usec) >= RIVALS_SHARE).then_some(used)
     }
 
     /// It waited for a CPU and no quota was in the way: there are more that want to run than CPUs.

@@ -8,6 +8,7 @@ pub mod cgroup;
 pub mod filesystems;
 pub mod host;
 pub mod id_map;
+pub mod kmsg;
 mod lines;
 pub mod mountinfo;
 mod net_dev;

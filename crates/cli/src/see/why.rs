@@ -11,6 +11,7 @@ use error::{Error, Refused, RefusedKind, Result};
 use inspect::Snapshot;
 use inspect::find::{self, Found, What};
 use inspect::ladder::Resource;
+use inspect::log::{Kill, Log};
 use inspect::snapshot::{Reading, VERSION};
 use inspect::source::{self, Scope};
 use inspect::watch::{Kind, Subject, Watch};
@@ -19,6 +20,7 @@ use serde_json::{Value, json};
 
 use crate::report;
 use crate::see::list::{self, quantity};
+use crate::see::over;
 use crate::see::page::{Page, Style};
 
 /// What `why` was asked for.
@@ -41,8 +43,10 @@ impl Default for Asked {
 }
 
 /// `carboy why`; `roots` are the folders of carboy's state.
-pub(crate) fn run(asked: &Asked, roots: &[PathBuf]) -> ExitCode {
-    super::ended(shown(asked, roots).map_err(of_why))
+///
+/// `run` is the folder of its runtime state, where that is known.
+pub(crate) fn run(asked: &Asked, roots: &[PathBuf], run: Option<PathBuf>) -> ExitCode {
+    super::ended(shown(asked, roots, run).map_err(of_why))
 }
 
 /// What it is asked in is said of what was asked.
@@ -53,7 +57,7 @@ fn of_why(error: Error) -> Error {
     }
 }
 
-fn shown(asked: &Asked, roots: &[PathBuf]) -> Result<()> {
+fn shown(asked: &Asked, roots: &[PathBuf], run: Option<PathBuf>) -> Result<()> {
     let what = find::parse(&asked.what)?;
     if let What::Namespace(..) | What::NamespaceOf(..) = what {
         let refused = Refused::new("why", &asked.what, "is a namespace: it has no limits and uses nothing");
@@ -61,16 +65,48 @@ fn shown(asked: &Asked, roots: &[PathBuf]) -> Result<()> {
     }
     let watch = Watch::open()?;
     let (whole, subjects) = subjects(asked, &what, &watch, roots)?;
+    let ended = |error: Error| {
+        let places: Vec<_> = roots.iter().map(|root| (root.clone(), run.clone().unwrap_or_default())).collect();
+        let over = over::find(&asked.what, &what, &whole, &places).ok_or(error)?;
+        if asked.json {
+            let document = over.document(whole.at_msec);
+            report::line(&serde_json::to_string_pretty(&document).unwrap_or_default());
+        } else {
+            let mut page = Page::new();
+            over.text(&mut page);
+            list::blind(&mut page, &whole);
+            page.print();
+        }
+        Ok(())
+    };
+    match subjects {
+        Ok(subjects) => watched(asked, &watch, &whole, &subjects),
+        Err(error) => ended(error),
+    }
+}
+
+fn watched(asked: &Asked, watch: &Watch, whole: &Snapshot, subjects: &[Subject]) -> Result<()> {
     let look = |subject: &Subject| watch.look(&whole.host, subject);
     let mut before: Vec<Snapshot> = subjects.iter().map(look).collect();
+    let mut log = Some(Log::read());
     loop {
         std::thread::sleep(asked.time);
-        let after: Vec<Snapshot> = subjects.iter().map(look).collect();
-        let told: Vec<Told<'_>> = subjects
-            .iter()
-            .zip(before.iter().zip(&after))
-            .map(|(subject, (before, after))| Told { why: why(before, after, subject), subject, whole: &whole, after })
-            .collect();
+        let mut after: Vec<Snapshot> = subjects.iter().map(look).collect();
+        let unread = log.as_ref().and_then(|log| log.reach.blind());
+        if let Some((first, blind)) = after.first_mut().zip(unread) {
+            first.blind.push(blind);
+        }
+        let found = |(subject, (before, after))| (subject, after, why(before, after, subject));
+        let found: Vec<(&Subject, &Snapshot, Why)> =
+            subjects.iter().zip(before.iter().zip(&after)).map(found).collect();
+        let has_killed = |why: &Why| why.findings.iter().any(|finding| finding.trouble == Trouble::Killed);
+        // A long log is read again only where there is something to be found in it.
+        if found.iter().any(|(_, _, why)| has_killed(why)) {
+            log = None;
+        }
+        let log = log.get_or_insert_with(Log::read);
+        let tell = |(subject, after, why)| Told { kills: kills(log, subject), why, subject, whole, after };
+        let told: Vec<Told<'_>> = found.into_iter().map(tell).collect();
         if asked.json {
             print_json(asked, &told)
         } else {
@@ -83,8 +119,16 @@ fn shown(asked: &Asked, roots: &[PathBuf]) -> Result<()> {
     }
 }
 
-/// What the word means. A snapshot of the containers is enough for most words, and costs little on a crowded host.
-fn subjects(asked: &Asked, what: &What, watch: &Watch, roots: &[PathBuf]) -> Result<(Snapshot, Vec<Subject>)> {
+/// Who of the subject was killed, as the kernel logged.
+fn kills(log: &Log, subject: &Subject) -> Vec<Kill> {
+    let own = subject.groups.iter().map(|(_, path)| path).filter(|path| path.parent().is_some());
+    let deepest = own.max_by_key(|path| path.components().count());
+    deepest.map_or_else(Vec::new, |path| log.of_group(path).cloned().collect())
+}
+
+/// What the word means, or why it means nobody who is there. A snapshot of the containers is enough for most words, and
+/// costs little on a crowded host.
+fn subjects(asked: &Asked, what: &What, watch: &Watch, roots: &[PathBuf]) -> Result<(Snapshot, Result<Vec<Subject>>)> {
     let of = |snapshot: &Snapshot| -> Result<Vec<Subject>> {
         let found = find::find(snapshot, &asked.what)?;
         let subject = |found: &Found| match found {
@@ -102,16 +146,16 @@ fn subjects(asked: &Asked, what: &What, watch: &Watch, roots: &[PathBuf]) -> Res
     if let What::Name(_) | What::Inside(..) = what {
         let snapshot = source::take(Scope::Containers, roots)?;
         if let Ok(subjects) = of(&snapshot) {
-            return Ok((snapshot, subjects));
+            return Ok((snapshot, Ok(subjects)));
         }
     }
     if let What::Path(path) = what
         && let Some(subject) = watch.group(path)
     {
-        return Ok((source::take(Scope::Containers, roots)?, vec![subject]));
+        return Ok((source::take(Scope::Containers, roots)?, Ok(vec![subject])));
     }
     let snapshot = source::take(Scope::Everything, roots)?;
-    let subjects = of(&snapshot)?;
+    let subjects = of(&snapshot);
     Ok((snapshot, subjects))
 }
 
@@ -122,6 +166,8 @@ struct Told<'s> {
     /// The containers of the host, for their names.
     whole: &'s Snapshot,
     after: &'s Snapshot,
+    /// Who of it was killed, as the kernel logged.
+    kills: Vec<Kill>,
 }
 
 fn print_json(asked: &Asked, told: &[Told<'_>]) {
@@ -132,7 +178,7 @@ fn print_json(asked: &Asked, told: &[Told<'_>]) {
                 Kind::Process => "process",
                 Kind::Group => "group",
             },
-            "name": one.subject.name, "why": one.why, "blind": one.after.blind,
+            "name": one.subject.name, "why": one.why, "logged": one.kills, "blind": one.after.blind,
         })
     };
     let found: Vec<Value> = told.iter().map(document).collect();
@@ -170,6 +216,7 @@ impl Told<'_> {
         if !why.is_there {
             page.line("  it ended meanwhile");
         }
+        self.place(page);
         self.cpu(page);
         self.memory(page);
         self.pids(page);
@@ -178,6 +225,15 @@ impl Told<'_> {
         self.standing(page);
         if why.findings.is_empty() && why.is_there {
             self.nothing(page);
+        }
+    }
+
+    /// Whose the numbers of a process's group are.
+    fn place(&self, page: &mut Page) {
+        if self.subject.kind == Kind::Process {
+            let deepest = self.subject.groups.iter().map(|(_, path)| path).max_by_key(|path| path.components().count());
+            let deepest = deepest.map_or_else(|| "no group".to_owned(), |path| self.called(path));
+            row(page, "in", &format!("{deepest}: memory, pids and stalls are all of that group"), Style::Dim);
         }
     }
 
@@ -195,7 +251,7 @@ impl Told<'_> {
 
     fn cpu(&self, page: &mut Page) {
         let cpu = &self.why.cpu;
-        let used = cpu.used_usec.map_or_else(|| "use unknown,".to_owned(), |used| format!("used {}", self.cpus(used)));
+        let used = cpu.used_usec.map_or_else(|| "use unknown".to_owned(), |used| format!("used {}", self.cpus(used)));
         let of = match cpu.limit {
             Reading::At(_) => format!("of {} cpus", quantity(Resource::Cpu, cpu.limit)),
             Reading::Unlimited | Reading::Absent => format!("of {}, no quota", plural(cpu.cpus, "cpu")),
@@ -268,6 +324,7 @@ impl Told<'_> {
         if let Some(finding) = killed.or(reclaiming) {
             self.others(page, &finding.rivals, report::size);
         }
+        over::logged(page, &self.kills);
     }
 
     fn pids(&self, page: &mut Page) {
@@ -364,11 +421,15 @@ impl Told<'_> {
 
     fn nothing(&self, page: &mut Page) {
         let levels: Vec<String> = self.levels();
-        let text = format!("nothing held it back: no quota, limit or freezer of {}", levels.join(", "));
-        page.line(&format!("  {text}"));
-        let processes = u64::try_from(self.why.processes).unwrap_or(u64::MAX);
-        let kind = if processes == 1 { "process" } else { "processes" };
-        page.line(&format!("  was hit, and its {processes} {kind} did not wait long for cpu, memory or io"));
+        page.line(&format!("  nothing held it back: no quota, limit or freezer was hit of {}", levels.join(", ")));
+        let processes = plural(u64::try_from(self.why.processes).unwrap_or(u64::MAX), "process");
+        let is_told = self.why.stalls.cpu.some_usec.is_some();
+        let waited = if is_told {
+            "waited long for cpu, memory or io"
+        } else {
+            "stands still; how long they waited is not told"
+        };
+        page.line(&format!("  and none of its {processes} {waited}"));
     }
 
     /// The levels that were looked at, the subject's own first.
@@ -399,12 +460,7 @@ impl Told<'_> {
 
     /// A group by its path, long ids cut, with the name of the container whose it is.
     fn called(&self, path: &Path) -> String {
-        let cut = |name: std::borrow::Cow<'_, str>| {
-            let is_id = name.len() >= 64 && name.bytes().rev().take(64).all(|byte| byte.is_ascii_hexdigit());
-            if is_id { name.chars().take(name.len() - 52).collect() } else { name.into_owned() }
-        };
-        let parts = path.components().skip(1).map(|part| cut(part.as_os_str().to_string_lossy()));
-        let shown = format!("/{}", parts.collect::<Vec<_>>().join("/"));
+        let shown = self::path(path);
         let is_its = |group: &usize| self.whole.groups.get(*group).is_some_and(|group| group.path == path);
         let own = path.parent().and(self.whole.containers.iter().find(|one| one.groups.iter().any(is_its)));
         match own.filter(|container| container.title() != self.subject.name) {
@@ -417,13 +473,28 @@ impl Told<'_> {
 /// How many processes are named.
 const NAMED: usize = 5;
 
-fn row(page: &mut Page, label: &str, text: &str, style: Style) {
+/// A group's path, long ids cut.
+pub(crate) fn path(path: &Path) -> String {
+    let cut = |name: std::borrow::Cow<'_, str>| {
+        let bare = name.strip_suffix(".scope").unwrap_or(&name);
+        let is_id = bare.len() >= 64 && bare.bytes().rev().take(64).all(|byte| byte.is_ascii_hexdigit());
+        if is_id { bare.chars().take(bare.len() - 52).collect() } else { name.into_owned() }
+    };
+    let parts = path.components().skip(1).map(|part| cut(part.as_os_str().to_string_lossy()));
+    format!("/{}", parts.collect::<Vec<_>>().join("/"))
+}
+
+/// A line of the answer: what it is about, and what is told.
+pub(crate) fn row(page: &mut Page, label: &str, text: &str, style: Style) {
     page.styled(style, &format!("  {label:<7} {text}"));
 }
 
 /// `296 KiB of 32 MiB, 3 MiB left`.
 fn held(resource: Resource, held: &Held) -> String {
-    let usage = quantity(resource, held.usage);
+    let usage = match held.usage {
+        Reading::Absent => "use not counted".to_owned(),
+        usage => quantity(resource, usage),
+    };
     match held.limit {
         Reading::At(_) => {
             let left = held.headroom.map(|left| format!(", {} left", quantity(resource, Reading::At(left))));
@@ -476,7 +547,8 @@ const fn certainty(cause: &Cause) -> &'static str {
 }
 
 fn plural(count: u64, word: &str) -> String {
-    if count == 1 { format!("1 {word}") } else { format!("{count} {word}s") }
+    let ending = if word.ends_with('s') { "es" } else { "s" };
+    if count == 1 { format!("1 {word}") } else { format!("{count} {word}{ending}") }
 }
 
 /// `73%`, from hundredths of a percent.
