@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use carboy_e2e::bundle::Bundle;
+use carboy_e2e::trace::Traced;
 use carboy_e2e::{Ended, Person, ended, eventually};
 use serde_json::{Value, json};
 
@@ -70,6 +71,25 @@ fn the_runtimes_own_program_cannot_be_written_to_by_who_finds_it_through_proc() 
         assert!(attacked.stderr.contains("Read-only file system"), "{}", attacked.stderr);
     }
     assert!(fs::read(&bundle.runtime).unwrap() == before, "the program was changed");
+}
+
+#[test]
+fn the_read_only_view_of_the_program_is_made_before_its_c_library_begins_and_only_to_enter_a_container() {
+    let bundle = running(&[]);
+    let names = |words: &[&str]| -> Vec<String> {
+        let traced = Traced::run(&bundle.command(words), bundle.carboy.folder());
+        assert_eq!(traced.ended.code, 0, "{}", traced.ended.stderr);
+        traced.command.into_iter().map(|call| call.name).collect()
+    };
+    let entering = names(&["exec", &bundle.id, "true"]);
+    let executed = entering.iter().position(|name| name == "execveat").unwrap();
+    let before: Vec<&str> = entering.iter().take(executed).map(String::as_str).collect();
+    let expected = ["execve", "openat", "fstatfs", "openat2", "openat", "fstatfs", "open_tree", "mount_setattr"];
+    assert_eq!(before, expected);
+    assert!(entering.iter().skip(executed + 1).all(|name| name != "execveat"), "{entering:?}");
+    for words in [["state", &bundle.id].as_slice(), &["ps", &bundle.id], &["list"], &["kill", &bundle.id, "WINCH"]] {
+        assert!(!names(words).iter().any(|name| name == "execveat"), "{words:?}");
+    }
 }
 
 #[test]

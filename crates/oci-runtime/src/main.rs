@@ -43,9 +43,6 @@ const FAILED: u8 = 1;
 /// The same for `exec`, whose other codes are the process's.
 const EXEC_FAILED: u8 = 255;
 
-/// The commands of which a process enters a container, as a copy of this one.
-const ENTERING: [&str; 6] = ["create", "run", "start", "exec", "restore", "mounts"];
-
 fn main() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().skip(1).collect();
     let (around, words) = Around::read(words);
@@ -62,7 +59,7 @@ fn main() -> ExitCode {
     let read = read.and_then(|()| rootless::enter(&invocation, &words));
     // A process of a container that is joined must not reach this program or what it holds open through /proc.
     let _ = sys::credentials::set_not_dumpable();
-    let sealed = if ENTERING.contains(&invocation.command.as_str()) {
+    let sealed = if sys::entry::ENTERING.contains(&invocation.command.as_str()) {
         runtime::seal::own_program(std::env::args_os().collect(), std::env::vars_os().collect())
     } else {
         Ok(())

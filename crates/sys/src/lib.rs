@@ -9,6 +9,7 @@ pub mod bpf;
 pub mod clone;
 pub mod copy;
 pub mod credentials;
+pub mod entry;
 pub mod keyring;
 pub mod landlock;
 pub mod mount;
