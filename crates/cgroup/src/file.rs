@@ -33,22 +33,32 @@ pub(crate) fn read(directory: impl AsFd, name: &str) -> Result<String, Errno> {
 
 /// The rest of the text of an open file.
 pub(crate) fn read_open(file: &OwnedFd) -> Result<String, Errno> {
-    let mut text = Vec::new();
+    String::from_utf8(read_bytes(file)?).map_err(|_| Errno::ILSEQ)
+}
+
+/// The rest of an open file of the kernel's. The standard library would ask for the size first, which these files have none
+/// of, and then read in small pieces.
+pub(crate) fn read_bytes(file: &OwnedFd) -> Result<Vec<u8>, Errno> {
+    let mut bytes = Vec::new();
     let mut buffer = [0; 4096];
     loop {
         let length = retry_on_intr(|| rustix::io::read(file, &mut buffer))?;
         let Some(part) = buffer.get(..length).filter(|part| !part.is_empty()) else { break };
-        text.extend_from_slice(part);
+        bytes.extend_from_slice(part);
     }
-    String::from_utf8(text).map_err(|_| Errno::ILSEQ)
+    Ok(bytes)
 }
 
 /// Writes a value in the one write that the kernel takes it by. The kernel overlooks a write of nothing: an empty value, as
 /// of a v2 cpuset without CPUs of its own, is the end of a line.
 pub(crate) fn write(directory: impl AsFd, name: &str, value: &str) -> Result<(), Errno> {
-    let file = open(directory, name, OFlags::WRONLY)?;
+    write_open(&open(directory, name, OFlags::WRONLY)?, value)
+}
+
+/// The same in a file that is open for writing.
+pub(crate) fn write_open(file: &OwnedFd, value: &str) -> Result<(), Errno> {
     let value = if value.is_empty() { "\n" } else { value };
-    retry_on_intr(|| rustix::io::write(&file, value.as_bytes())).map(drop)
+    retry_on_intr(|| rustix::io::write(file, value.as_bytes())).map(drop)
 }
 
 /// The number after `key` in a file of lines `key number` (`memory.events`, `cpu.stat`).

@@ -38,6 +38,15 @@ pub struct Groups {
     scope: Option<Scope>,
     /// The file by which a process joins the group that the container's processes manage.
     delegated: Option<OwnedFd>,
+    /// The file of the container's group that was written last: the next value often goes there too.
+    written: Option<Written>,
+}
+
+#[derive(Debug)]
+struct Written {
+    hierarchy: HierarchyIndex,
+    name: String,
+    file: OwnedFd,
 }
 
 /// One hierarchy's root, and the container's group in it once that exists.
@@ -58,14 +67,7 @@ impl Groups {
     /// A kernel error where a mount point cannot be opened.
     pub fn prepare(hierarchies: &Hierarchies, plan: &Plan) -> Result<Self> {
         if plan.steps.is_empty() && !plan.attach.is_empty() {
-            let mut groups = Self::open(hierarchies, &plan.path)?;
-            for (index, path) in &plan.nested {
-                let name = hierarchies.at(*index)?.to_string();
-                let held = groups.held_mut(*index)?;
-                let group = tree::open(&held.root, path.relative());
-                held.group = Some(group.doing(|| format!("open the cgroup {name}:{path}"))?);
-            }
-            return Ok(groups);
+            return Self::open(hierarchies, &plan.path)?.entered_by(plan);
         }
         let held = |index: &HierarchyIndex| {
             Ok(Held { index: *index, root: hierarchies.at(*index)?.open()?, group: None, made: false })
@@ -75,7 +77,26 @@ impl Groups {
             hierarchies.at(**index).is_ok_and(|hierarchy| hierarchy.mounted == Mounted::ByHost)
         };
         let held = plan.attach.iter().filter(mounted).map(held).collect::<Result<_>>()?;
-        Ok(Self { hierarchies: hierarchies.clone(), path: plan.path.clone(), held, scope: None, delegated: None })
+        Ok(Self::of(hierarchies, &plan.path, held))
+    }
+
+    fn of(hierarchies: &Hierarchies, path: &GroupPath, held: Vec<Held>) -> Self {
+        let (hierarchies, path) = (hierarchies.clone(), path.clone());
+        Self { hierarchies, path, held, scope: None, delegated: None, written: None }
+    }
+
+    /// Groups that exist, for a plan that enters them: where it leads into groups nested in them, those take their place.
+    ///
+    /// # Errors
+    /// A kernel error where one of these cannot be opened.
+    pub fn entered_by(mut self, plan: &Plan) -> Result<Self> {
+        for (index, path) in &plan.nested {
+            let name = self.hierarchies.at(*index)?.to_string();
+            let held = self.held_mut(*index)?;
+            let group = tree::open(&held.root, path.relative());
+            held.group = Some(group.doing(|| format!("open the cgroup {name}:{path}"))?);
+        }
+        Ok(self)
     }
 
     /// Opens the groups that exist at a path: to enter, read, kill or remove them. None at all is no error.
@@ -101,7 +122,7 @@ impl Groups {
             };
             held.push(Held { index, root, group, made: false });
         }
-        Ok(Self { hierarchies: hierarchies.clone(), path: path.clone(), held, scope: None, delegated: None })
+        Ok(Self::of(hierarchies, path, held))
     }
 
     /// Does one step of a plan.
@@ -137,14 +158,7 @@ impl Groups {
                 }
                 Ok(())
             }
-            Step::Write(place, write) => {
-                let group = self.directory(place.hierarchy, &place.path)?;
-                match file::write(group.as_fd(), &write.file, &write.value) {
-                    Err(Errno::NOENT) if write.spared => Ok(()),
-                    Err(Errno::NOENT) if is_there(group.as_fd()) => Err(missing(write).into()),
-                    result => result.map_err(|errno| failed(step, errno)),
-                }
-            }
+            Step::Write(place, write) => self.write(place, write, step),
             Step::Unit(_, commission, properties) => self.start_unit(commission, properties),
             Step::Properties(_, commission, properties) => {
                 Manager::connect(commission.instance())?.set_properties(&commission.unit, properties)
@@ -165,6 +179,25 @@ impl Groups {
                 program.attach(group.as_fd()).map_err(|errno| failed(step, errno))
             }
         }
+    }
+
+    fn write(&mut self, Place { hierarchy, path, .. }: &Place, write: &Write, step: &Step) -> Result<()> {
+        let same =
+            |written: &&Written| written.hierarchy == *hierarchy && written.name == write.file && *path == self.path;
+        if let Some(Written { file, .. }) = self.written.as_ref().filter(same) {
+            return file::write_open(file, &write.value).map_err(|errno| failed(step, errno));
+        }
+        let group = self.directory(*hierarchy, path)?;
+        let file = match file::open(&group, &write.file, OFlags::WRONLY) {
+            Err(Errno::NOENT) if write.spared => return Ok(()),
+            Err(Errno::NOENT) if is_there(group.as_fd()) => return Err(missing(write).into()),
+            opened => opened.map_err(|errno| failed(step, errno))?,
+        };
+        file::write_open(&file, &write.value).map_err(|errno| failed(step, errno))?;
+        if *path == self.path {
+            self.written = Some(Written { hierarchy: *hierarchy, name: write.file.to_string(), file });
+        }
+        Ok(())
     }
 
     /// Has systemd make the container's unit. Where it does not make the group that the plan is about, that is an error.
@@ -252,6 +285,12 @@ impl Groups {
     /// has copies of all that was open when it began.
     pub fn inhabited(&mut self) {
         self.scope = None;
+    }
+
+    /// The hierarchies that they are in.
+    #[must_use]
+    pub const fn hierarchies(&self) -> &Hierarchies {
+        &self.hierarchies
     }
 
     /// The container's path in every hierarchy.

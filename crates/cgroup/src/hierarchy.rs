@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
 use error::{Doing, Kernel, Refused, Result};
@@ -237,6 +238,14 @@ impl fmt::Display for Hierarchy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HierarchyIndex(pub usize);
 
+/// Who reads them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reader {
+    Root,
+    /// Whose v1 hierarchies may not be the reader's.
+    Anybody,
+}
+
 /// Every hierarchy that is mounted where this process can see it, in the order of the mounts.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Hierarchies {
@@ -251,12 +260,29 @@ impl Hierarchies {
     /// # Errors
     /// A kernel error when /proc or the v2 mount cannot be read.
     pub fn read() -> Result<Self> {
-        let file = |path: &str| std::fs::read(path).doing(|| format!("read {path}"));
+        Self::read_as(Reader::Anybody)
+    }
+
+    /// The same for who is known to be root: what is not mounted read-only is root's to write.
+    ///
+    /// # Errors
+    /// As [`Hierarchies::read`].
+    pub fn read_as_root() -> Result<Self> {
+        Self::read_as(Reader::Root)
+    }
+
+    fn read_as(reader: Reader) -> Result<Self> {
+        let file = |path: &str| {
+            let opened = file::open(CWD, path, OFlags::RDONLY);
+            opened.and_then(|file| file::read_bytes(&file)).doing(|| format!("read {path}"))
+        };
         let mut hierarchies = Self::parse(&file("/proc/self/mountinfo")?, &file("/proc/self/cgroup")?);
         for hierarchy in &mut hierarchies.all {
             if hierarchy.version == Version::V1 {
                 // Of v2 a part may have been handed over.
-                let is_ours = hierarchy.obstacle.is_some() || delegation::may_write(&hierarchy.mount_point);
+                let is_ours = reader == Reader::Root
+                    || hierarchy.obstacle.is_some()
+                    || delegation::may_write(&hierarchy.mount_point);
                 hierarchy.obstacle = hierarchy.obstacle.or((!is_ours).then_some(Obstacle::NotHandedOver));
                 continue;
             }
@@ -471,15 +497,22 @@ fn rank(hierarchy: &Hierarchy) -> (bool, Mounted, bool, usize) {
 fn is_hidden(mount: &MountInfo, (before, after): (&[MountInfo], &[MountInfo])) -> bool {
     let above = |mount: &&MountInfo| before.iter().find(|other| other.id == mount.parent && other.id != mount.id);
     // A path leads through a mount for each of its folders at the most: lists that lead in a circle end too.
-    let depth = mount.mount_point.components().count() + before.len();
+    let depth = text(mount).len() + before.len();
     std::iter::successors(Some(mount), above).take(depth).any(|one| {
         after.iter().any(|later| {
-            (later.parent == one.id && later.mount_point == one.mount_point)
-                || (later.parent == one.parent
-                    && later.mount_point != one.mount_point
-                    && one.mount_point.starts_with(&later.mount_point))
+            (later.parent == one.id && text(later) == text(one)) || (later.parent == one.parent && is_below(one, later))
         })
     })
+}
+
+/// The kernel writes paths in one way: as texts they are compared in no time.
+fn text(mount: &MountInfo) -> &[u8] {
+    mount.mount_point.as_os_str().as_bytes()
+}
+
+fn is_below(mount: &MountInfo, above: &MountInfo) -> bool {
+    let rest = text(mount).strip_prefix(text(above));
+    rest.is_some_and(|rest| text(above) == b"/" && !rest.is_empty() || rest.first() == Some(&b'/'))
 }
 
 /// The hierarchy that a mount shows, if it shows one.

@@ -63,7 +63,7 @@ pub use hierarchy::{Controller, Hierarchies, Hierarchy, HierarchyIndex, Mounted,
 pub use ladder::Ladder;
 pub use path::GroupPath;
 pub use plan::{Asked, Plan, Step, plan};
-pub use remove::Left;
+pub use remove::{Left, remove_idle};
 pub use setting::{Setting, SettingFile};
 pub use write::Write;
 

@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 
 use error::{Error, Kernel};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{AtFlags, OFlags, unlinkat};
+use rustix::fs::{AtFlags, CWD, OFlags, unlinkat};
 use rustix::io::Errno;
 
 use crate::file::{EVENTS_V2, populated};
 use crate::group::{Groups, Held};
-use crate::hierarchy::{Hierarchy, Mounted};
+use crate::hierarchy::{Hierarchies, Hierarchy, Mounted, Version};
+use crate::path::GroupPath;
 use crate::plan::Parent;
 use crate::{file, mount, tree};
 
@@ -68,6 +69,21 @@ pub(crate) fn remove_empty(groups: &Groups) -> bool {
     let (first, rest): (Vec<&Held>, Vec<&Held>) = groups.held.iter().partition(|held| Some(held.index) == unified);
     let mut held = first.into_iter().chain(rest);
     held.all(|held| matches!(unlinkat(&held.root, path, AtFlags::REMOVEDIR), Ok(()) | Err(Errno::NOENT)))
+}
+
+/// The same without opening anything, where the host has mounted all hierarchies.
+#[must_use]
+pub fn remove_idle(hierarchies: &Hierarchies, path: &GroupPath) -> bool {
+    if path.is_root() || hierarchies.iter().any(|(_, one)| one.mounted != Mounted::ByHost) {
+        return false;
+    }
+    let usable = || hierarchies.iter().filter(|(_, one)| one.obstacle.is_none()).map(|(_, one)| one);
+    let unified = usable().filter(|one| one.version == Version::V2);
+    let mut in_turn = unified.chain(usable().filter(|one| one.version == Version::V1));
+    in_turn.all(|one| {
+        let group = one.mount_point.join(path.relative());
+        matches!(unlinkat(CWD, &group, AtFlags::REMOVEDIR), Ok(()) | Err(Errno::NOENT))
+    })
 }
 
 /// Takes away the mounts that were made for containers of which this was the last.

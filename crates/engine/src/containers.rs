@@ -407,6 +407,7 @@ impl NewContainer<'_> {
         let mut record = |news| self.record(news);
         let stage = Stage {
             hierarchies: &launch.facts.hierarchies,
+            groups: None,
             mounted: &launch.facts.groups,
             root: Some(&launch.root),
             standard,
@@ -454,9 +455,15 @@ impl NewContainer<'_> {
         match news {
             News::Child(pid) => {
                 let start_ticks = procfs::stat(pid)?.start_ticks;
-                let interfaces = own_interfaces(pid)?;
-                self.live.process =
-                    Some(LiveProcess { pid: pid.0, start_ticks, born: Timestamp::now(), started: None, interfaces });
+                // It is there from now on, whatever fails: nothing is planned anew.
+                let process = self.live.process.insert(LiveProcess {
+                    pid: pid.0,
+                    start_ticks,
+                    born: Timestamp::now(),
+                    started: None,
+                    interfaces: None,
+                });
+                process.interfaces = own_interfaces(pid)?;
             }
             // A container of the engine has a mount namespace of its own.
             News::Root(_) | News::Resctrl(_) => return Ok(()),

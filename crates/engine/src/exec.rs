@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use bumpalo::Bump;
-use cgroup::{GroupPath, Hierarchies};
+use cgroup::{GroupPath, Groups, Hierarchies};
 use error::Result;
 use oci::NamespaceKind;
 use procfs::{HostPid, Process};
@@ -34,7 +34,7 @@ impl Engine {
             return Err(crate::pause::is_paused(&container.record).into());
         }
         let path = GroupPath::parse("the recorded group", &container.record.group)?;
-        let target = runtime::entry::target(HostPid(first.pid), path, &hierarchies);
+        let target = runtime::entry::target(HostPid(first.pid), &Groups::open(&hierarchies, &path)?);
         // The namespace files were found by number: that the process still lives says that they are its own.
         let held = open_process(first).ok_or_else(|| not_running(&container))?;
         let target = target?;
@@ -92,6 +92,7 @@ impl Charge for NewProcess<'_> {
         let first = self.first.take();
         let stage = Stage {
             hierarchies: self.hierarchies,
+            groups: None,
             mounted: &[],
             root: None,
             standard,

@@ -28,6 +28,14 @@ pub struct Entrance {
     pub maps: Maps,
 }
 
+impl Entrance {
+    /// That of a process that stays in its parent's namespaces.
+    #[must_use]
+    pub const fn staying() -> Self {
+        Self { clone: Kinds::NONE, parent_joins: None, child_joins: Vec::new(), forks: Forks::No, maps: Maps::None }
+    }
+}
+
 /// Whether the cloned process hands over to a child of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Forks {

@@ -144,7 +144,7 @@ const IMAGES: &[Flag] = &[
         "manage-cgroups-mode",
         &[],
         "MODE",
-        "soft or ignore, to write down also full or strict: what is done with the groups",
+        "what to write down of the groups: soft, full, strict or ignore; to restore, soft or ignore",
     ),
     value("empty-ns", &[], "network", "leave the network namespace empty"),
 ];

@@ -92,7 +92,7 @@ fn make(store: &Store, invocation: &Invocation, log: &Log) -> Result<Made> {
     let console = console(draft.config.process.as_ref(), invocation)?;
     let site = draft.place.site.clone();
     let held = store.claim(id)?;
-    let mut record = Record::new(id, &bundle, &draft);
+    let mut record = Record::new(id, &bundle, &mut draft);
     let made = notify::prepare(&held.notify_folder(), &mut draft.config)
         .and_then(|()| facts(store, &draft.config, site, invocation))
         .and_then(|facts| place::approach(facts.cgroup.systemd.as_ref()).map(|()| facts))
@@ -114,7 +114,7 @@ fn make(store: &Store, invocation: &Invocation, log: &Log) -> Result<Made> {
 
 /// What a container is made of, before anything is done.
 pub(crate) struct Draft {
-    /// The configuration as the bundle has it.
+    /// The configuration as the bundle has it, for the record.
     pub(crate) stated: Config,
     /// The same with what the process gets besides.
     pub(crate) config: Config,
@@ -323,6 +323,7 @@ fn start(held: &Held, record: &mut Record, facts: &Facts, draft: &Draft) -> Resu
     let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
     let stage = Stage {
         hierarchies: &facts.hierarchies,
+        groups: None,
         mounted: &facts.groups,
         root: Some(&root),
         standard: [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()],

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::process::ExitCode;
 
 use bumpalo::Bump;
-use cgroup::GroupPath;
+use cgroup::{GroupPath, Groups};
 use error::{Doing, Error, Refused, Result};
 use oci::{Process, Status, User};
 use procfs::HostPid;
@@ -36,7 +36,8 @@ pub(crate) fn exec(store: &Store, invocation: &Invocation, log: &Log) -> Result<
     if !matches!(container::status(store, &record), Status::Running | Status::Created) {
         return Err(refused(&record, "container not running").into());
     }
-    if !invocation.has("ignore-paused") && container::groups(&record)?.frozen() == Some(true) {
+    let groups = groups(&record)?;
+    if !invocation.has("ignore-paused") && groups.frozen() == Some(true) {
         let reason = "cannot exec in a paused container (use --ignore-paused to override)";
         return Err(refused(&record, reason).into());
     }
@@ -58,7 +59,7 @@ pub(crate) fn exec(store: &Store, invocation: &Invocation, log: &Log) -> Result<
         status: Status::Running,
         pid: PidBy::Caller,
     };
-    let running = start(&record, &process, &entry)?;
+    let running = start(&record, &process, groups, &entry)?;
     if let Err(error) = create::announce(&running, console, invocation) {
         let _ = sys::process::send_signal(running.pidfd.as_fd(), container::KILL);
         return Err(error);
@@ -174,7 +175,7 @@ pub(crate) fn run_hooks(record: &Record) -> Result<()> {
             status: Status::Created,
             pid: PidBy::Child,
         };
-        start(record, &process, &entry)
+        start(record, &process, groups(record)?, &entry)
     })
 }
 
@@ -189,11 +190,15 @@ struct Entry<'e> {
     pid: PidBy,
 }
 
-fn start(record: &Record, process: &Process, entry: &Entry<'_>) -> Result<Running> {
+/// The groups that it enters.
+fn groups(record: &Record) -> Result<Groups> {
+    let path = GroupPath::parse("the recorded group", &record.group)?;
+    Groups::open(&place::hierarchies(&path)?.of_container(&path)?, &path)
+}
+
+fn start(record: &Record, process: &Process, groups: Groups, entry: &Entry<'_>) -> Result<Running> {
     let gone = || Error::from(refused(record, "container not running"));
     let first = record.process.ok_or_else(gone)?;
-    let path = GroupPath::parse("the recorded group", &record.group)?;
-    let hierarchies = place::hierarchies(&path)?.of_container(&path)?;
     place::approach_made(record)?;
     let filter = create::filter(&record.config)?;
     let landlock = Domain::of(&record.config)?;
@@ -210,10 +215,11 @@ fn start(record: &Record, process: &Process, entry: &Entry<'_>) -> Result<Runnin
         affinity: Affinity::Reset,
         ..Terms::default()
     };
-    let target = runtime::entry::target(HostPid(first.pid), path, &hierarchies);
+    let target = runtime::entry::target(HostPid(first.pid), &groups);
     // The namespace files were found by number: that the process still lives says that they are its own.
     let held = first.open().ok_or_else(gone)?;
     let mut target = target?;
+    let hierarchies = groups.hierarchies().clone();
     runtime::entry::nest(&mut target.groups, &hierarchies, "--cgroup", entry.nested)?;
     target.pid = entry.pid;
     let root = Root::OfProcess(HostPid(first.pid));
@@ -226,6 +232,7 @@ fn start(record: &Record, process: &Process, entry: &Entry<'_>) -> Result<Runnin
     let hooks = oci::Hooks::default();
     let stage = Stage {
         hierarchies: &hierarchies,
+        groups: Some(groups),
         mounted: &[],
         root: Some(&root),
         standard: entry.standard,

@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::os::fd::{AsFd as _, OwnedFd};
 
 use bumpalo::Bump;
-use cgroup::GroupPath;
+use cgroup::{GroupPath, Groups, Hierarchies};
 use error::{Doing, Error, Refused, Result};
 use oci::{Config, Mount};
 use procfs::HostPid;
@@ -93,7 +93,8 @@ impl Site {
         let gone = || Error::from(refused(record, "container not running"));
         let first = record.process.ok_or_else(gone)?;
         let path = GroupPath::parse("the recorded group", &record.group)?;
-        let mut target = runtime::entry::target(HostPid(first.pid), path, &cgroup::Hierarchies::default());
+        let groups = Groups::open(&Hierarchies::default(), &path)?;
+        let mut target = runtime::entry::target(HostPid(first.pid), &groups);
         // The namespace files were found by number: that the process still lives says that they are its own.
         let handle = first.open().ok_or_else(gone)?;
         if let Ok(target) = &mut target {

@@ -30,12 +30,13 @@ impl Place {
     /// # Errors
     /// Refused for what is no path, or no `slice:prefix:name` for systemd; a kernel error where systemd does not answer.
     pub(crate) fn of(config: &Config, id: &str, invocation: &Invocation) -> Result<Self> {
-        let mut hierarchies = Hierarchies::read()?;
+        let confined = is_confined()?;
+        let mut hierarchies = if confined { Hierarchies::read()? } else { Hierarchies::read_as_root()? };
         let asked = config.linux.as_ref().and_then(|linux| linux.cgroups_path.as_deref()).unwrap_or_default();
         if !is_systemds(invocation)? {
             let path = if asked.is_empty() { format!("/{id}") } else { format!("/{}", asked.trim_start_matches('/')) };
             let mut group = GroupPath::parse(FIELD, &path)?;
-            if is_confined()? {
+            if confined {
                 let top = delegation::read(&hierarchies)?.map(|found| found.top);
                 group = top.as_ref().map_or(Ok(group.clone()), |top| below(top, group))?;
                 hierarchies = hierarchies.handed_over(top.as_ref())?;
@@ -116,10 +117,10 @@ fn is_confined() -> Result<bool> {
 /// # Errors
 /// A kernel error.
 pub(crate) fn hierarchies(path: &GroupPath) -> Result<Hierarchies> {
-    let hierarchies = Hierarchies::read()?;
     if !is_confined()? {
-        return Ok(hierarchies);
+        return Hierarchies::read_as_root();
     }
+    let hierarchies = Hierarchies::read()?;
     let top = delegation::around(&hierarchies, path.clone())?.map(|found| found.top);
     hierarchies.handed_over(top.as_ref())
 }

@@ -36,12 +36,12 @@ use crate::store::{FirstProcess, Held, Record, Store};
 pub(crate) fn restore(store: &Store, invocation: &Invocation, log: &Log) -> Result<ExitCode> {
     let id = invocation.id()?;
     let bundle = create::bundle(invocation)?;
-    let draft = create::draft(&bundle, invocation, log)?;
+    let mut draft = create::draft(&bundle, invocation, log)?;
     check(&draft.config, invocation)?;
     let criu = Criu::new("restore", Folders::There, invocation)?;
     let signals = if invocation.has("detach") { None } else { Some(foreground::take_signals()?) };
     let held = store.claim(id)?;
-    let mut record = Record::new(id, &bundle, &draft);
+    let mut record = Record::new(id, &bundle, &mut draft);
     let brought = Facts::read(&draft.config, draft.place.site.clone(), Vec::new(), &store.mounts())
         .and_then(|facts| bring(&held, &mut record, (&facts, &draft), (criu, invocation)))
         .and_then(|running| create::announce(&running, None, invocation).map(|()| running));

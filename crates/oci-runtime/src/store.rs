@@ -79,8 +79,8 @@ pub(crate) struct FirstProcess {
 
 impl Record {
     /// That of a container of which there is nothing yet.
-    pub(crate) fn new(id: &str, bundle: &Path, draft: &Draft) -> Self {
-        let config = draft.stated.clone();
+    pub(crate) fn new(id: &str, bundle: &Path, draft: &mut Draft) -> Self {
+        let config = std::mem::take(&mut draft.stated);
         Self {
             id: id.to_owned(),
             bundle: bundle.display().to_string(),
@@ -241,6 +241,8 @@ const START: &str = "start";
 const MAKING: &str = "making";
 const FAILURE: &str = "failure";
 const STATE: &str = "state.json";
+/// What a record takes, in bytes, unless there is a profile in it.
+const USUAL_LENGTH: usize = 4096;
 
 /// Whoever removes a container holds it meanwhile: a lock on a folder that is gone is none.
 fn lock(folder: PathBuf, id: &str) -> Result<Held> {
@@ -276,7 +278,7 @@ fn read(folder: &Path, id: &str) -> Result<Record> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Err(no_such(id).into()),
         text => text.doing(|| format!("read {}", path.display()))?,
     };
-    serde_json::from_slice(&text).map_err(|error| Corrupt::new(path.display().to_string(), error.to_string()).into())
+    oci::document::read(&text).map_err(|error| Corrupt::new(path.display().to_string(), error.to_string()).into())
 }
 
 impl Held {
@@ -295,7 +297,8 @@ impl Held {
     /// A kernel error.
     pub(crate) fn write(&self, record: &Record) -> Result<()> {
         let action = || format!("write {}", self.folder.join(STATE).display());
-        let text = serde_json::to_vec(record).map_err(std::io::Error::from).doing(action)?;
+        let mut text = Vec::with_capacity(USUAL_LENGTH);
+        serde_json::to_writer(&mut text, record).map_err(std::io::Error::from).doing(action)?;
         let new = self.folder.join(".state.json");
         let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&new).doing(action)?;
         file.write_all(&text).doing(action)?;
@@ -373,6 +376,11 @@ impl Held {
     /// # Errors
     /// A kernel error.
     pub(crate) fn remove(self) -> Result<()> {
+        // Nothing else is in most.
+        let _ = fs::remove_file(self.folder.join(STATE));
+        if fs::remove_dir(&self.folder).is_ok() {
+            return Ok(());
+        }
         fs::remove_dir_all(&self.folder).doing(|| format!("remove {}", self.folder.display()))
     }
 }

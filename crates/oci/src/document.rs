@@ -16,7 +16,12 @@ pub fn parse<T: DeserializeOwned>(name: &str, bytes: &[u8]) -> Result<T> {
     read(bytes).map_err(|_| explain::<T>(name, bytes).into())
 }
 
-fn read<T: DeserializeOwned>(bytes: &[u8]) -> serde_json::Result<T> {
+/// Reads a document that holds others of this crate, of which nobody needs to know what is wrong: they are read by the
+/// same code as those that come alone.
+///
+/// # Errors
+/// What serde says.
+pub fn read<T: DeserializeOwned>(bytes: &[u8]) -> serde_json::Result<T> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let document = T::deserialize(Strict(&mut reader))?;
     reader.end().map(|()| document)

@@ -1,12 +1,13 @@
 //! /proc/PID/ns: namespaces(7). A namespace is known by device and inode of its file; nothing else tells two apart.
 
+use std::ffi::CString;
 use std::fmt;
 use std::os::fd::BorrowedFd;
 
 use std::os::fd::{AsFd, AsRawFd};
 
 use error::{Doing, Errno};
-use rustix::fs::{AtFlags, Mode, OFlags, openat, statat};
+use rustix::fs::{AtFlags, Mode, OFlags, openat, readlinkat, statat};
 use serde::{Deserialize, Serialize};
 
 use crate::pid::HostPid;
@@ -117,6 +118,16 @@ pub(crate) fn read(process: BorrowedFd<'_>) -> Result<[(Kind, Sight); 8], Errno>
     // A process that ends meanwhile shows nothing either; then its folder is gone too.
     statat(process, "ns", AtFlags::empty())?;
     Ok(seen)
+}
+
+/// Reads the names that the kernel has for them, as `net:[4026531840]`; `None` for what is absent or may not be seen. Two
+/// processes have the same name for the same namespace. The kernel makes no file to tell it, as it does for [`read`].
+pub(crate) fn read_names(process: BorrowedFd<'_>) -> Result<[(Kind, Option<CString>); 8], Errno> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let ns = openat(process, "ns", flags, Mode::empty())?;
+    let read = Kind::ALL.map(|kind| (kind, readlinkat(&ns, kind.name(), Vec::new()).ok()));
+    statat(process, "ns", AtFlags::empty())?;
+    Ok(read)
 }
 
 /// Reads one of them.

@@ -3,7 +3,7 @@
 //! The descriptor stands for the process and not for its number: when the process is gone its files are too (`ESRCH`,
 //! `ENOENT`), also after the number was given to another one.
 
-use std::ffi::OsString;
+use std::ffi::{CString, OsString};
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
@@ -251,6 +251,14 @@ impl Process {
     /// A kernel error where the process is gone. What may not be seen is [`Sight::Blind`].
     pub fn namespaces(&self) -> Result<[(Kind, Sight); 8]> {
         ns::read(self.folder.as_fd()).doing(|| format!("open /proc/{}/ns", self.name))
+    }
+
+    /// The kernel's names of the namespaces of the process, by which they are told from another process's.
+    ///
+    /// # Errors
+    /// A kernel error where the process is gone.
+    pub fn namespace_names(&self) -> Result<[(Kind, Option<CString>); 8]> {
+        ns::read_names(self.folder.as_fd()).doing(|| format!("open /proc/{}/ns", self.name))
     }
 
     /// The namespace of one kind.

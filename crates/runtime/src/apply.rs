@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use cgroup::mark::{Mark, Place, Tables};
-use cgroup::{Hierarchies, HierarchyIndex};
+use cgroup::{Groups, Hierarchies, HierarchyIndex};
 use child::{REPORT_LENGTH, Report, Scene, Spawned, Step, Turn};
 use error::{Doing, Errno, Error, Kernel, Refused, RefusedKind, Result};
 use namespace::entrance::Maps;
@@ -44,6 +44,8 @@ pub struct Running {
 pub struct Stage<'s> {
     /// The hierarchies that it was planned for.
     pub hierarchies: &'s Hierarchies,
+    /// The container's groups in them, where the child enters them and they are open already.
+    pub groups: Option<Groups>,
     /// Those of them whose groups are mounted in the container.
     pub mounted: &'s [HierarchyIndex],
     /// The container's root; `None` for a process that enters a container's mounts.
@@ -116,7 +118,7 @@ struct Work<'p, 's> {
     namespaces: Vec<OwnedFd>,
     mounts: Vec<OwnedFd>,
     ids: IdSources,
-    groups: cgroup::Groups,
+    groups: Groups,
     group_files: Vec<OwnedFd>,
     child: Option<Spawned>,
     root: Option<OwnedFd>,
@@ -125,9 +127,12 @@ struct Work<'p, 's> {
 }
 
 impl<'p, 's> Work<'p, 's> {
-    fn new(plan: &'p Plan<'p>, stage: Stage<'s>) -> Result<Self> {
+    fn new(plan: &'p Plan<'p>, mut stage: Stage<'s>) -> Result<Self> {
         let (ours, theirs) = sys::socket::pair().doing(|| "connect to the child")?;
-        let groups = cgroup::Groups::prepare(stage.hierarchies, &plan.groups)?;
+        let groups = match stage.groups.take() {
+            Some(groups) => groups.entered_by(&plan.groups)?,
+            None => Groups::prepare(stage.hierarchies, &plan.groups)?,
+        };
         Ok(Self {
             plan,
             stage,
@@ -469,7 +474,7 @@ impl<'p, 's> Work<'p, 's> {
 
     /// Why a child is gone that could not say it: the kernel has killed it for want of memory.
     fn starved(&self, error: &Error) -> Option<Error> {
-        if self.stage.first.is_some() || error.errno() != Some(Errno::SRCH) {
+        if self.stage.first.is_some() || !matches!(error.errno(), Some(Errno::SRCH | Errno::PIPE)) {
             return None;
         }
         let reason = "leaves the first process too little memory: the kernel has killed it before its program ran";

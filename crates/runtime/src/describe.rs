@@ -508,7 +508,9 @@ fn group_step(step: Option<&cgroup::plan::Step>, plan: &Plan<'_>) -> Line {
         Step::Evacuate(..) => &["openat", "mkdirat", "openat", "openat+", "read+", "write*"],
         Step::Delegate(..) => &["mkdirat", "openat", "open*", "fchownat*", "openat"],
         Step::Offer(..) => &["openat*", "read*", "openat", "write"],
-        Step::Enable(..) | Step::Measure(..) | Step::Write(..) if own => &["openat", "write"],
+        // A file that was written last is open still.
+        Step::Write(..) if own => &["openat?", "write"],
+        Step::Enable(..) | Step::Measure(..) if own => &["openat", "write"],
         Step::Enable(..) | Step::Measure(..) | Step::Write(..) => &["openat", "openat", "write"],
         Step::Unit(..) => &["socket", "connect", "clone3", "sendto", "recvfrom"],
         Step::Properties(..) => &["socket", "connect", "sendto", "recvfrom"],

@@ -4,7 +4,7 @@ use cgroup::{GroupPath, Groups, Hierarchies};
 use error::{Refused, Result};
 use namespace::KINDS;
 use oci::NamespaceKind;
-use procfs::{HostPid, Kind, Process, Sight};
+use procfs::{HostPid, Process};
 
 use crate::facts::FurtherGroups;
 use crate::plan::{PidBy, RootOf, Target};
@@ -15,13 +15,16 @@ use crate::plan::{PidBy, RootOf, Target};
 /// # Errors
 /// A kernel error where the process is gone or may not be looked at.
 pub fn namespaces(pid: HostPid) -> Result<Vec<(NamespaceKind, String)>> {
-    let theirs = Process::open(pid)?.namespaces()?;
-    let ours = Process::this()?.namespaces()?;
+    namespaces_of(&Process::open(pid)?, pid)
+}
+
+fn namespaces_of(process: &Process, pid: HostPid) -> Result<Vec<(NamespaceKind, String)>> {
+    let theirs = process.namespace_names()?;
+    let ours = Process::this()?.namespace_names()?;
     let differs = |kind: NamespaceKind| {
-        let of = |sights: &[(Kind, Sight); 8]| {
-            sights.iter().find(|(found, _)| found.name() == kind.name()).and_then(|(_, sight)| sight.id())
-        };
-        of(&theirs).is_some() && of(&theirs) != of(&ours)
+        let pairs = theirs.iter().zip(&ours);
+        let pair = pairs.into_iter().find(|((found, _), _)| found.name() == kind.name());
+        pair.is_some_and(|((_, theirs), (_, ours))| theirs.is_some() && theirs != ours)
     };
     let differing = KINDS.into_iter().filter(|kind| differs(*kind));
     let mut namespaces: Vec<_> = differing.map(|kind| (kind, procfs::ns::path(pid, kind.name()))).collect();
@@ -29,23 +32,25 @@ pub fn namespaces(pid: HostPid) -> Result<Vec<(NamespaceKind, String)>> {
     Ok(namespaces)
 }
 
-/// Where one more process of a container goes, whose first process is `pid` and whose groups are at `path`.
+/// Where one more process of a container goes, whose first process is `pid`, and which has these groups.
 ///
 /// # Errors
 /// A kernel error where the process is gone or may not be looked at.
-pub fn target(pid: HostPid, path: GroupPath, hierarchies: &Hierarchies) -> Result<Target> {
-    let namespaces = namespaces(pid)?;
-    let attach = Groups::open(hierarchies, &path)?.present().map(|(index, _)| index).collect();
-    let nested = hierarchies.unified().zip(birthplace(pid, &path)?).into_iter().collect();
+pub fn target(pid: HostPid, groups: &Groups) -> Result<Target> {
+    let process = Process::open(pid)?;
+    let namespaces = namespaces_of(&process, pid)?;
+    let path = groups.path().clone();
+    let attach = groups.present().map(|(index, _)| index).collect();
+    let nested = groups.hierarchies().unified().zip(birthplace(&process, &path)?).into_iter().collect();
     let (steps, parents, dropped) = (Vec::new(), Vec::new(), Vec::new());
     let groups = cgroup::Plan { path, steps, attach, nested, parents, dropped };
-    let further_groups = FurtherGroups::of(&Process::open(pid)?)?;
+    let further_groups = FurtherGroups::of(&process)?;
     Ok(Target { namespaces, groups, further_groups, root: RootOf::Namespace, pid: PidBy::Caller })
 }
 
 /// The group of v2 that the first process is in, where the container has nested it in its own.
-fn birthplace(pid: HostPid, path: &GroupPath) -> Result<Option<GroupPath>> {
-    let groups = Process::open(pid)?.cgroup()?;
+fn birthplace(process: &Process, path: &GroupPath) -> Result<Option<GroupPath>> {
+    let groups = process.cgroup()?;
     let Some(own) = groups.iter().find(|group| group.hierarchy == 0 && !group.deleted) else { return Ok(None) };
     let Some(own) = own.path.to_str().and_then(|own| own.strip_prefix(&format!("{path}/"))) else { return Ok(None) };
     GroupPath::parse("the first process's group", &format!("{path}/{own}")).map(Some)

@@ -6,12 +6,13 @@ use std::os::fd::{AsFd, BorrowedFd};
 use bumpalo::Bump;
 use cgroup::Hierarchies;
 use child::{Step, Turn};
-use error::{Doing, Refused, Result};
-use namespace::entrance::{Entrance, Forks, Maps};
+use error::{Doing, Errno, Kernel, Refused, Result};
+use namespace::entrance::{Entrance, Forks};
 use namespace::mnt;
 use namespace::steps::Steps;
 use oci::{Config, Mount, NamespaceKind};
 use sys::namespace::Kinds;
+use sys::process::Ended;
 
 use crate::apply::{self, Stage};
 use crate::facts;
@@ -47,13 +48,7 @@ pub fn plan<'a>(
     arena: &'a Bump,
 ) -> Result<Plan<'a>> {
     let mut steps = Steps::new(arena);
-    let mut entrance = Entrance {
-        clone: Kinds::NONE,
-        parent_joins: None,
-        child_joins: Vec::new(),
-        forks: Forks::No,
-        maps: Maps::None,
-    };
+    let mut entrance = Entrance::staying();
     for (kind, path) in &target.namespaces {
         steps.push(Step::Join { handle: entrance.child_joins.len(), kinds: namespace::bit(*kind) });
         entrance.child_joins.push((*kind, path.clone()));
@@ -113,6 +108,7 @@ pub fn apply(plan: &Plan<'_>, first: BorrowedFd<'_>, root: &Root) -> Result<()> 
     let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
     let stage = Stage {
         hierarchies: &Hierarchies::default(),
+        groups: None,
         mounted: &[],
         root: Some(root),
         standard: [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()],
@@ -122,7 +118,11 @@ pub fn apply(plan: &Plan<'_>, first: BorrowedFd<'_>, root: &Root) -> Result<()> 
         hooks: None,
     };
     let done = apply::start(plan, stage)?;
-    sys::process::wait(done.pidfd.as_fd()).doing(|| "wait for the process that mounts").map(drop)
+    let action = || "wait for the process that mounts";
+    match sys::process::wait(done.pidfd.as_fd()).doing(action)? {
+        Ended::Killed(_) => Err(Kernel::new(action(), Errno::INTR).hint("it was killed").into()),
+        Ended::Exited(_) => Ok(()),
+    }
 }
 
 #[cfg(test)]

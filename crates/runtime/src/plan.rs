@@ -380,13 +380,7 @@ pub fn plan_exec<'a>(
     plan_joins(&joins, hierarchies, &mut steps)?;
     let first = plan_affinity(process, terms, &mut steps)?;
     label::plan(process, terms.modules, &mut steps)?;
-    let mut entrance = Entrance {
-        clone: Kinds::NONE,
-        parent_joins: None,
-        child_joins: Vec::new(),
-        forks: Forks::No,
-        maps: Maps::None,
-    };
+    let mut entrance = Entrance::staying();
     for (kind, path) in &target.namespaces {
         if *kind == NamespaceKind::Pid && target.pid == PidBy::Caller {
             entrance.parent_joins = Some(path.clone());

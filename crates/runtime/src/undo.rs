@@ -12,6 +12,7 @@ use child::{REPORT_LENGTH, Report, Scene, Step};
 use error::{Doing, Errno, Kernel, Result};
 use namespace::steps::Steps;
 use sys::namespace::Kinds;
+use sys::process::Ended;
 
 /// Removes a container's groups, whose processes are gone, and those of `parents` that nothing else uses.
 ///
@@ -26,6 +27,10 @@ pub fn remove(hierarchies: &Hierarchies, path: &GroupPath, parents: &[Parent]) -
 /// # Errors
 /// As [`remove`], and where something cannot be killed.
 pub fn kill_and_remove(hierarchies: &Hierarchies, path: &GroupPath, parents: &[Parent]) -> Result<Vec<Left>> {
+    // The usual end: nothing is left in them.
+    if parents.is_empty() && cgroup::remove_idle(hierarchies, path) {
+        return Ok(Vec::new());
+    }
     let groups = Groups::open(hierarchies, path)?;
     if !groups.remove_empty() {
         groups.kill()?;
@@ -60,10 +65,11 @@ pub fn uncover(folder: &str, id: u64, namespace: Option<&str>) -> Result<()> {
     drop(theirs);
     let mut message = [0; REPORT_LENGTH];
     sys::socket::receive(ours.as_fd(), &mut message).doing(action)?;
-    let _ = sys::process::wait(spawned.pidfd.as_fd());
-    match Report::parse(message) {
-        Some(Report::Failed { errno, .. }) => Err(Kernel::new(action(), Errno::from_raw_os_error(errno)).into()),
-        _ => Ok(()),
+    let ended = sys::process::wait(spawned.pidfd.as_fd()).doing(action)?;
+    match (Report::parse(message), ended) {
+        (Some(Report::Failed { errno, .. }), _) => Err(Kernel::new(action(), Errno::from_raw_os_error(errno)).into()),
+        (_, Ended::Killed(_)) => Err(Kernel::new(action(), Errno::INTR).hint("its helper was killed").into()),
+        (_, Ended::Exited(_)) => Ok(()),
     }
 }
 
