@@ -131,12 +131,6 @@ const NAMES: [&str; 31] = [
 const RTMIN: u32 = 34;
 const RTMAX: u32 = 64;
 
-/// The name of a signal, without `SIG`; `None` for real-time signals and for what is none.
-#[must_use]
-pub fn name(number: u32) -> Option<&'static str> {
-    NAMES.get(usize::try_from(number.checked_sub(1)?).ok()?).copied()
-}
-
 /// The number of a signal by its name, with or without `SIG`, in any case, or by its number: `TERM`, `SIGTERM`, `15`,
 /// `RTMIN+3`. `None` for what is no signal.
 #[must_use]
