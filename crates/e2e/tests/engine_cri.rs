@@ -11,9 +11,10 @@ use std::time::{Duration, Instant};
 
 use carboy_e2e::bundle::carboy_runtime;
 use carboy_e2e::engine::{Daemon, Engine};
-use carboy_e2e::eventually;
+use carboy_e2e::{eventually, program};
 use cri::*;
 use rustix::process::Signal;
+use serde_json::Value;
 
 /// A pod on a containerd of its own.
 struct Pod {
@@ -29,7 +30,7 @@ fn configure(engine: &Engine) {
     let (folder, runtime) = (engine.folder().display(), carboy_runtime());
     let plugin = r#"plugins."io.containerd.grpc.v1.cri""#;
     let config = format!(
-        "version = 2\nroot = '{folder}/root'\nstate = '{folder}/state'\n[grpc]\naddress = '{folder}/socket'\n\
+        "version = 2\nroot = '{folder}/root'\nstate = '/run/containerd'\n[grpc]\naddress = '{folder}/socket'\n\
          [{plugin}]\nsandbox_image = '{IMAGE}'\nrestrict_oom_score_adj = true\n\
          [{plugin}.cni]\nbin_dir = '/usr/lib/cni'\nconf_dir = '{folder}/cni'\n\
          [{plugin}.containerd]\ndefault_runtime_name = 'carboy'\n\
@@ -161,6 +162,30 @@ fn linux(pid: i32, target: &str, resources: Resources) -> LinuxContainer {
 const SERVER: [&str; 3] =
     ["sh", "-c", "trap 'echo asked; exit 4' TERM; echo started; echo bad >&2; while :; do sleep 0.1; done"];
 const MEMORY: [&str; 2] = ["memory.limit_in_bytes", "memory.max"];
+
+/// What `see` finds from within the pod's host.
+fn seen(pod: &Pod, id: &str) -> Value {
+    let ended = pod.engine.run([program().to_str().unwrap(), "see", "--json", id]);
+    assert_eq!((ended.code, ended.stderr.as_str()), (0, ""), "{id}");
+    let mut document: Value = serde_json::from_str(&ended.stdout).unwrap();
+    document["found"][0].take()
+}
+
+#[test]
+fn see_tells_which_pod_a_container_is_in_and_which_field_closes_a_door() {
+    let pod = Pod::new();
+    let web = pod.start("web", &["sleep", "1000"], Resources::default());
+    for (id, name) in [(&web, "web"), (&pod.id, "pause")] {
+        let seen = seen(&pod, id);
+        let told = ["engine", "name", "pod"].map(|field| seen[field].as_str().unwrap_or_default());
+        assert_eq!(told, ["containerd", name, "default/pod"], "{seen}");
+        let doors = seen["doors"].as_array().unwrap().iter().map(|door| door["closes"].as_str().unwrap());
+        let root = "securityContext.runAsNonRoot: true, or hostUsers: false";
+        assert!(doors.into_iter().any(|closes| closes == root), "{seen}");
+    }
+    pod.stop(&web, 0);
+    pod.remove(&web);
+}
 
 #[test]
 fn a_kubelets_calls_make_probe_change_and_remove_the_containers_of_a_pod() {

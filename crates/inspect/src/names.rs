@@ -76,6 +76,19 @@ const TASKS: [&str; 3] = [
     "var/run/docker/containerd/daemon/io.containerd.runtime.v2.task",
 ];
 
+/// The folder in which systemd-nspawn keeps one for each machine, which has it mounted: `machinectl bind` uses it.
+const PROPAGATE: &str = "run/systemd/nspawn/propagate";
+
+/// The machine of systemd-nspawn that has these mounts, where its group does not tell: it may stay in its caller's.
+pub(crate) fn machine(mounts: &[MountInfo]) -> Option<Recognised> {
+    let is_it = |mount: &&MountInfo| mount.mount_point == Path::new("/run/host/incoming");
+    let root = mounts.iter().filter(is_it).map(|mount| mount.root.as_path());
+    let mut names =
+        root.filter(|root| root.parent().is_some_and(|folder| folder.ends_with("systemd/nspawn/propagate")));
+    let id = names.next()?.file_name()?.to_str()?.to_owned();
+    Some(Recognised { engine: Engine::Nspawn, id, depth: 0 })
+}
+
 impl State {
     pub(crate) fn new(host: &Path, carboy: &[PathBuf]) -> Self {
         Self { host: host.to_owned(), carboy: carboy.to_vec(), stored: OnceCell::new(), bundles: OnceCell::new() }
@@ -143,6 +156,12 @@ impl State {
             id: id.to_owned(),
             depth,
         })
+    }
+
+    /// Whether systemd-nspawn has a machine that runs, or has not cleaned up behind one.
+    pub(crate) fn has_machines(&self) -> bool {
+        let machines = std::fs::read_dir(self.host.join(PROPAGATE));
+        machines.is_ok_and(|mut machines| machines.next().is_some())
     }
 
     fn bundle(&self, engine: Engine, id: &str) -> Option<Identity> {
@@ -289,6 +308,18 @@ mod tests {
         assert_eq!(state.identify(&found, Vec::new).name.as_deref(), Some("web"));
         assert_eq!(state.bundled(Path::new("/default/other")), None);
         assert_eq!(state.bundled(Path::new("/")), None);
+    }
+
+    #[test]
+    fn a_machine_is_known_by_the_folder_that_it_is_handed_things_in() {
+        let found = |root: &str, point: &str| {
+            let line = format!("1 2 0:9 {root} {point} ro - tmpfs tmpfs rw\n");
+            machine(&procfs::mountinfo::parse(line.as_bytes()).unwrap()).map(|found| found.id)
+        };
+        assert_eq!(found("/systemd/nspawn/propagate/web", "/run/host/incoming").as_deref(), Some("web"));
+        assert_eq!(found("/run/systemd/nspawn/propagate/web", "/run/host/incoming").as_deref(), Some("web"));
+        assert_eq!(found("/systemd/nspawn/propagate/web", "/run/host/x"), None);
+        assert_eq!(found("/srv/web", "/run/host/incoming"), None);
     }
 
     #[test]

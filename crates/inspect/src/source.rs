@@ -19,7 +19,7 @@ use procfs::status::SeccompMode;
 use procfs::{CgroupLine, HostId, HostPid, Kind, Process as Folder, Sight, Stat, Status, Visit, Walk};
 
 use crate::limits::Groups;
-use crate::names::State;
+use crate::names::{self, State};
 use crate::namespaces::Namespaces;
 use crate::reach::{self, Reader};
 use crate::recognise::{Recognised, recognise};
@@ -381,6 +381,9 @@ impl Assembly<'_> {
                 containers.push(self.container(pass, found, processes));
             }
         }
+        for (found, processes) in self.machines(pass, &mut others) {
+            containers.push(self.container(pass, &found, processes));
+        }
         if scope == Scope::Everything {
             containers.extend(others.into_values().map(|processes| sandbox(pass, processes)));
         }
@@ -398,6 +401,24 @@ impl Assembly<'_> {
             }
         }
         containers
+    }
+
+    /// Takes out those that are machines of systemd-nspawn in a group that does not say so.
+    fn machines(&mut self, pass: &Pass, others: &mut BTreeMap<[u64; 8], Vec<usize>>) -> Vec<(Recognised, Vec<usize>)> {
+        if others.is_empty() || !self.state.has_machines() {
+            return Vec::new();
+        }
+        let mut found: BTreeMap<Recognised, Vec<usize>> = BTreeMap::new();
+        others.retain(|_, processes| {
+            let pid = pass.processes.get(first(pass, processes)).map(|process| process.pid);
+            let visit = pid.and_then(|pid| self.walk.visit(pid).ok().flatten());
+            let mounts = visit.and_then(|mut visit| visit.mountinfo().ok()).unwrap_or_default();
+            let machine = names::machine(&mounts);
+            let is_other = machine.is_none();
+            machine.into_iter().for_each(|machine| found.entry(machine).or_default().append(processes));
+            is_other
+        });
+        found.into_iter().collect()
     }
 
     fn apart(&self, pass: &Pass, process: &Process) -> bool {

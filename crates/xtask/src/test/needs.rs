@@ -49,6 +49,12 @@ const NEEDS: &[Need] = &[
     Need { package: "procps", why: "what a person types beside carboy", found_by: FoundBy::Program("pgrep") },
     Need { package: "iproute2", why: "engines in a network of their own", found_by: FoundBy::Program("ip") },
     Need { package: "podman", why: "an engine that calls carboy-runtime", found_by: FoundBy::Program("podman") },
+    Need { package: "lxc", why: "an engine that see knows", found_by: FoundBy::Program("lxc-start") },
+    Need {
+        package: "systemd-container",
+        why: "an engine that see knows",
+        found_by: FoundBy::Program("systemd-nspawn"),
+    },
     Need { package: "tmux", why: "a terminal to test -it in", found_by: FoundBy::Program("tmux") },
     Need {
         package: "uidmap",
