@@ -4,6 +4,7 @@
 //! [`Snapshot::blind`]. A snapshot can be written as JSON and be looked at elsewhere.
 #![forbid(unsafe_code)]
 
+mod btf;
 pub mod compare;
 pub mod door;
 pub mod ended;
@@ -19,6 +20,7 @@ pub mod relation;
 pub mod snapshot;
 pub mod source;
 mod surroundings;
+mod tasks;
 pub mod watch;
 pub mod why;
 
@@ -26,3 +28,6 @@ pub use snapshot::Snapshot;
 
 #[cfg(test)]
 mod samples;
+
+#[cfg(test)]
+mod kernel;

@@ -38,6 +38,11 @@ impl Namespaces {
         Spot::In(index)
     }
 
+    /// Whether any of a process's namespaces is not known yet.
+    pub(crate) fn has_new(&self, seen: &[Sight; 8]) -> bool {
+        seen.iter().filter_map(|sight| sight.id()).any(|id| !self.known.contains_key(&id.ino))
+    }
+
     /// Whether a process that was counted is the first one of any of its namespaces.
     pub(crate) fn is_first(&self, pid: HostPid, spots: &[Spot; 8]) -> bool {
         let is_witness = |spot: &Spot| matches!(spot, Spot::In(index) if self.witness.get(*index) == Some(&Some(pid)));

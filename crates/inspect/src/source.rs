@@ -1,5 +1,5 @@
-//! Takes a snapshot. What tells of processes and their namespaces is [`Pass`]; it is filled from /proc here, by one walk, and
-//! could be filled by any other source that gives the same.
+//! Takes a snapshot. What tells of processes and their namespaces is [`Pass`]; it is filled from /proc by one walk, or where
+//! processes are many and the viewer may, with the help of a walk within the kernel ([`tasks`]).
 //!
 //! A process may end at any moment: what was read of it until then stays, and nothing of another process gets among it.
 
@@ -28,6 +28,7 @@ use crate::snapshot::{
     Seccomp, Snapshot, Spot, Stalls, VERSION, place,
 };
 use crate::surroundings::HostMounts;
+use crate::tasks::{self, Sighting};
 
 /// How much is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +49,7 @@ pub fn take(scope: Scope, carboy: &[PathBuf]) -> Result<Snapshot> {
     let mut blind = Sightless::default();
     let mut walk = Walk::open()?;
     let known = host_namespaces(&mut walk)?;
-    let mut pass = Pass::of_proc(&mut walk, scope, &known, &mut blind)?;
+    let mut pass = Pass::of(&mut walk, scope, &known, &mut blind)?;
     let mut containers = Vec::new();
     if scope != Scope::Namespaces {
         let assembly = Assembly { walk: &mut walk, known: &known, state: State::new(Path::new("/"), carboy) };
@@ -204,6 +205,18 @@ pub(crate) struct Pass {
     memberships: HashMap<Vec<u8>, Membership>,
 }
 
+/// A process and what is known of its namespaces.
+type Seen = (HostPid, Option<[Sight; 8]>);
+
+/// What the kernel's walk saw, with those of /proc that it was kept from; in the order of their numbers.
+fn whole(sightings: &[Sighting], pids: Vec<HostPid>) -> Vec<Seen> {
+    let is_missing = |pid: &HostPid| sightings.binary_search_by_key(pid, |one| one.pid).is_err();
+    let mut seen: Vec<Seen> = pids.into_iter().filter(is_missing).map(|pid| (pid, None)).collect();
+    seen.extend(sightings.iter().map(|one| (one.pid, one.namespaces)));
+    seen.sort_unstable_by_key(|(pid, _)| *pid);
+    seen
+}
+
 /// The groups of a process, one a hierarchy.
 #[derive(Debug, Clone)]
 struct Membership {
@@ -212,16 +225,75 @@ struct Membership {
 }
 
 impl Pass {
-    fn of_proc(walk: &mut Walk, scope: Scope, known: &HostNamespaces, blind: &mut Sightless) -> Result<Self> {
-        let mut pass = Self { pids: walk.pids()?, ..Self::default() };
-        for pid in pass.pids.clone() {
-            match walk.visit(pid) {
-                Ok(Some(visit)) => pass.enter(visit, scope, known, blind),
-                Ok(None) => {}
-                Err(error) => blind.add_error("processes", &format!("process {pid}"), &error),
+    /// By the quickest source that there is for what is asked.
+    fn of(walk: &mut Walk, scope: Scope, known: &HostNamespaces, blind: &mut Sightless) -> Result<Self> {
+        // Where every process's files are read, its links are the least.
+        let pids = walk.pids()?;
+        let sightings = if scope == Scope::Everything { None } else { tasks::walk(walk.device()) };
+        Ok(match sightings {
+            Some(sightings) => Self::of_tasks(&whole(&sightings, pids), walk, (scope, known), blind),
+            None => Self::of_proc(pids, walk, (scope, known), blind),
+        })
+    }
+
+    /// By the kernel's walk: /proc is asked of those alone of which more is told.
+    fn of_tasks(
+        sightings: &[Seen],
+        walk: &mut Walk,
+        (scope, known): (Scope, &HostNamespaces),
+        blind: &mut Sightless,
+    ) -> Self {
+        let mut pass = Self { pids: sightings.iter().map(|(pid, _)| *pid).collect(), ..Self::default() };
+        for (pid, namespaces) in sightings {
+            let is_told = |seen: &[Sight; 8]| match scope {
+                Scope::Namespaces => pass.namespaces.has_new(seen),
+                Scope::Containers => is_apart(seen, known),
+                Scope::Everything => true,
+            };
+            match namespaces.filter(|seen| !is_told(seen)) {
+                Some(seen) => {
+                    let namespaces = pass.count(*pid, seen);
+                    pass.processes.push(Process { pid: *pid, namespaces, facts: None, container: None });
+                }
+                None => pass.visit(walk, *pid, (scope, known), blind),
             }
         }
-        Ok(pass)
+        pass
+    }
+
+    fn visit(
+        &mut self,
+        walk: &mut Walk,
+        pid: HostPid,
+        (scope, known): (Scope, &HostNamespaces),
+        blind: &mut Sightless,
+    ) {
+        match walk.visit(pid) {
+            Ok(Some(visit)) => self.enter(visit, scope, known, blind),
+            Ok(None) => {}
+            Err(error) => blind.add_error("processes", &format!("process {pid}"), &error),
+        }
+    }
+
+    fn count(&mut self, pid: HostPid, seen: [Sight; 8]) -> [Spot; 8] {
+        let mut spots = [Spot::Absent; 8];
+        for ((kind, sight), spot) in Kind::ALL.into_iter().zip(seen).zip(&mut spots) {
+            *spot = self.namespaces.count(pid, kind, sight);
+        }
+        spots
+    }
+
+    fn of_proc(
+        pids: Vec<HostPid>,
+        walk: &mut Walk,
+        (scope, known): (Scope, &HostNamespaces),
+        blind: &mut Sightless,
+    ) -> Self {
+        let mut pass = Self::default();
+        for pid in &pids {
+            pass.visit(walk, *pid, (scope, known), blind);
+        }
+        Self { pids, ..pass }
     }
 
     fn enter(&mut self, mut visit: Visit<'_>, scope: Scope, known: &HostNamespaces, blind: &mut Sightless) {
@@ -231,10 +303,7 @@ impl Pass {
         if let Some(errno) = hidden {
             blind.add("namespaces", &format!("the namespaces of process {pid}"), errno);
         }
-        let mut spots = [Spot::Absent; 8];
-        for ((kind, sight), spot) in Kind::ALL.into_iter().zip(visit.namespaces).zip(&mut spots) {
-            *spot = self.namespaces.count(pid, kind, sight);
-        }
+        let spots = self.count(pid, visit.namespaces);
         let is_told = match scope {
             Scope::Namespaces => self.namespaces.is_first(pid, &spots),
             Scope::Containers => is_apart(&visit.namespaces, known),

@@ -84,6 +84,12 @@ impl Walk {
         Ok(Self { proc, device: device.st_dev, text: Vec::new() })
     }
 
+    /// The device of every namespace's file.
+    #[must_use]
+    pub const fn device(&self) -> u64 {
+        self.device
+    }
+
     /// Every process's number at this moment, in the order of the kernel's list.
     ///
     /// # Errors

@@ -1,6 +1,8 @@
-//! Programs that decide about devices for a cgroup v2 group: bpf(2), <linux/bpf.h> `BPF_PROG_TYPE_CGROUP_DEVICE`,
-//! Documentation/admin-guide/cgroup-v2.rst "Device controller".
+//! Programs that decide about devices for a cgroup v2 group, and programs that walk over the kernel's tasks: bpf(2),
+//! <linux/bpf.h> `BPF_PROG_TYPE_CGROUP_DEVICE` and `BPF_TRACE_ITER`, Documentation/admin-guide/cgroup-v2.rst "Device
+//! controller", Documentation/bpf/bpf_iterators.rst.
 
+use core::ffi::CStr;
 use core::mem::size_of;
 
 use rustix::fd::{AsRawFd, BorrowedFd, OwnedFd};
@@ -19,7 +21,11 @@ const BPF_PROG_DETACH: usize = 9;
 const BPF_PROG_GET_FD_BY_ID: usize = 13;
 const BPF_OBJ_GET_INFO_BY_FD: usize = 15;
 const BPF_PROG_QUERY: usize = 16;
+const BPF_LINK_CREATE: usize = 28;
+const BPF_ITER_CREATE: usize = 33;
 const BPF_PROG_TYPE_CGROUP_DEVICE: u32 = 15;
+const BPF_PROG_TYPE_TRACING: u32 = 26;
+const BPF_TRACE_ITER: u32 = 28;
 const BPF_CGROUP_DEVICE: u32 = 6;
 
 /// The name under which [`prog_load_cgroup_device`] loads programs, by which they are told from those of others.
@@ -66,6 +72,32 @@ struct LoadAttr {
     kern_version: u32,
     prog_flags: u32,
     prog_name: [u8; 16],
+    prog_ifindex: u32,
+    expected_attach_type: u32,
+    prog_btf_fd: u32,
+    func_info_rec_size: u32,
+    func_info: u64,
+    func_info_cnt: u32,
+    line_info_rec_size: u32,
+    line_info: u64,
+    line_info_cnt: u32,
+    attach_btf_id: u32,
+}
+
+/// The part of `union bpf_attr` that `BPF_LINK_CREATE` reads.
+#[repr(C)]
+struct LinkAttr {
+    prog_fd: u32,
+    target_fd: u32,
+    attach_type: u32,
+    flags: u32,
+}
+
+/// The part of `union bpf_attr` that `BPF_ITER_CREATE` reads.
+#[repr(C)]
+struct IterAttr {
+    link_fd: u32,
+    flags: u32,
 }
 
 /// The part of `union bpf_attr` that `BPF_PROG_ATTACH` and `BPF_PROG_DETACH` read.
@@ -133,17 +165,73 @@ struct ProgInfo {
 /// `EPERM` without CAP_BPF and CAP_NET_ADMIN, or CAP_SYS_ADMIN; `EINVAL` or `EACCES` for a program that the verifier
 /// does not accept; `E2BIG` for one that is too long.
 pub fn prog_load_cgroup_device(program: &[Insn]) -> Result<OwnedFd> {
+    let kind = Kind { prog_type: BPF_PROG_TYPE_CGROUP_DEVICE, expected_attach_type: 0, attach_btf_id: 0 };
+    load(program, NAME, c"MIT", &kind)
+}
+
+/// Gives a program that walks over what the function of this number in the kernel's BTF is for (`bpf_iter_task`) to the
+/// kernel's verifier and a descriptor for it back. The program may call what the kernel keeps for programs under the GPL:
+/// it is one under either licence.
+///
+/// # Errors
+/// `EPERM` without CAP_BPF and CAP_PERFMON, or where the kernel is locked down; `EINVAL` or `EACCES` for a program that
+/// the verifier does not accept.
+pub fn prog_load_iterator(program: &[Insn], function: u32) -> Result<OwnedFd> {
+    let kind = Kind { prog_type: BPF_PROG_TYPE_TRACING, expected_attach_type: BPF_TRACE_ITER, attach_btf_id: function };
+    load(program, *b"carboy_tasks\0\0\0\0", c"Dual MIT/GPL", &kind)
+}
+
+/// A descriptor by which a walk of such a program begins: each read gives what the program wrote.
+///
+/// # Errors
+/// `EINVAL` for a program of another kind.
+pub fn iterator(program: BorrowedFd<'_>) -> Result<OwnedFd> {
+    let program = program.as_raw_fd().cast_unsigned();
+    let attr = LinkAttr { prog_fd: program, target_fd: 0, attach_type: BPF_TRACE_ITER, flags: 0 };
+    let arguments = [BPF_LINK_CREATE, (&raw const attr) as usize, size_of::<LinkAttr>(), 0, 0];
+    // SAFETY: the structure is laid out as the kernel reads it, lives across the call, and its size is passed; it holds
+    // no pointers, and the descriptor stays the caller's.
+    let raw = unsafe { syscall(BPF, arguments) }?;
+    // SAFETY: BPF_LINK_CREATE gives a new descriptor (close-on-exec) that nobody else knows.
+    let link = unsafe { owned(raw) }?;
+    let attr = IterAttr { link_fd: link.as_raw_fd().cast_unsigned(), flags: 0 };
+    let arguments = [BPF_ITER_CREATE, (&raw const attr) as usize, size_of::<IterAttr>(), 0, 0];
+    // SAFETY: the structure is laid out as the kernel reads it, lives across the call, and its size is passed; it holds
+    // no pointers, and the link's descriptor is open until the end of the call: the iterator holds the link itself.
+    let raw = unsafe { syscall(BPF, arguments) }?;
+    // SAFETY: BPF_ITER_CREATE gives a new descriptor (close-on-exec) that nobody else knows.
+    unsafe { owned(raw) }
+}
+
+/// What a program is loaded as.
+struct Kind {
+    prog_type: u32,
+    expected_attach_type: u32,
+    attach_btf_id: u32,
+}
+
+fn load(program: &[Insn], name: [u8; 16], license: &CStr, kind: &Kind) -> Result<OwnedFd> {
     let attr = LoadAttr {
-        prog_type: BPF_PROG_TYPE_CGROUP_DEVICE,
+        prog_type: kind.prog_type,
         insn_cnt: u32::try_from(program.len()).map_err(|_| Errno::TOOBIG)?,
         insns: program.as_ptr() as usize as u64,
-        license: c"MIT".as_ptr() as usize as u64,
+        license: license.as_ptr() as usize as u64,
         log_level: 0,
         log_size: 0,
         log_buf: 0,
         kern_version: 0,
         prog_flags: 0,
-        prog_name: NAME,
+        prog_name: name,
+        prog_ifindex: 0,
+        expected_attach_type: kind.expected_attach_type,
+        prog_btf_fd: 0,
+        func_info_rec_size: 0,
+        func_info: 0,
+        func_info_cnt: 0,
+        line_info_rec_size: 0,
+        line_info: 0,
+        line_info_cnt: 0,
+        attach_btf_id: kind.attach_btf_id,
     };
     let arguments = [BPF_PROG_LOAD, (&raw const attr) as usize, size_of::<LoadAttr>(), 0, 0];
     // SAFETY: the structure is laid out as the kernel reads it, its size is passed, the instructions (as many as said)

@@ -18,8 +18,10 @@ fn a_crowd_is_looked_at_by_both_and_each_budget_has_its_line() {
     let (text, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{text}{said}");
     let lines: Vec<&str> = text.lines().collect();
-    let [cpu, all, memory] = lines.as_slice() else { panic!("{text}{said}") };
-    assert!(cpu.starts_with("carboy see --namespaces of 200 processes: ") && cpu.contains(" lsns "), "{cpu}");
+    let [lsns, by_proc, walked, all, memory] = lines.as_slice() else { panic!("{text}{said}") };
+    assert!(lsns.starts_with("lsns of 200 processes: "), "{lsns}");
+    assert!(by_proc.starts_with("carboy see --namespaces from /proc alone: "), "{by_proc}");
+    assert!(walked.starts_with("carboy see --namespaces as it may: "), "{walked}");
     assert!(all.starts_with("carboy see --all, which asks more than lsns: "), "{all}");
     assert!(memory.contains(" MiB, within the budget of 24 MiB"), "{memory}");
 }

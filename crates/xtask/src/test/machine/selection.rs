@@ -16,6 +16,7 @@ const PACKAGES: &[&str] = &[
     "carboy-cgroup",
     "carboy-child",
     "carboy-engine",
+    "carboy-inspect",
     "carboy-namespace",
     "carboy-procfs",
     "carboy-runtime",
@@ -47,10 +48,14 @@ const CGROUP_FILES: &str = "cgroup_";
 /// The end-to-end files besides those that are run on another version of cgroups.
 const FILES: &[&str] = &[
     "codes",
+    "compare",
     "limits",
     "oci_apparmor",
     "oci_checkpoint",
     "oci_events",
+    "oci_linux",
+    "oci_mounts_later",
+    "oci_net_devices",
     "oci_rootless",
     "oci_runtime",
     "plan",
