@@ -9,9 +9,10 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use carboy_e2e::bundle::Bundle;
+use carboy_e2e::bundle::{Bundle, carboy_runtime};
 use carboy_e2e::disk::Disk;
-use carboy_e2e::group::{Version, hierarchy};
+use carboy_e2e::engine::{Daemon, Engine};
+use carboy_e2e::group::{Version, hierarchy, mount_points};
 use carboy_e2e::user::{Handed, User};
 use carboy_e2e::waiting::ends_well;
 use carboy_e2e::{Attended, Carboy, Ended, ended};
@@ -25,6 +26,8 @@ const SETUID: &str = "setuid programs can raise privilege";
 const ADMIN: &str = "it can mount what it likes: a new /proc, the host's disks";
 const SETTINGS: &str = "the kernel's settings can be written: core_pattern names a program that the host runs";
 const SEES: &str = "it sees the host's processes, and signals those of its users";
+const WATCH: &str = "it can watch the kernel and every process of the host";
+const LOAD: &str = "it can load programs into the kernel that read its memory";
 const CALLS: &str = "every system call is open to it";
 
 fn door(width: &str, what: &str) -> Door {
@@ -185,10 +188,10 @@ fn privileged() -> Vec<Door> {
         (has("/dev/mem") || has("/dev/port"), "wide", "it can reach the machine's memory"),
         (has("/dev/kmsg"), "wide", "it can read and write the kernel's log"),
         (held(17), "wide", "it can reach the hardware's ports"),
-        (held(38), "wide", "it can watch the kernel and every process of the host"),
+        (held(38), "wide", WATCH),
         (held(34), "wide", "it can read the kernel's messages"),
         (held(25), "wide", "it can set the host's clock"),
-        (held(39), "wide", "it can load programs into the kernel that read its memory"),
+        (held(39), "wide", LOAD),
         (true, "wide", CALLS),
         (uncovered.iter().any(|file| has(file)), "narrow", "what tells of the whole kernel can be read"),
         (true, "narrow", "it can change its own limits"),
@@ -459,4 +462,174 @@ fn a_folder_that_was_left_open_leads_to_the_hosts_root() {
     let seen = doors(&place, &bundle.state()["pid"].to_string());
     let what = "a folder of the host is open to it, and all that is above: its files can be written";
     assert!(seen.contains(&door("host", what)), "{seen:?}");
+}
+
+/// A dockerd of the test's own.
+struct Docker {
+    engine: Engine,
+    daemon: Option<Daemon>,
+}
+
+impl Docker {
+    fn new() -> Self {
+        let engine = Engine::new();
+        fs::write(engine.path("daemon.json"), "{}").unwrap();
+        let place = ["data-root", "exec-root", "pidfile"].map(|name| format!("--{name}={}", engine.path(name)));
+        let [data, exec, pid] = place;
+        let config = format!("--config-file={}", engine.path("daemon.json"));
+        let (socket, group) = (engine.path("docker.sock"), engine.group());
+        let listen = format!("unix://{socket}");
+        let runtime = format!("--add-runtime=carboy={}", carboy_runtime().display());
+        let words = ["dockerd", &data, &exec, &pid, &config, "--cgroup-parent", &group, "-H", &listen];
+        let daemon = engine.daemon(
+            [&words[..], &[&runtime, "--default-runtime", "carboy", "--bridge", "none", "--iptables=false"]].concat(),
+        );
+        let docker = Self { engine, daemon: Some(daemon) };
+        carboy_e2e::eventually("dockerd answers", || docker.run(&["version"]).code == 0);
+        let archive = docker.engine.archive();
+        assert_eq!(docker.run(&["import", &archive, "probe"]).code, 0);
+        docker
+    }
+
+    fn run(&self, words: &[&str]) -> Ended {
+        let socket = format!("unix://{}", self.engine.path("docker.sock"));
+        self.engine.run([&["timeout", "60", "docker", "-H", &socket], words].concat())
+    }
+
+    /// Starts a container, and gives the doors that `see` names for it.
+    fn doors_with(&self, carboy: &Carboy, flags: &[&str]) -> Vec<Door> {
+        let run = ["run", "--detach", "--network", "none"];
+        let started = self.run(&[&run[..], flags, &["probe", "sleep", "1000"]].concat());
+        assert_eq!(started.code, 0, "{}", started.stderr);
+        let id = started.stdout.trim();
+        let mut seen = doors(carboy, id);
+        seen.retain(|(_, what)| what != "it has disks of the host");
+        assert_eq!(self.run(&["rm", "--force", id]).code, 0);
+        sorted(seen)
+    }
+}
+
+/// What Docker's API is told by whoever has its socket: a container with a folder of the host, whose command writes there.
+fn through_the_socket(folder: &Path) -> String {
+    let body = json!({
+        "Image": "probe", "Cmd": ["touch", "/host/reached"],
+        "HostConfig": {"Binds": [format!("{}:/host", folder.display())], "NetworkMode": "none"},
+    });
+    format!(
+        "perl -e '
+            sub asks {{
+                my ($path, $body) = @_;
+                socket(my $to, 1, 1, 0) or exit 2;
+                connect($to, pack(\"Sa108\", 1, \"/run/docker.sock\")) or exit 3;
+                my $head = \"Host: d\\r\\nConnection: close\\r\\nContent-Type: application/json\\r\\n\";
+                syswrite($to, \"POST $path HTTP/1.1\\r\\n${{head}}Content-Length: \" . length($body) . \"\\r\\n\\r\\n$body\");
+                local $/; return scalar <$to>;
+            }}
+            asks(\"/containers/create\", q({body})) =~ /\"Id\":\"([0-9a-f]+)\"/ or exit 4;
+            asks(\"/containers/$1/start\", \"\") =~ / 204 / or exit 5'"
+    )
+}
+
+#[test]
+fn dockers_containers_have_the_doors_that_were_opened_and_its_socket_leads_to_the_host() {
+    let (docker, place) = (Docker::new(), Carboy::new());
+    let hosts_groups = if is_v1() { &[("narrow", "it sees the names of the groups that it is in")][..] } else { &[] };
+    let with = |opened: &[(&str, &str)]| sorted(with_usual(&[opened, hosts_groups].concat()));
+    let socket = docker.engine.path("docker.sock");
+    let volume = format!("{socket}:/run/docker.sock");
+    let engine = "an engine's socket: whoever speaks with it starts what they like on the host";
+    assert_eq!(docker.doors_with(&place, &[]), with(&[]));
+    assert_eq!(docker.doors_with(&place, &["-v", &volume]), with(&[("host", engine)]));
+    let admin = ["--cap-add", "SYS_ADMIN", "--security-opt", "seccomp=unconfined"];
+    assert_eq!(docker.doors_with(&place, &admin), with(&[("host", ADMIN), ("wide", CALLS)]));
+    let bare = ["--user", "1000", "--security-opt", "no-new-privileges", "-v", "/etc:/e"];
+    let read = [&[("wide", "the host's /etc can be read")], hosts_groups].concat();
+    let read: Vec<Door> = read.iter().map(|(width, what)| door(width, what)).collect();
+    assert_eq!(docker.doors_with(&place, &bare), sorted(read));
+    let seen = docker.doors_with(&place, &["-v", "/:/host"]);
+    assert!(seen.contains(&door("host", "the host's / can be written")), "{seen:?}");
+    // Docker mounts files of the host in each container, so that one may be opened by its number.
+    let mut all = privileged();
+    all.push(door("host", "it can write any file of the host's root by its number"));
+    all.extend(hosts_groups.iter().map(|(width, what)| door(width, what)));
+    // Debian's Docker is older than CAP_PERFMON and CAP_BPF.
+    all.retain(|(_, what)| what != WATCH && what != LOAD);
+    assert_eq!(docker.doors_with(&place, &["--privileged"]), sorted(all));
+
+    let folder = place.folder().join("host");
+    fs::create_dir(&folder).unwrap();
+    goes_through(&["-v", &volume], engine, &through_the_socket(&folder));
+    carboy_e2e::eventually("the host's folder was written", || folder.join("reached").exists());
+    let left = docker.run(&["ps", "--all", "--quiet"]).stdout;
+    left.lines().for_each(|id| assert_eq!(docker.run(&["rm", "--force", id]).code, 0));
+    drop(docker.daemon);
+}
+
+/// In the host's mount namespace a root is a folder, which one who may change it leaves. chroot(2).
+#[test]
+fn in_the_hosts_mount_namespace_a_root_is_left() {
+    let place = Carboy::new();
+    let (root, file) = (root_with_perl(&place), secret(&place));
+    let leave = format!(
+        "chdir \"/\"; mkdir \"/tmp/in\"; chroot \"/tmp/in\" or exit 1; chdir \"..\" for 1 .. 64; chroot \".\" or exit 2; \
+         open(my $out, \">\", \"{}\") or exit 3; print $out \"reached\"; close $out or exit 4; exec \"/bin/sleep\", \"1000\"",
+        file.display()
+    );
+    fs::write(root.join("leave"), &leave).unwrap();
+    let group = mount_points()[0].join(place.folder().file_name().unwrap()).join(format!("{:064x}", 9));
+    fs::create_dir_all(&group).unwrap();
+    let mut inside = Command::new("unshare");
+    inside.args([
+        "--pid",
+        "--fork",
+        "--kill-child",
+        "sh",
+        "-c",
+        "echo 0 > \"$0\"; exec chroot \"$1\" /usr/bin/perl /leave",
+    ]);
+    inside.arg(group.join("cgroup.procs")).arg(&root);
+    let inside = Helper(inside.stdin(Stdio::null()).spawn().unwrap());
+    carboy_e2e::eventually("it has written", || fs::read_to_string(&file).is_ok_and(|text| text == "reached"));
+    let what = "it has the host's mounts, and can leave its root: the host's files can be written";
+    let seen = doors(&place, &format!("{:064x}", 9));
+    assert!(seen.contains(&door("host", what)), "{seen:?}");
+    drop(inside);
+    carboy_e2e::eventually("its group is empty", || fs::remove_dir(&group).is_ok());
+    fs::remove_dir(group.parent().unwrap()).unwrap();
+    let script = format!("perl -e '{leave}'");
+    let shut = Room::new(&[]);
+    assert_eq!(shut.tries_shell(&script).code, 3, "in a default container the root that it comes to is its own");
+    shut.ends();
+}
+
+/// A mount that is shared with the host: what is mounted below it inside is there on the host too.
+#[test]
+fn what_is_mounted_below_a_shared_mount_appears_on_the_host() {
+    let bundle = Bundle::new();
+    let shared = bundle.carboy.folder().join("shared");
+    fs::create_dir(&shared).unwrap();
+    let mounted = |words: &[&str]| assert!(Command::new("mount").args(words).arg(&shared).status().unwrap().success());
+    mounted(&["-t", "tmpfs", "tmpfs"]);
+    mounted(&["--make-shared"]);
+    let unmounted = || ended(Command::new("umount").args(["--recursive", "--lazy"]).arg(&shared)).code;
+    fs::create_dir(shared.join("new")).unwrap();
+    bundle.change(|config| {
+        config["linux"]["cgroupsPath"] = json!(format!("/{}/{:064x}", bundle.id, 11));
+        let mount = json!({"destination": "/mnt", "source": shared, "options": ["rbind", "rshared"]});
+        config["mounts"].as_array_mut().unwrap().push(mount);
+        for set in ["bounding", "effective", "permitted"] {
+            config["process"]["capabilities"][set].as_array_mut().unwrap().push(json!("CAP_SYS_ADMIN"));
+        }
+    });
+    bundle.args(&["sh", "-c", "mount -t tmpfs tmpfs /mnt/new && touch /mnt/new/inside; exec sleep 1000"]);
+    let ran = bundle.stays(&["run", "--detach", "--bundle", bundle.path(), &bundle.id]);
+    let inside = shared.join("new/inside");
+    let began = std::time::Instant::now();
+    while ran == 0 && !inside.exists() && began.elapsed().as_secs() < 20 {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let (appeared, seen) = (inside.exists(), doors(&bundle.carboy, &bundle.state()["pid"].to_string()));
+    assert_eq!(unmounted(), 0);
+    assert!(ran == 0 && appeared);
+    assert!(seen.contains(&door("wide", "what it mounts appears on the host")), "{seen:?}");
 }

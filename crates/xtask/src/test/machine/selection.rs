@@ -60,6 +60,7 @@ const FILES: &[&str] = &[
     "oci_runtime",
     "plan",
     "scenario",
+    "see_doors",
     "smoke",
     "why",
 ];
