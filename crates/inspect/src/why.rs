@@ -220,7 +220,7 @@ const STALLED: u64 = 200;
 const HELD_BACK: u64 = 50;
 /// A level counts as full where so many bytes are left: charges are made in batches of pages.
 const NEARLY_BYTES: u64 = 256 << 10;
-/// Who used less CPU time than this part of the time is no rival, in hundredths of a percent.
+/// Who uses less than this part of the time or of the limit is no rival, in hundredths of a percent.
 const RIVALS_SHARE: u64 = 100;
 /// How many others are named.
 const RIVALS: usize = 3;
@@ -686,8 +686,11 @@ impl<'s> Pair<'s> {
             is_below_level && !is_own && !is_on_the_way(&group.path)
         };
         let beside = self.after.groups.iter().filter(is_beside);
+        // CPU time is compared with the time by who counts it.
+        let whole = cause.filter(|cause| cause.periods.is_none()).and_then(|cause| at(cause.limit)).unwrap_or(0);
+        let least = (whole / 10_000).saturating_mul(RIVALS_SHARE).max(1);
         let used = beside.filter_map(|group| Some(Rival { path: group.path.clone(), usage: usage(self, group)? }));
-        let mut rivals: Vec<Rival> = used.filter(|rival| rival.usage > 0).collect();
+        let mut rivals: Vec<Rival> = used.filter(|rival| rival.usage >= least).collect();
         rivals.sort_by(|one, other| other.usage.cmp(&one.usage).then_with(|| one.path.cmp(&other.path)));
         rivals.dedup_by(|one, other| one.path == other.path);
         rivals.truncate(RIVALS);

@@ -423,13 +423,12 @@ impl Told<'_> {
         let levels: Vec<String> = self.levels();
         page.line(&format!("  nothing held it back: no quota, limit or freezer was hit of {}", levels.join(", ")));
         let processes = plural(u64::try_from(self.why.processes).unwrap_or(u64::MAX), "process");
-        let is_told = self.why.stalls.cpu.some_usec.is_some();
-        let waited = if is_told {
-            "waited long for cpu, memory or io"
-        } else {
-            "stands still; how long they waited is not told"
+        let were = if self.why.processes == 1 { "was" } else { "were" };
+        let waited = match self.why.stalls.cpu.some_usec {
+            Some(_) => "none waited long for cpu, memory or io",
+            None => "none stands still; how long they waited is not told",
         };
-        page.line(&format!("  and none of its {processes} {waited}"));
+        page.line(&format!("  {processes} {were} looked at: {waited}"));
     }
 
     /// The levels that were looked at, the subject's own first.
