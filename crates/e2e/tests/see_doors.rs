@@ -13,7 +13,7 @@ use carboy_e2e::bundle::{Bundle, carboy_runtime};
 use carboy_e2e::disk::Disk;
 use carboy_e2e::engine::{Daemon, Engine};
 use carboy_e2e::group::{Version, hierarchy, mount_points};
-use carboy_e2e::user::{Handed, User};
+use carboy_e2e::user::{Account, Handed, User};
 use carboy_e2e::waiting::ends_well;
 use carboy_e2e::{Attended, Carboy, Ended, ended};
 use serde_json::{Value, json};
@@ -37,7 +37,18 @@ fn door(width: &str, what: &str) -> Door {
 /// What a container has besides the two doors of each whose root is the host's.
 fn with_usual(doors: &[(&str, &str)]) -> Vec<Door> {
     let usual = [("narrow", ROOT), ("narrow", SETUID)];
-    doors.iter().chain(&usual).map(|(width, what)| door(width, what)).collect()
+    doors.iter().chain(&usual).map(|(width, what)| door(width, what)).chain(unconfined()).collect()
+}
+
+/// What every container has on a host with AppArmor, as long as nobody has made a profile for it.
+fn unconfined() -> Option<Door> {
+    let is_in_force = fs::read_to_string("/sys/module/apparmor/parameters/enabled").is_ok_and(|text| text == "Y\n");
+    is_in_force.then(|| door("narrow", "no profile of the host's security module holds it"))
+}
+
+/// Those of a container without the host's root.
+fn without_root(doors: &[(&str, &str)]) -> Vec<Door> {
+    sorted(doors.iter().map(|(width, what)| door(width, what)).chain(unconfined()).collect())
 }
 
 /// The doors that `see` names for a container or process, in their order.
@@ -244,7 +255,7 @@ fn each_container_has_the_doors_that_were_opened_and_no_others() {
         (&["--cap-add", "SYS_ADMIN"], with_usual(&[("host", ADMIN)])),
         (&host, with_usual(&shared)),
         (&["-v", "/etc:/e:ro"], with_usual(&[("wide", "the host's /etc can be read")])),
-        (&["--user", "1000", "--security-opt", "no-new-privileges"], vec![]),
+        (&["--user", "1000", "--security-opt", "no-new-privileges"], without_root(&[])),
         (&["--uidmap", "0:0:1000", "--gidmap", "0:0:1000"], with_usual(&[])),
     ] {
         let room = Room::new(flags);
@@ -283,9 +294,52 @@ fn a_rootless_container_opens_nothing_of_the_host() {
     assert!(user.session.is_some(), "no cgroup v2 is mounted on this host");
     let mut container = user.waiting("box", &["--net", "none"]);
     let id = user.run(&["ps", "-q"]).stdout;
-    assert_eq!(doors(&user.place, id.trim()), [door("narrow", SETUID)]);
+    assert_eq!(sorted(doors(&user.place, id.trim())), without_root(&[("narrow", SETUID)]));
     container.tell("go");
     assert_eq!(container.end().code, 0);
+}
+
+/// Ends the process that Podman leaves behind to hold a user's namespaces.
+fn end_podman(user: &User) {
+    let held = fs::read_to_string(user.place.folder().join("runtime/libpod/tmp/pause.pid")).unwrap_or_default();
+    if !held.is_empty() {
+        assert!(Command::new("kill").args(["-KILL", held.trim()]).status().unwrap().success());
+        let gone = || !Path::new("/proc").join(held.trim()).exists();
+        carboy_e2e::eventually("it has ended", gone);
+    }
+}
+
+#[test]
+fn a_container_of_a_user_who_runs_podman_opens_nothing_of_the_host_either() {
+    const UID: u32 = 64_141;
+    /// Debian's nogroup: newgidmap wants the group that passwd(5) has.
+    const GID: u32 = 65_534;
+    let account = Account::new("carboypodman", UID, GID, "1410500000-1410565535");
+    let mut user = User { gid: GID, ..User::new(UID) };
+    user.session = Handed::over(UID);
+    let path = |name: &str| user.place.folder().join(name).display().to_string();
+    fs::write(path("containers.conf"), "[containers]\ndefault_ulimits = []\n").unwrap();
+    assert!(Command::new("tar").args(["-C", user.root(), "-cf", &path("root.tar"), "."]).status().unwrap().success());
+    let (runtime, states) = (path("carboy-runtime"), format!("root={}", path("runtime/states")));
+    let (root, run) = (path("home/storage"), path("runtime/podman"));
+    let global = ["--storage-driver", "vfs", "--cgroup-manager", "cgroupfs", "--root", &root, "--runroot", &run];
+    let podman = |words: &[&str]| {
+        let runs = ["--runtime", &runtime, "--runtime-flag", &states];
+        let mut command = user.command_of("/usr/bin/podman", &[&global[..], &runs, words].concat());
+        let ended = ended(command.env("CONTAINERS_CONF", path("containers.conf")));
+        assert_eq!(ended.code, 0, "{}", ended.stderr);
+        ended.stdout.trim().to_owned()
+    };
+    podman(&["import", "--quiet", &path("root.tar"), "probe"]);
+    let id = podman(&["run", "--detach", "--network", "none", "--cgroupns", "private", "probe", "sleep", "1000"]);
+    assert_eq!(sorted(doors(&user.place, &id)), without_root(&[("narrow", SETUID)]));
+    let shared = ["run", "--detach", "--network", "none", "--privileged", "-v", "/etc:/e", "probe", "sleep", "1000"];
+    let privileged = doors(&user.place, &podman(&shared));
+    assert!(privileged.contains(&door("wide", "the host's /etc can be read")), "{privileged:?}");
+    assert!(privileged.iter().all(|(width, _)| width != "host"), "{privileged:?}");
+    podman(&["rm", "--force", "--time", "0", "--all"]);
+    end_podman(&user);
+    drop(account);
 }
 
 #[test]
@@ -390,7 +444,7 @@ fn a_disk_is_opened_by_a_node_that_was_given_or_made() {
     let place = Carboy::new();
     let disk = Disk::new(&place);
     let given = Room::new(&["--device", disk.node()]);
-    assert_eq!(given.doors(), with_usual(&[("wide", "it has disks of the host")]));
+    assert_eq!(sorted(given.doors()), sorted(with_usual(&[("wide", "it has disks of the host")])));
     assert_eq!(given.tries_shell(&opens(disk.node())).code, 0);
     given.ends();
     let numbers = disk.numbers().replace(':', " ");
@@ -545,6 +599,7 @@ fn dockers_containers_have_the_doors_that_were_opened_and_its_socket_leads_to_th
     let bare = ["--user", "1000", "--security-opt", "no-new-privileges", "-v", "/etc:/e"];
     let read = [&[("wide", "the host's /etc can be read")], hosts_groups].concat();
     let read: Vec<Door> = read.iter().map(|(width, what)| door(width, what)).collect();
+    let read = read.into_iter().chain(unconfined()).collect();
     assert_eq!(docker.doors_with(&place, &bare), sorted(read));
     let seen = docker.doors_with(&place, &["-v", "/:/host"]);
     assert!(seen.contains(&door("host", "the host's / can be written")), "{seen:?}");
