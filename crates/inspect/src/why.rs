@@ -583,7 +583,7 @@ impl<'s> Pair<'s> {
     }
 
     fn reclaiming(&self) -> Option<Finding> {
-        let usec = self.waits().memory.some_usec;
+        let usec = self.waits().memory.some_usec.map(|usec| usec.min(self.elapsed_usec));
         let is_long = usec.is_some_and(|usec| share(usec, self.elapsed_usec) >= STALLED);
         let mut causes = self.brakes();
         let reached = self.short_of_memory(When::Lately).into_iter().filter(|cause| cause.known == Evidence::Moved);
@@ -637,7 +637,8 @@ impl<'s> Pair<'s> {
         }
         let victims = self.own().find(|group| stalls(group).is_some_and(|one| one != Stalls::default()));
         let victims = victims.map(|group| group.path.clone()).into_iter().collect();
-        Some(Finding { usec: Some(usec), causes, victims, ..Finding::new(Trouble::Io) })
+        let usec = Some(usec.min(self.elapsed_usec));
+        Some(Finding { usec, causes, victims, ..Finding::new(Trouble::Io) })
     }
 
     fn still(&self) -> Vec<Still> {
@@ -998,7 +999,7 @@ mod tests {
                 let subject = Subject { groups: vec![(hierarchy.to_owned(), "/team/it".into())], ..subject() };
                 let found = why(&before, &after, &subject);
                 for finding in &found.findings {
-                    prop_assert!(finding.usec.is_none_or(|usec| usec <= found.elapsed_usec.max(u64::from(u32::MAX))));
+                    prop_assert!(finding.usec.is_none_or(|usec| usec <= found.elapsed_usec));
                     for cause in finding.causes.iter().filter_map(|cause| cause.level.as_ref()) {
                         prop_assert!(Path::new("/team/it").starts_with(cause));
                         for victim in &finding.victims {
