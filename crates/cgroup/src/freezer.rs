@@ -75,16 +75,20 @@ pub struct Stats {
     pub above: Option<bool>,
 }
 
-/// Reads a v1 group; `read` gives a file's text. Reading is what makes the kernel look whether all have stopped.
+/// Reads a v1 group; `read` gives a file's text.
 pub fn stats_v1(read: impl Fn(&str) -> Option<String>) -> Stats {
-    let state = read(STATE_V1).and_then(|state| match state.trim() {
+    let told = |file| read(file).map(|text| text.trim() == "1");
+    Stats { state: state_v1(&read), own: told(OWN_V1), above: told(ABOVE_V1) }
+}
+
+/// Reads what the tasks of a v1 group do. Reading is what makes the kernel look whether all have stopped.
+pub fn state_v1(read: impl Fn(&str) -> Option<String>) -> Option<State> {
+    match read(STATE_V1)?.trim() {
         "THAWED" => Some(State::Running),
         "FREEZING" => Some(State::Freezing),
         "FROZEN" => Some(State::Paused),
         _ => None,
-    });
-    let told = |file| read(file).map(|text| text.trim() == "1");
-    Stats { state, own: told(OWN_V1), above: told(ABOVE_V1) }
+    }
 }
 
 /// Reads a v2 group; `read` gives a file's text.

@@ -88,7 +88,12 @@ impl Groups {
     /// Whether everything stands still; `None` where that cannot be read.
     #[must_use]
     pub fn frozen(&self) -> Option<bool> {
-        self.freezer().state.map(|state| state == State::Paused)
+        let (version, group) = self.controlled(Controller::Freezer)?;
+        let state = match version {
+            Version::V1 => freezer::state_v1(|name| file::read(group, name).ok()),
+            Version::V2 => stats(version, group).state,
+        };
+        state.map(|state| state == State::Paused)
     }
 
     /// Writes the wish, without waiting.
