@@ -9,6 +9,7 @@ mod bundle;
 mod contender;
 pub(crate) mod floor;
 pub(crate) mod limits;
+pub(crate) mod order;
 pub(crate) mod see;
 mod table;
 mod work;

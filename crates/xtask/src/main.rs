@@ -1,5 +1,6 @@
 //! The project's own tasks, run as `cargo xtask TASK`: `tidy` (the invariants), `test` (every test), `machine`
-//! (a command on another kind of host), `install` (the programs where they belong), `bench` (the budgets).
+//! (a command on another kind of host), `install` (the programs where they belong), `bench` (the budgets), `order` (what
+//! stands together in a program's file).
 #![expect(clippy::print_stdout, reason = "a task's output is what it is run for")]
 #![expect(clippy::print_stderr, reason = "a task says on stderr why it failed")]
 
@@ -26,6 +27,7 @@ usage: cargo xtask TASK
   install [--prefix DIR] [--destdir DIR]
                            builds and installs the programs, man pages and completions (/usr/local unless said)
   bench [ROUNDS]           compares carboy with the installed peers and the floor (30 rounds unless said)
+  order                    finds the functions of carboy-runtime that stand together in its file
 ";
 
 fn main() -> ExitCode {
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         }
         [machine::inside::WORD] => machine::inside::run(),
         ["install", options @ ..] => install::run(&root(), options),
+        ["order"] => bench::order::run(&root()),
         ["bench"] => bench::run(&root(), bench::ROUNDS),
         ["bench", rounds] => rounds_of(rounds).and_then(|rounds| bench::run(&root(), rounds)),
         [bench::floor::WORD, shape, root] => bench::floor::run(shape, root),
@@ -53,7 +56,7 @@ fn main() -> ExitCode {
             Ok(())
         }
         [other, ..] => Err(Refused::new("task", *other, "there is no such task")
-            .hint("use cargo xtask tidy, test, machine, install or bench")
+            .hint("use cargo xtask tidy, test, machine, install, bench or order")
             .into()),
     };
     match result {
