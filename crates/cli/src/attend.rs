@@ -43,6 +43,8 @@ pub(crate) struct Wishes<'w> {
     pub(crate) interactive: bool,
     /// The keys that detach.
     pub(crate) detach_keys: Vec<u8>,
+    /// Whether the person leaves as soon as it runs.
+    pub(crate) leaves: bool,
     /// Where the PID goes.
     pub(crate) pidfile: Option<NewFile<'w>>,
 }
@@ -173,7 +175,7 @@ impl Attendance<'_> {
             Some((Event::Started { pid }, handle)) => {
                 self.process = handle.map(|handle| (HostPid(pid), handle));
                 self.write_pidfile(pid)?;
-                Ok(None)
+                Ok(self.wishes.leaves.then_some(Outcome::Detached))
             }
             Some((Event::Terminal, master)) => {
                 if let Some(master) = &master {

@@ -11,6 +11,7 @@ use crate::explain::Form;
 use crate::flags::{End, Flag, Given, Read, Usage, nearest, text};
 use crate::help;
 use crate::limits;
+use crate::logs::Logs;
 use crate::run_flags::{self, Draft, EXPLAIN_RUN, RUN, Run};
 use crate::see::compare::Compare;
 use crate::see::why::Asked as Why;
@@ -18,7 +19,7 @@ use crate::see::{self, See};
 use crate::stats::Stats;
 use crate::update::{UPDATE, Update};
 use crate::value::environment::{self, Lookup};
-use crate::value::{keys, name, quantity, signal};
+use crate::value::{keys, moment, name, quantity, signal};
 
 /// What to do.
 #[derive(Debug)]
@@ -45,6 +46,8 @@ pub(crate) enum Command {
     Inspect(Vec<String>),
     /// Send a signal to these.
     Kill(Signal, Vec<String>),
+    /// Show what one has said.
+    Logs(Logs),
     /// Ask these to end.
     Stop(Stop, Vec<String>),
     /// Wait for the end of these.
@@ -108,6 +111,7 @@ pub(crate) fn read(words: impl IntoIterator<Item = OsString>, caller: Lookup<'_>
         "why" => why(&mut parser),
         "inspect" => inspect(&mut parser),
         "kill" => kill(&mut parser),
+        "logs" => logs(&mut parser),
         "stop" => stop(&mut parser),
         "wait" => Ok(containers(&WAIT, &mut parser, &mut ())?.map_or_else(|help| help, Command::Wait)),
         "rm" => rm(&mut parser),
@@ -125,7 +129,7 @@ fn before_command(written: &str) -> error::Error {
     refused.hint("name the command first, for example: carboy run -it host bash").into()
 }
 
-const COMMANDS: [(&str, &str); 16] = [
+const COMMANDS: [(&str, &str); 17] = [
     (RUN.command, RUN.doc),
     (EXPLAIN.command, EXPLAIN.doc),
     (EXEC.command, EXEC.doc),
@@ -136,6 +140,7 @@ const COMMANDS: [(&str, &str); 16] = [
     (COMPARE.command, COMPARE.doc),
     (INSPECT.command, INSPECT.doc),
     (KILL.command, KILL.doc),
+    (LOGS.command, LOGS.doc),
     (STOP.command, STOP.doc),
     (WAIT.command, WAIT.doc),
     (RM.command, RM.doc),
@@ -166,6 +171,7 @@ fn tables() -> Vec<serde_json::Value> {
         help::table(&COMPARE),
         help::table(&INSPECT),
         help::table(&KILL),
+        help::table(&LOGS),
         help::table(&STOP),
         help::table(&WAIT),
         help::table(&RM),
@@ -584,6 +590,54 @@ fn kill(parser: &mut Parser) -> Result<Command> {
     let mut signal = Signal::KILL;
     let read = containers(&KILL, parser, &mut signal)?;
     Ok(read.map_or_else(|help| help, |containers| Command::Kill(signal, containers)))
+}
+
+const LOGS: Usage<Logs> = Usage {
+    command: "logs",
+    words: "CONTAINER",
+    doc: "Show what a container has said",
+    flags: &[&[
+        Flag::switch("follow", |logs: &mut Logs, on| logs.follow = on, "go on until it has ended").short('f'),
+        Flag::value("tail", "LINES", logs_tail, "show only so many of the last lines (all)").short('n'),
+        Flag::switch("timestamps", |logs: &mut Logs, on| logs.timestamps = on, "show when each line came").short('t'),
+        Flag::value(
+            "since",
+            "MOMENT",
+            logs_since,
+            "show nothing older: a date, seconds since 1970, or 10m for so long ago",
+        ),
+        Flag::value("until", "MOMENT", logs_until, "show nothing younger"),
+    ]],
+    end: End::Never,
+};
+
+fn logs_tail(logs: &mut Logs, given: Given<'_>) -> Result<()> {
+    let count = || quantity::whole(given).map(|count| usize::try_from(count).ok());
+    logs.tail = if given.value == "all" { None } else { count()? };
+    Ok(())
+}
+
+fn logs_since(logs: &mut Logs, given: Given<'_>) -> Result<()> {
+    logs.since = Some(moment::moment(given)?);
+    Ok(())
+}
+
+fn logs_until(logs: &mut Logs, given: Given<'_>) -> Result<()> {
+    logs.until = Some(moment::moment(given)?);
+    Ok(())
+}
+
+fn logs(parser: &mut Parser) -> Result<Command> {
+    let mut logs = Logs::default();
+    let mut words = match containers(&LOGS, parser, &mut logs)? {
+        Err(help) => return Ok(help),
+        Ok(words) => words.into_iter(),
+    };
+    let container = words.next().unwrap_or_default();
+    match words.next() {
+        None => Ok(Command::Logs(Logs { container, ..logs })),
+        Some(word) => Err(Refused::new("logs", word, "it shows one container's at a time").into()),
+    }
 }
 
 const STOP: Usage<Stop> = Usage {

@@ -10,6 +10,7 @@ mod init;
 mod limit_flags;
 mod limits;
 mod list;
+mod logs;
 mod relay;
 mod report;
 mod rootless;
@@ -103,6 +104,7 @@ fn carboy(program: &OsStr, mut words: Vec<OsString>) -> Result<ExitCode> {
         }
         Command::Inspect(containers) => list::inspect(&engine, &containers)?,
         Command::Kill(signal, containers) => list::kill(&engine, &containers, signal.number()),
+        Command::Logs(logs) => logs::run(&engine, &logs),
         Command::Stop(stop, containers) => list::stop(&engine, &containers, stop),
         Command::Wait(containers) => list::wait(&engine, &containers),
         Command::Rm(rm) => {

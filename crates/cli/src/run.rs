@@ -15,7 +15,10 @@ use crate::report;
 
 /// `carboy run`.
 pub(crate) fn run<'o>(engine: &Engine, options: &'o RunOptions) -> Result<ExitCode> {
-    let settings = terminal(&Streams { tty: options.tty, interactive: options.interactive })?;
+    let settings = match options.detach {
+        true => None,
+        false => terminal(&Streams { tty: options.tty, interactive: options.interactive })?,
+    };
     let new_file =
         |flag, path: &'o Option<PathBuf>| path.as_deref().map(|path| NewFile::create(flag, path)).transpose();
     let mut cidfile = new_file("--cidfile", &options.cidfile)?;
@@ -53,11 +56,15 @@ pub(crate) fn run<'o>(engine: &Engine, options: &'o RunOptions) -> Result<ExitCo
         terminal: settings,
         interactive: options.interactive,
         detach_keys: options.detach_keys.clone(),
+        leaves: options.detach,
         pidfile,
     };
     let outcome = attend::attend(watch, &signals, wishes)?;
     if let (Outcome::Failed(_), Some(cidfile)) = (&outcome, cidfile) {
         cidfile.remove();
+    }
+    if let (Outcome::Detached, true) = (&outcome, options.detach) {
+        report::line(&names.id);
     }
     Ok(end(&outcome, &names.name))
 }
@@ -80,6 +87,7 @@ pub(crate) fn exec(engine: &Engine, options: &ExecOptions) -> Result<ExitCode> {
         terminal: settings,
         interactive: options.interactive,
         detach_keys: options.detach_keys.clone(),
+        leaves: false,
         pidfile: None,
     };
     let outcome = attend::attend(watch, &signals, wishes)?;

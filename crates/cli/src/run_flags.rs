@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use engine::log::LogWish;
 use engine::options::{Limits, Manager, Namespace, Root, RunOptions};
 use error::Result;
 use lexopt::Parser;
@@ -140,6 +141,24 @@ const FLAGS: &[Flag<Draft>] = &[
     Flag::value("name", "NAME", container_name, "call it this"),
     Flag::value("hostname", "NAME", hostname, "its host name (its short id)").short('h'),
     Flag::value("domainname", "NAME", domainname, "its NIS domain name"),
+    Flag::switch(
+        "detach",
+        |draft: &mut Draft, on| draft.options.detach = on,
+        "print its id and leave it to run by itself",
+    )
+    .short('d'),
+    Flag::value(
+        "log-driver",
+        "DRIVER",
+        log_driver,
+        "what is kept of its output with -d: json-file or none (json-file)",
+    ),
+    Flag::values(
+        "log-opt",
+        "NAME=VALUE",
+        log_option,
+        "max-size=10m and max-file=3: when a new file is begun, how many are kept",
+    ),
     Flag::switch("rm", |draft, on| draft.options.remove = on, "remove it when it ends"),
     Flag::values("annotation", "KEY=VALUE", annotation, "add to the configuration's annotations"),
     Flag::value("cidfile", "FILE", cidfile, "write its id to a new file"),
@@ -205,6 +224,35 @@ fn group_add(draft: &mut Draft, given: Given<'_>) -> Result<()> {
 
 fn detach_keys(draft: &mut Draft, given: Given<'_>) -> Result<()> {
     draft.options.detach_keys = keys::detach_keys(given)?;
+    Ok(())
+}
+
+fn log_driver(draft: &mut Draft, given: Given<'_>) -> Result<()> {
+    draft.options.log = match given.value {
+        "json-file" => LogWish::USUAL,
+        "none" => LogWish::Nothing,
+        _ => return Err(given.refused("is no log driver here").hint("use json-file or none").into()),
+    };
+    Ok(())
+}
+
+fn log_option(draft: &mut Draft, given: Given<'_>) -> Result<()> {
+    let LogWish::JsonFile { max_bytes, max_files } = &mut draft.options.log else {
+        return Err(given.refused("is nothing for the log driver none").into());
+    };
+    let hint = "use max-size=10m or max-file=3";
+    let Some((name, value)) = given.value.split_once('=') else {
+        return Err(given.refused("is not NAME=VALUE").hint(hint).into());
+    };
+    let value = given.part(value);
+    match name {
+        "max-size" => *max_bytes = quantity::bytes(value)?.max(1),
+        "max-file" => match value.value.parse() {
+            Ok(files) if files > 0 => *max_files = files,
+            _ => return Err(given.refused("is not a number of files above 0").into()),
+        },
+        _ => return Err(given.refused("is no option of json-file").hint(hint).into()),
+    }
     Ok(())
 }
 

@@ -5,6 +5,7 @@ pub(crate) mod disk;
 pub(crate) mod environment;
 pub(crate) mod keys;
 pub(crate) mod limit;
+pub(crate) mod moment;
 pub(crate) mod mount;
 pub(crate) mod name;
 pub(crate) mod namespace;

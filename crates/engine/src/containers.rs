@@ -17,7 +17,8 @@ use sys::process::Ended;
 
 use crate::event::Event;
 use crate::launch::Launch;
-use crate::monitor::{self, Charge, Lent, Watch};
+use crate::log::{LogWish, Writer};
+use crate::monitor::{self, Charge, Lent, Output, Streams, Watch};
 use crate::pause::Paused;
 use crate::record::{Exit, Live, LiveProcess, LiveTable, Record};
 use crate::shortage::{Baseline, Shortage, has_parents};
@@ -171,6 +172,12 @@ impl Engine {
         Ok(Container { record, status })
     }
 
+    /// A handle on the first process of a container that runs; `None` of one that does not.
+    #[must_use]
+    pub fn process_of(&self, container: &Container) -> Option<OwnedFd> {
+        if let Status::Running(process) = &container.status { open_process(process) } else { None }
+    }
+
     fn find_id(&self, word: &str) -> Result<String> {
         let mut ids = self.store.ids()?;
         ids.retain(|id| !word.is_empty() && id.starts_with(word));
@@ -219,7 +226,15 @@ impl Engine {
         crate::place::approach(launch.facts.cgroup.systemd.as_ref())?;
         let (claim, alarms, shortage) = (Some(claim), Vec::new(), Shortage::default());
         let mut charge = NewContainer { engine: self, launch, plan, claim, live, alarms, shortage };
-        monitor::fork(&mut charge, launch.input, lent)
+        let output = match launch.record.log {
+            None => Output::Caller,
+            Some(LogWish::Nothing) => Output::Null,
+            Some(LogWish::JsonFile { max_bytes, max_files }) => {
+                let opened = Writer::open(&self.store.container(&launch.record.id), max_bytes, max_files);
+                Output::Log(opened.inspect_err(|_| charge.abandon())?)
+            }
+        };
+        monitor::fork(&mut charge, Streams { input: launch.input, output }, lent)
     }
 
     /// Sends a signal to a container's first process. One that is paused takes it when it goes on, which a kill makes it

@@ -15,7 +15,7 @@ use sys::process::Ended;
 use crate::containers::{Engine, Status, exit_code, not_running, open_process};
 use crate::event::Event;
 use crate::launch::profile;
-use crate::monitor::{self, Charge, Input, Lent, Watch};
+use crate::monitor::{self, Charge, Input, Lent, Output, Streams, Watch};
 use crate::options::ExecOptions;
 use crate::rootless::{Ids, check_ids};
 use crate::shortage::Shortage;
@@ -64,7 +64,7 @@ impl Engine {
         let plan = runtime::plan::plan_exec((&target, &hierarchies), &process, &terms, &arena)?;
         let mut charge = NewProcess { hierarchies: &hierarchies, plan: &plan, first: Some(held) };
         let input = if options.interactive { Input::Caller } else { Input::Null };
-        monitor::fork(&mut charge, input, lent)
+        monitor::fork(&mut charge, Streams { input, output: Output::Caller }, lent)
     }
 }
 

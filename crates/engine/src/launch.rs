@@ -197,11 +197,16 @@ impl Engine {
             user: options.user.clone().unwrap_or_default(),
             confinement,
             stop: options.stop,
+            log: options.detach.then_some(options.log),
             config: spec.config,
             group: names.place.site.group.to_string(),
             exit: None,
         };
-        let input = if options.interactive { Input::Caller } else { Input::Null };
+        let input = match (options.interactive, options.detach) {
+            (false, _) => Input::Null,
+            (true, false) => Input::Caller,
+            (true, true) => Input::Silent,
+        };
         let remembers = if host.ids.is_some() { Remembers::AsUser } else { Remembers::AsTrusted };
         let keep = if options.remove { Keep::Volatile } else { Keep::Durable };
         Ok(Launch {

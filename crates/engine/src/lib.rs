@@ -8,6 +8,7 @@ pub mod event;
 pub mod exec;
 pub mod host;
 pub mod launch;
+pub mod log;
 pub mod monitor;
 pub mod names;
 pub mod options;

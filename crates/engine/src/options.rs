@@ -15,6 +15,7 @@ pub use cgroup::cpuset::Set;
 pub use limits::{DiskRate, DiskWeight, Limits};
 pub use oci::{DeviceRule, IdMapping, NamespaceKind, Rdma, TimeOffset};
 
+use crate::log::LogWish;
 use crate::spec::HostFacts;
 use crate::stop::Stop;
 
@@ -61,6 +62,10 @@ pub struct RunOptions {
     pub sysctls: BTreeMap<String, String>,
     /// What the processes may do.
     pub security: Security,
+    /// Whether it runs without whoever asked for it.
+    pub detach: bool,
+    /// What is kept of its output then.
+    pub log: LogWish,
     /// How it is asked to end.
     pub stop: Stop,
     /// How readily the kernel kills it when memory runs out, -1000 to 1000.
@@ -524,6 +529,8 @@ impl RunOptions {
             ulimits: Vec::new(),
             sysctls: BTreeMap::new(),
             security: Security::default(),
+            detach: false,
+            log: LogWish::USUAL,
             stop: Stop::default(),
             oom_score_adj: None,
             annotations: BTreeMap::new(),

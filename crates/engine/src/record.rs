@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::log::LogWish;
 use crate::shortage::{Baseline, Shortage};
 use crate::stop::Stop;
 
@@ -27,6 +28,9 @@ pub struct Record {
     /// How it is asked to end.
     #[serde(default)]
     pub stop: Stop,
+    /// What is kept of its output; `None` where that goes to whoever runs it.
+    #[serde(default)]
+    pub log: Option<LogWish>,
     /// The configuration it runs by.
     pub config: oci::Config,
     /// Its groups: this path in every hierarchy.

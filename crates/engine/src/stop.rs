@@ -84,9 +84,9 @@ impl Engine {
         let id = &container.record.id;
         let told = match &container.status {
             Status::Exited(exit) => return Ok(exit.code.unwrap_or(UNKNOWN)),
-            Status::Gone => return Ok(UNKNOWN),
             Status::Running(process) => open_process(process).map(|pidfd| (process.pid, pidfd)),
-            Status::Created => None,
+            // Its monitor may be about to write down how it ended.
+            Status::Created | Status::Gone => None,
         };
         let mut code = None;
         if let Some((pid, pidfd)) = told {

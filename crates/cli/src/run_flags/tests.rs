@@ -26,6 +26,11 @@ fn refusal(words: &[&str]) -> String {
 const GOOD: &[(&str, &str, &str)] = &[
     ("tty", "true", "tty: true"),
     ("interactive", "1", "interactive: true"),
+    ("detach", "true", "detach: true, log: JsonFile { max_bytes: 10000000, max_files: 3 }"),
+    ("log-driver", "json-file", "log: JsonFile { max_bytes: 10000000, max_files: 3 }"),
+    ("log-driver", "none", "log: Nothing"),
+    ("log-opt", "max-size=2m", "log: JsonFile { max_bytes: 2097152, max_files: 3 }"),
+    ("log-opt", "max-file=1", "log: JsonFile { max_bytes: 10000000, max_files: 1 }"),
     ("entrypoint", "/bin/x y", "entrypoint: Some(\"/bin/x y\")"),
     ("entrypoint", "", "entrypoint: Some(\"\")"),
     ("env", "A=b=c", "env: [Variable { name: \"A\", value: Some(\"b=c\") }]"),
@@ -419,7 +424,7 @@ fn what_is_wrong_with_the_words_is_one_clear_line() {
     let lines = [
         &["--memroy", "64m", "host"][..],
         &["--mem=64m", "host"],
-        &["--detach", "host"],
+        &["--publish", "host"],
         &["-x", "host"],
         &["--memory"],
         &["--rm=perhaps", "host"],
@@ -434,7 +439,7 @@ fn what_is_wrong_with_the_words_is_one_clear_line() {
       did you mean --memory?
     cannot use --mem: carboy run has no such flag
       did you mean --memory?
-    cannot use --detach: carboy run has no such flag
+    cannot use --publish: carboy run has no such flag
       see carboy run --help
     cannot use -x: carboy run has no such flag
       see carboy run --help
@@ -484,6 +489,9 @@ fn help_comes_from_the_table() {
           --name NAME                        call it this
       -h, --hostname NAME                    its host name (its short id)
           --domainname NAME                  its NIS domain name
+      -d, --detach                           print its id and leave it to run by itself
+          --log-driver DRIVER                what is kept of its output with -d: json-file or none (json-file)
+          --log-opt NAME=VALUE               max-size=10m and max-file=3: when a new file is begun, how many are kept (repeatable)
           --rm                               remove it when it ends
           --annotation KEY=VALUE             add to the configuration's annotations (repeatable)
           --cidfile FILE                     write its id to a new file

@@ -1,0 +1,142 @@
+//! `logs`: what a container that runs by itself has said, and what it goes on to say.
+
+use std::collections::VecDeque;
+use std::io::Write as _;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::process::ExitCode;
+
+use engine::containers::{Container, Engine};
+use engine::log::{Entry, Reader, Stream};
+use error::{Doing, Refused, RefusedKind, Result};
+use jiff::Timestamp;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::inotify;
+
+use crate::report;
+
+/// What `logs` was asked for.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Logs {
+    /// Whether it goes on until the container has ended.
+    pub(crate) follow: bool,
+    /// Whether the time stands before each line.
+    pub(crate) timestamps: bool,
+    /// How many lines of what is there already; all if none.
+    pub(crate) tail: Option<usize>,
+    /// Nothing that is older.
+    pub(crate) since: Option<Timestamp>,
+    /// Nothing that is younger.
+    pub(crate) until: Option<Timestamp>,
+    /// The container.
+    pub(crate) container: String,
+}
+
+/// `carboy logs`.
+pub(crate) fn run(engine: &Engine, logs: &Logs) -> ExitCode {
+    match shown(engine, logs) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report::error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn shown(engine: &Engine, logs: &Logs) -> Result<()> {
+    let container = engine.find(&logs.container)?;
+    let folder = engine.store.container(&container.record.id);
+    // Watched before it is read: nothing comes in between unnoticed.
+    let watched = if logs.follow { Some(watch(&folder)?) } else { None };
+    let mut reader = Reader::open(&folder)?.ok_or_else(|| no_log(&container))?;
+    let mut kept = VecDeque::new();
+    while let Some(entry) = reader.next_entry()? {
+        if logs.shows(&entry) {
+            kept.push_back(entry);
+            if logs.tail.is_some_and(|tail| kept.len() > tail) {
+                kept.pop_front();
+            }
+        }
+        // Without a tail nothing must be kept for long.
+        if logs.tail.is_none() && !logs.print(&mut kept)? {
+            return Ok(());
+        }
+    }
+    if !logs.print(&mut kept)? {
+        return Ok(());
+    }
+    if let Some(watched) = watched {
+        logs.follow(engine, &container, &mut reader, &watched)?;
+    }
+    Ok(())
+}
+
+fn no_log(container: &Container) -> Refused {
+    let refused = Refused::new("logs", &container.record.name, "has no log").kind(RefusedKind::Conflict);
+    match container.record.log {
+        None => refused.hint("what a container says is kept of those that carboy run -d has started"),
+        Some(_) => refused.hint("it was started with --log-driver none"),
+    }
+}
+
+fn watch(folder: &std::path::Path) -> Result<OwnedFd> {
+    let action = || format!("watch {}", folder.display());
+    let flags = inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK;
+    let watched = inotify::init(flags).doing(action)?;
+    let events = inotify::WatchFlags::MODIFY | inotify::WatchFlags::CREATE | inotify::WatchFlags::MOVED_TO;
+    inotify::add_watch(&watched, folder, events).doing(action)?;
+    Ok(watched)
+}
+
+impl Logs {
+    fn shows(&self, entry: &Entry) -> bool {
+        self.since.is_none_or(|since| entry.time >= since) && self.until.is_none_or(|until| entry.time <= until)
+    }
+
+    /// Prints entries, each to the stream that it came from; whether the reader is still there.
+    fn print(&self, entries: &mut VecDeque<Entry>) -> Result<bool> {
+        let (mut out, mut err) = (std::io::stdout().lock(), std::io::stderr().lock());
+        for entry in entries.drain(..) {
+            let time = if self.timestamps { format!("{:.9} ", entry.time) } else { String::new() };
+            let text = format!("{time}{}", entry.log);
+            let stream: &mut dyn std::io::Write = if entry.stream == Stream::Stderr { &mut err } else { &mut out };
+            match stream.write_all(text.as_bytes()) {
+                Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(false),
+                written => written.doing(|| "write to standard output")?,
+            }
+        }
+        match out.flush() {
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+            flushed => flushed.doing(|| "write to standard output").map(|()| true),
+        }
+    }
+
+    /// Prints what is added until the container has ended and its monitor has written the last of it.
+    fn follow(&self, engine: &Engine, container: &Container, reader: &mut Reader, watched: &OwnedFd) -> Result<()> {
+        let process = engine.process_of(container);
+        let mut entries = VecDeque::new();
+        loop {
+            let mut has_ended = process.is_none();
+            if let Some(process) = &process {
+                let mut waits = [PollFd::new(watched, PollFlags::IN), PollFd::new(process, PollFlags::IN)];
+                if poll(&mut waits, None).is_err() {
+                    continue;
+                }
+                let [_, process] = waits;
+                has_ended = !process.revents().is_empty();
+            }
+            let _ = rustix::io::read(watched.as_fd(), &mut [0_u8; 4096]);
+            if has_ended {
+                engine.store.wait_for(&container.record.id)?;
+            }
+            while let Some(entry) = reader.next_entry()? {
+                if self.until.is_some_and(|until| entry.time > until) {
+                    return Ok(());
+                }
+                entries.extend(Some(entry).filter(|entry| self.shows(entry)));
+            }
+            if !self.print(&mut entries)? || has_ended {
+                return Ok(());
+            }
+        }
+    }
+}
