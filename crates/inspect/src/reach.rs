@@ -14,7 +14,7 @@ use error::Result;
 use procfs::{HostId, Visit, Walk};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, Stat, fstat, major, minor, openat2, statat};
 
-use crate::snapshot::{Container, Descriptor, Host, Label, Mount, Node, Owner, Reach, Socket};
+use crate::snapshot::{Container, Descriptor, Host, Label, Mount, Node, Owner, Reach, Socket, Spot};
 use crate::source::Pass;
 use crate::surroundings::HostMounts;
 
@@ -147,6 +147,14 @@ impl Reader<'_> {
         let at = |index: usize| self.pass.processes.get(index);
         let mounts = |index: usize| at(index).and_then(|process| process.namespaces.first().copied());
         let own = mounts(container.first);
+        // Where its mounts are the viewer's own, nothing of them was left open by mistake.
+        let ino = match own {
+            Some(Spot::In(index)) => self.pass.namespaces.all.get(index).map(|one| one.ino),
+            _ => None,
+        };
+        if ino == self.host.namespace {
+            return Vec::new();
+        }
         let first = std::iter::once(container.first);
         let others = container.processes.iter().copied().filter(|index| *index != container.first);
         let looked_at = first.chain(others).filter(|index| mounts(*index) == own).take(LOOKED_AT);

@@ -587,7 +587,9 @@ fn read_surroundings(
     containers: &mut [Container],
     blind: &mut Sightless,
 ) -> Result<()> {
-    let host = HostMounts::new(&Folder::this()?.mountinfo()?);
+    let viewer = Folder::this()?;
+    let namespace = viewer.namespace(Kind::Mnt)?.id().map(|id| id.ino);
+    let host = HostMounts::new(&viewer.mountinfo()?, namespace);
     for container in containers {
         let Some(pid) = pass.processes.get(container.first).map(|process| process.pid) else { continue };
         let Ok(Some(mut visit)) = walk.visit(pid) else { continue };
@@ -595,6 +597,7 @@ fn read_surroundings(
             // A zombie has left its mounts.
             continue;
         }
+        let has_same_mounts = visit.namespaces.first().and_then(|sight| sight.id()).map(|id| id.ino) == namespace;
         match visit.mountinfo() {
             Ok(mounts) => container.mounts = Some(host.seen_from(&mounts)),
             Err(error) => blind.add_error("mounts", &format!("the mounts of process {pid}"), &error),
@@ -602,6 +605,10 @@ fn read_surroundings(
         match visit.uid_map() {
             Ok(map) => container.uid_map = Some(map),
             Err(error) => blind.add_error("maps", &format!("the user ids of process {pid}"), &error),
+        }
+        // A program among the host's own mounts has all of it at hand.
+        if has_same_mounts && container.engine == Engine::Sandbox {
+            continue;
         }
         match (Reader { walk, pass, host: &host, trees }).read(container) {
             Ok(reach) => container.reach = reach.map(Box::new),

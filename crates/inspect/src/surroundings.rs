@@ -18,16 +18,18 @@ pub(crate) struct HostMounts {
     peers: BTreeSet<u32>,
     /// The numbers of its mounts.
     pub(crate) ids: BTreeSet<u64>,
+    /// The inode of their namespace, where that is known.
+    pub(crate) namespace: Option<u64>,
 }
 
 impl HostMounts {
-    pub(crate) fn new(mounts: &[MountInfo]) -> Self {
+    pub(crate) fn new(mounts: &[MountInfo], namespace: Option<u64>) -> Self {
         let mut places = BTreeMap::<_, Vec<_>>::new();
         for mount in mounts {
             places.entry(mount.device).or_default().push((mount.root.clone(), mount.mount_point.clone()));
         }
         let peers = mounts.iter().filter_map(|mount| mount.propagation.shared).collect();
-        Self { places, peers, ids: mounts.iter().map(|mount| mount.id.into()).collect() }
+        Self { places, peers, ids: mounts.iter().map(|mount| mount.id.into()).collect(), namespace }
     }
 
     /// The host's path of a folder, the one by the mount that is nearest above it.
@@ -86,7 +88,7 @@ mod tests {
         22 20 8:1 /var/lib /mnt/lib rw - ext4 /dev/sda1 rw\n23 20 0:5 / /proc rw - proc proc rw\n";
 
     fn seen(mounts: &str) -> Vec<Mount> {
-        let host = HostMounts::new(&procfs::mountinfo::parse(HOST).unwrap());
+        let host = HostMounts::new(&procfs::mountinfo::parse(HOST).unwrap(), None);
         host.seen_from(&procfs::mountinfo::parse(mounts.as_bytes()).unwrap())
     }
 
