@@ -52,6 +52,8 @@ const RESOURCES: &str = r#"{"devices":[{"allow":true,"type":"c","major":1,"minor
 const PROFILE: &str = r#"{"defaultAction":"SCMP_ACT_ERRNO","defaultErrnoRet":1,"archMap":[{"architecture":"SCMP_ARCH_X86_64",
 "subArchitectures":["SCMP_ARCH_X86"]}],"syscalls":[{"names":["read","clone"],"action":"SCMP_ACT_ALLOW","args":[{"index":0,
 "value":2114060288,"valueTwo":0,"op":"SCMP_CMP_MASKED_EQ"}],"includes":{"minKernel":"4.8","caps":["CAP_SYS_ADMIN"]}}]}"#;
+/// A container with one process.
+const SNAPSHOT: &str = include_str!("snapshot.json");
 const MOUNTINFO: &str = "26 25 0:22 / /sys/fs/cgroup/unified rw,nosuid shared:4 master:1 - cgroup2 cgroup2 rw,nsdelegate\n\
 27 25 0:23 /a\\040b /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n";
 
@@ -126,6 +128,7 @@ pub const TARGETS: &[Target] = &[
         small_stats,
         &["max 3\nmlx4_0 hca_handle=2 hca_object=max\n", "current 1\npopulated 1\nfrozen 0\n", "FROZEN\n"],
     ),
+    target("snapshot", snapshot, &[SNAPSHOT]),
     target("state", state, &[r#"{"ociVersion":"1.3.0","id":"a","status":"running","pid":1,"bundle":"/b"}"#]),
     target("systemd_unit", systemd_unit, &["system.slice:carboy:a", "a-b.slice::c", "::"]),
     target("unified", unified, &["memory.high\n1", "../memory.high\n1", "cgroup.max.depth\n1"]),
@@ -257,6 +260,39 @@ fn small_stats(bytes: &[u8]) {
     let _ = (cgroup::hugetlb::stats_v1(&sizes, read), cgroup::hugetlb::stats_v2(&sizes, read));
     let _ = (cgroup::rdma::stats_v1(read), cgroup::rdma::stats_v2(read));
     let _ = (cgroup::misc::stats_v1(read), cgroup::misc::stats_v2(read));
+}
+
+/// Whatever the places in it point to, every question has an answer.
+fn snapshot(bytes: &[u8]) {
+    use inspect::compare::{Side, Whom, compare};
+    use inspect::{Snapshot, door, find, ladder, relation};
+    let Ok(snapshot) = serde_json::from_slice::<Snapshot>(bytes) else { return };
+    let relations = relation::Relations::new(&snapshot);
+    let side = |whom| Side { snapshot: &snapshot, whom };
+    let alone = (0..snapshot.processes.len()).filter_map(|index| snapshot.alone(index));
+    for container in alone.chain(snapshot.containers.iter().cloned()) {
+        for kind in procfs::Kind::ALL {
+            assert_eq!(
+                relations.of(&container, kind) == relation::Relation::Host,
+                relation::of(&snapshot, &container, kind) == relation::Relation::Host
+            );
+        }
+        for resource in ladder::Resource::ALL {
+            let ladder = ladder::of(&snapshot, &container.groups, resource);
+            let _ = (ladder.effective(), ladder.headroom(), ladder.usage());
+        }
+        let _ = (door::of(&snapshot, &container), snapshot.processes_of(&container).count());
+    }
+    for number in 0..=snapshot.containers.len() {
+        let _ = snapshot.strays(number);
+        let _ = compare(side(Whom::Container(number)), side(Whom::Host));
+        let _ = compare(side(Whom::Process(number)), side(Whom::Container(0)));
+    }
+    for word in ["web", "web:1", "100", "net:web", "net:[4026532000]", "/a", ":80", "veth0", "/srv", "uid:100000"] {
+        let _ = find::find(&snapshot, word);
+    }
+    let written = serde_json::to_vec(&snapshot).unwrap_or_default();
+    assert_eq!(serde_json::from_slice::<Snapshot>(&written).ok(), Some(snapshot), "what is written reads differently");
 }
 
 fn state(bytes: &[u8]) {

@@ -8,9 +8,9 @@ use error::Error;
 /// Prints an error: one line, and a hint where something can be done.
 #[expect(clippy::print_stderr, reason = "this is where errors come out")]
 pub(crate) fn failure(failure: &Failure) {
-    eprintln!("error: {}", failure.message.replace('\n', " "));
+    eprintln!("error: {}", harmless(&failure.message.replace('\n', " ")));
     if let Some(hint) = &failure.hint {
-        eprintln!("hint: {hint}");
+        eprintln!("hint: {}", harmless(hint));
     }
 }
 
@@ -40,6 +40,20 @@ pub(crate) fn written(write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>)
     {
         eprintln!("error: cannot write to standard output: {error}");
     }
+}
+
+/// The text without anything that a terminal obeys: control characters, and those that turn the direction of writing.
+pub(crate) fn harmless(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        let turns = matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}');
+        if character.is_control() || turns {
+            shown.extend(character.escape_default());
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
 }
 
 /// A size with the largest unit that leaves a whole number, or one decimal.
@@ -88,6 +102,12 @@ pub(crate) fn wrapped(words: &str, indent: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_that_a_terminal_obeys_is_left() {
+        assert_eq!(harmless("a\x1b[31mb\nc\r\x07\u{9b}2J\u{202e}d"), "a\\u{1b}[31mb\\nc\\r\\u{7}\\u{9b}2J\\u{202e}d");
+        assert_eq!(harmless("Ümläut ● 日本"), "Ümläut ● 日本");
+    }
 
     #[test]
     fn sizes_keep_one_decimal_where_they_need_it() {

@@ -205,12 +205,28 @@ fn load(path: &Path) -> Result<Snapshot> {
     let mut text = Vec::new();
     File::open(path).doing(action)?.take(LONGEST).read_to_end(&mut text).doing(action)?;
     let corrupt = |reason: String| Corrupt::new(path.display().to_string(), reason);
-    let version = serde_json::from_slice::<Value>(&text).ok().and_then(|value| value.get("version")?.as_u64());
+    let version = match serde_json::from_slice::<Value>(&text) {
+        Err(error) => return Err(corrupt(format!("is no snapshot of carboy see --json: {error}")).into()),
+        Ok(value) => value.get("version").and_then(Value::as_u64),
+    };
     match version {
         None => Err(corrupt("is no snapshot of carboy see --json".to_owned()).into()),
         Some(version) if version != u64::from(VERSION) => {
             Err(corrupt(format!("has the form {version}, and this carboy knows {VERSION}")).into())
         }
-        Some(_) => Ok(serde_json::from_slice(&text).map_err(|error| corrupt(format!("is no snapshot: {error}")))?),
+        Some(_) => Ok(serde_json::from_slice(&text).map_err(|error| corrupt(wrong_field(&text, &error)))?),
+    }
+}
+
+/// Which field of a snapshot is not as it should be.
+fn wrong_field(text: &[u8], error: &serde_json::Error) -> String {
+    match oci::document::parse::<Snapshot>("the document", text) {
+        Err(Error::Refused(refused)) if refused.value.is_empty() => {
+            format!("is no snapshot: {} {}", refused.field, refused.reason)
+        }
+        Err(Error::Refused(refused)) => {
+            format!("is no snapshot: {} is {} and {}", refused.field, refused.value, refused.reason)
+        }
+        _ => format!("is no snapshot: {error}"),
     }
 }

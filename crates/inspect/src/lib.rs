@@ -10,6 +10,7 @@ pub mod door;
 pub mod ended;
 pub mod find;
 pub mod ladder;
+mod legible;
 mod limits;
 pub mod log;
 mod names;

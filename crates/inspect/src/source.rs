@@ -89,7 +89,8 @@ pub fn take(scope: Scope, carboy: &[PathBuf]) -> Result<Snapshot> {
         containers,
         links,
         blind: blind.told(),
-    })
+    }
+    .legible())
 }
 
 /// The milliseconds since 1970, and the microseconds since the kernel started.
@@ -229,6 +230,10 @@ impl Pass {
     fn of(walk: &mut Walk, scope: Scope, known: &HostNamespaces, blind: &mut Sightless) -> Result<Self> {
         // Where every process's files are read, its links are the least.
         let pids = walk.pids()?;
+        // In every pid namespace there is a number 1.
+        if !pids.contains(&HostPid(1)) {
+            blind.add("processes", "the processes that /proc hides, as its option hidepid wants it", Errno::ACCESS);
+        }
         let sightings = if scope == Scope::Everything { None } else { tasks::walk(walk.device()) };
         Ok(match sightings {
             Some(sightings) => Self::of_tasks(&whole(&sightings, pids), walk, (scope, known), blind),

@@ -9,7 +9,7 @@ use std::os::fd::AsFd as _;
 use inspect::compare::Standing;
 use inspect::relation::Relation;
 
-use crate::report;
+use crate::report::{self, harmless};
 
 /// What is to be printed.
 #[derive(Debug)]
@@ -164,20 +164,6 @@ impl Page {
     }
 }
 
-/// The text without anything that a terminal obeys: control characters, and those that turn the direction of writing.
-pub(crate) fn harmless(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for character in text.chars() {
-        let turns = matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}');
-        if character.is_control() || turns {
-            shown.extend(character.escape_default());
-        } else {
-            shown.push(character);
-        }
-    }
-    shown
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -197,11 +183,5 @@ mod tests {
         for wide in [Some(200), None] {
             assert!(printed(wide).concat().matches(&id).count() == 2, "{wide:?}");
         }
-    }
-
-    #[test]
-    fn nothing_that_a_terminal_obeys_is_left() {
-        assert_eq!(harmless("a\x1b[31mb\nc\r\x07\u{9b}2J\u{202e}d"), "a\\u{1b}[31mb\\nc\\r\\u{7}\\u{9b}2J\\u{202e}d");
-        assert_eq!(harmless("Ümläut ● 日本"), "Ümläut ● 日本");
     }
 }

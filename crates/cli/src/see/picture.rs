@@ -8,7 +8,7 @@ use svg::node::Text;
 use svg::node::element::{Element, Style};
 use svg::node::{Node, Value};
 
-use crate::see::page::harmless;
+use crate::report::harmless;
 
 /// Colours by what they mean, for both backgrounds; the classes of everything that is drawn.
 const STYLE: &str = "\
