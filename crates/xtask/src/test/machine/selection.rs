@@ -65,6 +65,9 @@ const FILES: &[&str] = &[
     "plan",
     "scenario",
     "see_doors",
+    "see_namespaces",
+    "see_robust",
+    "see_things",
     "smoke",
     "why",
 ];
