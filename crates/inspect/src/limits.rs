@@ -172,7 +172,12 @@ fn fill(group: &mut Group, level: &Level, blind: &mut Sightless) {
 
 /// What tells why the processes of a group wait.
 fn reasons(level: &Level) -> Reasons {
-    let number = |value: Option<u64>| value.map_or(Reading::Absent, Reading::At);
+    let number = |value: Option<u64>, controller: &str| match value {
+        Some(value) => Reading::At(value),
+        // What is missing for a reason is not absent.
+        None if level.unreadable.iter().any(|(file, _)| file.starts_with(controller)) => Reading::Unreadable,
+        None => Reading::Absent,
+    };
     let (memory, cpu, pids) = (level.memory.as_ref(), level.cpu.as_ref(), level.pids.as_ref());
     let found = &level.reasons;
     let weight = cpu.and_then(|cpu| cpu.weight).map(|weight| match weight {
@@ -180,14 +185,14 @@ fn reasons(level: &Level) -> Reasons {
     });
     Reasons {
         inode: found.inode,
-        cpu_usage_usec: number(level.cpuacct.as_ref().and_then(|used| used.usage_usec)),
-        cpu_weight: number(weight),
-        cpu_periods: number(cpu.and_then(|cpu| cpu.periods)),
-        held_back_usec: number(found.held_back_usec),
-        cpus: number(found.cpus.as_ref().and_then(|cpus| u64::try_from(cpus.numbers().count()).ok())),
-        memory_peak: number(memory.and_then(|memory| memory.peak_bytes)),
-        memory_reached: number(memory.and_then(|memory| memory.limit_hits)),
-        memory_oom: number(memory.and_then(|memory| memory.oom_events)),
+        cpu_usage_usec: number(level.cpuacct.as_ref().and_then(|used| used.usage_usec), "cpu"),
+        cpu_weight: number(weight, "cpu"),
+        cpu_periods: number(cpu.and_then(|cpu| cpu.periods), "cpu"),
+        held_back_usec: number(found.held_back_usec, "cpu"),
+        cpus: number(found.cpus.as_ref().and_then(|cpus| u64::try_from(cpus.numbers().count()).ok()), "cpuset"),
+        memory_peak: number(memory.and_then(|memory| memory.peak_bytes), "memory"),
+        memory_reached: number(memory.and_then(|memory| memory.limit_hits), "memory"),
+        memory_oom: number(memory.and_then(|memory| memory.oom_events), "memory"),
         memory_brake: Limited {
             limit: match found.brake.limit {
                 Some(Limit::At(bytes)) => Reading::At(bytes),
@@ -195,10 +200,10 @@ fn reasons(level: &Level) -> Reasons {
                 None => Reading::Absent,
             },
             usage: Reading::Absent,
-            hits: number(found.brake.hits),
+            hits: number(found.brake.hits, "memory"),
         },
-        pids_peak: number(found.pids_peak),
-        refused_forks: number(pids.and_then(|pids| pids.refused_forks)),
+        pids_peak: number(found.pids_peak, "pids"),
+        refused_forks: number(pids.and_then(|pids| pids.refused_forks), "pids"),
         disks: found.throttles.iter().map(disk_limit).collect(),
         freezer: Freezer {
             is_frozen: found.freezer.state.map(|state| state != State::Running),

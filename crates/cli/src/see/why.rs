@@ -504,14 +504,14 @@ fn held(resource: Resource, held: &Held) -> String {
     }
 }
 
-/// `3, 2 of them while watched`.
+/// `3, 2 now`.
 fn since(finding: &Finding, since_start: Reading) -> String {
     let all = match since_start {
         Reading::At(all) => all.to_string(),
         _ => "not counted".to_owned(),
     };
     match finding.count {
-        Some(count) if count > 0 => format!("{all}, {count} of them while watched"),
+        Some(count) if count > 0 => format!("{all}, {count} now"),
         _ => all,
     }
 }
@@ -528,10 +528,10 @@ fn memory_cause(cause: &Cause) -> String {
     text
 }
 
-/// `reached 141 times, 12 of them while watched`; `None` where nothing was counted.
+/// `reached 141 times, 12 now`; `None` where nothing was counted.
 fn hits(cause: &Cause, verb: &str) -> Option<String> {
     let Reading::At(all @ 1..) = cause.hits_since_start else { return None };
-    let meanwhile = cause.hits.filter(|hits| *hits > 0).map(|hits| format!(", {hits} of them while watched"));
+    let meanwhile = cause.hits.filter(|hits| *hits > 0).map(|hits| format!(", {hits} now"));
     Some(format!("{verb} {}{}", plural(all, "time"), meanwhile.unwrap_or_default()))
 }
 
