@@ -30,6 +30,7 @@ const NOT_IN_THERE: &[(&str, &str)] = &[
     ("scenario::a_shell_in_a_debian_folder_is_pid_1_and_the_host_sees_its_children", MIRROR),
     ("scenario::a_shell_in_a_debian_tar_is_pid_1_and_the_host_sees_its_children", MIRROR),
     ("see_doors::dockers_containers_have_the_doors_that_were_opened_and_its_socket_leads_to_the_host", DOCKER),
+    ("see_doors::a_user_namespace_that_maps_root_to_root_leaves_it_the_hosts_files", ID_MAPPED),
     ("see_doors::a_container_of_a_user_who_runs_podman_opens_nothing_of_the_host_either", PODMAN),
     ("plan::what_is_explained_of_a_run_with_most_options_is_what_happens", ID_MAPPED),
     ("plan::what_is_explained_of_a_run_in_namespaces_of_another_container_is_what_happens", ID_MAPPED),
