@@ -323,12 +323,11 @@ fn a_container_of_a_user_who_runs_podman_opens_nothing_of_the_host_either() {
     let path = |name: &str| user.place.folder().join(name).display().to_string();
     fs::write(path("containers.conf"), "[containers]\ndefault_ulimits = []\n").unwrap();
     assert!(Command::new("tar").args(["-C", user.root(), "-cf", &path("root.tar"), "."]).status().unwrap().success());
-    let (runtime, states) = (path("carboy-runtime"), format!("root={}", path("runtime/states")));
+    let runtime = path("carboy-runtime");
     let (root, run) = (path("home/storage"), path("runtime/podman"));
     let global = ["--storage-driver", "vfs", "--cgroup-manager", "cgroupfs", "--root", &root, "--runroot", &run];
     let podman = |words: &[&str]| {
-        let runs = ["--runtime", &runtime, "--runtime-flag", &states];
-        let mut command = user.command_of("/usr/bin/podman", &[&global[..], &runs, words].concat());
+        let mut command = user.command_of("/usr/bin/podman", &[&global[..], &["--runtime", &runtime], words].concat());
         let ended = ended(command.env("CONTAINERS_CONF", path("containers.conf")));
         assert_eq!(ended.code, 0, "{}", ended.stderr);
         ended.stdout.trim().to_owned()

@@ -108,7 +108,7 @@ fn below(top: &GroupPath, path: GroupPath) -> Result<GroupPath> {
 }
 
 /// Whether the caller is not root, or root of another user namespace than the first one: then it has what was handed over.
-fn is_confined() -> Result<bool> {
+pub(crate) fn is_confined() -> Result<bool> {
     Ok(!rustix::process::geteuid().is_root() || !Process::this()?.uid_map()?.is_whole())
 }
 

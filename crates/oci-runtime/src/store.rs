@@ -121,6 +121,12 @@ impl FirstProcess {
     }
 }
 
+/// Whether root is the host's, and not a user who is root in a user namespace of their own, as below rootless Podman. Who
+/// calls themself root there too is taken at their word, as runc does.
+fn is_hosts_root() -> Result<bool> {
+    Ok(std::env::var_os("USER").is_some_and(|user| user == "root") || !crate::place::is_confined()?)
+}
+
 impl Store {
     /// The one that was asked for, or the usual one.
     ///
@@ -130,10 +136,10 @@ impl Store {
         if let Some(root) = invocation.value("root") {
             return Ok(Self { root: PathBuf::from(root) });
         }
-        if rustix::process::geteuid().is_root() {
+        let run = std::env::var_os("XDG_RUNTIME_DIR").filter(|run| !run.is_empty());
+        if rustix::process::geteuid().is_root() && (run.is_none() || is_hosts_root()?) {
             return Ok(Self { root: PathBuf::from("/run/carboy-runtime") });
         }
-        let run = std::env::var_os("XDG_RUNTIME_DIR").filter(|run| !run.is_empty());
         let missing = || Refused::new("--root", "", "is needed: XDG_RUNTIME_DIR names no folder for it").into();
         run.map(|run| Self { root: PathBuf::from(run).join("carboy-runtime") }).ok_or_else(missing)
     }
