@@ -80,9 +80,11 @@ fn shown(see: &See, roots: &[PathBuf]) -> Result<()> {
         // What is no question is told before anything is read.
         find::parse(what)?;
     }
+    let words: Vec<&str> = see.what.iter().map(String::as_str).collect();
     let scope = match see {
         See { all: false, namespaces: true, form: Form::Text, .. } => Scope::Namespaces,
         See { all: false, what: None, form: Form::Text, .. } => Scope::Containers,
+        See { all: false, what: Some(_), .. } => Scope::About(&words),
         _ => Scope::Everything,
     };
     let snapshot = match &see.from {

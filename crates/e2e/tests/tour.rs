@@ -3,8 +3,6 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::thread::sleep;
-use std::time::Duration;
 
 use carboy_e2e::{Carboy, program};
 
@@ -121,10 +119,6 @@ fn what_the_document_shows_is_what_happens() {
         let found = shell.typed(command);
         if !agrees(&found, printed) {
             wrong.push(format!("# {command}\n{}\n  stands for\n{}", found.join("\n"), printed.join("\n")));
-        }
-        if command.ends_with('&') {
-            // As long as it takes to type the next.
-            sleep(Duration::from_secs(1));
         }
     }
     shell.end();

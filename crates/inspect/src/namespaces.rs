@@ -74,7 +74,17 @@ impl Namespaces {
         let mut open = self.neighbours(blind);
         self.mounted(walk, &mut open, blind);
         self.descriptors(walk, pids, &mut open, blind);
+        self.relate(&mut open);
+        self.look_at(walk, 0..self.all.len(), blind);
         for index in 0..self.all.len() {
+            self.keep_below(index);
+        }
+    }
+
+    /// Asks the kernel of these, as far as they have a process, who owns, made and is above them.
+    pub(crate) fn look_at(&mut self, walk: &mut Walk, asked: impl IntoIterator<Item = usize>, blind: &mut Sightless) {
+        let mut open = Vec::new();
+        for index in asked {
             let (Some(namespace), Some(Some(pid))) = (self.all.get(index), self.witness.get(index)) else { continue };
             let kind = namespace.kind;
             match walk.visit(*pid).map(|visit| visit.map(|visit| visit.open_namespace(kind))) {
@@ -85,10 +95,6 @@ impl Namespaces {
                 Ok(None) => {}
             }
             self.relate(&mut open);
-        }
-        self.relate(&mut open);
-        for index in 0..self.all.len() {
-            self.keep_below(index);
         }
     }
 

@@ -3,7 +3,7 @@
 //!
 //! A process may end at any moment: what was read of it until then stays, and nothing of another process gets among it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -18,25 +18,29 @@ use netlink::{Protocol, Socket};
 use procfs::status::SeccompMode;
 use procfs::{CgroupLine, HostId, HostPid, Kind, Process as Folder, Sight, Stat, Status, Visit, Walk};
 
+use crate::find::{self, Found, What};
 use crate::limits::Groups;
 use crate::names::{self, State};
 use crate::namespaces::Namespaces;
 use crate::reach::{self, Reader};
 use crate::recognise::{Recognised, recognise};
 use crate::snapshot::{
-    Blind, Capabilities, CgroupMode, Container, Engine, Facts, Host, HostNamespace, Known, Link, Process, Reading,
-    Seccomp, Snapshot, Spot, Stalls, VERSION, place,
+    Blind, Capabilities, CgroupMode, Container, Engine, Facts, Host, HostNamespace, Known, Link, Namespace, Process,
+    Reading, Seccomp, Snapshot, Spot, Stalls, VERSION, place,
 };
 use crate::surroundings::HostMounts;
 use crate::tasks::{self, Sighting};
 
 /// How much is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
+pub enum Scope<'w> {
     /// Namespaces, with the first process of each and how many others are in it: the question of lsns(8).
     Namespaces,
     /// Containers, with their limits: what a list shows.
     Containers,
+    /// Every process and sandbox, and of those that these words name all there is. Where a word can be answered only by
+    /// looking at all the others, as who listens at a port, it is the same as everything.
+    About(&'w [&'w str]),
     /// Everything: every process, sandboxes, namespaces without a process, mounts, ports, and what is used.
     Everything,
 }
@@ -45,7 +49,11 @@ pub enum Scope {
 ///
 /// # Errors
 /// A kernel error where /proc or the list of mounts is not there. What else cannot be read stands in the snapshot.
-pub fn take(scope: Scope, carboy: &[PathBuf]) -> Result<Snapshot> {
+pub fn take(scope: Scope<'_>, carboy: &[PathBuf]) -> Result<Snapshot> {
+    let (scope, words) = match scope {
+        Scope::About(words) => (Scope::Everything, words),
+        scope => (scope, &[][..]),
+    };
     let mut blind = Sightless::default();
     let mut walk = Walk::open()?;
     let known = host_namespaces(&mut walk)?;
@@ -56,25 +64,34 @@ pub fn take(scope: Scope, carboy: &[PathBuf]) -> Result<Snapshot> {
         containers = assembly.containers(scope, &mut pass);
     }
     let trees = Trees::open()?;
+    let mut host = host(known, &trees)?;
+    let focus = Focus::of(words, &host, &mut pass, &mut containers);
     let of_containers = || containers.iter().flat_map(|container| container.groups.iter().copied()).collect();
-    let (wanted, detail): (Vec<usize>, _) = match scope {
-        Scope::Namespaces => (Vec::new(), Detail::Limits),
-        Scope::Containers => (of_containers(), Detail::Limits),
-        Scope::Everything => ((0..pass.groups.all.len()).collect(), Detail::Usage),
+    let (wanted, detail): (Vec<usize>, _) = match (scope, &focus) {
+        (Scope::Namespaces, _) => (Vec::new(), Detail::Limits),
+        (Scope::Containers, _) => (of_containers(), Detail::Limits),
+        (_, Some(focus)) => (focus.groups.iter().copied().collect(), Detail::Usage),
+        (_, None) => ((0..pass.groups.all.len()).collect(), Detail::Usage),
     };
     let mut links = Vec::new();
     pass.groups.read(&trees, &wanted, detail, &mut blind);
     if scope == Scope::Everything {
-        pass.namespaces.look_closer(&mut walk, &pass.pids, &mut blind);
-        pass.read_ports(&mut walk, &mut blind);
-        read_surroundings(&mut walk, &pass, &trees, &mut containers, &mut blind)?;
-        links = pass.links(&mut walk).unwrap_or_else(|error| {
+        let focus = focus.as_ref();
+        let is_asked = |namespace| focus.is_none_or(|focus| focus.namespaces.contains(&namespace));
+        match focus {
+            Some(focus) => pass.namespaces.look_at(&mut walk, focus.namespaces.iter().copied(), &mut blind),
+            None => pass.namespaces.look_closer(&mut walk, &pass.pids, &mut blind),
+        }
+        pass.read_ports(&mut walk, is_asked, &mut blind);
+        let asked = containers.iter_mut().enumerate();
+        let asked = asked.filter(|(index, _)| focus.is_none_or(|focus| focus.containers.contains(index)));
+        read_surroundings(&mut walk, &pass, &trees, asked.map(|(_, one)| one), &mut blind)?;
+        links = pass.links(&mut walk, is_asked).unwrap_or_else(|error| {
             blind.add_error("links", "the host's network interfaces", &error);
             Vec::new()
         });
     }
     let (at_msec, up_usec) = now();
-    let mut host = host(known, &trees)?;
     if scope == Scope::Everything {
         reach::read_host(&mut host);
     }
@@ -91,6 +108,68 @@ pub fn take(scope: Scope, carboy: &[PathBuf]) -> Result<Snapshot> {
         blind: blind.told(),
     }
     .legible())
+}
+
+/// What is asked about, by places in a snapshot's lists.
+#[derive(Debug, Default)]
+struct Focus {
+    containers: BTreeSet<usize>,
+    namespaces: BTreeSet<usize>,
+    groups: BTreeSet<usize>,
+}
+
+impl Focus {
+    /// What these words name, where that can be told by what is known already: containers and processes. `None` where
+    /// everything must be looked at.
+    fn of(words: &[&str], host: &Host, pass: &mut Pass, containers: &mut Vec<Container>) -> Option<Self> {
+        let is_named = |word: &&str| matches!(find::parse(word), Ok(What::Name(_) | What::Inside(..) | What::Pid(_)));
+        if words.is_empty() || !words.iter().all(is_named) {
+            return None;
+        }
+        // The resolver asks a whole snapshot: what is there of one is lent to it.
+        let mut known = Snapshot {
+            processes: std::mem::take(&mut pass.processes),
+            containers: std::mem::take(containers),
+            version: VERSION,
+            at_msec: 0,
+            up_usec: 0,
+            host: host.clone(),
+            namespaces: Vec::new(),
+            groups: Vec::new(),
+            links: Vec::new(),
+            blind: Vec::new(),
+        };
+        let found: Option<Vec<Vec<Found>>> = words.iter().map(|word| find::find(&known, word).ok()).collect();
+        (pass.processes, *containers) = (std::mem::take(&mut known.processes), std::mem::take(&mut known.containers));
+        let mut focus = Self::default();
+        for found in found?.into_iter().flatten() {
+            match found {
+                Found::Container(index) => focus.add_container(index, pass, containers),
+                Found::Process(index) | Found::Member(index) => {
+                    focus.add_process(pass.processes.get(index)?);
+                    let inside = pass.processes.get(index).and_then(|process| process.container);
+                    inside.into_iter().for_each(|container| focus.add_container(container, pass, containers));
+                }
+                Found::Namespace(_) | Found::Group(_) => return None,
+            }
+        }
+        // It stands for the host where something is compared with that.
+        pass.processes.iter().filter(|process| process.pid == HostPid(1)).for_each(|init| focus.add_process(init));
+        Some(focus)
+    }
+
+    fn add_container(&mut self, index: usize, pass: &Pass, containers: &[Container]) {
+        let Some(container) = containers.get(index) else { return };
+        self.containers.insert(index);
+        self.groups.extend(container.groups.iter().copied());
+        pass.processes.get(container.first).into_iter().for_each(|first| self.add_process(first));
+    }
+
+    fn add_process(&mut self, process: &Process) {
+        let spots = process.namespaces.iter();
+        self.namespaces.extend(spots.filter_map(|spot| if let Spot::In(index) = spot { Some(*index) } else { None }));
+        self.groups.extend(process.facts.iter().flat_map(|facts| facts.groups.iter().copied()));
+    }
 }
 
 /// The milliseconds since 1970, and the microseconds since the kernel started.
@@ -253,7 +332,7 @@ impl Pass {
             let is_told = |seen: &[Sight; 8]| match scope {
                 Scope::Namespaces => pass.namespaces.has_new(seen),
                 Scope::Containers => is_apart(seen, known),
-                Scope::Everything => true,
+                Scope::About(_) | Scope::Everything => true,
             };
             match namespaces.filter(|seen| !is_told(seen)) {
                 Some(seen) => {
@@ -312,7 +391,7 @@ impl Pass {
         let is_told = match scope {
             Scope::Namespaces => self.namespaces.is_first(pid, &spots),
             Scope::Containers => is_apart(&visit.namespaces, known),
-            Scope::Everything => true,
+            Scope::About(_) | Scope::Everything => true,
         };
         let mut facts = None;
         if is_told {
@@ -348,13 +427,14 @@ impl Pass {
     }
 
     /// The interfaces that lead from the viewer's network namespace to others.
-    fn links(&self, walk: &mut Walk) -> Result<Vec<Link>> {
+    fn links(&self, walk: &mut Walk, is_asked: impl Fn(usize) -> bool) -> Result<Vec<Link>> {
         let socket = Socket::open(Protocol::Route)?;
         let peered = route::paired(&socket).doing(|| "list the network interfaces")?;
         let mut numbered = Vec::new();
         let all = self.namespaces.all.iter().zip(&self.namespaces.witness).enumerate();
         // Where no interface leads out, nothing needs to be known of the others.
-        let nets = all.filter(|(_, (namespace, _))| namespace.kind == Kind::Net && !peered.is_empty());
+        let is_net = |index: usize, namespace: &Namespace| namespace.kind == Kind::Net && is_asked(index);
+        let nets = all.filter(|(index, (namespace, _))| is_net(*index, namespace) && !peered.is_empty());
         for (index, (_, pid)) in nets {
             let Some(visit) = pid.and_then(|pid| walk.visit(pid).ok().flatten()) else { continue };
             let number =
@@ -368,10 +448,11 @@ impl Pass {
     }
 
     /// The ports of each network namespace, by one of its processes.
-    fn read_ports(&mut self, walk: &mut Walk, blind: &mut Sightless) {
+    fn read_ports(&mut self, walk: &mut Walk, is_asked: impl Fn(usize) -> bool, blind: &mut Sightless) {
         let Namespaces { all, witness, .. } = &mut self.namespaces;
-        let nets = all.iter_mut().zip(witness).filter(|(namespace, _)| namespace.kind == Kind::Net);
-        for (namespace, pid) in nets {
+        let all = all.iter_mut().zip(witness).enumerate();
+        let nets = all.filter(|(index, (namespace, _))| namespace.kind == Kind::Net && is_asked(*index));
+        for (_, (namespace, pid)) in nets {
             let Some(pid) = *pid else { continue };
             match walk.visit(pid).map(|visit| visit.map(|mut visit| visit.listening())) {
                 Ok(Some(Ok(ports))) => namespace.listening = Some(ports),
@@ -585,11 +666,11 @@ fn sandbox(pass: &Pass, processes: Vec<usize>) -> Container {
 }
 
 /// The mounts and the user ids of each container, by its first process, and what else is at its hand.
-fn read_surroundings(
+fn read_surroundings<'c>(
     walk: &mut Walk,
     pass: &Pass,
     trees: &Trees,
-    containers: &mut [Container],
+    containers: impl Iterator<Item = &'c mut Container>,
     blind: &mut Sightless,
 ) -> Result<()> {
     let viewer = Folder::this()?;

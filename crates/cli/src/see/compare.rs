@@ -50,7 +50,8 @@ fn shown(asked: &Compare, roots: &[PathBuf]) -> Result<()> {
         snapshots.push(super::load(path)?);
     }
     if snapshots.is_empty() {
-        snapshots.push(source::take(Scope::Everything, roots)?);
+        let words: Vec<&str> = [Some(&asked.a), asked.b.as_ref()].into_iter().flatten().map(String::as_str).collect();
+        snapshots.push(source::take(Scope::About(&words), roots)?);
     }
     let (Some(first), Some(last)) = (snapshots.first(), snapshots.last()) else { return Ok(()) };
     let again = Some(&asked.a).filter(|_| snapshots.len() > 1);

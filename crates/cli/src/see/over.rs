@@ -151,7 +151,7 @@ impl Over {
 
     /// Prints it.
     pub(crate) fn text(&self, page: &mut Page) {
-        let ago = self.ago().map_or_else(String::new, |ago| format!(" {} ago", report::span(ago)));
+        let ago = self.ago().map_or_else(String::new, |ago| format!(" {} ago", report::span(ago).to_lowercase()));
         let is_said_to_run = self.written.as_ref().is_some_and(|written| written.is_said_to_run);
         let ended = if is_said_to_run { "nothing of it is there".to_owned() } else { format!("ended{ago}") };
         page.styled(Style::Bold, &format!("{}: {ended}, {}", self.name(), self.verdict()));
@@ -237,5 +237,5 @@ pub(crate) fn logged(page: &mut Page, kills: &[Kill]) {
 }
 
 fn span(usec: u64) -> String {
-    report::span(i64::try_from(usec / 1_000_000).unwrap_or(i64::MAX))
+    report::span(i64::try_from(usec / 1_000_000).unwrap_or(i64::MAX)).to_lowercase()
 }

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 
 use crate::report;
 use crate::see::list::{self, quantity};
-use crate::see::over;
+use crate::see::over::{self, Over};
 use crate::see::page::{Page, Style};
 
 /// What `why` was asked for.
@@ -64,10 +64,11 @@ fn shown(asked: &Asked, roots: &[PathBuf], run: Option<PathBuf>) -> Result<()> {
         return Err(refused.hint(format!("carboy see {} shows who is in it", asked.what)).into());
     }
     let watch = Watch::open()?;
-    let (whole, subjects) = subjects(asked, &what, &watch, roots)?;
+    let places: Vec<_> = roots.iter().map(|root| (root.clone(), run.clone().unwrap_or_default())).collect();
+    let over = |whole: &Snapshot| over::find(&asked.what, &what, whole, &places);
+    let (whole, subjects) = subjects(asked, &what, &watch, (roots, &over))?;
     let ended = |error: Error| {
-        let places: Vec<_> = roots.iter().map(|root| (root.clone(), run.clone().unwrap_or_default())).collect();
-        let over = over::find(&asked.what, &what, &whole, &places).ok_or(error)?;
+        let over = over(&whole).ok_or(error)?;
         if asked.json {
             let document = over.document(whole.at_msec);
             report::line(&serde_json::to_string_pretty(&document).unwrap_or_default());
@@ -126,9 +127,17 @@ fn kills(log: &Log, subject: &Subject) -> Vec<Kill> {
     deepest.map_or_else(Vec::new, |path| log.of_group(path).cloned().collect())
 }
 
+/// What is known of one that has ended.
+type Past<'p> = &'p dyn Fn(&Snapshot) -> Option<Over>;
+
 /// What the word means, or why it means nobody who is there. A snapshot of the containers is enough for most words, and
 /// costs little on a crowded host.
-fn subjects(asked: &Asked, what: &What, watch: &Watch, roots: &[PathBuf]) -> Result<(Snapshot, Result<Vec<Subject>>)> {
+fn subjects(
+    asked: &Asked,
+    what: &What,
+    watch: &Watch,
+    (roots, over): (&[PathBuf], Past<'_>),
+) -> Result<(Snapshot, Result<Vec<Subject>>)> {
     let of = |snapshot: &Snapshot| -> Result<Vec<Subject>> {
         let found = find::find(snapshot, &asked.what)?;
         let subject = |found: &Found| match found {
@@ -145,8 +154,9 @@ fn subjects(asked: &Asked, what: &What, watch: &Watch, roots: &[PathBuf]) -> Res
     };
     if let What::Name(_) | What::Inside(..) = what {
         let snapshot = source::take(Scope::Containers, roots)?;
-        if let Ok(subjects) = of(&snapshot) {
-            return Ok((snapshot, Ok(subjects)));
+        match of(&snapshot) {
+            Err(error) if over(&snapshot).is_none() => drop(error),
+            subjects => return Ok((snapshot, subjects)),
         }
     }
     if let What::Path(path) = what
