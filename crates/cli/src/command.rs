@@ -439,6 +439,11 @@ const SEE: Usage<See> = Usage {
             |see: &mut See, on| see.form = if on { see::Form::Svg } else { see::Form::Text },
             "draw it: without WHAT who shares what",
         ),
+        Flag::switch(
+            "watch",
+            |see: &mut See, on| see.watch = on,
+            "look again every two seconds, until it is interrupted or what is watched has ended",
+        ),
         Flag::value("from", "FILE", see_from, "look at a snapshot that --json has printed"),
     ]],
     end: End::Never,

@@ -27,18 +27,22 @@ pub(crate) fn warning(text: &str) {
 
 /// Prints a command's result.
 pub(crate) fn line(text: &str) {
-    written(|out| writeln!(out, "{text}"));
+    let _ = written(|out| writeln!(out, "{text}"));
 }
 
 /// Prints what is written to standard output.
-/// A full disk is told of; a reader who has left wants no more.
+/// A full disk is told of; a reader who has left wants no more. Gives whether there is still a reader.
 #[expect(clippy::print_stderr, reason = "this is where errors come out")]
-pub(crate) fn written(write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) {
+pub(crate) fn written(write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> bool {
     let mut out = BufWriter::new(std::io::stdout().lock());
-    if let Err(error) = write(&mut out).and_then(|()| out.flush())
-        && error.kind() != std::io::ErrorKind::BrokenPipe
-    {
-        eprintln!("error: cannot write to standard output: {error}");
+    match write(&mut out).and_then(|()| out.flush()) {
+        Ok(()) => true,
+        Err(error) => {
+            if error.kind() != std::io::ErrorKind::BrokenPipe {
+                eprintln!("error: cannot write to standard output: {error}");
+            }
+            false
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use error::{Corrupt, Doing, Error, Refused, RefusedKind, Result};
 use inspect::Snapshot;
@@ -48,11 +49,16 @@ pub(crate) struct See {
     pub(crate) namespaces: bool,
     /// How it is shown.
     pub(crate) form: Form,
+    /// Whether it goes on until it is interrupted.
+    pub(crate) watch: bool,
     /// The snapshot to look at in place of this host.
     pub(crate) from: Option<PathBuf>,
     /// What to show in full.
     pub(crate) what: Option<String>,
 }
+
+/// How long it stands between two looks.
+const INTERVAL: Duration = Duration::from_secs(2);
 
 /// Nothing was found, or it could not be looked for.
 const NOT_FOUND: u8 = 1;
@@ -80,6 +86,10 @@ fn shown(see: &See, roots: &[PathBuf]) -> Result<()> {
         // What is no question is told before anything is read.
         find::parse(what)?;
     }
+    if see.watch && (see.form == Form::Svg || see.from.is_some()) {
+        let refused = Refused::new("--watch", "", "is for what changes, and neither a picture nor a snapshot does");
+        return Err(refused.hint("leave it out, or --svg and --from").into());
+    }
     let words: Vec<&str> = see.what.iter().map(String::as_str).collect();
     let scope = match see {
         See { all: false, namespaces: true, form: Form::Text, .. } => Scope::Namespaces,
@@ -87,23 +97,46 @@ fn shown(see: &See, roots: &[PathBuf]) -> Result<()> {
         See { all: false, what: Some(_), .. } => Scope::About(&words),
         _ => Scope::Everything,
     };
-    let snapshot = match &see.from {
-        Some(path) => load(path)?,
-        None => source::take(scope, roots)?,
-    };
-    match &see.what {
-        None => host(see, &snapshot),
-        Some(what) => things(see.form, &snapshot, what)?,
+    let mut was_seen = false;
+    loop {
+        let snapshot = match &see.from {
+            Some(path) => load(path)?,
+            None => source::take(scope, roots)?,
+        };
+        let is_read = match &see.what {
+            None => host(see, &snapshot),
+            Some(what) => match things(see, &snapshot, what) {
+                // What was watched has ended.
+                Err(Error::Refused(refused)) if was_seen && refused.kind == RefusedKind::NoSuchObject => return Ok(()),
+                is_read => is_read?,
+            },
+        };
+        if !see.watch || !is_read {
+            return Ok(());
+        }
+        was_seen = true;
+        std::thread::sleep(INTERVAL);
     }
-    Ok(())
 }
 
-/// The host as a whole.
-fn host(see: &See, snapshot: &Snapshot) {
+/// Prints a page; gives whether there is still a reader.
+fn print(see: &See, page: &Page) -> bool {
+    if see.watch {
+        return page.print_anew();
+    }
+    page.print();
+    true
+}
+
+/// The host as a whole; gives whether there is still a reader.
+fn host(see: &See, snapshot: &Snapshot) -> bool {
     let rows = if see.all { Rows::All } else { Rows::Containers };
     match see.form {
         Form::Json => print_json(snapshot),
-        Form::Svg => report::line(&picture::matrix::draw(snapshot, list::shown(snapshot, rows))),
+        Form::Svg => {
+            report::line(&picture::matrix::draw(snapshot, list::shown(snapshot, rows)));
+            true
+        }
         Form::Text => {
             let mut page = Page::new();
             if see.namespaces {
@@ -115,22 +148,27 @@ fn host(see: &See, snapshot: &Snapshot) {
                 list::without_process(&mut page, snapshot);
             }
             list::blind(&mut page, snapshot);
-            page.print();
+            print(see, &page)
         }
     }
 }
 
 /// What a word finds.
-fn things(form: Form, snapshot: &Snapshot, what: &str) -> Result<()> {
+fn things(see: &See, snapshot: &Snapshot, what: &str) -> Result<bool> {
     let found = find::find(snapshot, what)?;
-    match form {
+    Ok(match see.form {
         Form::Json => {
             let documents: Vec<Value> = found.iter().map(|one| document(snapshot, *one)).collect();
             let document =
                 json!({"version": VERSION, "at_msec": snapshot.at_msec, "found": documents, "blind": snapshot.blind});
-            report::line(&serde_json::to_string_pretty(&document).unwrap_or_default());
+            // Of several, each is one line.
+            let text = if see.watch { Ok(document.to_string()) } else { serde_json::to_string_pretty(&document) };
+            report::written(|out| writeln!(out, "{}", text.unwrap_or_default()))
         }
-        Form::Svg => report::line(&drawn(snapshot, what, &found)?),
+        Form::Svg => {
+            report::line(&drawn(snapshot, what, &found)?);
+            true
+        }
         Form::Text => {
             let mut page = Page::new();
             for (number, one) in found.iter().enumerate() {
@@ -140,10 +178,9 @@ fn things(form: Form, snapshot: &Snapshot, what: &str) -> Result<()> {
                 text(&mut page, snapshot, *one);
             }
             list::blind(&mut page, snapshot);
-            page.print();
+            print(see, &page)
         }
-    }
-    Ok(())
+    })
 }
 
 /// The picture of the one container or process that was found.
@@ -192,11 +229,11 @@ fn document(snapshot: &Snapshot, found: Found) -> Value {
 }
 
 /// A snapshot is long: its text is never in memory as a whole.
-fn print_json(snapshot: &Snapshot) {
+fn print_json(snapshot: &Snapshot) -> bool {
     report::written(|out| {
         serde_json::to_writer(&mut *out, snapshot)?;
         writeln!(out)
-    });
+    })
 }
 
 /// No snapshot of a host is longer.

@@ -122,6 +122,7 @@ impl Watch {
             links: Vec::new(),
             blind: blind.told(),
         }
+        .legible()
     }
 
     /// The groups right below the subject's own: a victim may be in one of them.

@@ -7,6 +7,7 @@
 
 mod bundle;
 mod contender;
+mod docker_stats;
 pub(crate) mod floor;
 pub(crate) mod limits;
 pub(crate) mod order;

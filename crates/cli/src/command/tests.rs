@@ -33,20 +33,23 @@ fn a_command_is_read_with_its_flags() {
         (&["ps"], "Ps(Ps { all: false, quiet: false })"),
         (&["ps", "-aq"], "Ps(Ps { all: true, quiet: true })"),
         (&["ps", "-h"], "help: Usage: carboy ps [FLAGS]"),
-        (&["see"], "See(See { all: false, namespaces: false, form: Text, from: None, what: None })"),
+        (&["see"], "See(See { all: false, namespaces: false, form: Text, watch: false, from: None, what: None })"),
         (
             &["see", "-a", "--from", "x.json"],
-            "See(See { all: true, namespaces: false, form: Text, from: Some(\"x.json\"), what: None })",
+            "See(See { all: true, namespaces: false, form: Text, watch: false, from: Some(\"x.json\"), what: None })",
         ),
         (
             &["see", "net:[1]", "--json"],
-            "See(See { all: false, namespaces: false, form: Json, from: None, what: Some(\"net:[1]\") })",
+            "See(See { all: false, namespaces: false, form: Json, watch: false, from: None, what: Some(\"net:[1]\") })",
         ),
         (
             &["see", "web", "--svg"],
-            "See(See { all: false, namespaces: false, form: Svg, from: None, what: Some(\"web\") })",
+            "See(See { all: false, namespaces: false, form: Svg, watch: false, from: None, what: Some(\"web\") })",
         ),
-        (&["see", "--namespaces"], "See(See { all: false, namespaces: true, form: Text, from: None, what: None })"),
+        (
+            &["see", "--namespaces"],
+            "See(See { all: false, namespaces: true, form: Text, watch: false, from: None, what: None })",
+        ),
         (&["see", "--help"], "help: Usage: carboy see [FLAGS] [WHAT]"),
         (&["compare", "a"], "Compare(Compare { verbose: false, form: Text, from: [], a: \"a\", b: None })"),
         (

@@ -20,6 +20,8 @@ pub(crate) struct Page {
     is_utf8: bool,
     /// The width of the terminal, where it is one.
     width: Option<usize>,
+    /// How many lines a terminal shows at once.
+    height: Option<usize>,
 }
 
 /// How a line is shown on a terminal.
@@ -49,6 +51,7 @@ impl Page {
                 && set("TERM").is_none_or(|term| term != "dumb"),
             is_utf8: locale.contains("utf-8") || locale.contains("utf8"),
             width: size.map(|size| usize::from(size.columns)).filter(|width| *width > 0),
+            height: size.map(|size| usize::from(size.rows)).filter(|height| *height > 0),
         }
     }
 
@@ -153,9 +156,16 @@ impl Page {
         }
     }
 
-    /// Prints it over the one before on a terminal, line by line, so that nothing flickers.
-    pub(crate) fn redraw(&self) {
-        report::line(&format!("\x1b[H{}\x1b[K\x1b[J", self.lines.join("\x1b[K\n")));
+    /// Prints it as one of many: over the one before on a terminal, line by line, so that nothing flickers, and as far as the
+    /// terminal has room; else below it. Gives whether there is still a reader.
+    pub(crate) fn print_anew(&self) -> bool {
+        let Some(height) = self.height else {
+            return report::written(|out| writeln!(out, "{}\n", self.lines.join("\n")));
+        };
+        let shown = self.lines.get(..height.min(self.lines.len())).unwrap_or_default();
+        // What is wider than the terminal would push the lines below it down.
+        let text = format!("\x1b[H\x1b[?7l{}\x1b[K\x1b[J\x1b[?7h", shown.join("\x1b[K\n"));
+        report::written(|out| write!(out, "{text}"))
     }
 
     /// Prints it.
@@ -171,7 +181,7 @@ mod tests {
     #[test]
     fn ids_are_cut_where_a_terminal_is_too_narrow_for_them() {
         let id = "0123456789ab".to_owned() + &"c".repeat(52);
-        let page = |width| Page { lines: Vec::new(), is_coloured: false, is_utf8: true, width };
+        let page = |width| Page { lines: Vec::new(), is_coloured: false, is_utf8: true, width, height: None };
         let printed = |width| {
             let mut page = page(width);
             page.table(&[[format!("/team/{id}.scope"), "32 MiB".to_owned()], ["/team".to_owned(), "1 GiB".to_owned()]]);

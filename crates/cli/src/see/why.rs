@@ -2,7 +2,6 @@
 //!
 //! Exit codes are those of `see`.
 
-use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -108,12 +107,8 @@ fn watched(asked: &Asked, watch: &Watch, whole: &Snapshot, subjects: &[Subject])
         let log = log.get_or_insert_with(Log::read);
         let tell = |(subject, after, why)| Told { kills: kills(log, subject), why, subject, whole, after };
         let told: Vec<Told<'_>> = found.into_iter().map(tell).collect();
-        if asked.json {
-            print_json(asked, &told)
-        } else {
-            print(asked, &told)
-        }
-        if !asked.watch || told.iter().all(|one| !one.why.is_there) {
+        let is_read = if asked.json { print_json(asked, &told) } else { print(asked, &told) };
+        if !asked.watch || !is_read || told.iter().all(|one| !one.why.is_there) {
             return Ok(());
         }
         before = after;
@@ -180,7 +175,8 @@ struct Told<'s> {
     kills: Vec<Kill>,
 }
 
-fn print_json(asked: &Asked, told: &[Told<'_>]) {
+/// Prints it; gives whether there is still a reader.
+fn print_json(asked: &Asked, told: &[Told<'_>]) -> bool {
     let document = |one: &Told<'_>| {
         json!({
             "kind": match one.subject.kind {
@@ -196,10 +192,11 @@ fn print_json(asked: &Asked, told: &[Told<'_>]) {
     let document = json!({"version": VERSION, "at_msec": at_msec, "found": found});
     // Of several, each is one line.
     let text = if asked.watch { Ok(document.to_string()) } else { serde_json::to_string_pretty(&document) };
-    report::line(&text.unwrap_or_default());
+    report::written(|out| writeln!(out, "{}", text.unwrap_or_default()))
 }
 
-fn print(asked: &Asked, told: &[Told<'_>]) {
+/// The same for people.
+fn print(asked: &Asked, told: &[Told<'_>]) -> bool {
     let mut page = Page::new();
     for one in told {
         page.gap();
@@ -208,14 +205,11 @@ fn print(asked: &Asked, told: &[Told<'_>]) {
     for one in told {
         list::blind(&mut page, one.after);
     }
-    if asked.watch && std::io::stdout().is_terminal() {
-        page.redraw();
-    } else {
-        if asked.watch {
-            page.line("");
-        }
-        page.print();
+    if asked.watch {
+        return page.print_anew();
     }
+    page.print();
+    true
 }
 
 impl Told<'_> {
