@@ -8,9 +8,10 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use procfs::{HostPid, Walk};
 use serde::{Deserialize, Serialize};
 
-use crate::snapshot::{Engine, Snapshot};
+use crate::snapshot::Engine;
 
 /// What an engine wrote down of a container that it once ran.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -79,36 +80,38 @@ const DOCKER: &str = "var/lib/docker";
 /// Go's zero time, which Docker writes for never.
 const NEVER: &str = "0001-01-01";
 
-/// Looks for a container that does not run by its name, its id or the beginning of its id. `snapshot` shows the engines
-/// that run now: they may keep their files elsewhere.
+/// Looks for a container that does not run by its name, its id or the beginning of its id. Engines that run now may keep
+/// their files elsewhere.
 #[must_use]
-pub fn find(word: &str, snapshot: &Snapshot) -> Option<Ended> {
-    find_below(Path::new("/"), word, snapshot)
+pub fn find(word: &str) -> Option<Ended> {
+    find_below(Path::new("/"), word, &daemons())
 }
 
-fn find_below(host: &Path, word: &str, snapshot: &Snapshot) -> Option<Ended> {
+fn find_below(host: &Path, word: &str, daemons: &[Vec<String>]) -> Option<Ended> {
     let is_meant = |id: &str, name: &str| {
         name.trim_start_matches('/') == word || id == word || word.len() >= 2 && id.starts_with(word)
     };
-    let roots = std::iter::once(host.join(DOCKER)).chain(docker_roots(snapshot));
+    let roots = std::iter::once(host.join(DOCKER)).chain(daemons.iter().filter_map(|words| docker_root(words)));
     let docker = { roots }.find_map(|root| docker(&root, is_meant));
     docker.or_else(|| podman(host, is_meant))
 }
 
-/// The data roots that running daemons were given.
-fn docker_roots(snapshot: &Snapshot) -> impl Iterator<Item = PathBuf> + '_ {
-    let daemons = snapshot.processes.iter().filter_map(|process| process.facts.as_ref());
-    let daemons = daemons.filter(|facts| facts.name == "dockerd");
-    daemons
-        .filter_map(|facts| {
-            let mut words = facts.arguments.iter();
-            words.find_map(|word| match word.strip_prefix("--data-root") {
-                Some("") => facts.arguments.iter().skip_while(|other| *other != word).nth(1).cloned(),
-                Some(rest) => rest.strip_prefix('=').map(str::to_owned),
-                None => None,
-            })
-        })
-        .map(PathBuf::from)
+/// The arguments of Docker's daemons.
+fn daemons() -> Vec<Vec<String>> {
+    let Ok(mut walk) = Walk::open() else { return Vec::new() };
+    let is_daemon = |pid: &HostPid| procfs::stat(*pid).is_ok_and(|stat| stat.name == "dockerd");
+    let pids = walk.pids().unwrap_or_default().into_iter().filter(is_daemon);
+    pids.filter_map(|pid| walk.visit(pid).ok()??.arguments().ok()).collect()
+}
+
+/// The data root that a daemon was given.
+fn docker_root(words: &[String]) -> Option<PathBuf> {
+    let root = words.iter().enumerate().find_map(|(at, word)| match word.strip_prefix("--data-root") {
+        Some("") => words.get(at + 1).map(String::as_str),
+        Some(rest) => rest.strip_prefix('='),
+        None => None,
+    });
+    root.map(PathBuf::from)
 }
 
 fn docker(root: &Path, is_meant: impl Fn(&str, &str) -> bool) -> Option<Ended> {
@@ -164,11 +167,7 @@ fn podman(host: &Path, is_meant: impl Fn(&str, &str) -> bool) -> Option<Ended> {
 
 #[cfg(test)]
 mod tests {
-    use procfs::{HostPid, Kind};
-
     use super::*;
-    use crate::samples;
-    use crate::snapshot::{Process, Spot};
 
     const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
     const STATE: &str =
@@ -186,12 +185,12 @@ mod tests {
         let text = format!(r#"{{"ID": "{ID}", "Name": "/web", "State": {STATE}}}"#);
         write(host.path(), &format!("var/lib/docker/containers/{ID}/config.v2.json"), &text);
         for word in ["web", ID, &ID[..12]] {
-            let found = find_below(host.path(), word, &samples::empty()).unwrap();
+            let found = find_below(host.path(), word, &[]).unwrap();
             assert_eq!((found.engine, found.name.as_str(), found.code), (Engine::Docker, "web", Some(137)));
             assert_eq!((found.oom_killed, found.is_said_to_run), (Some(true), false));
         }
         for word in ["we", "f", "1234"] {
-            assert_eq!(find_below(host.path(), word, &samples::empty()), None);
+            assert_eq!(find_below(host.path(), word, &[]), None);
         }
     }
 
@@ -203,12 +202,7 @@ mod tests {
         let srv = host.path().join("srv").display().to_string();
         for arguments in [vec!["dockerd".into(), "--data-root".into(), srv.clone()], vec![format!("--data-root={srv}")]]
         {
-            let mut snapshot = samples::empty();
-            let facts = crate::snapshot::Facts { name: "dockerd".to_owned(), arguments, ..samples::facts() };
-            let namespaces = Kind::ALL.map(|_| Spot::Absent);
-            let facts = Some(Box::new(facts));
-            snapshot.processes.push(Process { pid: HostPid(9), namespaces, facts, container: None });
-            assert_eq!(find_below(host.path(), "far", &snapshot).unwrap().name, "far");
+            assert_eq!(find_below(host.path(), "far", &[arguments]).unwrap().name, "far");
         }
     }
 
@@ -226,7 +220,7 @@ mod tests {
             event(137)
         );
         write(host.path(), "run/libpod/events/events.log", &text);
-        let found = find_below(host.path(), "db", &samples::empty()).unwrap();
+        let found = find_below(host.path(), "db", &[]).unwrap();
         assert_eq!((found.engine, found.code, found.oom_killed), (Engine::Podman, Some(137), None));
     }
 
@@ -235,7 +229,7 @@ mod tests {
         let host = tempfile::tempdir().unwrap();
         for text in ["", "{", "[]", r#"{"Name": 7}"#] {
             write(host.path(), &format!("var/lib/docker/containers/{ID}/config.v2.json"), text);
-            assert_eq!(find_below(host.path(), ID, &samples::empty()), None);
+            assert_eq!(find_below(host.path(), ID, &[]), None);
         }
     }
 }

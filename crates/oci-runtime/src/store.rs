@@ -172,22 +172,25 @@ impl Store {
         let mut builder = fs::DirBuilder::new();
         builder.mode(0o711).recursive(true);
         builder.create(&self.root).doing(|| format!("make {}", self.root.display()))?;
-        match fs::DirBuilder::new().mode(0o700).create(&folder) {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                let taken = || {
-                    let reason = "container with given ID already exists";
-                    Refused::new("the container", id, reason).kind(RefusedKind::Conflict)
-                };
-                if folder.join(STATE).exists() {
-                    return Err(taken().into());
+        let taken = || {
+            let reason = "container with given ID already exists";
+            Refused::new("the container", id, reason).kind(RefusedKind::Conflict)
+        };
+        loop {
+            match fs::DirBuilder::new().mode(0o700).create(&folder) {
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                    if folder.join(STATE).exists() {
+                        return Err(taken().into());
+                    }
                 }
-                // Whoever made the folder makes the rest now, or was killed before: then nothing else is there.
-                let held = lock(folder, id)?;
-                if held.folder.join(STATE).exists() { Err(taken().into()) } else { Ok(held) }
+                made => made.doing(|| format!("make {}", folder.display()))?,
             }
-            made => {
-                made.doing(|| format!("make {}", folder.display()))?;
-                lock(folder, id)
+            // Whoever made the folder need not be the first to lock it. Where nothing is in it then, they wait, or were killed.
+            match lock(folder.clone(), id) {
+                Ok(held) if held.folder.join(STATE).exists() => return Err(taken().into()),
+                // Another one had it, failed, and has removed it.
+                Err(Error::Refused(refused)) if refused.kind == RefusedKind::NoSuchObject => {}
+                held => return held,
             }
         }
     }

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use engine::containers::{self, Status};
 use engine::record::{Exit, Record};
-use inspect::Snapshot;
 use inspect::ended::{self, Ended};
 use inspect::find::What;
 use inspect::log::{Kill, Log, Reach, Short};
@@ -39,12 +38,12 @@ const TOLD: usize = 5;
 
 /// Looks for one that has ended; `None` where nothing at all is known of it. `places` are folders of carboy's state, each
 /// with that of its runtime state.
-pub(crate) fn find(word: &str, what: &What, whole: &Snapshot, places: &[(PathBuf, PathBuf)]) -> Option<Over> {
+pub(crate) fn find(word: &str, what: &What, places: &[(PathBuf, PathBuf)]) -> Option<Over> {
     let mut log = Log::read();
     let is_name = matches!(what, What::Name(_) | What::Pid(_));
     let record = || places.iter().find_map(|(root, run)| recorded(word, root, run));
     let record = if is_name { record() } else { None };
-    let written = || ended::find(word, whole);
+    let written = || ended::find(word);
     let written = if is_name && record.is_none() { written() } else { None };
     let id = record.as_ref().map(|record| record.id.as_str()).or(written.as_ref().map(|one| one.id.as_str()));
     let is_digits = word.len() >= FEWEST_DIGITS && word.bytes().all(|byte| byte.is_ascii_hexdigit());

@@ -64,10 +64,10 @@ fn shown(asked: &Asked, roots: &[PathBuf], run: Option<PathBuf>) -> Result<()> {
     }
     let watch = Watch::open()?;
     let places: Vec<_> = roots.iter().map(|root| (root.clone(), run.clone().unwrap_or_default())).collect();
-    let over = |whole: &Snapshot| over::find(&asked.what, &what, whole, &places);
+    let over = || over::find(&asked.what, &what, &places);
     let (whole, subjects) = subjects(asked, &what, &watch, (roots, &over))?;
     let ended = |error: Error| {
-        let over = over(&whole).ok_or(error)?;
+        let over = over().ok_or(error)?;
         if asked.json {
             let document = over.document(whole.at_msec);
             report::line(&serde_json::to_string_pretty(&document).unwrap_or_default());
@@ -123,7 +123,7 @@ fn kills(log: &Log, subject: &Subject) -> Vec<Kill> {
 }
 
 /// What is known of one that has ended.
-type Past<'p> = &'p dyn Fn(&Snapshot) -> Option<Over>;
+type Past<'p> = &'p dyn Fn() -> Option<Over>;
 
 /// What the word means, or why it means nobody who is there. A snapshot of the containers is enough for most words, and
 /// costs little on a crowded host.
@@ -150,7 +150,7 @@ fn subjects(
     if let What::Name(_) | What::Inside(..) = what {
         let snapshot = source::take(Scope::Containers, roots)?;
         match of(&snapshot) {
-            Err(error) if over(&snapshot).is_none() => drop(error),
+            Err(error) if over().is_none() => drop(error),
             subjects => return Ok((snapshot, subjects)),
         }
     }
