@@ -129,7 +129,7 @@ fn a_snapshot_can_be_looked_at_when_the_container_is_gone() {
     let settled = |text: &str| {
         text.lines()
             .take_while(|line| *line != "BLIND")
-            .filter(|line| !line.contains("memory") && !line.contains("left of"))
+            .filter(|line| !line.is_empty() && !line.contains("memory") && !line.contains("left of"))
             .map(str::to_owned)
             .collect::<Vec<_>>()
     };
