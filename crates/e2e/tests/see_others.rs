@@ -105,6 +105,13 @@ fn a_container_of_lxc_is_named() {
     assert_eq!(closing(&seen, SETUID), "lxc.no_new_privs = 1");
     is_listed(&engine, &name, "lxc");
     assert_eq!(engine.run(["lxc-stop", "-k", "-P", &path, "-n", &name]).code, 0);
+    // It makes its groups below the caller's, wherever that is in a hierarchy, and leaves those above its own.
+    let below = format!("*/{group}*");
+    let found = ["/sys/fs/cgroup", "-depth", "-type", "d", "-path", &below];
+    eventually("its groups are gone", || {
+        let _ = Command::new("find").args(found).args(["-exec", "rmdir", "{}", "+"]).output().unwrap();
+        Command::new("find").args(found).output().unwrap().stdout.is_empty()
+    });
 }
 
 #[test]
