@@ -229,6 +229,8 @@ fn detach_keys(draft: &mut Draft, given: Given<'_>) -> Result<()> {
 
 fn log_driver(draft: &mut Draft, given: Given<'_>) -> Result<()> {
     draft.options.log = match given.value {
+        // What was said of its files before stays.
+        "json-file" if draft.options.log != LogWish::Nothing => draft.options.log,
         "json-file" => LogWish::USUAL,
         "none" => LogWish::Nothing,
         _ => return Err(given.refused("is no log driver here").hint("use json-file or none").into()),

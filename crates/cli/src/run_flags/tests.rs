@@ -208,6 +208,15 @@ const BAD: &[(&str, &str)] = &[
 ];
 
 #[test]
+fn what_is_said_of_a_log_holds_on_either_side_of_its_driver() {
+    let log = |words: &[&str]| options(&[words, &["host", "true"]].concat()).unwrap().log;
+    let wished = LogWish::JsonFile { max_bytes: 2 << 20, max_files: 3 };
+    assert_eq!(log(&["--log-opt", "max-size=2m", "--log-driver", "json-file"]), wished);
+    assert_eq!(log(&["--log-driver", "json-file", "--log-opt", "max-size=2m"]), wished);
+    assert_eq!(log(&["--log-driver", "none", "--log-driver", "json-file"]), LogWish::USUAL);
+}
+
+#[test]
 fn every_flag_takes_its_values() {
     for (flag, value, expected) in GOOD {
         let shown = options(&[&format!("--{flag}={value}"), "host", "true"]).map(|options| format!("{options:?}"));
