@@ -10,6 +10,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use error::{Doing, Errno, Result};
 use rustix::fs::{
@@ -98,14 +99,9 @@ impl Walk {
         let action = || "list /proc";
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder = openat(self.proc.folder(), ".", flags, Mode::empty()).doing(action)?;
-        let mut buffer = vec![MaybeUninit::uninit(); LISTED_BYTES];
-        let mut listed = RawDir::new(folder, &mut buffer);
         let mut pids = Vec::new();
-        while let Some(entry) = listed.next() {
-            let entry = entry.doing(action)?;
-            let name = entry.file_name().to_str().ok();
-            pids.extend(name.and_then(|name| name.parse().ok()).map(HostPid));
-        }
+        let mut buffer = vec![MaybeUninit::uninit(); LISTED_BYTES];
+        numbered(&folder, &mut buffer, |_, pid| pids.push(HostPid(pid))).doing(action)?;
         Ok(pids)
     }
 
@@ -125,6 +121,23 @@ impl Walk {
         let is_gone = namespaces.iter().all(|seen| matches!(seen, Sight::Absent | Sight::Blind(Errno::SRCH)));
         Ok((!is_gone).then_some(Visit { pid, namespaces, folder, device: self.device, text: &mut self.text }))
     }
+}
+
+/// Goes through the entries of a folder whose names are numbers, in the order of the kernel's list.
+fn numbered<N: FromStr>(
+    folder: impl AsFd,
+    buffer: &mut [MaybeUninit<u8>],
+    mut look: impl FnMut(&CStr, N),
+) -> std::result::Result<(), Errno> {
+    let mut listed = RawDir::new(folder, buffer);
+    while let Some(entry) = listed.next() {
+        let entry = entry?;
+        let name = entry.file_name();
+        if let Some(number) = name.to_str().ok().and_then(|text| text.parse().ok()) {
+            look(name, number);
+        }
+    }
+    Ok(())
 }
 
 /// What a link of /proc stands for, where that is a folder.
@@ -249,28 +262,23 @@ impl Visit<'_> {
     /// # Errors
     /// A kernel error: `EACCES` where the process may not be looked at.
     pub fn held_namespaces(&self) -> Result<Vec<Held>> {
-        let action = || format!("list /proc/{}/fd", self.pid);
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let resolve = ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
-        let folder = openat2(&self.folder, "../fd", flags, Mode::empty(), resolve).doing(action)?;
-        let mut buffer = [MaybeUninit::uninit(); 4096];
-        let mut listed = RawDir::new(&folder, &mut buffer);
         let mut held = Vec::new();
-        while let Some(entry) = listed.next() {
-            let entry = entry.doing(action)?;
-            let Some(fd) = entry.file_name().to_str().ok().and_then(|name| name.parse().ok()) else { continue };
-            let mut link = [MaybeUninit::uninit(); 64];
-            let Ok((name, _)) = readlinkat_raw(&folder, entry.file_name(), &mut link) else { continue };
-            if let Some((kind, ino)) = parse_name(name) {
-                held.push(Held { kind: Some(kind), ino, fd });
-            } else if name.starts_with(b"/") && !name.starts_with(b"/dev/") {
-                // One that was opened where it is mounted has the path of that place for its name.
-                let file = statat(&folder, entry.file_name(), AtFlags::empty()).ok();
-                let is_namespace = |file: &rustix::fs::Stat| file.st_dev == self.device;
-                held.extend(file.filter(is_namespace).map(|file| Held { kind: None, ino: file.st_ino, fd }));
-            }
-        }
+        self.each_descriptor(|links, name, fd| held.extend(self.held(links, name, fd)))?;
         Ok(held)
+    }
+
+    fn held(&self, links: &OwnedFd, name: &CStr, fd: u32) -> Option<Held> {
+        let mut link = [MaybeUninit::uninit(); 64];
+        let (text, _) = readlinkat_raw(links, name, &mut link).ok()?;
+        if let Some((kind, ino)) = parse_name(text) {
+            return Some(Held { kind: Some(kind), ino, fd });
+        }
+        if !text.starts_with(b"/") || text.starts_with(b"/dev/") {
+            return None;
+        }
+        // One that was opened where it is mounted has the path of that place for its name.
+        let file = statat(links, name, AtFlags::empty()).ok()?;
+        (file.st_dev == self.device).then_some(Held { kind: None, ino: file.st_ino, fd })
     }
 
     /// A descriptor of one namespace.
@@ -307,19 +315,19 @@ impl Visit<'_> {
     /// # Errors
     /// A kernel error: `EACCES` where the process may not be looked at.
     pub fn folders(&self) -> Result<Vec<OpenFolder>> {
+        let mut found: Vec<OpenFolder> = open_folder(&self.folder, c"../cwd", None).into_iter().collect();
+        self.each_descriptor(|links, name, fd| found.extend(open_folder(links, name, Some(fd))))?;
+        Ok(found)
+    }
+
+    /// Looks at the link of each of the process's descriptors: the folder of the links, the link's name, the descriptor.
+    fn each_descriptor(&self, mut look: impl FnMut(&OwnedFd, &CStr, u32)) -> Result<()> {
         let action = || format!("list /proc/{}/fd", self.pid);
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let resolve = ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
-        let folder = openat2(&self.folder, "../fd", flags, Mode::empty(), resolve).doing(action)?;
+        let links = openat2(&self.folder, "../fd", flags, Mode::empty(), resolve).doing(action)?;
         let mut buffer = [MaybeUninit::uninit(); 4096];
-        let mut listed = RawDir::new(&folder, &mut buffer);
-        let mut found: Vec<OpenFolder> = open_folder(&self.folder, c"../cwd", None).into_iter().collect();
-        while let Some(entry) = listed.next() {
-            let entry = entry.doing(action)?;
-            let fd = entry.file_name().to_str().ok().and_then(|name| name.parse().ok());
-            found.extend(fd.and_then(|fd| open_folder(&folder, entry.file_name(), Some(fd))));
-        }
-        Ok(found)
+        numbered(&links, &mut buffer, |name, fd| look(&links, name, fd)).doing(action)
     }
 
     /// What one of the process's descriptors is of, opened anew.
