@@ -81,10 +81,13 @@ pub fn parse(word: &str) -> Result<What> {
             Err(_) => Err(refused("is neither NAME:PID nor KIND:NAME").hint("for example: web:1, net:web").into()),
         };
     }
-    Ok(match word.parse() {
-        Ok(pid) => What::Pid(HostPid(pid)),
-        Err(_) => What::Name(word.to_owned()),
-    })
+    Ok(host_pid(word).map_or_else(|| What::Name(word.to_owned()), What::Pid))
+}
+
+/// A process's number on the host. An id may have nothing but digits too, and begin with zeros.
+fn host_pid(word: &str) -> Option<HostPid> {
+    let is_number = word.bytes().all(|byte| byte.is_ascii_digit()) && !word.starts_with('0');
+    word.parse().ok().filter(|_| is_number).map(HostPid)
 }
 
 /// Looks for it.
@@ -176,9 +179,9 @@ fn one(snapshot: &Snapshot, word: &str) -> Result<usize> {
 }
 
 fn namespace_of(snapshot: &Snapshot, kind: Kind, whose: &str) -> Result<Vec<Found>> {
-    let index = match whose.parse().map(HostPid) {
-        Ok(pid) => snapshot.processes.iter().position(|process| process.pid == pid),
-        Err(_) => snapshot.containers.get(one(snapshot, whose)?).map(|container| container.first),
+    let index = match host_pid(whose) {
+        Some(pid) => snapshot.processes.iter().position(|process| process.pid == pid),
+        None => snapshot.containers.get(one(snapshot, whose)?).map(|container| container.first),
     };
     let spot = index.and_then(|index| snapshot.processes.get(index)).and_then(|one| one.namespaces.get(place(kind)));
     Ok(spot
@@ -301,6 +304,19 @@ mod tests {
         ] {
             assert_eq!(find(&snapshot, word).unwrap(), expected, "{word}");
         }
+    }
+
+    #[test]
+    fn an_id_of_nothing_but_digits_is_no_processs_number() {
+        let mut snapshot = host();
+        snapshot.containers[1].id = format!("{:064}", 100);
+        let id = snapshot.containers[1].id.clone();
+        for word in [id.as_str(), &id[..12]] {
+            assert_eq!(find(&snapshot, word).unwrap(), [Found::Container(1)], "{word}");
+            let net = format!("net:{word}");
+            assert!(matches!(find(&snapshot, &net).unwrap()[..], [Found::Namespace(_)]), "{word}");
+        }
+        assert_eq!(find(&snapshot, "100").unwrap(), [Found::Member(0)]);
     }
 
     #[test]
