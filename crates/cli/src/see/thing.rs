@@ -1,5 +1,6 @@
 //! A namespace, or a cgroup with what is below it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use inspect::Snapshot;
@@ -53,17 +54,13 @@ pub(crate) fn namespace(page: &mut Page, snapshot: &Snapshot, index: usize) {
 pub(crate) fn group(page: &mut Page, snapshot: &Snapshot, index: usize) {
     let Some(top) = snapshot.groups.get(index).map(|group| group.path.as_path()) else { return };
     page.styled(Style::Bold, &format!("{}  cgroup", top.display()));
-    let mut paths: Vec<&Path> = snapshot.groups.iter().map(|group| group.path.as_path()).collect();
-    paths.retain(|path| path.starts_with(top));
-    paths.sort_unstable();
-    paths.dedup();
     let mut rows = vec![["GROUP", "PROCS", "MEMORY", "CPU", "PIDS", "KILLED", "HELD BACK"].map(str::to_owned)];
-    for path in paths {
+    for (path, place) in places(snapshot, top) {
         let depth = path.components().count().saturating_sub(top.components().count());
         let whole = || path.display().to_string();
         let name =
             path.file_name().filter(|_| depth > 0).map_or_else(whole, |name| name.to_string_lossy().into_owned());
-        rows.push(row(snapshot, path, format!("{}{name}", "  ".repeat(depth))));
+        rows.push(row(&place, format!("{}{name}", "  ".repeat(depth))));
     }
     page.table(&rows);
     let is_below = |group: &&usize| snapshot.groups.get(**group).is_some_and(|group| group.path.starts_with(top));
@@ -74,27 +71,48 @@ pub(crate) fn group(page: &mut Page, snapshot: &Snapshot, index: usize) {
     }
 }
 
-fn row(snapshot: &Snapshot, path: &Path, name: String) -> [String; 7] {
-    let same: Vec<(usize, &Group)> = snapshot.groups.iter().enumerate().filter(|(_, one)| one.path == path).collect();
-    let is_in = |process: &&Process| {
-        let groups = process.facts.as_ref().map_or(&[][..], |facts| facts.groups.as_slice());
-        same.iter().any(|(at, _)| groups.contains(at))
-    };
+/// What is at one path, in all hierarchies.
+#[derive(Default)]
+struct Place<'s> {
+    groups: Vec<&'s Group>,
+    processes: usize,
+}
+
+/// The paths from `top` on, in their order.
+fn places<'s>(snapshot: &'s Snapshot, top: &Path) -> BTreeMap<&'s Path, Place<'s>> {
+    let mut places: BTreeMap<&Path, Place<'_>> = BTreeMap::new();
+    for group in snapshot.groups.iter().filter(|group| group.path.starts_with(top)) {
+        places.entry(&group.path).or_default().groups.push(group);
+    }
+    for facts in snapshot.processes.iter().filter_map(|process| process.facts.as_ref()) {
+        let paths = facts.groups.iter().filter_map(|at| snapshot.groups.get(*at)).map(|group| group.path.as_path());
+        // It is at the same path in several hierarchies.
+        for path in paths.collect::<BTreeSet<&Path>>() {
+            if let Some(place) = places.get_mut(path) {
+                place.processes += 1;
+            }
+        }
+    }
+    places
+}
+
+fn row(place: &Place<'_>, name: String) -> [String; 7] {
     let limited = |resource, of: fn(&Group) -> Limited| {
-        let limited = same.iter().map(|(_, group)| of(group)).find(|limited| !limited.is_absent()).unwrap_or_default();
+        let all = place.groups.iter().map(|group| of(group));
+        let limited = { all }.find(|limited| !limited.is_absent()).unwrap_or_default();
         match (limited.usage, limited.limit) {
             (Reading::Absent, limit) => quantity(resource, limit),
             (usage, limit) => format!("{} of {}", quantity(resource, usage), quantity(resource, limit)),
         }
     };
     let counted = |of: fn(&Group) -> Reading| {
-        let numbers = same.iter().map(|(_, group)| of(group));
+        let numbers = place.groups.iter().map(|group| of(group));
         numbers.filter_map(|reading| if let Reading::At(number) = reading { Some(number) } else { None }).max()
     };
     let none = || "-".to_owned();
     [
         name,
-        snapshot.processes.iter().filter(is_in).count().to_string(),
+        place.processes.to_string(),
         limited(Resource::Memory, |group| group.memory),
         limited(Resource::Cpu, |group| group.cpu),
         limited(Resource::Pids, |group| group.pids),
