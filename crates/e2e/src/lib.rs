@@ -5,9 +5,11 @@
 
 pub mod bundle;
 pub mod disk;
+pub mod docker;
 pub mod engine;
 pub mod fault;
 pub mod group;
+pub mod looked_at;
 pub mod trace;
 pub mod user;
 pub mod waiting;
@@ -175,6 +177,12 @@ pub fn groups() -> BTreeSet<PathBuf> {
     let paths = entries.map(|entry| entry.path());
     let named = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("carboy-"));
     paths.filter(named).collect()
+}
+
+/// Whether the kernel holds processes by AppArmor's profiles.
+#[must_use]
+pub fn apparmor_is_in_force() -> bool {
+    fs::read_to_string("/sys/module/apparmor/parameters/enabled").is_ok_and(|text| text == "Y\n")
 }
 
 /// A carboy command that runs while the test looks on; killed with the test if it still runs then.

@@ -4,34 +4,16 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
-use carboy_e2e::{Attended, Carboy, Ended, ended};
+use carboy_e2e::looked_at::{self, IDLE, asked, removed, started, unique};
+use carboy_e2e::{Carboy, Ended};
 use serde_json::Value;
 
-/// A container of busybox that runs.
-fn started(carboy: &Carboy, name: &str, flags: &[&str]) -> Attended {
-    let root = carboy.busybox();
-    let words = ["run", "-i", "--name", name].into_iter().chain(flags.iter().copied());
-    let words = words.chain([root.to_str().unwrap(), "sh", "-c", "echo ready; exec sleep 1000"]);
-    let mut container = Attended::start(&mut carboy.command(words));
-    assert_eq!(container.line(), "ready");
-    container
-}
-
-fn removed(carboy: &Carboy, container: Attended, name: &str) {
-    assert_eq!(carboy.run(["rm", "-f", name]).code, 0);
-    container.end();
-}
-
-/// In a locale that has the signs.
 fn compare(carboy: &Carboy, words: &[&str]) -> Ended {
-    let words = ["compare"].into_iter().chain(words.iter().copied());
-    ended(carboy.command(words).env("LC_ALL", "C.UTF-8"))
+    asked(carboy, &[&["compare"], words].concat())
 }
 
 fn told(carboy: &Carboy, words: &[&str]) -> String {
-    let ended = compare(carboy, words);
-    assert_eq!((ended.code, ended.stderr.as_str()), (0, ""), "{words:?}");
-    ended.stdout
+    looked_at::told(carboy, &[&["compare"], words].concat())
 }
 
 fn document(carboy: &Carboy, words: &[&str]) -> Value {
@@ -46,7 +28,7 @@ fn standing<'d>(document: &'d Value, kind: &str) -> &'d str {
 
 /// Two names that no other test has.
 fn names(carboy: &Carboy) -> [String; 2] {
-    let unique = carboy.folder().file_name().unwrap().to_str().unwrap().trim_start_matches('.').to_owned();
+    let unique = unique(carboy);
     [format!("side-{unique}"), format!("web-{unique}")]
 }
 
@@ -61,11 +43,11 @@ fn two_containers_share_what_one_was_given_of_the_other() {
     let shared = carboy.folder().join("shared");
     fs::create_dir(&shared).unwrap();
     let (at_web, at_side) = (format!("{}:/data", shared.display()), format!("{}:/x:ro", shared.display()));
-    let flags = ["--cgroup-manager", "cgroupfs", "-m", "64m", "--pids-limit", "50", "-v", &at_web];
-    let first = started(&carboy, &web, &flags);
+    let flags = ["-m", "64m", "--pids-limit", "50", "-v", &at_web];
+    let first = started(&carboy, &web, &flags, IDLE);
     let of_web = format!("container:{web}");
     let flags = ["--net", &of_web, "--pid", &of_web, "--cap-drop", "NET_RAW", "--security-opt", "no-new-privileges"];
-    let second = started(&carboy, &side, &[&flags[..], &["-v", &at_side]].concat());
+    let second = started(&carboy, &side, &[&flags[..], &["-v", &at_side]].concat(), IDLE);
     let text = told(&carboy, &[&side, &web]);
     let inode = |name: &str, kind: &str| {
         let id = carboy.inspect(name)["Namespaces"][kind]["Id"].as_str().unwrap().to_owned();
@@ -103,7 +85,7 @@ fn two_containers_share_what_one_was_given_of_the_other() {
 fn without_a_second_it_is_compared_with_the_host() {
     let carboy = Carboy::new();
     let [_, web] = names(&carboy);
-    let container = started(&carboy, &web, &["--net", "host", "--cap-drop", "ALL"]);
+    let container = started(&carboy, &web, &["--net", "host", "--cap-drop", "ALL"], IDLE);
     let found = document(&carboy, &[&web]);
     assert_eq!((&found["a"]["kind"], &found["b"]["kind"]), (&"container".into(), &"host".into()));
     let standings = ["net", "user", "pid", "mnt", "uts"].map(|kind| standing(&found, kind));
@@ -126,12 +108,12 @@ fn before_and_after_a_change_what_has_changed_is_told() {
         fs::write(&file, carboy.run(["see", "--json"]).stdout).unwrap();
         file.to_str().unwrap().to_owned()
     };
-    let container = started(&carboy, &web, &["-m", "64m", "--pids-limit", "50"]);
+    let container = started(&carboy, &web, &["-m", "64m", "--pids-limit", "50"], IDLE);
     let before = save("before.json");
     assert_eq!(carboy.run(["update", "-m", "128m", &web]).code, 0);
     let after = save("after.json");
     removed(&carboy, container, &web);
-    let again = started(&carboy, &web, &["-m", "128m"]);
+    let again = started(&carboy, &web, &["-m", "128m"], IDLE);
     let anew = save("anew.json");
     removed(&carboy, again, &web);
     let text = told(&carboy, &["--from", &before, "--from", &after, &web]);

@@ -3,103 +3,30 @@
 #![expect(clippy::unwrap_used, reason = "tests stop at what goes wrong")]
 
 use std::fs;
-use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use carboy_e2e::bundle::carboy_runtime;
-use carboy_e2e::engine::{Daemon, Engine, two_at_terminals};
-use carboy_e2e::{Ended, ended, eventually};
+use carboy_e2e::docker::Docker;
+use carboy_e2e::engine::two_at_terminals;
+use carboy_e2e::eventually;
 use rustix::process::Signal;
-use serde_json::Value;
 
-/// A daemon of its own, with an image `probe`.
-struct Docker {
-    engine: Engine,
-    daemon: Option<Daemon>,
+/// Docker with the networks that it makes by itself.
+fn docker() -> Docker {
+    Docker::configured("{}")
 }
 
-impl Docker {
-    fn new() -> Self {
-        Self::configured("{}")
-    }
+fn status(docker: &Docker, container: &str) -> String {
+    docker.state(container)["Status"].as_str().unwrap().to_owned()
+}
 
-    /// One with a configuration, as its file says it.
-    fn configured(config: &str) -> Self {
-        let mut docker = Self { engine: Engine::new(), daemon: None };
-        fs::write(docker.engine.path("daemon.json"), config).unwrap();
-        docker.start();
-        let archive = docker.engine.archive();
-        let imported = docker.run(&["import", &archive, "probe"]);
-        assert_eq!(imported.code, 0, "{}", imported.stderr);
-        docker
-    }
-
-    /// Starts the daemon; containers that run are its own again.
-    fn start(&mut self) {
-        let engine = &self.engine;
-        let config = engine.path("daemon.json");
-        let (data, exec, pid) = (engine.path("data"), engine.path("exec"), engine.path("pid"));
-        let words = ["--data-root", &data, "--exec-root", &exec, "--pidfile", &pid, "--config-file", &config];
-        let runtime = format!("carboy={}", carboy_runtime().display());
-        let runtime = ["--add-runtime", &runtime, "--default-runtime", "carboy"];
-        let (group, socket) = (engine.group(), self.socket());
-        let place = ["--cgroup-parent", &group, "-H", &socket];
-        self.daemon = Some(engine.daemon([&["dockerd"], &words[..], &runtime, &place].concat()));
-        eventually("dockerd answers", || self.run(&["version"]).code == 0);
-    }
-
-    /// Ends the daemon by a signal, and nothing else.
-    fn end(&mut self, signal: Signal) {
-        self.daemon.take().unwrap().end(signal);
-    }
-
-    fn socket(&self) -> String {
-        format!("unix://{}", self.engine.path("socket"))
-    }
-
-    fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new("docker");
-        command.args(["-H", &self.socket()]).args(words).stdin(Stdio::null());
-        command
-    }
-
-    /// Runs a command to its end, which comes.
-    fn run(&self, words: &[&str]) -> Ended {
-        let command = self.command(words);
-        ended(
-            Command::new("timeout").arg("60").arg(command.get_program()).args(command.get_args()).stdin(Stdio::null()),
-        )
-    }
-
-    /// What a command that succeeds says.
-    fn told(&self, words: &[&str]) -> String {
-        let ended = self.run(words);
-        assert_eq!(ended.code, 0, "{words:?}: {}", ended.stderr);
-        ended.stdout.trim_end().to_owned()
-    }
-
-    /// Starts a container in the background, and gives its id.
-    fn detach(&self, name: &str, flags: &[&str], command: &[&str]) -> String {
-        self.told(&[&["run", "--detach", "--name", name], flags, &["probe"], command].concat())
-    }
-
-    fn state(&self, container: &str) -> Value {
-        serde_json::from_str(&self.told(&["inspect", "--format", "{{json .State}}", container])).unwrap()
-    }
-
-    fn status(&self, container: &str) -> String {
-        self.state(container)["Status"].as_str().unwrap().to_owned()
-    }
-
-    /// No group is left, and the runtime remembers nothing.
-    fn has_nothing_left(&self) {
-        self.engine.has_no_groups();
-        let states = fs::read_dir(self.engine.path("exec/runtime-carboy/moby"));
-        let states = states.or_else(|_| fs::read_dir(self.engine.path("exec/runtime-runc/moby"))).unwrap();
-        let left: Vec<_> = states.flatten().map(|entry| entry.file_name()).collect();
-        assert!(left.is_empty(), "{left:?}");
-    }
+/// No group is left, and the runtime remembers nothing.
+fn has_nothing_left(docker: &Docker) {
+    docker.engine.has_no_groups();
+    let states = fs::read_dir(docker.engine.path("exec/runtime-carboy/moby"));
+    let states = states.or_else(|_| fs::read_dir(docker.engine.path("exec/runtime-runc/moby"))).unwrap();
+    let left: Vec<_> = states.flatten().map(|entry| entry.file_name()).collect();
+    assert!(left.is_empty(), "{left:?}");
 }
 
 /// A shell that says that it runs, and ends with 4 when it is asked to.
@@ -108,13 +35,13 @@ const SLEEP: [&str; 2] = ["sleep", "1000"];
 
 #[test]
 fn dockerd_runs_containers_with_it_from_run_to_rm() {
-    let docker = Docker::new();
+    let docker = docker();
     assert_eq!(docker.told(&["info", "--format", "{{.DefaultRuntime}}"]), "carboy");
     codes_and_messages(&docker);
     a_life(&docker);
     terminals(&docker);
     many_at_once(&docker);
-    docker.has_nothing_left();
+    has_nothing_left(&docker);
 }
 
 fn codes_and_messages(docker: &Docker) {
@@ -163,10 +90,10 @@ fn a_life(docker: &Docker) {
     eventually("it has started", || docker.told(&["logs", "it"]) == "started");
     assert!(docker.told(&["top", "it"]).contains("sleep 0.1"));
     assert_eq!(docker.told(&["pause", "it"]), "it");
-    assert_eq!(docker.status("it"), "paused");
+    assert_eq!(status(docker, "it"), "paused");
     assert!(docker.run(&["exec", "it", "true"]).stderr.contains("is paused"));
     assert_eq!(docker.told(&["unpause", "it"]), "it");
-    assert_eq!(docker.status("it"), "running");
+    assert_eq!(status(docker, "it"), "running");
     assert_eq!(docker.told(&["stop", "it"]), "it");
     assert_eq!(
         (docker.state("it")["ExitCode"].as_i64(), docker.told(&["logs", "it"])),
@@ -212,7 +139,7 @@ fn many_at_once(docker: &Docker) {
 
 #[test]
 fn limits_of_docker_are_felt_changed_and_told_of_when_they_kill() {
-    let docker = Docker::new();
+    let docker = docker();
     let id = docker.detach("it", &["--memory", "32m", "--pids-limit", "20", "--cpus", "0.5"], &SLEEP);
     let read = |controller: &str, v1: &str, v2: &str| {
         let group = docker.engine.group_of(controller, &id);
@@ -253,7 +180,7 @@ fn limits_of_docker_are_felt_changed_and_told_of_when_they_kill() {
     ];
     assert_eq!(docker.told(&events), "hungry");
     docker.told(&["rm", "hungry"]);
-    docker.has_nothing_left();
+    has_nothing_left(&docker);
 }
 
 #[test]
@@ -265,14 +192,14 @@ fn containers_live_on_while_dockerd_restarts() {
         docker.end(signal);
         thread::sleep(Duration::from_millis(1200));
         docker.start();
-        assert_eq!((docker.status("it"), docker.status("short")), ("running".to_owned(), "exited".to_owned()));
+        assert_eq!((status(&docker, "it"), status(&docker, "short")), ("running".to_owned(), "exited".to_owned()));
         assert_eq!(docker.told(&["exec", "it", "echo", "again"]), "again");
         docker.told(&["pause", "it"]);
         docker.told(&["unpause", "it"]);
         docker.told(&["stop", "it"]);
         assert_eq!(docker.state("it")["ExitCode"], 4);
         docker.told(&["rm", "it", "short"]);
-        docker.has_nothing_left();
+        has_nothing_left(&docker);
     }
 }
 
@@ -281,7 +208,7 @@ const SOON: Duration = Duration::from_secs(8);
 
 #[test]
 fn a_group_that_is_frozen_below_the_containers_own_keeps_nobody_from_killing_it() {
-    let docker = Docker::new();
+    let docker = docker();
     let ends: [&[&str]; 3] = [&["kill", "it"], &["stop", "--time", "1", "it"], &["rm", "--force", "it"]];
     for words in ends {
         let id = docker.detach("it", &[], &["sh", "-c", "sleep 1000 & wait"]);
@@ -293,13 +220,13 @@ fn a_group_that_is_frozen_below_the_containers_own_keeps_nobody_from_killing_it(
             assert_eq!(docker.told(&["wait", "it"]), "137");
             docker.told(&["rm", "it"]);
         }
-        docker.has_nothing_left();
+        has_nothing_left(&docker);
     }
 }
 
 #[test]
 fn a_swarm_service_runs_its_replicas_with_it() {
-    let docker = Docker::new();
+    let docker = docker();
     docker.told(&["swarm", "init", "--advertise-addr", "127.0.0.1", "--listen-addr", "127.0.0.1:2377"]);
     docker.told(&["network", "create", "--driver", "overlay", "web"]);
     let page = "mkdir /www; hostname > /www/index.html; exec httpd -f -p 80 -h /www";
@@ -350,5 +277,5 @@ fn a_swarm_service_runs_its_replicas_with_it() {
     docker.told(&["service", "rm", "web"]);
     eventually("their containers are gone", || docker.told(&["ps", "--all", "--quiet"]).is_empty());
     docker.told(&["swarm", "leave", "--force"]);
-    docker.has_nothing_left();
+    has_nothing_left(&docker);
 }

@@ -9,13 +9,13 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use carboy_e2e::bundle::{Bundle, carboy_runtime};
+use carboy_e2e::bundle::Bundle;
 use carboy_e2e::disk::Disk;
-use carboy_e2e::engine::{Daemon, Engine};
+use carboy_e2e::docker::{Docker, NO_NETWORKS};
 use carboy_e2e::group::{Version, hierarchy, mount_points};
 use carboy_e2e::user::{Account, Handed, User};
 use carboy_e2e::waiting::ends_well;
-use carboy_e2e::{Attended, Carboy, Ended, ended};
+use carboy_e2e::{Attended, Carboy, Ended, apparmor_is_in_force, ended};
 use serde_json::{Value, json};
 
 /// The width of a door and what it is.
@@ -42,8 +42,7 @@ fn with_usual(doors: &[(&str, &str)]) -> Vec<Door> {
 
 /// What every container has on a host with AppArmor, as long as nobody has made a profile for it.
 fn unconfined() -> Option<Door> {
-    let is_in_force = fs::read_to_string("/sys/module/apparmor/parameters/enabled").is_ok_and(|text| text == "Y\n");
-    is_in_force.then(|| door("narrow", "no profile of the host's security module holds it"))
+    apparmor_is_in_force().then(|| door("narrow", "no profile of the host's security module holds it"))
 }
 
 /// Those of a container without the host's root.
@@ -520,49 +519,13 @@ fn a_folder_that_was_left_open_leads_to_the_hosts_root() {
     assert!(seen.contains(&door("host", what)), "{seen:?}");
 }
 
-/// A dockerd of the test's own.
-struct Docker {
-    engine: Engine,
-    daemon: Option<Daemon>,
-}
-
-impl Docker {
-    fn new() -> Self {
-        let engine = Engine::new();
-        fs::write(engine.path("daemon.json"), "{}").unwrap();
-        let place = ["data-root", "exec-root", "pidfile"].map(|name| format!("--{name}={}", engine.path(name)));
-        let [data, exec, pid] = place;
-        let config = format!("--config-file={}", engine.path("daemon.json"));
-        let (socket, group) = (engine.path("docker.sock"), engine.group());
-        let listen = format!("unix://{socket}");
-        let runtime = format!("--add-runtime=carboy={}", carboy_runtime().display());
-        let words = ["dockerd", &data, &exec, &pid, &config, "--cgroup-parent", &group, "-H", &listen];
-        let daemon = engine.daemon(
-            [&words[..], &[&runtime, "--default-runtime", "carboy", "--bridge", "none", "--iptables=false"]].concat(),
-        );
-        let docker = Self { engine, daemon: Some(daemon) };
-        carboy_e2e::eventually("dockerd answers", || docker.run(&["version"]).code == 0);
-        let archive = docker.engine.archive();
-        assert_eq!(docker.run(&["import", &archive, "probe"]).code, 0);
-        docker
-    }
-
-    fn run(&self, words: &[&str]) -> Ended {
-        let socket = format!("unix://{}", self.engine.path("docker.sock"));
-        self.engine.run([&["timeout", "60", "docker", "-H", &socket], words].concat())
-    }
-
-    /// Starts a container, and gives the doors that `see` names for it.
-    fn doors_with(&self, carboy: &Carboy, flags: &[&str]) -> Vec<Door> {
-        let run = ["run", "--detach", "--network", "none"];
-        let started = self.run(&[&run[..], flags, &["probe", "sleep", "1000"]].concat());
-        assert_eq!(started.code, 0, "{}", started.stderr);
-        let id = started.stdout.trim();
-        let mut seen = doors(carboy, id);
-        seen.retain(|(_, what)| what != "it has disks of the host");
-        assert_eq!(self.run(&["rm", "--force", id]).code, 0);
-        sorted(seen)
-    }
+/// Starts a container of Docker, and gives the doors that `see` names for it.
+fn doors_with(docker: &Docker, carboy: &Carboy, flags: &[&str]) -> Vec<Door> {
+    let id = docker.told(&[&["run", "--detach", "--network", "none"], flags, &["probe", "sleep", "1000"]].concat());
+    let mut seen = doors(carboy, &id);
+    seen.retain(|(_, what)| what != "it has disks of the host");
+    docker.told(&["rm", "--force", &id]);
+    sorted(seen)
 }
 
 /// What Docker's API is told by whoever has its socket: a container with a folder of the host, whose command writes there.
@@ -588,22 +551,22 @@ fn through_the_socket(folder: &Path) -> String {
 
 #[test]
 fn dockers_containers_have_the_doors_that_were_opened_and_its_socket_leads_to_the_host() {
-    let (docker, place) = (Docker::new(), Carboy::new());
+    let (docker, place) = (Docker::configured(NO_NETWORKS), Carboy::new());
     let hosts_groups = if is_v1() { &[("narrow", "it sees the names of the groups that it is in")][..] } else { &[] };
     let with = |opened: &[(&str, &str)]| sorted(with_usual(&[opened, hosts_groups].concat()));
-    let socket = docker.engine.path("docker.sock");
+    let socket = docker.socket();
     let volume = format!("{socket}:/run/docker.sock");
     let engine = "an engine's socket: whoever speaks with it starts what they like on the host";
-    assert_eq!(docker.doors_with(&place, &[]), with(&[]));
-    assert_eq!(docker.doors_with(&place, &["-v", &volume]), with(&[("host", engine)]));
+    assert_eq!(doors_with(&docker, &place, &[]), with(&[]));
+    assert_eq!(doors_with(&docker, &place, &["-v", &volume]), with(&[("host", engine)]));
     let admin = ["--cap-add", "SYS_ADMIN", "--security-opt", "seccomp=unconfined"];
-    assert_eq!(docker.doors_with(&place, &admin), with(&[("host", ADMIN), ("wide", CALLS)]));
+    assert_eq!(doors_with(&docker, &place, &admin), with(&[("host", ADMIN), ("wide", CALLS)]));
     let bare = ["--user", "1000", "--security-opt", "no-new-privileges", "-v", "/etc:/e"];
     let read = [&[("wide", "the host's /etc can be read")], hosts_groups].concat();
     let read: Vec<Door> = read.iter().map(|(width, what)| door(width, what)).collect();
     let read = read.into_iter().chain(unconfined()).collect();
-    assert_eq!(docker.doors_with(&place, &bare), sorted(read));
-    let seen = docker.doors_with(&place, &["-v", "/:/host"]);
+    assert_eq!(doors_with(&docker, &place, &bare), sorted(read));
+    let seen = doors_with(&docker, &place, &["-v", "/:/host"]);
     assert!(seen.contains(&door("host", "the host's / can be written")), "{seen:?}");
     // Docker mounts files of the host in each container, so that one may be opened by its number.
     let mut all = privileged();
@@ -611,15 +574,15 @@ fn dockers_containers_have_the_doors_that_were_opened_and_its_socket_leads_to_th
     all.extend(hosts_groups.iter().map(|(width, what)| door(width, what)));
     // Debian's Docker is older than CAP_PERFMON and CAP_BPF.
     all.retain(|(_, what)| what != WATCH && what != LOAD);
-    assert_eq!(docker.doors_with(&place, &["--privileged"]), sorted(all));
+    assert_eq!(doors_with(&docker, &place, &["--privileged"]), sorted(all));
 
     let folder = place.folder().join("host");
     fs::create_dir(&folder).unwrap();
     goes_through(&["-v", &volume], engine, &through_the_socket(&folder));
     carboy_e2e::eventually("the host's folder was written", || folder.join("reached").exists());
-    let left = docker.run(&["ps", "--all", "--quiet"]).stdout;
-    left.lines().for_each(|id| assert_eq!(docker.run(&["rm", "--force", id]).code, 0));
-    drop(docker.daemon);
+    for id in docker.told(&["ps", "--all", "--quiet"]).lines() {
+        docker.told(&["rm", "--force", id]);
+    }
 }
 
 /// In the host's mount namespace a root is a folder, which one who may change it leaves. chroot(2).

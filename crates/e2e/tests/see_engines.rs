@@ -6,9 +6,10 @@ use std::fs;
 use std::process::{Command, Stdio};
 
 use carboy_e2e::bundle::carboy_runtime;
+use carboy_e2e::docker::{Docker, NO_NETWORKS};
 use carboy_e2e::engine::Engine;
 use carboy_e2e::group::{Version, hierarchy};
-use carboy_e2e::{Carboy, Ended, ended, eventually};
+use carboy_e2e::{Carboy, Ended, apparmor_is_in_force, ended};
 use serde_json::Value;
 
 /// The container that carboy sees by this id.
@@ -23,7 +24,12 @@ fn seen(carboy: &Carboy, id: &str) -> Value {
 fn doors(container: &Value) -> Vec<(String, String)> {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let doors = container["doors"].as_array().unwrap().iter();
-    doors.map(|door| (text(&door["width"]), text(&door["closes"]))).collect()
+    sorted(doors.map(|door| (text(&door["width"]), text(&door["closes"]))).collect())
+}
+
+fn sorted(mut doors: Vec<(String, String)>) -> Vec<(String, String)> {
+    doors.sort_unstable();
+    doors
 }
 
 fn told(command: &mut Command) -> String {
@@ -32,61 +38,45 @@ fn told(command: &mut Command) -> String {
     ended.stdout.trim_end().to_owned()
 }
 
-const SLEEP: [&str; 3] = ["probe", "sleep", "1000"];
+const SLEEP: [&str; 2] = ["sleep", "1000"];
 
 #[test]
 fn dockers_containers_are_named_and_each_wish_opens_its_door() {
-    let engine = Engine::new();
-    fs::write(engine.path("daemon.json"), "{}").unwrap();
-    let (data, exec, pid, config) =
-        (engine.path("data"), engine.path("exec"), engine.path("pid"), engine.path("daemon.json"));
-    let socket = format!("unix://{}", engine.path("docker.sock"));
-    let group = engine.group();
-    let folders = ["--data-root", &data, "--exec-root", &exec, "--pidfile", &pid, "--config-file", &config];
-    let runtime = format!("carboy={}", carboy_runtime().display());
-    let place = ["--add-runtime", &runtime, "--default-runtime", "carboy", "--cgroup-parent", &group, "-H", &socket];
-    let daemon = engine.daemon([&["dockerd"], &folders[..], &place].concat());
-    let docker = |words: &[&str]| {
-        let mut command = Command::new("timeout");
-        command.args(["60", "docker", "-H", &socket]).args(words);
-        command
-    };
-    eventually("dockerd answers", || ended(&mut docker(&["version"])).code == 0);
-    let archive = engine.archive();
-    told(&mut docker(&["import", &archive, "probe"]));
-    let start = |name: &str, flags: &[&str]| {
-        told(&mut docker(&[&["run", "--detach", "--network", "none", "--name", name], flags, &SLEEP].concat()))
-    };
+    let docker = Docker::configured(NO_NETWORKS);
+    let start = |name: &str, flags: &[&str]| docker.detach(name, &[&["--network", "none"], flags].concat(), &SLEEP);
     let carboy = Carboy::new();
     let pair = |width: &str, closes: &str| (width.to_owned(), closes.to_owned());
-    let mut narrow = vec![
+    let mut usual = vec![
         pair("narrow", "--user, or an engine of a user who is not root"),
         pair("narrow", "--security-opt no-new-privileges"),
     ];
     // On v1 Docker leaves its containers in the host's cgroup namespace.
     if matches!(hierarchy("pids"), Version::V1(_)) {
-        narrow.insert(0, pair("narrow", "--cgroupns private"));
+        usual.push(pair("narrow", "--cgroupns private"));
     }
+    if apparmor_is_in_force() {
+        usual.push(pair("narrow", "leave out --privileged, --security-opt apparmor=unconfined and label=disable"));
+    }
+    let with = |opened: &[(String, String)]| sorted([opened, &usual].concat());
     let plain = seen(&carboy, &start("plain", &["-m", "64m"]));
     assert_eq!((&plain["engine"], &plain["name"]), (&Value::from("docker"), &Value::from("plain")), "{plain}");
     assert_eq!(plain["limits"][0]["effective"]["at"], 64 << 20);
-    assert_eq!(doors(&plain), narrow);
-    let volume = format!("{}:/var/run/docker.sock", engine.path("docker.sock"));
+    assert_eq!(doors(&plain), with(&[]));
+    let volume = format!("{}:/var/run/docker.sock", docker.socket());
     let with_socket = doors(&seen(&carboy, &start("socket", &["-v", &volume])));
-    assert_eq!(with_socket, [&[pair("host", "mount less of it with -v, or with :ro")], &narrow[..]].concat());
+    assert_eq!(with_socket, with(&[pair("host", "mount less of it with -v, or with :ro")]));
     let with_clock = doors(&seen(&carboy, &start("clock", &["--cap-add", "SYS_TIME"])));
-    assert_eq!(with_clock, [&[pair("wide", "leave out --privileged and --cap-add SYS_TIME")], &narrow[..]].concat());
+    assert_eq!(with_clock, with(&[pair("wide", "leave out --privileged and --cap-add SYS_TIME")]));
     let admin = ["--cap-add", "SYS_ADMIN", "--security-opt", "seccomp=unconfined"];
     let admin = doors(&seen(&carboy, &start("admin", &admin)));
     let open = [
         pair("host", "leave out --privileged and --cap-add SYS_ADMIN"),
         pair("wide", "leave out --privileged and --security-opt seccomp=unconfined"),
     ];
-    assert_eq!(admin, [&open[..], &narrow].concat());
+    assert_eq!(admin, with(&open));
     for name in ["plain", "socket", "clock", "admin"] {
-        told(&mut docker(&["rm", "--force", name]));
+        docker.told(&["rm", "--force", name]);
     }
-    drop(daemon);
 }
 
 #[test]
@@ -116,7 +106,7 @@ fn podmans_containers_are_named() {
     told(&mut podman(&["import", &archive, "probe"]));
     let group = engine.group();
     let flags = ["run", "--detach", "--network", "none", "--cgroup-parent", &group, "--name", "db"];
-    let id = told(&mut podman(&[&flags[..], &SLEEP].concat()));
+    let id = told(&mut podman(&[&flags[..], &["probe"], &SLEEP].concat()));
     let carboy = Carboy::new();
     let db = seen(&carboy, &id);
     assert_eq!((&db["engine"], &db["name"]), (&Value::from("podman"), &Value::from("db")), "{db}");

@@ -2,18 +2,12 @@
 #![expect(clippy::unwrap_used, reason = "tests stop at what goes wrong")]
 
 use carboy_e2e::group::Parent;
-use carboy_e2e::{Attended, Carboy, ended};
+use carboy_e2e::looked_at::{removed, started, unique};
+use carboy_e2e::{Carboy, ended};
 use roxmltree::{Document, Node};
 
-/// A container of busybox that runs, with a process name that no document likes.
-fn started(carboy: &Carboy, name: &str, flags: &[&str]) -> Attended {
-    let root = carboy.busybox();
-    let words = ["run", "-i", "--name", name].into_iter().chain(flags.iter().copied());
-    let script = r#"printf '<b>"&\033]' > /proc/self/comm; echo ready; read line"#;
-    let mut container = Attended::start(&mut carboy.command(words.chain([root.to_str().unwrap(), "sh", "-c", script])));
-    assert_eq!(container.line(), "ready");
-    container
-}
+/// A process name that no document likes.
+const NAMED: &str = r#"printf '<b>"&\033]' > /proc/self/comm; echo ready; read line"#;
 
 fn picture(carboy: &Carboy, words: &[&str]) -> String {
     let ended = ended(&mut carboy.command(words));
@@ -55,13 +49,13 @@ fn words(picture: &str) -> Vec<String> {
 #[test]
 fn pictures_show_who_shares_what_and_one_container_in_full() {
     let carboy = Carboy::new();
-    let name = carboy.folder().file_name().unwrap().to_str().unwrap().to_owned();
+    let name = unique(&carboy);
     let other = format!("{name}-with-a-name-that-is-far-too-long-for-the-column-of-names");
     let parent = Parent::limited(&name, 32 << 20);
-    let flags = ["--cgroup-manager", "cgroupfs", "--cgroup-parent", &name, "-m", "512m"];
-    let first = started(&carboy, &name, &flags);
+    let flags = ["--cgroup-parent", &name, "-m", "512m"];
+    let first = started(&carboy, &name, &flags, NAMED);
     let net = format!("container:{name}");
-    let second = started(&carboy, &other, &["--net", &net, "-v", "/:/host", "-v", "/tmp:/host/tmp"]);
+    let second = started(&carboy, &other, &["--net", &net, "-v", "/:/host", "-v", "/tmp:/host/tmp"], NAMED);
 
     let matrix = picture(&carboy, &["see", "--svg"]);
     let shown = words(&matrix);
@@ -93,8 +87,7 @@ fn pictures_show_who_shares_what_and_one_container_in_full() {
         assert!(refused.stderr.starts_with("error: cannot "), "{}", refused.stderr);
     }
     for (container, name) in [(second, &other), (first, &name)] {
-        assert_eq!(carboy.run(["rm", "-f", name]).code, 0);
-        container.end();
+        removed(&carboy, container, name);
     }
     drop(parent);
 }

@@ -6,42 +6,18 @@ use std::fs;
 use std::process::{Command, Stdio};
 
 use carboy_e2e::group::Parent;
+use carboy_e2e::looked_at::{IDLE, asked, removed, started, told, unique};
 use carboy_e2e::user::User;
-use carboy_e2e::{Attended, Carboy, Ended, Person, ended};
+use carboy_e2e::{Attended, Carboy, Ended, Person};
 use serde_json::Value;
 
-/// A container of busybox that runs and is named.
-fn started(carboy: &Carboy, name: &str, flags: &[&str], script: &str) -> Attended {
-    let root = carboy.busybox();
-    let words = ["run", "-i", "--name", name].into_iter().chain(flags.iter().copied());
-    let script = format!("echo ready; {script}");
-    let words = words.chain([root.to_str().unwrap(), "sh", "-c", &script]);
-    let mut container = Attended::start(&mut carboy.command(words));
-    assert_eq!(container.line(), "ready");
-    container
-}
-
-fn removed(carboy: &Carboy, container: Attended, name: &str) {
-    assert_eq!(carboy.run(["rm", "-f", name]).code, 0);
-    container.end();
-}
-
-/// In a locale that has the marks.
 fn see(carboy: &Carboy, words: &[&str]) -> Ended {
-    let words = ["see"].into_iter().chain(words.iter().copied());
-    ended(carboy.command(words).env("LC_ALL", "C.UTF-8"))
+    asked(carboy, &[&["see"], words].concat())
 }
 
 fn found(carboy: &Carboy, word: &str) -> Value {
-    let ended = see(carboy, &["--json", word]);
-    assert_eq!((ended.code, ended.stderr.as_str()), (0, ""), "{word}");
-    let mut document: Value = serde_json::from_str(&ended.stdout).unwrap();
+    let mut document: Value = serde_json::from_str(&told(carboy, &["see", "--json", word])).unwrap();
     document["found"].take()
-}
-
-/// The folder's name, which no other test has.
-fn unique(carboy: &Carboy) -> String {
-    carboy.folder().file_name().unwrap().to_str().unwrap().to_owned()
 }
 
 #[test]
@@ -49,8 +25,8 @@ fn the_limit_that_binds_is_shown_with_the_ancestor_that_set_it() {
     let carboy = Carboy::new();
     let name = unique(&carboy);
     let parent = Parent::limited(&name, 32 << 20);
-    let flags = ["--cgroup-manager", "cgroupfs", "--cgroup-parent", &name, "-m", "512m", "--pids-limit", "50"];
-    let container = started(&carboy, &name, &flags, "exec sleep 1000");
+    let flags = ["--cgroup-parent", &name, "-m", "512m", "--pids-limit", "50"];
+    let container = started(&carboy, &name, &flags, IDLE);
     let list = see(&carboy, &[]).stdout;
     let row = list.lines().find(|line| line.starts_with(&name)).unwrap();
     let limits = format!("memory 32 MiB ▲/{name}, pids 50");
@@ -79,8 +55,8 @@ fn every_form_of_a_question_finds_the_owner() {
     let shared = carboy.folder().join("shared");
     fs::create_dir(&shared).unwrap();
     let volume = format!("{}:/data", shared.display());
-    let script = "nc -l -p 18080 >/dev/null & exec sleep 1000";
-    let flags = ["--cgroup-manager", "cgroupfs", "--cgroup-parent", &name, "-v", &volume];
+    let script = "echo ready; nc -l -p 18080 >/dev/null & exec sleep 1000";
+    let flags = ["--cgroup-parent", &name, "-v", &volume];
     let container = started(&carboy, &name, &flags, script);
     let document = carboy.inspect(&name);
     let (id, pid) = (document["Id"].as_str().unwrap(), document["State"]["Pid"].to_string());
@@ -117,7 +93,7 @@ fn every_form_of_a_question_finds_the_owner() {
 fn a_snapshot_can_be_looked_at_when_the_container_is_gone() {
     let carboy = Carboy::new();
     let name = unique(&carboy);
-    let container = started(&carboy, &name, &["-m", "64m"], "exec sleep 1000");
+    let container = started(&carboy, &name, &["-m", "64m"], IDLE);
     let file = carboy.folder().join("host.json");
     fs::write(&file, see(&carboy, &["--json"]).stdout).unwrap();
     let now = see(&carboy, &[&name]).stdout;
@@ -144,7 +120,7 @@ fn a_snapshot_can_be_looked_at_when_the_container_is_gone() {
 fn a_session_of_nsenter_is_a_stray() {
     let carboy = Carboy::new();
     let name = unique(&carboy);
-    let container = started(&carboy, &name, &[], "exec sleep 1000");
+    let container = started(&carboy, &name, &[], IDLE);
     let pid = carboy.inspect(&name)["State"]["Pid"].to_string();
     let mut session = Command::new("nsenter");
     session.args(["--net", "--uts", "--target", &pid, "sleep", "987605"]).stdin(Stdio::null());

@@ -5,6 +5,7 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Child, ChildStdout, Stdio};
 use std::time::{Duration, Instant};
 
+use carboy_e2e::looked_at::unique;
 use carboy_e2e::{Carboy, Person};
 use serde_json::Value;
 
@@ -35,7 +36,7 @@ fn ends(mut process: Child) {
 #[test]
 fn a_container_is_watched_until_it_has_ended_and_a_list_until_nobody_reads_it() {
     let carboy = Carboy::new();
-    let name = carboy.folder().file_name().unwrap().to_str().unwrap().to_owned();
+    let name = unique(&carboy);
     detached(&carboy, &name);
     let (one, mut documents) = watching(&carboy, &[&name, "--json"]);
     let (list, mut lines) = watching(&carboy, &[]);
@@ -61,7 +62,7 @@ fn a_container_is_watched_until_it_has_ended_and_a_list_until_nobody_reads_it() 
 #[test]
 fn on_a_terminal_each_look_takes_the_place_of_the_one_before() {
     let carboy = Carboy::new();
-    let name = carboy.folder().file_name().unwrap().to_str().unwrap().to_owned();
+    let name = unique(&carboy);
     detached(&carboy, &name);
     let person = Person::new(5, 80);
     let mut screen = person.start(&carboy.command(["see", "--watch", &name]));

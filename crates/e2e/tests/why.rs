@@ -5,53 +5,24 @@ use std::fs;
 use std::process::Command;
 
 use carboy_e2e::group::{Team, limit};
+use carboy_e2e::looked_at::{self, asked, finding, removed, started, unique};
 use carboy_e2e::user::User;
 use carboy_e2e::{Attended, Carboy, Ended, Person, ended, eventually};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-/// A name that no other test has.
-fn unique(carboy: &Carboy) -> String {
-    carboy.folder().file_name().unwrap().to_str().unwrap().to_owned()
-}
-
-/// A container of busybox that runs and has said so.
-fn started(carboy: &Carboy, name: &str, flags: &[&str], script: &str) -> Attended {
-    let root = carboy.busybox();
-    let words = ["run", "-i", "--name", name, "--cgroup-manager", "cgroupfs"].into_iter().chain(flags.iter().copied());
-    let words = words.chain([root.to_str().unwrap(), "sh", "-c", script]);
-    let mut container = Attended::start(&mut carboy.command(words));
-    assert_eq!(container.line(), "ready");
-    container
-}
-
-fn removed(carboy: &Carboy, container: Attended, name: &str) {
-    assert_eq!(carboy.run(["rm", "-f", name]).code, 0);
-    container.end();
-}
-
 fn why(carboy: &Carboy, words: &[&str]) -> Ended {
-    let words = ["why"].into_iter().chain(words.iter().copied());
-    ended(carboy.command(words).env("LC_ALL", "C.UTF-8"))
+    asked(carboy, &[&["why"], words].concat())
 }
 
 fn told(carboy: &Carboy, words: &[&str]) -> String {
-    let ended = why(carboy, words);
-    assert_eq!((ended.code, ended.stderr.as_str()), (0, ""), "{words:?}");
-    ended.stdout
+    looked_at::told(carboy, &[&["why"], words].concat())
 }
 
 fn document(carboy: &Carboy, words: &[&str]) -> Value {
     let mut document: Value = serde_json::from_str(&told(carboy, &[&["--json"], words].concat())).unwrap();
     assert_eq!(document["version"], 1);
     document["found"][0].take()
-}
-
-fn finding<'d>(document: &'d Value, trouble: &str) -> &'d Value {
-    let findings = document["why"]["findings"].as_array().unwrap();
-    let found = findings.iter().find(|one| one["trouble"] == trouble);
-    assert!(found.is_some(), "no {trouble} in {document:#}");
-    found.unwrap()
 }
 
 /// A loop that uses all it gets, after something that takes more memory than there is was killed.
