@@ -22,6 +22,7 @@ const PACKAGES: &[&str] = &[
     "criu",
     "dbus",
     "dbus-user-session",
+    "docker.io",
     "iproute2",
     "iptables",
     "kmod",

@@ -24,21 +24,22 @@ const PACKAGES: &[&str] = &[
     E2E,
 ];
 
-/// Tests that cannot run in the machine, each with the reason.
+/// Tests that do not run in the machine, each with the reason.
 const NOT_IN_THERE: &[(&str, &str)] = &[
     ("scenario::a_debian_tar_may_be_compressed_with_gzip_or_zstd", MIRROR),
     ("scenario::a_shell_in_a_debian_folder_is_pid_1_and_the_host_sees_its_children", MIRROR),
     ("scenario::a_shell_in_a_debian_tar_is_pid_1_and_the_host_sees_its_children", MIRROR),
-    ("see_doors::dockers_containers_have_the_doors_that_were_opened_and_its_socket_leads_to_the_host", DOCKER),
     ("see_doors::a_user_namespace_that_maps_root_to_root_leaves_it_the_hosts_files", ID_MAPPED),
     ("see_doors::a_container_of_a_user_who_runs_podman_opens_nothing_of_the_host_either", PODMAN),
+    ("see_doors::dockers_containers_have_the_doors_that_were_opened_and_its_socket_leads_to_the_host", LONG),
+    ("see_engines::podmans_containers_are_named", PODMAN),
     ("plan::what_is_explained_of_a_run_with_most_options_is_what_happens", ID_MAPPED),
     ("plan::what_is_explained_of_a_run_in_namespaces_of_another_container_is_what_happens", ID_MAPPED),
 ];
 
 const MIRROR: &str = "it gets a Debian from a mirror, and the machine has no network";
 const PODMAN: &str = "it runs Podman, and the machine has none";
-const DOCKER: &str = "it starts Docker, and the machine has none";
+const LONG: &str = "it takes two minutes there, and see_engines asks for doors of Docker's containers too";
 const ID_MAPPED: &str = "it puts an overlay on id-mapped layers, and the machine's kernel is older than 6.13";
 
 /// The module of the tests that ask the kernel.
@@ -66,11 +67,13 @@ const FILES: &[&str] = &[
     "plan",
     "scenario",
     "see_doors",
+    "see_engines",
     "see_namespaces",
     "see_robust",
     "see_things",
     "smoke",
     "why",
+    "why_engines",
 ];
 
 /// A program of tests, and those of its tests that are to run.
