@@ -10,8 +10,10 @@ use lexopt::{Arg, Parser};
 use crate::explain::Form;
 use crate::flags::{End, Flag, Given, Read, Usage, nearest, text};
 use crate::help;
+use crate::inspect::{self, INSPECT, Inspect};
 use crate::limits;
 use crate::logs::Logs;
+use crate::ps::{self, PS, Ps};
 use crate::run_flags::{self, Draft, EXPLAIN_RUN, RUN, Run};
 use crate::see::compare::Compare;
 use crate::see::why::Asked as Why;
@@ -43,7 +45,7 @@ pub(crate) enum Command {
     /// Show what holds one back.
     Why(Why),
     /// Print everything about these.
-    Inspect(Vec<String>),
+    Inspect(Inspect),
     /// Send a signal to these.
     Kill(Signal, Vec<String>),
     /// Show what one has said.
@@ -64,15 +66,6 @@ pub(crate) enum Command {
     Help(String),
     /// Print the version.
     Version,
-}
-
-/// What `ps` was asked for.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Ps {
-    /// Whether those that do not run are shown too.
-    pub(crate) all: bool,
-    /// Whether ids alone are shown.
-    pub(crate) quiet: bool,
 }
 
 /// What `rm` was asked for.
@@ -104,12 +97,12 @@ pub(crate) fn read(words: impl IntoIterator<Item = OsString>, caller: Lookup<'_>
         "run" => run(&RUN, &mut parser, caller),
         "explain" => explain(&mut parser, caller),
         "exec" => exec(&mut parser, caller),
-        "ps" => ps(&mut parser),
+        "ps" => ps::read(&mut parser),
         "stats" => stats(&mut parser),
         "see" => see_what(&mut parser),
         "compare" => compare(&mut parser),
         "why" => why(&mut parser),
-        "inspect" => inspect(&mut parser),
+        "inspect" => inspect::read(&mut parser),
         "kill" => kill(&mut parser),
         "logs" => logs(&mut parser),
         "stop" => stop(&mut parser),
@@ -358,42 +351,29 @@ fn exec(parser: &mut Parser, caller: Lookup<'_>) -> Result<Command> {
     Ok(Command::Exec(options))
 }
 
-const PS: Usage<Ps> = Usage {
-    command: "ps",
-    words: "",
-    doc: "List containers",
-    flags: &[&[
-        Flag::switch("all", |ps: &mut Ps, on| ps.all = on, "show those too that do not run").short('a'),
-        Flag::switch("quiet", |ps: &mut Ps, on| ps.quiet = on, "show ids alone").short('q'),
-    ]],
-    end: End::Never,
-};
-
-fn ps(parser: &mut Parser) -> Result<Command> {
-    let mut ps = Ps::default();
-    match PS.read(parser, &mut ps)? {
-        Read::Help => Ok(Command::Help(help::of_command(&PS))),
-        Read::Words(words) => match words.first() {
-            None => Ok(Command::Ps(ps)),
-            Some(word) => {
-                let refused = Refused::new("ps", word, "it takes no words");
-                Err(refused.hint("carboy inspect shows one container").into())
-            }
-        },
-    }
-}
-
 const STATS: Usage<Stats> = Usage {
     command: "stats",
     words: "[CONTAINER...]",
     doc: "Show what running containers use",
     flags: &[&[
         Flag::switch("no-stream", |stats: &mut Stats, on| stats.once = on, "show one sample, taken over half a second"),
-        Flag::switch("json", |stats: &mut Stats, on| stats.json = on, "print a line of JSON for each container"),
+        Flag::value(
+            "format",
+            "FORMAT",
+            stats_format,
+            "show them by a Go template, 'table TEMPLATE', table or json: {{.Name}} {{.MemUsage}}",
+        ),
+        Flag::switch("json", |stats: &mut Stats, on| stats.json = on, "print a line of raw numbers for each container"),
+        Flag::switch("no-trunc", |stats: &mut Stats, on| stats.whole = on, "show ids whole"),
         Flag::switch("all", |stats: &mut Stats, on| stats.all = on, "show those too that do not run").short('a'),
     ]],
     end: End::Never,
 };
+
+fn stats_format(stats: &mut Stats, given: Given<'_>) -> Result<()> {
+    given.value.clone_into(&mut stats.format);
+    Ok(())
+}
 
 fn stats(parser: &mut Parser) -> Result<Command> {
     let mut stats = Stats::default();
@@ -566,18 +546,6 @@ fn why(parser: &mut Parser) -> Result<Command> {
     }
 }
 
-const INSPECT: Usage<()> = Usage {
-    command: "inspect",
-    words: "CONTAINER...",
-    doc: "Print everything about containers, as JSON",
-    flags: &[],
-    end: End::Never,
-};
-
-fn inspect(parser: &mut Parser) -> Result<Command> {
-    Ok(containers(&INSPECT, parser, &mut ())?.map_or_else(|help| help, Command::Inspect))
-}
-
 const KILL: Usage<Signal> = Usage {
     command: "kill",
     words: "CONTAINER...",
@@ -733,7 +701,7 @@ fn update(parser: &mut Parser) -> Result<Command> {
 }
 
 /// Reads the words of a command that names at least one container; or gives its help.
-fn containers<T>(
+pub(crate) fn containers<T>(
     usage: &Usage<T>,
     parser: &mut Parser,
     target: &mut T,

@@ -2,15 +2,19 @@
 #![forbid(unsafe_code)]
 
 mod attend;
+mod columns;
 mod command;
 mod explain;
 mod flags;
+mod format;
 mod help;
 mod init;
+mod inspect;
 mod limit_flags;
 mod limits;
 mod list;
 mod logs;
+mod ps;
 mod relay;
 mod report;
 mod rootless;
@@ -18,6 +22,7 @@ mod run;
 mod run_flags;
 mod see;
 mod stats;
+mod template;
 mod update;
 mod value;
 
@@ -29,7 +34,6 @@ use engine::containers::{Engine, Removal};
 use error::{Refused, Result};
 
 use crate::command::Command;
-use crate::list::{Form, Which};
 
 /// Docker's exit code for an error of its own.
 const OWN_ERROR: u8 = 125;
@@ -98,11 +102,8 @@ fn carboy(program: &OsStr, mut words: Vec<OsString>) -> Result<ExitCode> {
     Ok(match command {
         Command::Run(options) => run::run(&engine, &options).map_err(|error| options.in_flags(error))?,
         Command::Exec(options) => run::exec(&engine, &options)?,
-        Command::Ps(ps) => {
-            let which = if ps.all { Which::All } else { Which::Running };
-            list::ps(&engine, which, if ps.quiet { Form::Ids } else { Form::Table })?
-        }
-        Command::Inspect(containers) => list::inspect(&engine, &containers)?,
+        Command::Ps(ps) => ps::run(&engine, &ps),
+        Command::Inspect(inspect) => inspect::run(&engine, &inspect)?,
         Command::Kill(signal, containers) => list::kill(&engine, &containers, signal.number()),
         Command::Logs(logs) => logs::run(&engine, &logs),
         Command::Stop(stop, containers) => list::stop(&engine, &containers, stop),

@@ -30,6 +30,11 @@ pub(crate) fn line(text: &str) {
     let _ = written(|out| writeln!(out, "{text}"));
 }
 
+/// Prints a command's result as it is.
+pub(crate) fn text(text: &str) {
+    let _ = written(|out| out.write_all(text.as_bytes()));
+}
+
 /// Prints what is written to standard output.
 /// A full disk is told of; a reader who has left wants no more. Gives whether there is still a reader.
 #[expect(clippy::print_stderr, reason = "this is where errors come out")]
@@ -68,17 +73,77 @@ pub(crate) fn size(bytes: u64) -> String {
     if tenths == 0 { format!("{whole} {unit}") } else { format!("{whole}.{tenths} {unit}") }
 }
 
+/// A size in units of a thousand with three digits, as Docker writes those of files and traffic: `12.3kB`.
+pub(crate) fn decimal_size(bytes: u64) -> String {
+    scaled(bytes, 1000.0, 3, &["B", "kB", "MB", "GB", "TB", "PB", "EB"])
+}
+
+/// A size in units of 1024 with four digits, as Docker writes those of memory: `1.441GiB`.
+pub(crate) fn binary_size(bytes: u64) -> String {
+    scaled(bytes, 1024.0, 4, &["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"])
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a few digits are shown")]
+fn scaled(bytes: u64, base: f64, digits: usize, units: &[&str]) -> String {
+    let mut amount = bytes as f64;
+    let mut unit = 0;
+    while amount >= base && unit + 1 < units.len() {
+        amount /= base;
+        unit += 1;
+    }
+    format!("{}{}", significant(amount, digits), units.get(unit).unwrap_or(&""))
+}
+
+/// So many digits, without zeros at the end: C's `%.3g`.
+pub(crate) fn significant(amount: f64, precision: usize) -> String {
+    let text = format!("{amount:.*e}", precision.saturating_sub(1));
+    let exponent: i32 = text.split_once('e').and_then(|(_, exponent)| exponent.parse().ok()).unwrap_or(0);
+    let bare = |digits: &str| match digits.contains('.') {
+        true => digits.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => digits.to_owned(),
+    };
+    match usize::try_from(exponent) {
+        Ok(exponent) if exponent >= precision => {
+            let (digits, _) = text.split_once('e').unwrap_or((&text, ""));
+            scientific(&format!("{}e{exponent}", bare(digits)))
+        }
+        Ok(exponent) => bare(&format!("{amount:.*}", precision - 1 - exponent)),
+        Err(_) if exponent < -4 => {
+            let (digits, _) = text.split_once('e').unwrap_or((&text, ""));
+            scientific(&format!("{}e{exponent}", bare(digits)))
+        }
+        Err(_) => {
+            let below = usize::try_from(exponent.unsigned_abs()).unwrap_or(0);
+            bare(&format!("{amount:.*}", precision - 1 + below))
+        }
+    }
+}
+
+/// Rust's exponent as Go writes it: with a sign and two digits.
+pub(crate) fn scientific(text: &str) -> String {
+    let (digits, exponent) = text.split_once('e').unwrap_or((text, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    format!("{digits}e{}{:02}", if exponent < 0 { '-' } else { '+' }, exponent.unsigned_abs())
+}
+
 /// A time span as Docker says it: "5 minutes".
 pub(crate) fn span(seconds: i64) -> String {
-    const UNITS: [(&str, i64); 5] =
-        [("weeks", 604_800), ("days", 86_400), ("hours", 3600), ("minutes", 60), ("seconds", 1)];
-    let (unit, size) = UNITS.into_iter().find(|(_, size)| seconds >= *size).unwrap_or(("seconds", 1));
-    match (seconds / size, unit) {
-        (0, _) => "Less than a second".to_owned(),
-        (1, "hours") => "About an hour".to_owned(),
-        (1, "minutes") => "About a minute".to_owned(),
-        (1, unit) => format!("1 {}", unit.trim_end_matches('s')),
-        (count, unit) => format!("{count} {unit}"),
+    const MINUTE: i64 = 60;
+    const HOUR: i64 = 3600;
+    const DAY: i64 = 24 * HOUR;
+    match seconds {
+        i64::MIN..1 => "Less than a second".to_owned(),
+        1 => "1 second".to_owned(),
+        2..MINUTE => format!("{seconds} seconds"),
+        MINUTE..120 => "About a minute".to_owned(),
+        120..HOUR => format!("{} minutes", seconds / MINUTE),
+        // To the next whole hour from half of it on.
+        HOUR..5400 => "About an hour".to_owned(),
+        5400..171_000 => format!("{} hours", (seconds + HOUR / 2) / HOUR),
+        171_000..1_209_600 => format!("{} days", seconds / DAY),
+        1_209_600..5_184_000 => format!("{} weeks", seconds / DAY / 7),
+        5_184_000..63_072_000 => format!("{} months", seconds / DAY / 30),
+        _ => format!("{} years", seconds / DAY / 365),
     }
 }
 
@@ -126,6 +191,26 @@ mod tests {
         assert_eq!(span(1), "1 second");
         assert_eq!(span(65), "About a minute");
         assert_eq!(span(7200), "2 hours");
+        assert_eq!(span(3 * 3600 + 1800), "4 hours");
+        assert_eq!(span(5000), "About an hour");
+        assert_eq!(span(3 * 86_400), "3 days");
+        assert_eq!(span(20 * 86_400), "2 weeks");
+        assert_eq!(span(100 * 86_400), "3 months");
+        assert_eq!(span(800 * 86_400), "2 years");
+    }
+
+    #[test]
+    fn sizes_have_docker_s_digits() {
+        for (bytes, decimal, binary) in [
+            (0, "0B", "0B"),
+            (999, "999B", "999B"),
+            (1000, "1kB", "1000B"),
+            (1536, "1.54kB", "1.5KiB"),
+            (64 << 20, "67.1MB", "64MiB"),
+            (1_547_000_000, "1.55GB", "1.441GiB"),
+        ] {
+            assert_eq!((decimal_size(bytes).as_str(), binary_size(bytes).as_str()), (decimal, binary));
+        }
     }
 
     #[test]

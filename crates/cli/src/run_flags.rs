@@ -1,6 +1,7 @@
 //! The flags of `run`, which are also those of `explain run`: Docker's names and meanings, and carboy's own for the
 //! namespaces that Docker has none for.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use engine::log::LogWish;
@@ -13,13 +14,15 @@ use crate::flags::{End, Flag, Given, Read, Usage};
 use crate::limit_flags::{LimitFlags, Limited};
 use crate::value::environment::Lookup;
 use crate::value::quantity::Clock;
-use crate::value::{device, environment, keys, limit, mount, name, namespace, quantity, root, security, signal};
+use crate::value::{device, environment, keys, label, limit, mount, name, namespace, quantity, root, security, signal};
 
 /// What is collected from the flags of `run` before the words after them are known.
 pub(crate) struct Draft {
     options: RunOptions,
     env: Vec<String>,
     env_files: Vec<String>,
+    /// Those of the command line; what it says of one holds against a file.
+    labels: BTreeMap<String, String>,
     user_namespace: Option<Namespace>,
     time_namespace: Option<Namespace>,
     form: Form,
@@ -43,6 +46,7 @@ pub(crate) fn read(usage: &Usage<Draft>, parser: &mut Parser, form: Form, caller
         options: RunOptions::new(Root::Host, Vec::new()),
         env: Vec::new(),
         env_files: Vec::new(),
+        labels: BTreeMap::new(),
         user_namespace: None,
         time_namespace: None,
         form,
@@ -68,6 +72,7 @@ impl Draft {
     fn finish(self, root: Root, command: Vec<String>, caller: Lookup<'_>) -> Result<Run> {
         let mut options = self.options;
         (options.root, options.command) = (root, command);
+        options.labels.extend(self.labels);
         options.env = environment::variables(&self.env_files, &self.env, caller)?;
         let namespaces = &mut options.namespaces;
         let mapped = !namespaces.uid_mappings.is_empty() || !namespaces.gid_mappings.is_empty();
@@ -160,6 +165,8 @@ const FLAGS: &[Flag<Draft>] = &[
         "max-size=10m and max-file=3: when a new file is begun, how many are kept",
     ),
     Flag::switch("rm", |draft, on| draft.options.remove = on, "remove it when it ends"),
+    Flag::values("label", "KEY[=VALUE]", label, "write this on it; ps --filter finds it by that").short('l'),
+    Flag::values("label-file", "FILE", label_file, "write the lines of a file on it"),
     Flag::values("annotation", "KEY=VALUE", annotation, "add to the configuration's annotations"),
     Flag::value("cidfile", "FILE", cidfile, "write its id to a new file"),
     Flag::value("pidfile", "FILE", pidfile, "write its first process's PID on the host to a new file"),
@@ -292,6 +299,16 @@ fn hostname(draft: &mut Draft, given: Given<'_>) -> Result<()> {
 
 fn domainname(draft: &mut Draft, given: Given<'_>) -> Result<()> {
     draft.options.domainname = Some(name::host(given)?);
+    Ok(())
+}
+
+fn label(draft: &mut Draft, given: Given<'_>) -> Result<()> {
+    draft.labels.extend([label::label(given)?]);
+    Ok(())
+}
+
+fn label_file(draft: &mut Draft, given: Given<'_>) -> Result<()> {
+    draft.options.labels.extend(label::file(given)?);
     Ok(())
 }
 

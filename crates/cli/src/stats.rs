@@ -10,13 +10,15 @@ use cgroup::ladder::{Ladder, Rung};
 use cgroup::pressure::Pressure;
 use cgroup::sample::{Depth, Hold};
 use engine::containers::Engine;
-use engine::record::short;
+use engine::record::{Record, short};
 use engine::shortage::Level;
 use engine::stats::Reading;
 use error::Result;
 use serde_json::{Map, Value, json};
 
+use crate::format::{Format, Rows};
 use crate::report;
+use crate::template::Data;
 
 /// What `stats` was asked for.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -27,6 +29,10 @@ pub(crate) struct Stats {
     pub(crate) json: bool,
     /// Whether those that do not run are shown too.
     pub(crate) all: bool,
+    /// Whether ids are shown whole.
+    pub(crate) whole: bool,
+    /// How they are shown.
+    pub(crate) format: String,
     /// The containers; all where none is named.
     pub(crate) containers: Vec<String>,
 }
@@ -36,18 +42,25 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// Between the two looks that the share of CPU time of a single sample is computed from.
 const GLANCE: Duration = Duration::from_millis(500);
 
-const HEADINGS: [&str; 10] = [
-    "CONTAINER ID",
-    "NAME",
-    "CPU %",
-    "MEM USAGE / LIMIT",
-    "MEM %",
-    "NET I/O",
-    "BLOCK I/O",
-    "PIDS",
-    "THROTTLED",
-    "PSI CPU/MEM/IO %",
-];
+/// Docker's, and what held it back besides.
+const ROWS: Rows = Rows {
+    table: "{{.ID}}\t{{.Name}}\t{{.CPUPerc}}\t{{.MemUsage}}\t{{.MemPerc}}\t{{.NetIO}}\t{{.BlockIO}}\t{{.PIDs}}\t\
+            {{.Throttled}}\t{{.Pressure}}",
+    raw: "",
+    fields: &[
+        ("Container", "CONTAINER"),
+        ("ID", "CONTAINER ID"),
+        ("Name", "NAME"),
+        ("CPUPerc", "CPU %"),
+        ("MemUsage", "MEM USAGE / LIMIT"),
+        ("MemPerc", "MEM %"),
+        ("NetIO", "NET I/O"),
+        ("BlockIO", "BLOCK I/O"),
+        ("PIDs", "PIDS"),
+        ("Throttled", "THROTTLED"),
+        ("Pressure", "PSI CPU/MEM/IO %"),
+    ],
+};
 /// What stands for a number that cannot be had.
 const NONE: &str = "--";
 
@@ -65,6 +78,13 @@ impl Before {
 
 /// `carboy stats`.
 pub(crate) fn run(engine: &Engine, stats: &Stats) -> Result<ExitCode> {
+    let format = match Format::new(&stats.format, &ROWS) {
+        Ok(format) => format,
+        Err(error) => {
+            report::error(&error);
+            return Ok(ExitCode::FAILURE);
+        }
+    };
     hold_many_files();
     let hold = if stats.once { Hold::CpuTime } else { Hold::Files };
     let mut meters = engine.meters(&stats.containers, hold)?;
@@ -76,13 +96,13 @@ pub(crate) fn run(engine: &Engine, stats: &Stats) -> Result<ExitCode> {
     loop {
         std::thread::sleep(if stats.once { GLANCE } else { INTERVAL });
         let mut now = BTreeMap::new();
-        let mut rows = vec![HEADINGS.map(str::to_owned)];
+        let mut rows = Vec::new();
         meters.read(if stats.json { Depth::All } else { Depth::Line }, |reading| {
             let before = before.get(&reading.id);
             if stats.json {
                 report::line(&document(&reading, before, host_memory).to_string());
             } else {
-                rows.push(row(&reading, before, host_memory));
+                rows.push(stats.named(&reading.id, &reading.name, row(&reading, before, host_memory)));
             }
             now.insert(reading.id.clone(), Before::of(&reading));
         })?;
@@ -90,7 +110,8 @@ pub(crate) fn run(engine: &Engine, stats: &Stats) -> Result<ExitCode> {
             if stats.all {
                 rows.extend(resting(engine, stats, &now)?);
             }
-            draw(stats, &rows);
+            let rows: Result<String> = rows.iter().map(|value| format.row(Data { value, methods: &[] })).collect();
+            draw(stats, &format.whole(&rows?));
         }
         if stats.once {
             return Ok(ExitCode::SUCCESS);
@@ -108,59 +129,61 @@ fn hold_many_files() {
     let _ = setrlimit(Resource::Nofile, limit);
 }
 
-fn draw(stats: &Stats, rows: &[[String; HEADINGS.len()]]) {
-    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
-    let widths: Vec<usize> = (0..HEADINGS.len()).map(|column| width(column).unwrap_or(0)).collect();
+fn draw(stats: &Stats, text: &str) {
+    if stats.once || !std::io::stdout().is_terminal() {
+        return report::text(text);
+    }
     // On a terminal each table is drawn over the one before, line by line, so that nothing flickers.
-    let (home, end_of_line, below) = match !stats.once && std::io::stdout().is_terminal() {
-        true => ("\x1b[H", "\x1b[K", "\x1b[J"),
-        false => ("", "", ""),
-    };
-    let lines = rows.iter().map(|row| {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
-        format!("{}{end_of_line}", cells.collect::<Vec<_>>().join("   ").trim_end())
-    });
-    report::line(&format!("{home}{}{below}", lines.collect::<Vec<_>>().join("\n")));
+    report::text(&format!("\x1b[H{}\x1b[J", text.replace('\n', "\x1b[K\n")));
 }
 
 /// Those that do not run.
-fn resting(engine: &Engine, stats: &Stats, shown: &BTreeMap<String, Before>) -> Result<Vec<[String; 10]>> {
+fn resting(engine: &Engine, stats: &Stats, shown: &BTreeMap<String, Before>) -> Result<Vec<Value>> {
     let mut chosen = Vec::new();
     for word in &stats.containers {
         chosen.push(engine.find(word)?.record.id);
     }
-    let containers = engine.list()?.into_iter().map(|container| container.record);
+    let listing = engine.list()?;
+    for error in &listing.damaged {
+        report::error(error);
+    }
+    let containers = listing.containers.into_iter().map(|container| container.record);
     let resting = containers
         .filter(|record| !shown.contains_key(&record.id) && (chosen.is_empty() || chosen.contains(&record.id)));
-    Ok(resting
-        .map(|record| {
-            let mut row = [NONE; 10].map(str::to_owned);
-            row[0] = short(&record.id).to_owned();
-            row[1] = record.name;
-            row
-        })
-        .collect())
+    let none = |record: Record| stats.named(&record.id, &record.name, [NONE; 8].map(str::to_owned));
+    Ok(resting.map(none).collect())
 }
 
-fn row(reading: &Reading, before: Option<&Before>, host_memory: Option<u64>) -> [String; 10] {
+impl Stats {
+    /// A row, with whose it is.
+    fn named(&self, id: &str, name: &str, cells: [String; 8]) -> Value {
+        let shown = if self.whole { id } else { short(id) };
+        let [cpu, memory, memory_share, network, io, pids, throttled, pressure] = cells;
+        json!({
+            "Container": shown, "ID": shown, "Name": name, "CPUPerc": cpu, "MemUsage": memory, "MemPerc": memory_share,
+            "NetIO": network, "BlockIO": io, "PIDs": pids, "Throttled": throttled, "Pressure": pressure,
+        })
+    }
+}
+
+fn row(reading: &Reading, before: Option<&Before>, host_memory: Option<u64>) -> [String; 8] {
     let sample = &reading.sample;
     let none = || NONE.to_owned();
-    let pair = |one: Option<u64>, other: Option<u64>| {
-        let shown = |bytes: Option<u64>| bytes.map_or_else(none, report::size);
+    let pair = |one: Option<u64>, other: Option<u64>, size: fn(u64) -> String| {
+        let shown = |bytes: Option<u64>| bytes.map_or_else(none, size);
         if one.or(other).is_none() { none() } else { format!("{} / {}", shown(one), shown(other)) }
     };
     let (used, limit) =
         (sample.memory.used_bytes(), memory_limit(&sample.memory_ladder, host_memory).map(|(limit, _)| limit));
     let traffic = reading.traffic;
+    let (received, sent) = (traffic.map(|traffic| traffic.received_bytes), traffic.map(|traffic| traffic.sent_bytes));
     let pressure = [sample.pressure.cpu, sample.pressure.memory, sample.pressure.io].map(some_avg10);
     [
-        short(&reading.id).to_owned(),
-        reading.name.clone(),
         cpu_permyriad(reading, before).map_or_else(none, percent),
-        pair(used, limit),
+        pair(used, limit, report::binary_size),
         used.zip(limit).and_then(|(used, limit)| share(used, limit)).map_or_else(none, percent),
-        pair(traffic.map(|traffic| traffic.received_bytes), traffic.map(|traffic| traffic.sent_bytes)),
-        pair(sample.io.read_bytes, sample.io.write_bytes),
+        pair(received, sent, report::decimal_size),
+        pair(sample.io.read_bytes, sample.io.write_bytes, report::decimal_size),
         sample.pids.current.map_or_else(none, |tasks| tasks.to_string()),
         sample.cpu.throttled_usec.map_or_else(none, duration),
         if pressure.iter().all(Option::is_none) {

@@ -4,6 +4,7 @@ pub(crate) mod device;
 pub(crate) mod disk;
 pub(crate) mod environment;
 pub(crate) mod keys;
+pub(crate) mod label;
 pub(crate) mod limit;
 pub(crate) mod moment;
 pub(crate) mod mount;

@@ -22,7 +22,7 @@ use crate::monitor::{self, Charge, Lent, Output, Streams, Watch};
 use crate::pause::Paused;
 use crate::record::{Exit, Live, LiveProcess, LiveTable, Record};
 use crate::shortage::{Baseline, Shortage, has_parents};
-use crate::store::{Claim, Lock, Store};
+use crate::store::{Claim, Holding, Lock, Store};
 
 /// The engine: operations on what is on disk and in the kernel.
 #[derive(Debug, Clone)]
@@ -51,6 +51,15 @@ pub struct Container {
     pub record: Record,
     /// What is true.
     pub status: Status,
+}
+
+/// The containers that there are.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// Those that can be told of, the newest first.
+    pub containers: Vec<Container>,
+    /// What is wrong with each of the others.
+    pub damaged: Vec<Error>,
 }
 
 impl Engine {
@@ -98,7 +107,12 @@ impl Engine {
         let ran = live.process.as_ref().and_then(|process| process.started);
         remove_groups(live)?;
         let id = claim.id.clone();
-        let held = self.store.hold(&id)?;
+        // Whoever changes it just now may take long: there will be another command.
+        let held = match self.store.try_hold(&id)? {
+            Holding::Busy => return Ok(()),
+            Holding::Held(held) => Some(held),
+            Holding::Absent => None,
+        };
         match self.store.record(&id) {
             Ok(Some(mut record)) if ran.is_some() && !live.remove => {
                 let finished = Timestamp::now();
@@ -106,6 +120,8 @@ impl Engine {
                 record.exit.get_or_insert(exit);
                 self.store.write_record(&record)?;
             }
+            // What cannot be read may be another carboy's, or mended.
+            Err(_) if ran.is_some() && !live.remove => {}
             _ => {
                 drop(held);
                 self.store.remove_container(&id, &live.name)?;
@@ -114,20 +130,27 @@ impl Engine {
         self.store.release(claim)
     }
 
-    /// Every container, the newest first.
+    /// Every container. One that cannot be told of hides no other, and nothing waits for whoever works on one.
     ///
     /// # Errors
-    /// A kernel error; corrupt for a record that cannot be read.
-    pub fn list(&self) -> Result<Vec<Container>> {
-        let mut containers = Vec::new();
+    /// A kernel error where their folder cannot be read.
+    pub fn list(&self) -> Result<Listing> {
+        let mut listing = Listing::default();
         for id in self.store.ids()? {
-            if let Some(record) = self.store.record(&id)? {
-                let status = self.status(&record)?;
-                containers.push(Container { record, status });
+            match self.container(&id) {
+                Ok(found) => listing.containers.extend(found),
+                Err(error) => listing.damaged.push(error),
             }
         }
-        containers.sort_by_key(|container| std::cmp::Reverse(container.record.created));
-        Ok(containers)
+        listing.containers.sort_by_key(|container| std::cmp::Reverse(container.record.created));
+        Ok(listing)
+    }
+
+    /// The container of an id; `None` where there is none, or it is just being made.
+    fn container(&self, id: &str) -> Result<Option<Container>> {
+        let Some(record) = self.store.record(id)? else { return Ok(None) };
+        let status = self.status(&record)?;
+        Ok(Some(Container { record, status }))
     }
 
     fn status(&self, record: &Record) -> Result<Status> {
@@ -166,10 +189,7 @@ impl Engine {
             Some(id) => id,
             None => self.find_id(word)?,
         };
-        let missing = || Error::from(no_such(word));
-        let record = self.store.record(&id)?.ok_or_else(missing)?;
-        let status = self.status(&record)?;
-        Ok(Container { record, status })
+        self.container(&id)?.ok_or_else(|| no_such(word).into())
     }
 
     /// A handle on the first process of a container that runs; `None` of one that does not.

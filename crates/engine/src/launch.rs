@@ -196,6 +196,7 @@ impl Engine {
             remove: options.remove,
             user: options.user.clone().unwrap_or_default(),
             confinement,
+            labels: options.labels.clone(),
             stop: options.stop,
             log: options.detach.then_some(options.log),
             config: spec.config,

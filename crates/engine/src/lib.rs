@@ -18,6 +18,7 @@ pub mod record;
 pub mod rootless;
 pub mod roots;
 pub mod shortage;
+pub mod size;
 pub mod spec;
 pub mod stats;
 pub mod stop;

@@ -70,6 +70,8 @@ pub struct RunOptions {
     pub stop: Stop,
     /// How readily the kernel kills it when memory runs out, -1000 to 1000.
     pub oom_score_adj: Option<i32>,
+    /// What is written on it, for its maker to find it by.
+    pub labels: BTreeMap<String, String>,
     /// Passed through to the configuration.
     pub annotations: BTreeMap<String, String>,
     /// Where the container's id is written to, on the host.
@@ -533,6 +535,7 @@ impl RunOptions {
             log: LogWish::USUAL,
             stop: Stop::default(),
             oom_score_adj: None,
+            labels: BTreeMap::new(),
             annotations: BTreeMap::new(),
             cidfile: None,
             pidfile: None,

@@ -1,5 +1,7 @@
 //! What carboy remembers of a container: names and wishes. What is true of it now is read from the kernel.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::log::LogWish;
@@ -25,6 +27,9 @@ pub struct Record {
     pub user: String,
     /// Where its seccomp filter comes from.
     pub confinement: Confinement,
+    /// What was written on it by its maker.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
     /// How it is asked to end.
     #[serde(default)]
     pub stop: Stop,

@@ -8,6 +8,8 @@ mod mounts;
 mod process;
 mod resources;
 
+pub use self::mounts::INIT;
+
 use std::path::PathBuf;
 
 use error::Result;

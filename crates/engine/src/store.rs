@@ -61,6 +61,17 @@ pub enum Lock {
     Absent,
 }
 
+/// Whether somebody changes a container's record.
+#[derive(Debug)]
+pub enum Holding {
+    /// Nobody did, now nobody can.
+    Held(Held),
+    /// Somebody does.
+    Busy,
+    /// There is no such container.
+    Absent,
+}
+
 /// The one folder in the run folder that is not a container's.
 const MOUNTS: &str = "cgroup";
 const NAMESPACE: &str = ".namespace.json";
@@ -275,6 +286,19 @@ impl Store {
         match lock_folder(&self.container(id), FlockOperation::LockExclusive) {
             Ok(folder) => Ok(Some(Held { _folder: folder })),
             Err(error) if error.errno() == Some(Errno::NOENT) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The same without waiting.
+    ///
+    /// # Errors
+    /// A kernel error.
+    pub fn try_hold(&self, id: &str) -> Result<Holding> {
+        match lock_folder(&self.container(id), FlockOperation::NonBlockingLockExclusive) {
+            Ok(folder) => Ok(Holding::Held(Held { _folder: folder })),
+            Err(error) if error.errno() == Some(Errno::WOULDBLOCK) => Ok(Holding::Busy),
+            Err(error) if error.errno() == Some(Errno::NOENT) => Ok(Holding::Absent),
             Err(error) => Err(error),
         }
     }

@@ -30,8 +30,6 @@ fn a_command_is_read_with_its_flags() {
         (&["pause", "a", "b"], "Pause([\"a\", \"b\"])"),
         (&["unpause", "a"], "Unpause([\"a\"])"),
         (&["explain", "run", "--help"], "help: Usage: carboy explain run [FLAGS] ROOT COMMAND [ARG...]"),
-        (&["ps"], "Ps(Ps { all: false, quiet: false })"),
-        (&["ps", "-aq"], "Ps(Ps { all: true, quiet: true })"),
         (&["ps", "-h"], "help: Usage: carboy ps [FLAGS]"),
         (&["see"], "See(See { all: false, namespaces: false, form: Text, watch: false, from: None, what: None })"),
         (
@@ -57,8 +55,11 @@ fn a_command_is_read_with_its_flags() {
             "Compare(Compare { verbose: true, form: Json, from: [\"x\", \"y\"], a: \"a\", b: Some(\"b\") })",
         ),
         (&["compare", "--help"], "help: Usage: carboy compare [FLAGS] A [B]"),
-        (&["inspect", "a", "b"], "Inspect([\"a\", \"b\"])"),
-        (&["inspect", "--help"], "help: Usage: carboy inspect CONTAINER..."),
+        (
+            &["inspect", "-s", "a", "b", "-f", "{{.Id}}", "--type", "container"],
+            "Inspect(Inspect { format: \"{{.Id}}\", size: true, containers: [\"a\", \"b\"] })",
+        ),
+        (&["inspect", "--help"], "help: Usage: carboy inspect [FLAGS] CONTAINER..."),
         (&["kill", "web"], "Kill(Signal(9), [\"web\"])"),
         (&["kill", "web", "-s", "HUP", "db"], "Kill(Signal(1), [\"web\", \"db\"])"),
         (&["rm", "-f", "web"], "Rm(Rm { force: true, containers: [\"web\"] })"),
@@ -77,6 +78,32 @@ fn exec_takes_flags_before_the_container_alone() {
     assert_eq!(options.workdir.unwrap().as_str(), "/srv");
     assert!(options.detach_keys.is_empty());
     assert_eq!(options.env.len(), 1);
+}
+
+#[test]
+fn what_containers_cannot_be_found_or_shown_by_is_said() {
+    let lines = [
+        &["ps", "--filter", "status"][..],
+        &["ps", "--filter", "status=up"],
+        &["ps", "--filter", "nmae=web"],
+        &["ps", "--filter", "exited=zero"],
+        &["ps", "--last", "many"],
+        &["inspect", "web", "--type", "image"],
+    ];
+    insta::assert_snapshot!(lines.map(shown).join("\n"), @r"
+    cannot use --filter status: is not KEY=VALUE
+      for example: --filter status=exited
+    cannot use --filter status=up: is no status
+      use created, running, paused, restarting, removing, exited, dead
+    cannot use --filter nmae=web: has no key by which containers are found
+      did you mean name?
+    cannot use --filter exited=zero: is no exit code
+      use a number, such as exited=0
+    cannot use --last many: is no whole number
+      -
+    cannot use --type image: is nothing that can be inspected here
+      use container
+    ");
 }
 
 #[test]

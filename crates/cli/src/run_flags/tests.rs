@@ -57,6 +57,9 @@ const GOOD: &[(&str, &str, &str)] = &[
     ("hostname", "web-1.example", "hostname: Some(\"web-1.example\")"),
     ("domainname", "example", "domainname: Some(\"example\")"),
     ("rm", "T", "remove: true"),
+    ("label", "a.b/c=d=e", "labels: {\"a.b/c\": \"d=e\"}"),
+    ("label-file", "/dev/null", "labels: {}"),
+    ("label", "bare", "labels: {\"bare\": \"\"}"),
     ("annotation", "a.b/c=d=e", "annotations: {\"a.b/c\": \"d=e\"}"),
     ("cidfile", "id", "cidfile: Some(\"id\")"),
     ("pidfile", "pid", "pidfile: Some(\"pid\")"),
@@ -134,6 +137,7 @@ const GOOD: &[(&str, &str, &str)] = &[
 const BAD: &[(&str, &str)] = &[
     ("tty", "yes"),
     ("env", "=x"),
+    ("label", "=x"),
     ("env", ""),
     ("workdir", "srv"),
     ("detach-keys", "ctrl-1"),
@@ -240,6 +244,8 @@ fn a_refusal_names_flag_and_value_and_says_what_to_do() {
       --tty or --tty=false
     cannot use --env =x: has no name
       use NAME=VALUE or NAME
+    cannot use --label =x: has no key
+      use KEY=VALUE or KEY
     cannot use --env "": has no name
       use NAME=VALUE or NAME
     cannot use --workdir srv: is no absolute path in the container
@@ -502,6 +508,8 @@ fn help_comes_from_the_table() {
           --log-driver DRIVER                what is kept of its output with -d: json-file or none (json-file)
           --log-opt NAME=VALUE               max-size=10m and max-file=3: when a new file is begun, how many are kept (repeatable)
           --rm                               remove it when it ends
+      -l, --label KEY[=VALUE]                write this on it; ps --filter finds it by that (repeatable)
+          --label-file FILE                  write the lines of a file on it (repeatable)
           --annotation KEY=VALUE             add to the configuration's annotations (repeatable)
           --cidfile FILE                     write its id to a new file
           --pidfile FILE                     write its first process's PID on the host to a new file

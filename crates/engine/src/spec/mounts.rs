@@ -6,7 +6,7 @@ use super::{HostFacts, linux};
 use crate::options::{Access, Bind, Mount as Asked, Namespace, Recursion, RunOptions, Tmpfs};
 
 /// Where `--init`'s program is in a container.
-pub(super) const INIT: &str = "/sbin/carboy-init";
+pub const INIT: &str = "/sbin/carboy-init";
 
 /// The size of /dev/shm if none is asked for: 64 MiB.
 const SHM_SIZE_BYTES: u64 = 64 << 20;

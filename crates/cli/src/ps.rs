@@ -1,0 +1,355 @@
+//! `ps`: the containers that there are, as Docker shows them, with the PID of the first process besides.
+
+pub(crate) mod filter;
+
+use std::process::ExitCode;
+
+use cgroup::Hierarchies;
+use engine::containers::{Container, Engine, Status};
+use engine::record::{Record, short};
+use engine::size::Size;
+use error::{Refused, Result};
+use lexopt::Parser;
+use oci::NamespaceKind;
+use serde_json::{Value, json};
+
+use self::filter::{Filters, Wish};
+use crate::command::Command;
+use crate::flags::{End, Flag, Given, Read, Usage};
+use crate::format::{Format, Rows};
+use crate::help;
+use crate::report;
+use crate::template::{Data, quoted};
+
+/// What `ps` was asked for.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Ps {
+    /// Whether those that do not run are shown too.
+    all: bool,
+    /// Whether ids alone are shown.
+    quiet: bool,
+    /// How many of the newest are shown, whether they run or not; all where none is given.
+    last: Option<u64>,
+    /// Whether the newest alone is shown.
+    latest: bool,
+    /// Whether it is shown how much each has written; where it was not said, if the format has it.
+    size: Option<bool>,
+    /// Whether nothing is cut short.
+    whole: bool,
+    /// Which are shown.
+    filters: Vec<Wish>,
+    /// How they are shown.
+    format: String,
+}
+
+/// The table of `ps`.
+pub(crate) const PS: Usage<Ps> = Usage {
+    command: "ps",
+    words: "",
+    doc: "List containers",
+    flags: &[&[
+        Flag::switch("all", |ps: &mut Ps, on| ps.all = on, "show those too that do not run").short('a'),
+        Flag::values("filter", "KEY=VALUE", filter_by, filter::DOC).short('f'),
+        Flag::value(
+            "format",
+            "FORMAT",
+            format,
+            "show them by a Go template, 'table TEMPLATE', table, json or raw: {{.Names}} {{.Status}}",
+        ),
+        Flag::value("last", "COUNT", last, "show so many of the newest, whether they run or not").short('n'),
+        Flag::switch("latest", |ps: &mut Ps, on| ps.latest = on, "show the newest, whether it runs or not").short('l'),
+        Flag::switch("no-trunc", |ps: &mut Ps, on| ps.whole = on, "cut nothing short"),
+        Flag::switch("quiet", |ps: &mut Ps, on| ps.quiet = on, "show ids alone").short('q'),
+        Flag::switch("size", |ps: &mut Ps, on| ps.size = Some(on), "show how much each has written").short('s'),
+    ]],
+    end: End::Never,
+};
+
+fn filter_by(ps: &mut Ps, given: Given<'_>) -> Result<()> {
+    ps.filters.push(filter::wish(given)?);
+    Ok(())
+}
+
+fn format(ps: &mut Ps, given: Given<'_>) -> Result<()> {
+    given.value.clone_into(&mut ps.format);
+    Ok(())
+}
+
+fn last(ps: &mut Ps, given: Given<'_>) -> Result<()> {
+    let count: i64 = given.value.parse().map_err(|_| given.refused("is no whole number"))?;
+    ps.last = u64::try_from(count).ok().filter(|count| *count > 0);
+    Ok(())
+}
+
+/// Reads the words after `ps`.
+///
+/// # Errors
+/// Refused, naming the flag.
+pub(crate) fn read(parser: &mut Parser) -> Result<Command> {
+    let mut ps = Ps::default();
+    match PS.read(parser, &mut ps)? {
+        Read::Help => Ok(Command::Help(help::of_command(&PS))),
+        Read::Words(words) => match words.first() {
+            None => Ok(Command::Ps(ps)),
+            Some(word) => {
+                let refused = Refused::new("ps", word, "it takes no words");
+                Err(refused.hint("carboy inspect shows one container").into())
+            }
+        },
+    }
+}
+
+const ROWS: Rows = Rows {
+    table: "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Pid}}\t{{.Names}}",
+    raw: "container_id: {{.ID}}\nimage: {{.Image}}\ncommand: {{.Command}}\ncreated_at: {{.CreatedAt}}\n\
+          state: {{- pad .State 1 0}}\nstatus: {{- pad .Status 1 0}}\nnames: {{.Names}}\n\
+          labels: {{- pad .Labels 1 0}}\nports: {{- pad .Ports 1 0}}\n",
+    fields: &[
+        ("ID", "CONTAINER ID"),
+        ("Names", "NAMES"),
+        ("Image", "IMAGE"),
+        ("Command", "COMMAND"),
+        ("CreatedAt", "CREATED AT"),
+        ("RunningFor", "CREATED"),
+        ("Ports", "PORTS"),
+        ("State", "STATE"),
+        ("Status", "STATUS"),
+        ("Size", "SIZE"),
+        ("Labels", "LABELS"),
+        ("Mounts", "MOUNTS"),
+        ("LocalVolumes", "LOCAL VOLUMES"),
+        ("Networks", "NETWORKS"),
+        ("Platform", "PLATFORM"),
+        ("Pid", "PID"),
+    ],
+};
+
+/// `carboy ps`. What cannot be told of is said, and hides nothing else.
+pub(crate) fn run(engine: &Engine, ps: &Ps) -> ExitCode {
+    match show(engine, ps) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report::error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn show(engine: &Engine, ps: &Ps) -> Result<()> {
+    let format = Format::new(&source(ps), &ROWS)?;
+    let hierarchies = Hierarchies::read()?;
+    let filters = Filters::new(engine, &ps.filters)?;
+    let listing = engine.list()?;
+    for error in &listing.damaged {
+        report::error(error);
+    }
+    let count = if ps.latest && ps.last.is_none() { Some(1) } else { ps.last };
+    let all = ps.all || count.is_some() || filters.name_states();
+    let shown = listing.containers.into_iter().map(|container| Seen::of(container, &hierarchies));
+    let shown = shown.filter(|seen| (all || seen.runs()) && filters.hold_for(seen));
+    let mut rows = String::new();
+    for seen in shown.take(count.and_then(|count| usize::try_from(count).ok()).unwrap_or(usize::MAX)) {
+        let measured = ps.size.unwrap_or_else(|| format.asks_for("Size"));
+        let size = measured.then(|| engine.size(&seen.container));
+        let label = |key: &str| seen.container.record.labels.get(key).cloned().unwrap_or_default();
+        let value = row(&seen, size, ps);
+        rows.push_str(&format.row(Data { value: &value, methods: &[("Label", &label)] })?);
+    }
+    report::text(&format.whole(&rows));
+    Ok(())
+}
+
+/// The format that was asked for, with what `--quiet` and `--size` make of it.
+fn source(ps: &Ps) -> String {
+    let size = |text: &str| if ps.size == Some(true) { text.to_owned() } else { String::new() };
+    match (ps.format.as_str(), ps.quiet) {
+        ("raw", true) => "container_id: {{.ID}}".to_owned(),
+        ("", true) => "{{.ID}}".to_owned(),
+        ("table", true) => "{{.ID}}".to_owned(),
+        (_, true) => {
+            report::warning("--format is not looked at beside --quiet");
+            "{{.ID}}".to_owned()
+        }
+        ("" | "table", false) => format!("table {}{}", ROWS.table, size("\t{{.Size}}")),
+        ("raw", false) => format!("{}{}", ROWS.raw, size("size: {{.Size}}\n")),
+        (format, false) => format.to_owned(),
+    }
+}
+
+/// A container with what the kernel says of it now.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub(crate) container: Container,
+    paused: bool,
+}
+
+impl Seen {
+    /// Where it cannot be told whether it is paused, that is said.
+    pub(crate) fn of(container: Container, hierarchies: &Hierarchies) -> Self {
+        let paused = container.is_paused(hierarchies).unwrap_or_else(|error| {
+            report::error(&error);
+            false
+        });
+        Self { container, paused }
+    }
+
+    fn runs(&self) -> bool {
+        matches!(self.container.status, Status::Running(_))
+    }
+
+    /// Docker's word for how it is.
+    pub(crate) const fn state(&self) -> &'static str {
+        match self.container.status {
+            Status::Created => "created",
+            Status::Running(_) if self.paused => "paused",
+            Status::Running(_) => "running",
+            Status::Exited(_) | Status::Gone => "exited",
+        }
+    }
+
+    pub(crate) const fn is_paused(&self) -> bool {
+        self.paused
+    }
+
+    fn status(&self) -> String {
+        match &self.container.status {
+            Status::Created => "Created".to_owned(),
+            Status::Running(process) => {
+                let paused = if self.paused { " (Paused)" } else { "" };
+                format!("Up {}{paused}", report::span(process.started.map_or(0, age)))
+            }
+            Status::Exited(exit) => {
+                let code = exit.code.map_or_else(|| "unknown".to_owned(), |code| code.to_string());
+                format!("Exited ({code}) {} ago", report::span(age(exit.finished)))
+            }
+            Status::Gone => "Exited (unknown)".to_owned(),
+        }
+    }
+}
+
+fn age(since: jiff::Timestamp) -> i64 {
+    jiff::Timestamp::now().as_second() - since.as_second()
+}
+
+/// The widest command and the widest mount of a table, in characters.
+const COMMAND: usize = 20;
+const MOUNT: usize = 15;
+
+fn row(seen: &Seen, size: Option<Size>, ps: &Ps) -> Value {
+    let record = &seen.container.record;
+    let cut = |text: &str, width| if ps.whole { text.to_owned() } else { cut(text, width) };
+    let labels: Vec<String> = record.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let mounts: Vec<String> = mounts(record).map(|mount| cut(mount.source, MOUNT)).collect();
+    let pid =
+        if let Status::Running(process) = &seen.container.status { process.pid.to_string() } else { String::new() };
+    json!({
+        "ID": if ps.whole { &record.id } else { short(&record.id) },
+        "Names": record.name,
+        "Image": record.image,
+        "Command": quoted(&cut(&command(record), COMMAND)),
+        "CreatedAt": record.created.strftime("%Y-%m-%d %H:%M:%S +0000 UTC").to_string(),
+        "RunningFor": format!("{} ago", report::span(age(record.created))),
+        "Ports": "",
+        "State": seen.state(),
+        "Status": seen.status(),
+        "Size": size.map_or_else(|| report::decimal_size(0), size_shown),
+        "Labels": labels.join(","),
+        "Mounts": mounts.join(","),
+        "LocalVolumes": "0",
+        "Networks": network(record),
+        "Platform": null,
+        "Pid": pid,
+    })
+}
+
+fn size_shown(size: Size) -> String {
+    let own = report::decimal_size(size.own_bytes);
+    let all = size.all_bytes.map(|bytes| format!(" (virtual {})", report::decimal_size(bytes)));
+    format!("{own}{}", all.unwrap_or_default())
+}
+
+/// The words of the command, those with a blank in quotes.
+fn command(record: &Record) -> String {
+    let words = record.config.process.as_ref().map_or(&[][..], |process| process.args.as_slice());
+    let shown = words
+        .iter()
+        .enumerate()
+        .map(|(place, word)| if place > 0 && word.contains(' ') { format!("'{word}'") } else { word.clone() });
+    shown.collect::<Vec<_>>().join(" ")
+}
+
+/// So many characters at most, the last of them a sign that there are more.
+fn cut(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    text.chars().take(width - 1).chain(['…']).collect()
+}
+
+/// What of the host a container has mounted.
+pub(crate) struct Mounted<'r> {
+    /// The path on the host.
+    pub(crate) source: &'r str,
+    /// The path in the container.
+    pub(crate) destination: &'r str,
+    /// The words of mount(8).
+    pub(crate) options: &'r [String],
+}
+
+/// The folders and files of the host that were asked for.
+pub(crate) fn mounts(record: &Record) -> impl Iterator<Item = Mounted<'_>> {
+    let binds = record.config.mounts.iter().filter(|mount| mount.kind.as_deref() == Some("bind"));
+    binds.filter_map(|mount| {
+        let source = mount.source.as_deref()?;
+        let own = source == mount.destination && ["/dev", "/proc", "/sys"].iter().any(|top| source.starts_with(top));
+        let is_init = mount.destination == engine::spec::INIT;
+        (!own && !is_init).then_some(Mounted { source, destination: &mount.destination, options: &mount.options })
+    })
+}
+
+/// The network it is in, by the name that Docker has for one of its own without interfaces and for the host's; nothing of
+/// another container's.
+pub(crate) fn network(record: &Record) -> &'static str {
+    let namespaces = record.config.linux.as_ref().map_or(&[][..], |linux| linux.namespaces.as_slice());
+    match namespaces.iter().find(|namespace| namespace.kind == NamespaceKind::Net) {
+        None => "host",
+        Some(namespace) if namespace.path.is_none() => "none",
+        Some(_) => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(words: &[&str]) -> Ps {
+        let mut parser = Parser::from_args(words);
+        match read(&mut parser) {
+            Ok(Command::Ps(ps)) => ps,
+            other => panic!("{words:?}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn flags_are_docker_s() {
+        let all = Ps { all: true, quiet: true, ..Ps::default() };
+        assert_eq!(asked(&["-aq"]), all);
+        assert_eq!(asked(&["--all", "--quiet"]), all);
+        let last = |last| Ps { last, ..Ps::default() };
+        assert_eq!(asked(&["-n", "3"]), last(Some(3)));
+        assert_eq!(asked(&["--last=-1"]), last(None));
+        let shown = Ps { latest: true, whole: true, size: Some(false), format: "table".to_owned(), ..Ps::default() };
+        assert_eq!(asked(&["-l", "--no-trunc", "--size=false", "--format", "table"]), shown);
+        let filters = ["name=^web$", "label=a=b", "Status=paused"]
+            .map(|value| filter::wish(Given { flag: "filter", value }).unwrap());
+        let asked = asked(&["-f", "name=^web$", "--filter", "label=a=b", "-f", "Status=paused"]);
+        assert_eq!(asked, Ps { filters: filters.to_vec(), ..Ps::default() });
+    }
+
+    #[test]
+    fn what_is_too_wide_is_cut_and_says_so() {
+        assert_eq!(cut("0123456789", 10), "0123456789");
+        assert_eq!(cut("0123456789a", 10), "012345678…");
+        assert_eq!(cut("üüü", 2), "ü…");
+    }
+}

@@ -1,0 +1,187 @@
+//! `ps --filter`: Docker's keys. Of one key any value may hold, but every label must; what is asked of different keys must all
+//! hold.
+
+use engine::containers::{Container, Engine, Status};
+use error::{Refused, Result};
+use jiff::Timestamp;
+use regex_lite::Regex;
+
+use super::{Seen, mounts, network};
+use crate::flags::{Given, nearest};
+
+/// A line for `--help`.
+pub(super) const DOC: &str = "show those for which it holds: id, name, label, status, exited, ancestor, before, since, \
+                              volume, network or health";
+
+/// What a container is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Key {
+    Id,
+    Name,
+    Label,
+    Status,
+    Exited,
+    Ancestor,
+    Before,
+    Since,
+    Volume,
+    Network,
+    Health,
+    /// Those that it has published, and those that it would listen at. There are none yet.
+    Port,
+}
+
+const KEYS: [(&str, Key); 13] = [
+    ("id", Key::Id),
+    ("name", Key::Name),
+    ("label", Key::Label),
+    ("status", Key::Status),
+    ("exited", Key::Exited),
+    ("ancestor", Key::Ancestor),
+    ("before", Key::Before),
+    ("since", Key::Since),
+    ("volume", Key::Volume),
+    ("network", Key::Network),
+    ("health", Key::Health),
+    ("publish", Key::Port),
+    ("expose", Key::Port),
+];
+
+const STATES: [&str; 7] = ["created", "running", "paused", "restarting", "removing", "exited", "dead"];
+const HEALTH: [&str; 4] = ["none", "starting", "healthy", "unhealthy"];
+
+/// `KEY=VALUE` as it was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Wish {
+    key: Key,
+    value: String,
+}
+
+/// Reads a filter.
+///
+/// # Errors
+/// Refused for an unknown key, and a value that the key cannot have.
+pub(crate) fn wish(given: Given<'_>) -> Result<Wish> {
+    let Some((key, value)) = given.value.split_once('=') else {
+        return Err(given.refused("is not KEY=VALUE").hint("for example: --filter status=exited").into());
+    };
+    let (name, value) = (key.trim().to_lowercase(), value.trim());
+    let Some((_, key)) = KEYS.into_iter().find(|(known, _)| *known == name) else {
+        let refused = given.refused("has no key by which containers are found");
+        let hint = match nearest(&name, KEYS.iter().map(|(known, _)| *known)) {
+            Some(near) => format!("did you mean {near}?"),
+            None => format!("the keys are {}", KEYS.map(|(known, _)| known).join(", ")),
+        };
+        return Err(refused.hint(hint).into());
+    };
+    let one_of = |words: &[&str]| -> Result<()> {
+        match words.contains(&value) {
+            true => Ok(()),
+            false => Err(given.refused(format!("is no {name}")).hint(format!("use {}", words.join(", "))).into()),
+        }
+    };
+    match key {
+        Key::Status => one_of(&STATES)?,
+        Key::Health => one_of(&HEALTH)?,
+        Key::Exited if value.parse::<i32>().is_err() => {
+            return Err(given.refused("is no exit code").hint("use a number, such as exited=0").into());
+        }
+        _ => {}
+    }
+    Ok(Wish { key, value: value.to_owned() })
+}
+
+/// What was asked for, ready to be asked of containers.
+#[derive(Debug)]
+pub(crate) struct Filters<'w> {
+    wishes: &'w [Wish],
+    patterns: Vec<(Key, Regex)>,
+    before: Option<Timestamp>,
+    since: Option<Timestamp>,
+}
+
+impl<'w> Filters<'w> {
+    /// # Errors
+    /// Refused where there is no such container, or a pattern is none.
+    pub(crate) fn new(engine: &Engine, wishes: &'w [Wish]) -> Result<Self> {
+        let mut filters = Self { wishes, patterns: Vec::new(), before: None, since: None };
+        for Wish { key, value } in wishes {
+            match key {
+                Key::Id | Key::Name => filters.patterns.push((*key, pattern(value)?)),
+                // Of several the one that leaves fewest.
+                Key::Before => {
+                    let created = engine.find(value)?.record.created;
+                    filters.before = Some(filters.before.map_or(created, |before| before.min(created)));
+                }
+                Key::Since => {
+                    let created = engine.find(value)?.record.created;
+                    filters.since = Some(filters.since.map_or(created, |since| since.max(created)));
+                }
+                _ => {}
+            }
+        }
+        Ok(filters)
+    }
+
+    /// Whether it is asked how a container is: then those too that do not run.
+    pub(crate) fn name_states(&self) -> bool {
+        self.wishes.iter().any(|wish| wish.key == Key::Status)
+    }
+
+    /// Whether all of it holds for a container.
+    pub(crate) fn hold_for(&self, seen: &Seen) -> bool {
+        let created = seen.container.record.created;
+        self.before.is_none_or(|before| created < before)
+            && self.since.is_none_or(|since| created > since)
+            && self.labels_hold(&seen.container)
+            && KEYS.iter().all(|(_, key)| self.any_holds(*key, seen))
+    }
+
+    fn labels_hold(&self, container: &Container) -> bool {
+        let labels = &container.record.labels;
+        self.wishes.iter().filter(|wish| wish.key == Key::Label).all(|wish| match wish.value.split_once('=') {
+            Some((key, value)) => labels.get(key).is_some_and(|known| known == value),
+            None => labels.contains_key(&wish.value),
+        })
+    }
+
+    /// Whether any value of a key holds, if there is one.
+    fn any_holds(&self, key: Key, seen: &Seen) -> bool {
+        let record = &seen.container.record;
+        let mut values = self.wishes.iter().filter(|wish| wish.key == key).map(|wish| wish.value.as_str()).peekable();
+        if values.peek().is_none() {
+            return true;
+        }
+        let fits = |text: &str| self.patterns.iter().any(|(known, pattern)| *known == key && pattern.is_match(text));
+        match key {
+            Key::Id => fits(&record.id),
+            Key::Name => fits(&record.name) || fits(&format!("/{}", record.name)),
+            Key::Status => values.any(|value| value == seen.state()),
+            Key::Exited => values.any(|value| exit_code(&seen.container).is_some_and(|code| value.parse() == Ok(code))),
+            Key::Ancestor => values.any(|value| value == record.image),
+            Key::Volume => {
+                values.any(|value| mounts(record).any(|mount| mount.source == value || mount.destination == value))
+            }
+            Key::Network => values.any(|value| value == network(record)),
+            // There are no checks of health yet.
+            Key::Health => values.any(|value| value == "none"),
+            Key::Port => false,
+            Key::Label | Key::Before | Key::Since => true,
+        }
+    }
+}
+
+fn exit_code(container: &Container) -> Option<i32> {
+    match &container.status {
+        Status::Exited(exit) => exit.code,
+        _ => None,
+    }
+}
+
+/// A pattern that may be found anywhere, as Docker finds names.
+fn pattern(value: &str) -> Result<Regex> {
+    Regex::new(value).map_err(|error| {
+        let refused = Refused::new("--filter", value, format!("is no pattern: {error}"));
+        refused.hint("it is a regular expression, such as name=^web$").into()
+    })
+}
