@@ -22,6 +22,7 @@ use crate::stats::Stats;
 use crate::update::{UPDATE, Update};
 use crate::value::environment::{self, Lookup};
 use crate::value::{keys, moment, name, quantity, signal};
+use crate::volume_flags::{self, VOLUME, Volume};
 
 /// What to do.
 #[derive(Debug)]
@@ -62,6 +63,8 @@ pub(crate) enum Command {
     Pause(Vec<String>),
     /// Let the processes of these go on.
     Unpause(Vec<String>),
+    /// Do something with volumes.
+    Volume(Volume),
     /// Print this text.
     Help(String),
     /// Print the version.
@@ -73,6 +76,8 @@ pub(crate) enum Command {
 pub(crate) struct Rm {
     /// Whether those that run are killed first.
     pub(crate) force: bool,
+    /// Whether the volumes that they alone have go with them.
+    pub(crate) volumes: bool,
     /// The containers.
     pub(crate) containers: Vec<String>,
 }
@@ -111,6 +116,7 @@ pub(crate) fn read(words: impl IntoIterator<Item = OsString>, caller: Lookup<'_>
         "update" => update(&mut parser),
         "pause" => Ok(containers(&PAUSE, &mut parser, &mut ())?.map_or_else(|help| help, Command::Pause)),
         "unpause" => Ok(containers(&UNPAUSE, &mut parser, &mut ())?.map_or_else(|help| help, Command::Unpause)),
+        "volume" => volume_flags::read(&mut parser),
         "help" => help(&mut parser),
         "version" => Ok(Command::Version),
         _ => Err(unknown(&word)),
@@ -122,7 +128,7 @@ fn before_command(written: &str) -> error::Error {
     refused.hint("name the command first, for example: carboy run -it host bash").into()
 }
 
-const COMMANDS: [(&str, &str); 17] = [
+const COMMANDS: [(&str, &str); 18] = [
     (RUN.command, RUN.doc),
     (EXPLAIN.command, EXPLAIN.doc),
     (EXEC.command, EXEC.doc),
@@ -140,6 +146,7 @@ const COMMANDS: [(&str, &str); 17] = [
     (UPDATE.command, UPDATE.doc),
     (PAUSE.command, PAUSE.doc),
     (UNPAUSE.command, UNPAUSE.doc),
+    (VOLUME.command, VOLUME.doc),
 ];
 
 fn help(parser: &mut Parser) -> Result<Command> {
@@ -171,6 +178,12 @@ fn tables() -> Vec<serde_json::Value> {
         help::table(&UPDATE),
         help::table(&PAUSE),
         help::table(&UNPAUSE),
+        help::table(&VOLUME),
+        help::table(&volume_flags::CREATE),
+        help::table(&volume_flags::LIST),
+        help::table(&volume_flags::INSPECT),
+        help::table(&volume_flags::REMOVE),
+        help::table(&volume_flags::PRUNE),
     ]
 }
 
@@ -659,7 +672,15 @@ const RM: Usage<Rm> = Usage {
     command: "rm",
     words: "CONTAINER...",
     doc: "Remove containers",
-    flags: &[&[Flag::switch("force", |rm: &mut Rm, on| rm.force = on, "kill those that run first").short('f')]],
+    flags: &[&[
+        Flag::switch("force", |rm: &mut Rm, on| rm.force = on, "kill those that run first").short('f'),
+        Flag::switch(
+            "volumes",
+            |rm: &mut Rm, on| rm.volumes = on,
+            "remove the volumes too that nobody has given a name",
+        )
+        .short('v'),
+    ]],
     end: End::Never,
 };
 

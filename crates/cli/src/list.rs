@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use engine::containers::{Engine, Removal};
 use engine::stop::Stop;
+use engine::volume::OwnVolumes;
 use error::{Error, RefusedKind, Result};
 
 use crate::report;
@@ -14,9 +15,9 @@ pub(crate) fn kill(engine: &Engine, words: &[String], signal: u32) -> ExitCode {
 }
 
 /// `carboy rm`. What is not there is told, and by force is no failure.
-pub(crate) fn rm(engine: &Engine, words: &[String], removal: Removal) -> ExitCode {
+pub(crate) fn rm(engine: &Engine, words: &[String], (removal, volumes): (Removal, OwnVolumes)) -> ExitCode {
     let is_gone = |error: &Error| matches!(error, Error::Refused(refused) if refused.kind == RefusedKind::NoSuchObject);
-    each(words, |word| engine.remove(word, removal), |error| removal == Removal::Forced && is_gone(error))
+    each(words, |word| engine.remove(word, removal, volumes), |error| removal == Removal::Forced && is_gone(error))
 }
 
 /// `carboy stop`: all are asked before one is waited for, so that the patience with one is that with all.

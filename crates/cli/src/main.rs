@@ -25,12 +25,15 @@ mod stats;
 mod template;
 mod update;
 mod value;
+mod volume;
+mod volume_flags;
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use engine::containers::{Engine, Removal};
+use engine::volume::OwnVolumes;
 use error::{Refused, Result};
 
 use crate::command::Command;
@@ -110,11 +113,13 @@ fn carboy(program: &OsStr, mut words: Vec<OsString>) -> Result<ExitCode> {
         Command::Wait(containers) => list::wait(&engine, &containers),
         Command::Rm(rm) => {
             let removal = if rm.force { Removal::Forced } else { Removal::Unforced };
-            list::rm(&engine, &rm.containers, removal)
+            let volumes = if rm.volumes { OwnVolumes::Removed } else { OwnVolumes::Kept };
+            list::rm(&engine, &rm.containers, (removal, volumes))
         }
         Command::Update(update) => update::run(&engine, &update),
         Command::Pause(containers) => list::pause(&engine, &containers),
         Command::Unpause(containers) => list::unpause(&engine, &containers),
+        Command::Volume(volume) => volume::run(&engine, &volume)?,
         Command::Explain(..)
         | Command::Limits(_)
         | Command::Stats(_)

@@ -2,10 +2,12 @@
 
 pub(crate) mod filter;
 
+use std::borrow::Cow;
 use std::process::ExitCode;
 
 use cgroup::Hierarchies;
 use engine::containers::{Container, Engine, Status};
+use engine::options::Mount;
 use engine::record::{Record, short};
 use engine::size::Size;
 use error::{Refused, Result};
@@ -239,7 +241,8 @@ fn row(seen: &Seen, size: Option<Size>, ps: &Ps) -> Value {
     let record = &seen.container.record;
     let cut = |text: &str, width| if ps.whole { text.to_owned() } else { cut(text, width) };
     let labels: Vec<String> = record.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
-    let mounts: Vec<String> = mounts(record).map(|mount| cut(mount.source, MOUNT)).collect();
+    let mounts: Vec<String> = mounts(record).map(|mount| cut(&mount.source, MOUNT)).collect();
+    let volumes = record.mounts.iter().filter(|mount| matches!(mount, Mount::Volume(_))).count();
     let pid =
         if let Status::Running(process) = &seen.container.status { process.pid.to_string() } else { String::new() };
     json!({
@@ -255,7 +258,7 @@ fn row(seen: &Seen, size: Option<Size>, ps: &Ps) -> Value {
         "Size": size.map_or_else(|| report::decimal_size(0), size_shown),
         "Labels": labels.join(","),
         "Mounts": mounts.join(","),
-        "LocalVolumes": "0",
+        "LocalVolumes": volumes.to_string(),
         "Networks": network(record),
         "Platform": null,
         "Pid": pid,
@@ -286,24 +289,23 @@ fn cut(text: &str, width: usize) -> String {
     text.chars().take(width - 1).chain(['…']).collect()
 }
 
-/// What of the host a container has mounted.
+/// What a container has mounted.
 pub(crate) struct Mounted<'r> {
-    /// The path on the host.
-    pub(crate) source: &'r str,
+    /// The path on the host, or the name of the volume.
+    pub(crate) source: Cow<'r, str>,
     /// The path in the container.
     pub(crate) destination: &'r str,
-    /// The words of mount(8).
-    pub(crate) options: &'r [String],
 }
 
-/// The folders and files of the host that were asked for.
+/// The volumes, and the folders and files of the host, that were asked for.
 pub(crate) fn mounts(record: &Record) -> impl Iterator<Item = Mounted<'_>> {
-    let binds = record.config.mounts.iter().filter(|mount| mount.kind.as_deref() == Some("bind"));
-    binds.filter_map(|mount| {
-        let source = mount.source.as_deref()?;
-        let own = source == mount.destination && ["/dev", "/proc", "/sys"].iter().any(|top| source.starts_with(top));
-        let is_init = mount.destination == engine::spec::INIT;
-        (!own && !is_init).then_some(Mounted { source, destination: &mount.destination, options: &mount.options })
+    record.mounts.iter().filter_map(|mount| {
+        let source = match mount {
+            Mount::Bind(bind) => bind.source.to_string_lossy(),
+            Mount::Volume(volume) => Cow::Borrowed(volume.name.as_str()),
+            Mount::Tmpfs(_) => return None,
+        };
+        Some(Mounted { source, destination: mount.destination().as_str() })
     })
 }
 

@@ -171,8 +171,15 @@ const FLAGS: &[Flag<Draft>] = &[
     Flag::value("cidfile", "FILE", cidfile, "write its id to a new file"),
     Flag::value("pidfile", "FILE", pidfile, "write its first process's PID on the host to a new file"),
     // What it sees of files.
-    Flag::values("volume", "SOURCE:DEST[:ro]", volume, "mount a folder or file of the host").short('v'),
-    Flag::values("mount", "FIELDS", mounted, "mount, in long form: type=bind,source=/S,target=/D,readonly"),
+    Flag::values(
+        "volume",
+        "[SOURCE:]DEST[:ro]",
+        volume,
+        "mount a path of the host, or a volume by its name or a new one",
+    )
+    .short('v'),
+    Flag::values("mount", "FIELDS", mounted, "mount, in long form: type=volume,source=NAME,target=/D,readonly"),
+    Flag::values("volumes-from", "CONTAINER[:ro]", volumes_from, "mount what another container has mounted"),
     Flag::values("tmpfs", "DEST[:OPTIONS]", tmpfs, "mount an empty file system in memory"),
     Flag::switch("read-only", |draft, on| draft.options.read_only = on, "let nothing be written to its root"),
     Flag::value("shm-size", "BYTES", shm_size, "the size of /dev/shm (64m)"),
@@ -342,6 +349,11 @@ fn volume(draft: &mut Draft, given: Given<'_>) -> Result<()> {
 
 fn mounted(draft: &mut Draft, given: Given<'_>) -> Result<()> {
     draft.options.mounts.push(mount::mount(given)?);
+    Ok(())
+}
+
+fn volumes_from(draft: &mut Draft, given: Given<'_>) -> Result<()> {
+    draft.options.volumes_from.push(mount::volumes_from(given)?);
     Ok(())
 }
 

@@ -1,4 +1,8 @@
-//! A container of carboy that waits to be told to end, while a test looks at it.
+//! What goes on while a test looks: a container that waits to be told to end, a thread that does one thing over and over.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 
 use crate::{Attended, Carboy};
 
@@ -29,4 +33,45 @@ pub fn ends_well(carboy: &Carboy, mut container: Attended) {
     let ended = container.end();
     assert_eq!((ended.code, ended.stderr.as_str()), (0, ""));
     assert_eq!(carboy.left_behind(), Vec::<String>::new());
+}
+
+/// A thread that does one thing over and over until it is stopped.
+#[derive(Debug)]
+pub struct Repeating {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<u64>>,
+}
+
+impl Repeating {
+    /// Starts it.
+    #[must_use]
+    pub fn start(what: impl Fn() + Send + 'static) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&stop);
+        let repeat = move || {
+            let mut times = 0;
+            while !told.load(Ordering::Relaxed) {
+                what();
+                times += 1;
+            }
+            times
+        };
+        Self { stop, thread: Some(std::thread::spawn(repeat)) }
+    }
+
+    /// Stops it; gives how many times it did it.
+    ///
+    /// # Panics
+    /// Where it has.
+    #[must_use]
+    pub fn stop(mut self) -> u64 {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.take().unwrap().join().unwrap()
+    }
+}
+
+impl Drop for Repeating {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
 }

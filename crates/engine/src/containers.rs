@@ -23,6 +23,7 @@ use crate::pause::Paused;
 use crate::record::{Exit, Live, LiveProcess, LiveTable, Record};
 use crate::shortage::{Baseline, Shortage, has_parents};
 use crate::store::{Claim, Holding, Lock, Store};
+use crate::volume::OwnVolumes;
 
 /// The engine: operations on what is on disk and in the kernel.
 #[derive(Debug, Clone)]
@@ -85,7 +86,9 @@ impl Engine {
             Ok(ids) => ids,
             Err(error) => return vec![error],
         };
-        ids.iter().filter_map(|id| self.sweep_id(id).err()).collect()
+        let mut left = self.store.sweep_volumes();
+        left.extend(ids.iter().filter_map(|id| self.sweep_id(id).err()));
+        left
     }
 
     fn sweep_id(&self, id: &str) -> Result<()> {
@@ -124,6 +127,7 @@ impl Engine {
             Err(_) if ran.is_some() && !live.remove => {}
             _ => {
                 drop(held);
+                self.store.remove_own_volumes(&id)?;
                 self.store.remove_container(&id, &live.name)?;
             }
         }
@@ -227,7 +231,10 @@ impl Engine {
 
     /// Gives up a container that did not come to run. What cannot be undone now is still on record for the next command.
     pub fn abandon(&self, claim: Claim, live: &Live) {
-        if remove_groups(live).is_ok() && self.store.remove_container(&claim.id, &live.name).is_ok() {
+        let removed = remove_groups(live)
+            .and_then(|()| self.store.remove_own_volumes(&claim.id))
+            .and_then(|()| self.store.remove_container(&claim.id, &live.name));
+        if removed.is_ok() {
             let _ = self.store.release(claim);
         }
     }
@@ -280,7 +287,7 @@ impl Engine {
     ///
     /// # Errors
     /// Refused where it runs; a kernel error that names what is left.
-    pub fn remove(&self, word: &str, removal: Removal) -> Result<()> {
+    pub fn remove(&self, word: &str, removal: Removal, volumes: OwnVolumes) -> Result<()> {
         let container = self.find(word)?;
         if let Status::Running(process) = &container.status {
             if removal == Removal::Unforced {
@@ -293,14 +300,20 @@ impl Engine {
             kill_and_wait(&container.record, process)?;
         }
         let id = &container.record.id;
+        let remove_files = || {
+            if volumes == OwnVolumes::Removed || container.record.remove {
+                self.store.remove_own_volumes(id)?;
+            }
+            self.store.remove_container(id, &container.record.name)
+        };
         loop {
             match self.store.lock(id)? {
-                Lock::Absent => return self.store.remove_container(id, &container.record.name),
+                Lock::Absent => return remove_files(),
                 Lock::Taken(claim) => {
                     if let Some(live) = self.live_or_recorded(&container.record)? {
                         remove_groups(&live)?;
                     }
-                    self.store.remove_container(id, &container.record.name)?;
+                    remove_files()?;
                     return self.store.release(claim);
                 }
                 // Its monitor is cleaning up after the end.
@@ -519,6 +532,7 @@ impl NewContainer<'_> {
         let Some(claim) = self.claim.take() else { return Ok(()) };
         let Record { id, name, remove, .. } = &self.launch.record;
         if *remove {
+            self.engine.store.remove_own_volumes(id)?;
             self.engine.store.remove_container(id, name)?;
         } else {
             let _held = self.engine.store.hold(id)?;

@@ -1,5 +1,6 @@
 //! What must be known of the host before a container can be configured: read once.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -28,6 +29,7 @@ pub fn read(options: &RunOptions) -> Result<HostFacts> {
         devices: crate::device::read(options)?,
         ids: crate::rootless::Ids::read()?,
         disks: crate::disk::read(&options.resources.limits)?,
+        volumes: BTreeMap::new(),
     })
 }
 

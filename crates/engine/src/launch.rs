@@ -10,6 +10,7 @@ use bumpalo::Bump;
 use cgroup::GroupPath;
 use error::{Doing, Refused, RefusedKind, Result};
 use jiff::Timestamp;
+use namespace::mnt::Source;
 use oci::NamespaceKind;
 use procfs::HostPid;
 use runtime::facts::Facts;
@@ -24,7 +25,7 @@ use crate::options::{Join, Limits, Namespace, Root, RunOptions, SeccompChoice};
 use crate::place::Place;
 use crate::record::{Confinement, Live, Record};
 use crate::rootless;
-use crate::spec::{self, Identity};
+use crate::spec::{self, HostFacts, Identity};
 use crate::store::Claim;
 use crate::user::{self, ResolvedUser};
 
@@ -101,6 +102,7 @@ impl Engine {
     pub fn prepare(&self, options: &RunOptions, names: &Names) -> Result<(Launch, Claim, Live)> {
         options.root.check()?;
         rootless::check(options)?;
+        let options = &*self.with_volumes(Cow::Borrowed(options))?;
         let mut live = Live {
             name: names.name.clone(),
             group: names.place.site.group.to_string(),
@@ -114,6 +116,7 @@ impl Engine {
         let made = options
             .root
             .prepare(&self.store.container(&names.id), [&self.store.root, &self.store.run])
+            .and_then(|()| self.take_volumes(options, &names.id))
             .and_then(|()| self.launch(options, names))
             .and_then(|launch| self.record_undo(&launch, &claim, &mut live).map(|()| launch));
         match made {
@@ -163,9 +166,9 @@ impl Engine {
     /// Refused, naming the flag; a kernel error.
     pub fn launch(&self, options: &RunOptions, names: &Names) -> Result<Launch> {
         let container = self.store.container(&names.id);
-        let options = &*self.settled(options)?;
+        let options = &*self.with_volumes(self.settled(options)?)?;
         rootless::check(options)?;
-        let host = crate::host::read(options)?;
+        let host = HostFacts { volumes: self.locate_volumes(options)?, ..crate::host::read(options)? };
         options.check(&host)?;
         let user = resolve_user(options, &container)?;
         if let Some(ids) = &host.ids {
@@ -186,7 +189,11 @@ impl Engine {
             None => (None, None),
             Some(profile) => (Some(Filter::of(profile)?), Some(seccomp::allowed_count(profile, Arch::NATIVE)?)),
         };
-        let facts = Facts::read(&spec.config, names.place.site.clone(), spec.defaulted, &self.store.mounts())?;
+        let mut facts = Facts::read(&spec.config, names.place.site.clone(), spec.defaulted, &self.store.mounts())?;
+        for volume in host.volumes.values() {
+            // It is made with the container.
+            facts.mounts.sources.insert(volume.folder.display().to_string(), Source::Folder);
+        }
         let record = Record {
             version: Record::VERSION,
             id: names.id.clone(),
@@ -199,6 +206,7 @@ impl Engine {
             labels: options.labels.clone(),
             stop: options.stop,
             log: options.detach.then_some(options.log),
+            mounts: options.mounts.clone(),
             config: spec.config,
             group: names.place.site.group.to_string(),
             exit: None,

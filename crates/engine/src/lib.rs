@@ -25,5 +25,6 @@ pub mod stop;
 pub mod store;
 pub mod update;
 pub mod user;
+pub mod volume;
 
 pub use procfs::HostPid;

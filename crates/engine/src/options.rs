@@ -50,6 +50,8 @@ pub struct RunOptions {
     pub read_only: bool,
     /// What is mounted besides the defaults, in the order in which it was given.
     pub mounts: Vec<Mount>,
+    /// The containers whose mounts it gets too, where it has none of its own at the same place.
+    pub volumes_from: Vec<VolumesFrom>,
     /// The size of /dev/shm.
     pub shm_size_bytes: Option<u64>,
     /// Whether PID 1 is a small init that forwards signals and reaps.
@@ -140,7 +142,7 @@ pub struct Variable {
 }
 
 /// An absolute path in a container, without `.`, `..`, double or trailing slashes.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct ContainerPath(String);
 
 impl ContainerPath {
@@ -178,10 +180,12 @@ impl fmt::Display for ContainerPath {
 }
 
 /// Something mounted besides the defaults.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Mount {
     /// A view of a path of the host.
     Bind(Bind),
+    /// A view of a volume.
+    Volume(VolumeMount),
     /// A file system in memory.
     Tmpfs(Tmpfs),
 }
@@ -192,13 +196,14 @@ impl Mount {
     pub const fn destination(&self) -> &ContainerPath {
         match self {
             Self::Bind(bind) => &bind.destination,
+            Self::Volume(volume) => &volume.destination,
             Self::Tmpfs(tmpfs) => &tmpfs.destination,
         }
     }
 }
 
 /// A view of a path of the host.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Bind {
     /// An absolute path of the host.
     pub source: PathBuf,
@@ -210,10 +215,70 @@ pub struct Bind {
     pub recursion: Recursion,
     /// How mounts that are made later reach over.
     pub propagation: Propagation,
+    /// The modes as they were written, for `inspect`.
+    pub mode: String,
+}
+
+/// A view of a volume.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct VolumeMount {
+    /// Which one.
+    pub name: VolumeName,
+    /// Where it is in the container.
+    pub destination: ContainerPath,
+    /// Whether it can be written to.
+    pub access: Access,
+    /// The folder in it that is mounted in place of the whole.
+    pub subpath: Option<String>,
+    /// What it begins with where it is empty.
+    pub fill: Fill,
+    /// What it is made with where there is none of its name.
+    pub traits: Traits,
+    /// The modes as they were written, for `inspect`.
+    pub mode: String,
+}
+
+/// The name of a volume that is mounted.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum VolumeName {
+    /// As it was asked for.
+    Given(String),
+    /// That of a new volume, which goes with its container; it gets one when it is made.
+    New,
+    /// The same when it has one.
+    Own(String),
+}
+
+/// What an empty volume begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+pub enum Fill {
+    /// What the container's root has at its place.
+    #[default]
+    FromRoot,
+    /// Nothing.
+    Nothing,
+}
+
+/// What a volume is made with.
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+pub struct Traits {
+    /// What its owner wrote on it.
+    pub labels: BTreeMap<String, String>,
+    /// `type`, `o` and `device` of what is mounted in its place, mount(8).
+    pub options: BTreeMap<String, String>,
+}
+
+/// A container whose mounts another one gets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VolumesFrom {
+    /// Its name or id.
+    pub container: String,
+    /// Whether it can write to those that the other one can write to.
+    pub access: Access,
 }
 
 /// Whether a bind mount can be written to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub enum Access {
     /// It can.
     #[default]
@@ -225,7 +290,7 @@ pub enum Access {
 }
 
 /// Whether a bind mount takes along what is mounted below its source.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub enum Recursion {
     /// All of it.
     #[default]
@@ -235,7 +300,7 @@ pub enum Recursion {
 }
 
 /// A bind mount's propagation, mount_namespaces(7), in the words of the configuration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub enum Propagation {
     /// `private`
     Private,
@@ -271,12 +336,23 @@ impl Propagation {
 }
 
 /// A file system in memory.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Tmpfs {
     /// Where it is in the container.
     pub destination: ContainerPath,
     /// Options of mount(8) and tmpfs(5), checked; nosuid, nodev and noexec hold unless they say otherwise.
     pub options: Vec<String>,
+    /// Which flag asked for it: `inspect` tells of them at different places.
+    pub asked: Asked,
+}
+
+/// The flag that asked for a file system in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Asked {
+    /// `--tmpfs`.
+    AsTmpfs,
+    /// `--mount`.
+    AsMount,
 }
 
 /// A resource limit.
@@ -525,6 +601,7 @@ impl RunOptions {
             domainname: None,
             read_only: false,
             mounts: Vec::new(),
+            volumes_from: Vec::new(),
             shm_size_bytes: None,
             init: false,
             remove: false,

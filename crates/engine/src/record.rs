@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::log::LogWish;
+use crate::options::Mount;
 use crate::shortage::{Baseline, Shortage};
 use crate::stop::Stop;
 
@@ -36,6 +37,9 @@ pub struct Record {
     /// What is kept of its output; `None` where that goes to whoever runs it.
     #[serde(default)]
     pub log: Option<LogWish>,
+    /// What was asked to be mounted in it, every volume by its name.
+    #[serde(default)]
+    pub mounts: Vec<Mount>,
     /// The configuration it runs by.
     pub config: oci::Config,
     /// Its groups: this path in every hierarchy.

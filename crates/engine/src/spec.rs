@@ -10,6 +10,7 @@ mod resources;
 
 pub use self::mounts::INIT;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use error::Result;
@@ -21,6 +22,7 @@ use crate::options::{ExecOptions, Namespace, RunOptions, SeccompChoice};
 use crate::record::short;
 use crate::rootless::Ids;
 use crate::user::ResolvedUser;
+use crate::volume::Located;
 
 pub use resources::{asked, merged};
 
@@ -48,6 +50,8 @@ pub struct HostFacts {
     pub ids: Option<Ids>,
     /// The block devices that limits name, read by [`crate::disk::read`].
     pub disks: Vec<Disk>,
+    /// The volumes that are mounted, by name.
+    pub volumes: BTreeMap<String, Located>,
 }
 
 /// Which container it is.

@@ -4,7 +4,9 @@
 //! ```text
 //! ROOT/containers/ID/container.json   the record: what was asked, how it ended; who changes it locks the folder (flock)
 //! ROOT/containers/ID/{upper,work}     the container's changes
+//! ROOT/containers/ID/volumes/NAME     it uses this volume
 //! ROOT/names/NAME -> ID               claimed by making the link: the first one wins
+//! ROOT/volumes/NAME/                  a volume: volume.rs
 //! RUN/cgroup/                         mounts of cgroup hierarchies that containers need and the host has not mounted
 //! RUN/.namespace.json         the process that made the user namespace of a user's containers; RUN is locked meanwhile
 //! RUN/ID/live.json                    what exists on the host for it; the folder is locked (flock) by its monitor
@@ -44,10 +46,17 @@ pub struct Claim {
     _folder: OwnedFd,
 }
 
-/// Something that nobody else can change while this value lives: a container's record, a user's namespace.
+/// Something that nobody else can change while this value lives: a container's record, a volume, a user's namespace.
 #[derive(Debug)]
 pub struct Held {
     _folder: OwnedFd,
+}
+
+impl Held {
+    /// As long as a locked folder is open.
+    pub(crate) const fn of(folder: OwnedFd) -> Self {
+        Self { _folder: folder }
+    }
 }
 
 /// Whether somebody works on a container.
@@ -346,7 +355,7 @@ impl Store {
     }
 }
 
-fn make_folders(path: &Path) -> Result<()> {
+pub(crate) fn make_folders(path: &Path) -> Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o711).create(path).map_err(|error| {
         let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
         let kernel = Kernel::new(format!("create {}", path.display()), errno);
@@ -358,14 +367,14 @@ fn make_folders(path: &Path) -> Result<()> {
     })
 }
 
-fn lock_folder(path: &Path, operation: FlockOperation) -> Result<OwnedFd> {
+pub(crate) fn lock_folder(path: &Path, operation: FlockOperation) -> Result<OwnedFd> {
     let folder = File::open(path).doing(|| format!("open {}", path.display()))?;
     flock(&folder, operation).doing(|| format!("lock {}", path.display()))?;
     Ok(folder.into())
 }
 
 /// A reader finds the old content or the new one, never a part: the file is written beside and renamed.
-fn write_json<T: Serialize>(folder: &Path, name: &str, value: &T) -> Result<()> {
+pub(crate) fn write_json<T: Serialize>(folder: &Path, name: &str, value: &T) -> Result<()> {
     let path = folder.join(name);
     let beside = folder.join(format!(".{name}"));
     let text =
@@ -377,7 +386,7 @@ fn write_json<T: Serialize>(folder: &Path, name: &str, value: &T) -> Result<()> 
     written.doing(|| format!("write {}", path.display()))
 }
 
-fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     let text = match read_file(path) {
         Err(Errno::NOENT) => return Ok(None),
         read => read.doing(|| format!("read {}", path.display()))?,
@@ -402,7 +411,7 @@ fn read_file(path: &Path) -> std::result::Result<Vec<u8>, Errno> {
 }
 
 /// A folder that is not made yet has none: `explain` makes nothing.
-fn entries(folder: &Path) -> Result<Vec<String>> {
+pub(crate) fn entries(folder: &Path) -> Result<Vec<String>> {
     let listed = match fs::read_dir(folder) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         listed => listed.doing(|| format!("list {}", folder.display()))?,
@@ -422,7 +431,7 @@ fn ignore_absent(result: std::io::Result<()>) -> std::io::Result<()> {
     }
 }
 
-fn remove_folder(path: &Path) -> Result<()> {
+pub(crate) fn remove_folder(path: &Path) -> Result<()> {
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(()) };
     let parent = File::open(parent).doing(|| format!("open {}", parent.display()))?;
     image::remove_tree(parent.as_fd(), name)

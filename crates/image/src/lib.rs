@@ -1,10 +1,14 @@
-//! Root file systems: tar archives unpacked safely, and trees removed, both by descriptors.
+//! Root file systems: tar archives unpacked safely, trees packed, copied and removed, all by descriptors.
 
 mod compression;
+mod pack;
 mod pax;
 mod remove;
 mod tar;
 mod unpack;
+mod walk;
 
+pub use pack::{copy, pack};
 pub use remove::remove_tree;
-pub use unpack::{Skipped, SkippedWhat, Unpacked, unpack, unpack_file};
+pub use unpack::{Owners, Replaces, Skipped, SkippedWhat, Unpacked, Unpacking, unpack, unpack_file, unpack_over};
+pub use walk::{Mounts, Tree, tree_bytes};

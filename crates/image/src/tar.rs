@@ -6,6 +6,7 @@
 
 use std::io::{self, Read};
 
+use error::Error;
 use rustix::fs::Timespec;
 
 use crate::pax::Pax;
@@ -26,6 +27,8 @@ pub(crate) enum Fault {
     Read(io::Error),
     /// The source ended within an entry, or without the end mark.
     Truncated,
+    /// A file that is read in place of an archive cannot be.
+    Source(Error),
     /// The bytes are not what the format asks for; a clause that follows the archive's name.
     Damaged(String),
 }
@@ -77,6 +80,12 @@ pub(crate) struct Segment {
     pub(crate) len: u64,
 }
 
+/// What the current entry of a stream holds.
+pub(crate) trait Content {
+    /// The next piece of it, at most `most` bytes; empty when all was read.
+    fn content(&mut self, most: u64) -> Result<&[u8], Fault>;
+}
+
 /// A stream of entries.
 pub(crate) struct Reader<R> {
     source: R,
@@ -89,6 +98,23 @@ pub(crate) struct Reader<R> {
     padding: u64,
     /// What a pax global header said about all that follows.
     global: Pax,
+}
+
+impl<R: Read> Content for Reader<R> {
+    fn content(&mut self, most: u64) -> Result<&[u8], Fault> {
+        let want = usize::try_from(self.content.min(most)).unwrap_or(BUFFER).min(BUFFER);
+        if self.end - self.start < want {
+            self.fill(want)?;
+        }
+        let len = want.min(self.end - self.start);
+        if len == 0 && want > 0 {
+            return Err(Fault::Truncated);
+        }
+        self.content -= len as u64;
+        let start = self.start;
+        self.start += len;
+        Ok(self.buffer.get(start..start + len).unwrap_or_default())
+    }
 }
 
 impl<R: Read> Reader<R> {
@@ -123,22 +149,6 @@ impl<R: Read> Reader<R> {
                 }
             }
         }
-    }
-
-    /// The next piece of the current entry's content, at most `most` bytes; empty when all was read.
-    pub(crate) fn content(&mut self, most: u64) -> Result<&[u8], Fault> {
-        let want = usize::try_from(self.content.min(most)).unwrap_or(BUFFER).min(BUFFER);
-        if self.end - self.start < want {
-            self.fill(want)?;
-        }
-        let len = want.min(self.end - self.start);
-        if len == 0 && want > 0 {
-            return Err(Fault::Truncated);
-        }
-        self.content -= len as u64;
-        let start = self.start;
-        self.start += len;
-        Ok(self.buffer.get(start..start + len).unwrap_or_default())
     }
 
     /// Reads the source to its end, so that a decompressor checks its checksum.

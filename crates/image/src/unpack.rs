@@ -14,7 +14,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::rc::Rc;
 
-use error::{Doing, Error, Kernel, Refused, Result};
+use error::{Doing, Error, Kernel, Refused, RefusedKind, Result};
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, RawDir, ResolveFlags, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::fs::{chmodat, chownat, fchmod, fchown, fsetxattr, fstat, ftruncate, futimens, linkat, makedev, mkdirat};
 use rustix::fs::{mknodat, openat, openat2, statat, symlinkat, unlinkat, utimensat};
@@ -22,7 +22,7 @@ use rustix::io::{Errno, pwrite};
 
 use crate::compression::{Decompressed, Unreadable};
 use crate::remove::remove_tree;
-use crate::tar::{Entry, Fault, Kind, Reader};
+use crate::tar::{Content, Entry, Fault, Kind, Reader};
 
 /// The longest path of an entry: PATH_MAX of <linux/limits.h> without its NUL.
 const PATH_MAX: usize = 4095;
@@ -95,7 +95,15 @@ pub enum SkippedWhat {
 /// `Refused` if the archive is damaged, truncated, not a tar archive, or has an entry that leaves the root. `Kernel` if it
 /// cannot be read, or an entry cannot be made.
 pub fn unpack(archive: impl Read, into: BorrowedFd<'_>) -> Result<Unpacked> {
-    unpack_named(archive, into, "")
+    unpack_named((archive, ""), into, Unpacking::default())
+}
+
+/// The same over what is there already, as [`Unpacking`] says.
+///
+/// # Errors
+/// Those of [`unpack`].
+pub fn unpack_over(archive: impl Read, into: BorrowedFd<'_>, unpacking: Unpacking<'_>) -> Result<Unpacked> {
+    unpack_named((archive, ""), into, unpacking)
 }
 
 /// Unpacks the archive file `path`, as [`unpack`] does; its path stands in the errors.
@@ -104,18 +112,44 @@ pub fn unpack(archive: impl Read, into: BorrowedFd<'_>) -> Result<Unpacked> {
 /// Those of [`unpack`], and `Kernel` if the file cannot be opened.
 pub fn unpack_file(path: &Path, into: BorrowedFd<'_>) -> Result<Unpacked> {
     let file = File::open(path).doing(|| format!("open the archive {}", path.display()))?;
-    unpack_named(file, into, &path.display().to_string())
+    unpack_named((file, &path.display().to_string()), into, Unpacking::default())
 }
 
-fn unpack_named(archive: impl Read, into: BorrowedFd<'_>, name: &str) -> Result<Unpacked> {
+fn unpack_named(
+    (archive, name): (impl Read, &str),
+    into: BorrowedFd<'_>,
+    unpacking: Unpacking<'_>,
+) -> Result<Unpacked> {
     let source = Decompressed::detect(archive).map_err(|unreadable| unreadable_error(name, unreadable))?;
     let mut reader = Reader::new(source);
-    let mut unpacker = Unpacker::new(into, name)?;
+    let mut unpacker = Unpacker::new(into, name, unpacking)?;
     while let Some(entry) = reader.next().map_err(|fault| unpacker.fault(fault))? {
         unpacker.make(&entry, &mut reader)?;
     }
     reader.finish().map_err(|fault| unpacker.fault(fault))?;
     unpacker.finish()
+}
+
+/// How entries become files.
+#[derive(Clone, Copy, Default)]
+pub struct Unpacking<'a> {
+    /// What an entry may take the place of.
+    pub replaces: Replaces,
+    /// From the owner and group of an entry to those of its file; as they are written if `None`.
+    pub owners: Option<&'a Owners>,
+}
+
+/// From a user and a group to those that take their place.
+pub type Owners = dyn Fn((u32, u32)) -> (u32, u32);
+
+/// What an entry may take the place of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Replaces {
+    /// Whatever is there.
+    #[default]
+    Anything,
+    /// A directory may that of a directory, and everything else that of what is none.
+    ItsLike,
 }
 
 /// What a directory gets when all is unpacked: its mode must not stop the making of what is in it, nor that its time.
@@ -127,8 +161,9 @@ struct Directory {
     xattrs: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
-struct Unpacker<'a> {
+pub(crate) struct Unpacker<'a> {
     archive: &'a str,
+    unpacking: Unpacking<'a>,
     root: Rc<OwnedFd>,
     /// The directory of the last entry.
     parent: Option<(Vec<u8>, Rc<OwnedFd>)>,
@@ -152,13 +187,14 @@ struct Place<'a> {
 }
 
 impl<'a> Unpacker<'a> {
-    fn new(into: BorrowedFd<'_>, archive: &'a str) -> Result<Self> {
+    pub(crate) fn new(into: BorrowedFd<'_>, archive: &'a str, unpacking: Unpacking<'a>) -> Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let action = || "open the directory to unpack into";
         let root = openat(into, ".", flags, Mode::empty()).doing(action)?;
         let own = own_owner(&root).doing(action)?;
         Ok(Self {
             archive,
+            unpacking,
             root: Rc::new(root),
             parent: None,
             directories: BTreeMap::new(),
@@ -169,7 +205,16 @@ impl<'a> Unpacker<'a> {
         })
     }
 
-    fn make(&mut self, entry: &Entry, reader: &mut Reader<impl Read>) -> Result<()> {
+    pub(crate) fn make(&mut self, entry: &Entry, reader: &mut impl Content) -> Result<()> {
+        let owned;
+        let entry = match self.unpacking.owners {
+            None => entry,
+            Some(owners) => {
+                let (uid, gid) = owners((entry.uid, entry.gid));
+                owned = Entry { uid, gid, ..entry.clone() };
+                &owned
+            }
+        };
         self.current.clone_from(&entry.name);
         let path = self.checked(&entry.name)?;
         if entry.uid == u32::MAX || entry.gid == u32::MAX {
@@ -207,7 +252,7 @@ impl<'a> Unpacker<'a> {
         Ok(())
     }
 
-    fn make_file(&mut self, entry: &Entry, place: &Place<'_>, reader: &mut Reader<impl Read>) -> Result<Made> {
+    fn make_file(&mut self, entry: &Entry, place: &Place<'_>, reader: &mut impl Content) -> Result<Made> {
         let Kind::File { size, segments } = &entry.kind else { return Ok(Made::Skipped) };
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = self.create(place, || openat(&place.parent, place.name, flags, Mode::RUSR | Mode::WUSR))?;
@@ -237,6 +282,9 @@ impl<'a> Unpacker<'a> {
                 let there = statat(&place.parent, place.name, AtFlags::SYMLINK_NOFOLLOW);
                 let there = there.map_err(|errno| self.failed("look at", errno))?;
                 if FileType::from_raw_mode(there.st_mode) != FileType::Directory {
+                    if self.unpacking.replaces == Replaces::ItsLike {
+                        return Err(self.in_the_way("cannot overwrite non-directory with directory"));
+                    }
                     self.clear(place)?;
                     mkdirat(&place.parent, place.name, Mode::RWXU).map_err(|errno| self.failed("make", errno))?;
                 }
@@ -339,6 +387,9 @@ impl<'a> Unpacker<'a> {
         self.parent = None;
         match unlinkat(&place.parent, place.name, AtFlags::empty()) {
             Ok(()) => Ok(()),
+            Err(Errno::ISDIR) if self.unpacking.replaces == Replaces::ItsLike => {
+                Err(self.in_the_way("cannot overwrite directory with non-directory"))
+            }
             Err(Errno::ISDIR) => {
                 let (first, last) = ([place.path, b"/"].concat(), [place.path, b"0"].concat());
                 let below: Vec<_> = self.directories.range(first..last).map(|(path, _)| path.clone()).collect();
@@ -436,7 +487,7 @@ impl<'a> Unpacker<'a> {
     }
 
     /// Gives the directories their attributes, those below before those above.
-    fn finish(mut self) -> Result<Unpacked> {
+    pub(crate) fn finish(mut self) -> Result<Unpacked> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         for (path, attributes) in std::mem::take(&mut self.directories).into_iter().rev() {
             self.current.clone_from(&path);
@@ -483,6 +534,10 @@ impl<'a> Unpacker<'a> {
         Ok(path)
     }
 
+    fn in_the_way(&self, reason: &str) -> Error {
+        Refused::new("the path", shown(&self.current), reason).kind(RefusedKind::Conflict).into()
+    }
+
     fn refuse_entry(&self, reason: &str) -> Error {
         let reason = format!("its entry {} {reason}", shown(&self.current));
         Refused::new("the archive", self.archive, reason).into()
@@ -509,6 +564,7 @@ impl<'a> Unpacker<'a> {
                 None if error.kind() == std::io::ErrorKind::UnexpectedEof => self.fault(Fault::Truncated),
                 None => self.fault(Fault::Damaged(format!("has damaged compressed data: {error}"))),
             },
+            Fault::Source(error) => error,
             Fault::Truncated => damaged_error(self.archive, &format!("is cut off, {after}")),
             Fault::Damaged(reason) => damaged_error(self.archive, &format!("{reason}, {after}")),
         }
@@ -558,7 +614,7 @@ fn is_standard(device: (u32, u32)) -> bool {
 }
 
 /// Attributes that belong to the files. `trusted.overlay.*` and `user.overlay.*` would speak to overlay, labels belong to a host.
-fn is_kept(xattr: &[u8]) -> bool {
+pub(crate) fn is_kept(xattr: &[u8]) -> bool {
     matches!(xattr, b"security.capability" | b"system.posix_acl_access" | b"system.posix_acl_default")
         || xattr.starts_with(b"user.") && !xattr.starts_with(b"user.overlay.")
 }

@@ -1,7 +1,7 @@
 //! The mounts that the host's side prepares: views of its paths, with their attributes and whose ids they have, and of its
 //! devices. Each is detached: nobody sees it before the child has put it in its place.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -13,6 +13,7 @@ use namespace::user::Maps;
 use procfs::{HostPid, Kind, Process};
 use sys::mount::{Attributes, Change, Reach};
 use sys::namespace::Kinds;
+use sys::path::{Access, Within};
 
 /// The user namespaces that mounts take their ids from, one for all mounts with the same maps.
 #[derive(Debug, Default)]
@@ -75,11 +76,15 @@ pub(crate) fn bind(
     (options, ids): (&Options, Option<&(Ids, Reach)>),
     sources: &mut IdSources,
 ) -> Result<OwnedFd> {
-    let path = CString::new(source).map_err(|_| Refused::new("mounts.source", "", "holds a NUL character"))?;
-    let mount = if options.has(Manner::SourceItself) {
-        sys::mount::clone_tree_of_name(&path, reach)
-    } else {
-        sys::mount::clone_tree(None, &path, reach)
+    let text = |path: &str| CString::new(path).map_err(|_| Refused::new("mounts.source", "", "holds a NUL character"));
+    let path = text(source)?;
+    let mount = match &options.below {
+        Some(folder) => {
+            let inside = source.strip_prefix(folder.as_str()).unwrap_or(source).trim_start_matches('/');
+            view_below(&text(folder)?, &text(inside)?, reach)
+        }
+        None if options.has(Manner::SourceItself) => sys::mount::clone_tree_of_name(&path, reach),
+        None => sys::mount::clone_tree(None, &path, reach),
     };
     let mount = mount.doing(|| format!("open {source} to bind it"))?;
     let action = || format!("set the options of the bind of {source}");
@@ -98,6 +103,13 @@ pub(crate) fn bind(
         sys::mount::change(mount.as_fd(), *reach, &change).map_err(|errno| unmapped(source, errno))?;
     }
     Ok(mount)
+}
+
+/// A view of what is below a folder that others can write to.
+fn view_below(folder: &CStr, inside: &CStr, reach: Reach) -> std::result::Result<OwnedFd, Errno> {
+    let folder = sys::path::open_handle(folder)?;
+    let place = sys::path::open_below(folder.as_fd(), inside, Access::Handle, Within::Mount)?;
+    sys::mount::clone_tree(Some(place.as_fd()), c"", reach)
 }
 
 fn unmapped(source: &str, errno: Errno) -> Kernel {

@@ -77,6 +77,17 @@ impl Root {
         }
     }
 
+    /// The same to be looked at alone: it cannot be written to, and nothing of it is the upper layer of two overlays.
+    ///
+    /// # Errors
+    /// As [`Self::make`].
+    pub fn look(&self) -> Result<OwnedFd> {
+        match self {
+            Self::Overlay(overlay) => overlay.look(),
+            root => root.make(None),
+        }
+    }
+
     /// The folders, each with what it is for; for people.
     #[must_use]
     pub fn describe(&self) -> String {
@@ -102,13 +113,7 @@ impl Overlay {
         if self.keep == Keep::Volatile {
             sys::mount::set_flag(context.as_fd(), c"volatile").doing(action)?;
         }
-        if self.remembers == Remembers::AsUser {
-            sys::mount::set_flag(context.as_fd(), c"userxattr").map_err(|errno| {
-                let hint = "a user's overlay needs Linux 5.11 or newer: use sudo carboy …";
-                error::Error::from(error::Kernel::new(action(), errno).hint(hint))
-            })?;
-        }
-        sys::mount::set_string(context.as_fd(), c"source", c"carboy").doing(action)?;
+        self.set_manner(context.as_fd())?;
         let Some(Layers { _mounts, user, group }) = layers else {
             return sys::mount::fsmount(context.as_fd(), Attributes::NONE).doing(action);
         };
@@ -118,6 +123,27 @@ impl Overlay {
         // Also where only half of the change was made: what is to be undone belongs to root.
         let back = sys::credentials::act_on_files_as(0, 0).doing(|| "act on files as root");
         mount.and_then(|mount| back.map(|()| mount))
+    }
+
+    /// The changes as the topmost of the layers that stay as they are.
+    fn look(&self) -> Result<OwnedFd> {
+        let action = || format!("look at the overlay on {}", self.upper.display());
+        let context = sys::mount::fsopen(c"overlay").doing(action)?;
+        let layers: Vec<Vec<u8>> = [&self.upper].into_iter().chain(&self.lower).map(|path| escape(path)).collect();
+        sys::mount::set_string(context.as_fd(), c"lowerdir", &text(&layers.join(&b':'))?).doing(action)?;
+        self.set_manner(context.as_fd())?;
+        sys::mount::fsmount(context.as_fd(), Attributes::READ_ONLY).doing(action)
+    }
+
+    fn set_manner(&self, context: BorrowedFd<'_>) -> Result<()> {
+        let action = || format!("make the overlay on {}", self.upper.display());
+        if self.remembers == Remembers::AsUser {
+            sys::mount::set_flag(context, c"userxattr").map_err(|errno| {
+                let hint = "a user's overlay needs Linux 5.11 or newer: use sudo carboy …";
+                error::Error::from(error::Kernel::new(action(), errno).hint(hint))
+            })?;
+        }
+        sys::mount::set_string(context, c"source", c"carboy").doing(action)
     }
 
     fn set_paths(&self, context: BorrowedFd<'_>) -> Result<()> {

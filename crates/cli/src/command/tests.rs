@@ -62,7 +62,7 @@ fn a_command_is_read_with_its_flags() {
         (&["inspect", "--help"], "help: Usage: carboy inspect [FLAGS] CONTAINER..."),
         (&["kill", "web"], "Kill(Signal(9), [\"web\"])"),
         (&["kill", "web", "-s", "HUP", "db"], "Kill(Signal(1), [\"web\", \"db\"])"),
-        (&["rm", "-f", "web"], "Rm(Rm { force: true, containers: [\"web\"] })"),
+        (&["rm", "-f", "web"], "Rm(Rm { force: true, volumes: false, containers: [\"web\"] })"),
     ] {
         assert_eq!(shown(words), expected, "{words:?}");
     }

@@ -2,6 +2,7 @@
 
 use engine::containers::Status;
 use engine::log::LogWish;
+use engine::options::{Access, Asked, Bind, Mount, VolumeMount, VolumeName};
 use engine::record::{LiveProcess, Record};
 use engine::size::Size;
 use engine::stop::Patience;
@@ -10,7 +11,7 @@ use oci::NamespaceKind;
 use procfs::HostPid;
 use serde_json::{Map, Value, json};
 
-use crate::ps::{Mounted, Seen, mounts, network};
+use crate::ps::{Seen, network};
 use crate::value::signal;
 
 /// Docker's moment for what has not happened.
@@ -39,7 +40,7 @@ pub(super) fn document(seen: &Seen, store: &Store, size: Option<Size>) -> Value 
             "Name": "overlay",
             "Data": {"UpperDir": folder.join("upper"), "WorkDir": folder.join("work")},
         },
-        "Mounts": mounts(record).map(|mount| mounted(&mount)).collect::<Vec<_>>(),
+        "Mounts": record.mounts.iter().filter_map(|mount| mounted(record, mount)).collect::<Vec<_>>(),
         "Config": config(record),
         "HostConfig": host_config(record),
         "NetworkSettings": network_settings(record),
@@ -110,12 +111,7 @@ fn host_config(record: &Record) -> Value {
     let memory = resources.and_then(|resources| resources.memory.as_ref());
     let cpu = resources.and_then(|resources| resources.cpu.as_ref());
     let process = record.config.process.as_ref();
-    let binds: Vec<String> = mounts(record)
-        .map(|mount| {
-            let access = if is_read_only(&mount) { ":ro" } else { "" };
-            format!("{}:{}{access}", mount.source, mount.destination)
-        })
-        .collect();
+    let binds: Vec<String> = record.mounts.iter().filter_map(bound).collect();
     let log = match record.log {
         Some(LogWish::JsonFile { max_bytes, max_files }) => json!({
             "Type": "json-file",
@@ -167,22 +163,49 @@ fn mode(record: &Record, kind: NamespaceKind) -> String {
     }
 }
 
-fn is_read_only(mount: &Mounted<'_>) -> bool {
-    mount.options.iter().any(|option| option == "ro" || option == "rro")
+/// A mount as Docker tells of it; a file system that `--tmpfs` asked for is none there.
+fn mounted(record: &Record, mount: &Mount) -> Option<Value> {
+    let destination = mount.destination().as_str();
+    Some(match mount {
+        Mount::Bind(Bind { source, access, propagation, mode, .. }) => json!({
+            "Type": "bind",
+            "Source": source,
+            "Destination": destination,
+            "Mode": mode,
+            "RW": *access == Access::ReadWrite,
+            "Propagation": propagation.word(),
+        }),
+        Mount::Volume(volume) => json!({
+            "Type": "volume",
+            "Name": volume.name.as_str(),
+            "Source": record.config.mounts.iter().find(|known| known.destination == destination)?.source,
+            "Destination": destination,
+            "Driver": crate::volume::DRIVER,
+            "Mode": volume.mode,
+            "RW": volume.access == Access::ReadWrite,
+            "Propagation": "",
+        }),
+        Mount::Tmpfs(tmpfs) if tmpfs.asked == Asked::AsMount => json!({
+            "Type": "tmpfs",
+            "Source": "",
+            "Destination": destination,
+            "Mode": "",
+            "RW": !tmpfs.options.iter().any(|option| option == "ro"),
+            "Propagation": "",
+        }),
+        Mount::Tmpfs(_) => return None,
+    })
 }
 
-fn mounted(mount: &Mounted<'_>) -> Value {
-    let propagation = mount.options.iter().find(|option| {
-        ["private", "shared", "slave"].iter().any(|word| option.strip_prefix('r').unwrap_or(option) == *word)
-    });
-    json!({
-        "Type": "bind",
-        "Source": mount.source,
-        "Destination": mount.destination,
-        "Mode": if is_read_only(mount) { "ro" } else { "" },
-        "RW": !is_read_only(mount),
-        "Propagation": propagation.map_or("", String::as_str),
-    })
+/// A mount in the words of `--volume`, which a volume without a name has none for here.
+fn bound(mount: &Mount) -> Option<String> {
+    let (source, mode) = match mount {
+        Mount::Bind(bind) => (bind.source.to_string_lossy(), &bind.mode),
+        Mount::Volume(VolumeMount { name: VolumeName::Given(name), mode, .. }) => (name.into(), mode),
+        Mount::Volume(_) | Mount::Tmpfs(_) => return None,
+    };
+    let mode = if mode.is_empty() { String::new() } else { format!(":{mode}") };
+    Some(format!("{source}:{}{mode}", mount.destination()))
 }
 
 /// There are no addresses yet.

@@ -74,6 +74,12 @@ const GOOD: &[(&str, &str, &str)] = &[
         "type=bind,src=/a,dst=/c,readonly",
         "source: \"/a\", destination: ContainerPath(\"/c\"), access: ReadOnly,",
     ),
+    ("volume", "data:/c:ro,nocopy", "name: Given(\"data\"), destination: ContainerPath(\"/c\"), access: ReadOnly"),
+    ("volume", "/c", "VolumeMount { name: New, destination: ContainerPath(\"/c\")"),
+    ("volumes-from", "web:ro", "volumes_from: [VolumesFrom { container: \"web\", access: ReadOnly }]"),
+    ("mount", "src=data,dst=/c,volume-subpath=a/b,volume-nocopy", "subpath: Some(\"a/b\"), fill: Nothing"),
+    ("mount", "dst=/c,volume-label=a=b,\"volume-opt=o=x,y\"", "labels: {\"a\": \"b\"}, options: {\"o\": \"x,y\"}"),
+    ("mount", "type=bind,src=/a,dst=/c,bind-nonrecursive", "recursion: One"),
     ("mount", "type=bind,\"source=/a,b\",target=/c", "source: \"/a,b\""),
     ("mount", "type=bind,src=/a,dst=/c,ro=true,bind-recursive=writable", "access: ReadOnlyTop"),
     (
@@ -86,7 +92,7 @@ const GOOD: &[(&str, &str, &str)] = &[
         "type=tmpfs,dst=/c,tmpfs-size=1m,tmpfs-mode=1770,ro",
         "options: [\"size=1048576\", \"mode=1770\", \"ro\"]",
     ),
-    ("tmpfs", "/run", "Tmpfs { destination: ContainerPath(\"/run\"), options: [] }"),
+    ("tmpfs", "/run", "Tmpfs { destination: ContainerPath(\"/run\"), options: [], asked: AsTmpfs }"),
     ("tmpfs", "/run:rw,size=1m,exec,size=2m,noexec", "options: [\"rw\", \"size=2m\", \"noexec\"]"),
     ("read-only", "t", "read_only: true"),
     ("shm-size", "128M", "shm_size_bytes: Some(134217728)"),
@@ -161,8 +167,11 @@ const BAD: &[(&str, &str)] = &[
     ("annotation", "a"),
     ("cidfile", ""),
     ("pidfile", ""),
-    ("volume", "/a"),
-    ("volume", "data:/a"),
+    ("volume", "a"),
+    ("volume", "d:/a"),
+    ("volume", "da/ta:/a"),
+    ("volume", "data:/a:shared"),
+    ("volume", "/a:/b:nocopy"),
     ("volume", "/a:b"),
     ("volume", ":/a"),
     ("volume", "/a:/b:rx"),
@@ -170,7 +179,11 @@ const BAD: &[(&str, &str)] = &[
     ("volume", "/a:/b:ro:z"),
     ("mount", "type=bind,source=/a"),
     ("mount", "type=bind,target=/a"),
-    ("mount", "source=data,target=/a"),
+    ("mount", "source=/data,target=/a"),
+    ("mount", "source=data,target=/a,volume-subpath=../b"),
+    ("mount", "source=data,target=/a,volume-driver=nfs"),
+    ("mount", "source=data,target=/a,bind-propagation=shared"),
+    ("mount", "type=bind,source=/data,target=/a,volume-nocopy"),
     ("mount", "type=npipe,target=/a"),
     ("mount", "type=bind,source=/a,target=/b,bind-propagation=up"),
     ("mount", "type=bind,source=/a,target=/b,bind-recursive=yes"),
@@ -181,6 +194,9 @@ const BAD: &[(&str, &str)] = &[
     ("mount", "type=tmpfs,target=/b,tmpfs-size=big"),
     ("mount", "type=tmpfs,target=/b,tmpfs-mode=9"),
     ("mount", "type=tmpfs,target=/b,volume-nocopy"),
+    ("mount", "target=/b,volume-name=x"),
+    ("volumes-from", ":ro"),
+    ("volumes-from", "web:rx"),
     ("tmpfs", "run"),
     ("tmpfs", "/run:bigger"),
     ("shm-size", "-1"),
@@ -292,46 +308,66 @@ fn a_refusal_names_flag_and_value_and_says_what_to_do() {
       -
     cannot use --pidfile "": needs the name of a file
       -
-    cannot use --volume /a: names no source, and carboy does not make volumes yet
-      use /SOURCE:/DESTINATION or /SOURCE:/DESTINATION:ro
-    cannot use --volume data:/a: data is a volume's name, and carboy does not make volumes yet
-      begin the source with / or ./
+    cannot use --volume a: the destination "a" is no absolute path
+      begin it with /
+    cannot use --volume d:/a: "d" is no name for a volume
+      use two or more of a-z A-Z 0-9 _ . - with a letter or digit first, or a path that begins with / or ./
+    cannot use --volume da/ta:/a: "da/ta" is no name for a volume
+      use two or more of a-z A-Z 0-9 _ . - with a letter or digit first, or a path that begins with / or ./
+    cannot use --volume data:/a:shared: "shared" is no mode of a mount
+      use ro or rw; for a path of the host private, shared or slave with or without r before it; for a volume nocopy
+    cannot use --volume /a:/b:nocopy: "nocopy" is no mode of a mount
+      use ro or rw; for a path of the host private, shared or slave with or without r before it; for a volume nocopy
     cannot use --volume /a:b: the destination "b" is no absolute path
       begin it with /
     cannot use --volume :/a: is no source and destination
-      use /SOURCE:/DESTINATION or /SOURCE:/DESTINATION:ro
+      use /SOURCE:/DESTINATION, VOLUME:/DESTINATION, /DESTINATION, each with :ro behind it if you like
     cannot use --volume /a:/b:rx: "rx" is no mode of a mount
-      use ro or rw, and private, shared or slave with or without r before it
+      use ro or rw; for a path of the host private, shared or slave with or without r before it; for a volume nocopy
     cannot use --volume /a:/b:ro,rw: "rw" is a second mode of one kind
       give one
     cannot use --volume /a:/b:ro:z: is no source and destination
-      use /SOURCE:/DESTINATION or /SOURCE:/DESTINATION:ro
+      use /SOURCE:/DESTINATION, VOLUME:/DESTINATION, /DESTINATION, each with :ro behind it if you like
     cannot use --mount type=bind,source=/a: has no target
       add target=/DESTINATION
     cannot use --mount type=bind,target=/a: has no path as its source
       add source=/SOURCE
-    cannot use --mount source=data,target=/a: is a volume's mount, and carboy does not make volumes yet
-      add type=bind or type=tmpfs
+    cannot use --mount source=/data,target=/a: "/data" is no name for a volume
+      use two or more of a-z A-Z 0-9 _ . - with a letter or digit first, or a path that begins with / or ./
+    cannot use --mount source=data,target=/a,volume-subpath=../b: the volume-subpath "../b" is no path below the volume
+      use a path without / before it and without ..
+    cannot use --mount source=data,target=/a,volume-driver=nfs: there is no volume driver "nfs"
+      use local
+    cannot use --mount source=data,target=/a,bind-propagation=shared: has options of a bind mount or a tmpfs, and is a volume's
+      -
+    cannot use --mount type=bind,source=/data,target=/a,volume-nocopy: has options of a tmpfs or a volume, and is a bind mount
+      -
     cannot use --mount type=npipe,target=/a: "npipe" is no type of mount
-      use type=bind or type=tmpfs
+      use type=bind, type=volume or type=tmpfs
     cannot use --mount type=bind,source=/a,target=/b,bind-propagation=up: "up" is no propagation
       use private, rprivate, shared, rshared, slave or rslave
     cannot use --mount type=bind,source=/a,target=/b,bind-recursive=yes: "yes" is no bind-recursive
       use enabled, disabled, writable or readonly
     cannot use --mount type=bind,source=/a,target=/b,bind-recursive=readonly: bind-recursive=readonly needs readonly
       add readonly
-    cannot use --mount type=bind,source=/a,target=/b,tmpfs-size=1m: has options of a tmpfs, and is a bind mount
+    cannot use --mount type=bind,source=/a,target=/b,tmpfs-size=1m: has options of a tmpfs or a volume, and is a bind mount
       -
     cannot use --mount type=bind,source=,target=/b: source has an empty value
       -
-    cannot use --mount type=tmpfs,source=/a,target=/b: has options of a bind mount, and is a tmpfs
+    cannot use --mount type=tmpfs,source=/a,target=/b: has options of a bind mount or a volume, and is a tmpfs
       leave source out
     cannot use --mount big: is not a size
       use a number with b, k, m or g, such as 64m
     cannot use --mount type=tmpfs,target=/b,tmpfs-mode=9: "9" is no mode
       use octal, such as 1777
-    cannot use --mount type=tmpfs,target=/b,volume-nocopy: "volume-nocopy" is no field of a mount
-      use type, source, target, readonly, bind-propagation, bind-recursive, tmpfs-size, tmpfs-mode
+    cannot use --mount type=tmpfs,target=/b,volume-nocopy: has options of a bind mount or a volume, and is a tmpfs
+      leave source out
+    cannot use --mount target=/b,volume-name=x: "volume-name=x" is no field of a mount
+      use volume-nocopy, volume-subpath, volume-label, volume-opt or volume-driver=local
+    cannot use --volumes-from :ro: names no container
+      use CONTAINER or CONTAINER:ro
+    cannot use --volumes-from web:rx: "rx" is no mode of volumes
+      use ro or rw
     cannot use --tmpfs run: the destination "run" is no absolute path
       begin it with /
     cannot use --tmpfs /run:bigger: "bigger" is no option of a tmpfs
@@ -513,8 +549,9 @@ fn help_comes_from_the_table() {
           --annotation KEY=VALUE             add to the configuration's annotations (repeatable)
           --cidfile FILE                     write its id to a new file
           --pidfile FILE                     write its first process's PID on the host to a new file
-      -v, --volume SOURCE:DEST[:ro]          mount a folder or file of the host (repeatable)
-          --mount FIELDS                     mount, in long form: type=bind,source=/S,target=/D,readonly (repeatable)
+      -v, --volume [SOURCE:]DEST[:ro]        mount a path of the host, or a volume by its name or a new one (repeatable)
+          --mount FIELDS                     mount, in long form: type=volume,source=NAME,target=/D,readonly (repeatable)
+          --volumes-from CONTAINER[:ro]      mount what another container has mounted (repeatable)
           --tmpfs DEST[:OPTIONS]             mount an empty file system in memory (repeatable)
           --read-only                        let nothing be written to its root
           --shm-size BYTES                   the size of /dev/shm (64m)

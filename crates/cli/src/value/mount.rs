@@ -2,56 +2,115 @@
 
 use std::path::{Path, PathBuf};
 
-use engine::options::{Access, Bind, ContainerPath, Mount, Propagation, Recursion, Tmpfs};
+use engine::options::{
+    Access, Asked, Bind, ContainerPath, Fill, Mount, Propagation, Recursion, Tmpfs, Traits, VolumeMount, VolumeName,
+    VolumesFrom,
+};
+use engine::volume::Volume;
 use error::{Doing, Refused, Result};
 
 use super::quantity;
 use crate::flags::Given;
 
-/// `SOURCE:DESTINATION[:MODES]`.
+/// `[SOURCE:]DESTINATION[:MODES]`: a path of the host, the name of a volume, or a volume of the container's own.
 pub(crate) fn volume(given: Given<'_>) -> Result<Mount> {
-    let hint = "use /SOURCE:/DESTINATION or /SOURCE:/DESTINATION:ro";
+    let hint = "use /SOURCE:/DESTINATION, VOLUME:/DESTINATION, /DESTINATION, each with :ro behind it if you like";
     let parts: Vec<&str> = given.value.split(':').collect();
-    let (source, destination, modes) = match parts.as_slice() {
-        [source, destination] if !source.is_empty() => (*source, *destination, ""),
-        [source, destination, modes] if !source.is_empty() => (*source, *destination, *modes),
-        [_] => {
-            let refused = given.refused("names no source, and carboy does not make volumes yet");
-            return Err(refused.hint(hint).into());
-        }
+    let (source, destination, mode) = match parts.as_slice() {
+        [destination] => (None, *destination, ""),
+        [source, destination] if !source.is_empty() => (Some(*source), *destination, ""),
+        [source, destination, mode] if !source.is_empty() => (Some(*source), *destination, *mode),
         _ => return Err(given.refused("is no source and destination").hint(hint).into()),
     };
-    if !source.starts_with(['/', '.']) {
-        let refused = given.refused(format!("{source} is a volume's name, and carboy does not make volumes yet"));
-        return Err(refused.hint("begin the source with / or ./").into());
-    }
-    let mut bind = bind(given, source, self::destination(given, destination)?)?;
-    let mut seen = Vec::new();
-    for mode in modes.split(',').filter(|_| !modes.is_empty()) {
-        let kind = match (mode, propagation(mode)) {
+    let destination = self::destination(given, destination)?;
+    if let Some(source) = source.filter(|source| source.starts_with(['/', '.'])) {
+        let mut bind = Bind { mode: mode.to_owned(), ..bind(given, source, destination)? };
+        modes(given, mode, |word| match (word, propagation(word)) {
             (_, Some(propagation)) => {
                 bind.propagation = propagation;
-                "propagation"
+                Some("propagation")
             }
             ("ro", None) => {
                 bind.access = Access::ReadOnly;
-                "access"
+                Some("access")
             }
-            ("rw", None) => "access",
-            // SELinux labels and file caches for other systems: nothing to do here.
-            ("z" | "Z", None) => "label",
-            ("consistent" | "cached" | "delegated", None) => "consistency",
-            _ => {
-                let hint = "use ro or rw, and private, shared or slave with or without r before it";
-                return Err(given.refused(format!("{mode:?} is no mode of a mount")).hint(hint).into());
-            }
+            _ => harmless(word),
+        })?;
+        return Ok(Mount::Bind(bind));
+    }
+    let name = match source {
+        None => VolumeName::New,
+        Some(name) => VolumeName::Given(volume_name(given, name)?),
+    };
+    // Docker marks what has a name and no modes as shared by labels.
+    let shown = if mode.is_empty() && source.is_some() { "z" } else { mode };
+    let mut volume = VolumeMount { mode: shown.to_owned(), ..of_volume(name, destination) };
+    modes(given, mode, |word| match word {
+        "ro" => {
+            volume.access = Access::ReadOnly;
+            Some("access")
+        }
+        "nocopy" => {
+            volume.fill = Fill::Nothing;
+            Some("copy")
+        }
+        _ => harmless(word),
+    })?;
+    Ok(Mount::Volume(volume))
+}
+
+/// Takes the modes between commas; `take` gives the kind of one that it knows.
+fn modes<'w>(given: Given<'_>, words: &'w str, mut take: impl FnMut(&'w str) -> Option<&'static str>) -> Result<()> {
+    let mut seen = Vec::new();
+    for word in words.split(',').filter(|_| !words.is_empty()) {
+        let Some(kind) = take(word) else {
+            let hint = "use ro or rw; for a path of the host private, shared or slave with or without r before it; for a \
+                        volume nocopy";
+            return Err(given.refused(format!("{word:?} is no mode of a mount")).hint(hint).into());
         };
         if seen.contains(&kind) {
-            return Err(given.refused(format!("{mode:?} is a second mode of one kind")).hint("give one").into());
+            return Err(given.refused(format!("{word:?} is a second mode of one kind")).hint("give one").into());
         }
         seen.push(kind);
     }
-    Ok(Mount::Bind(bind))
+    Ok(())
+}
+
+/// The kind of a mode for which nothing is to be done here: what is so anyway, SELinux labels, file caches for other systems.
+fn harmless(word: &str) -> Option<&'static str> {
+    match word {
+        "rw" => Some("access"),
+        "z" | "Z" => Some("label"),
+        "consistent" | "cached" | "delegated" => Some("consistency"),
+        _ => None,
+    }
+}
+
+fn volume_name(given: Given<'_>, name: &str) -> Result<String> {
+    if Volume::is_name(name) {
+        return Ok(name.to_owned());
+    }
+    let hint = "use two or more of a-z A-Z 0-9 _ . - with a letter or digit first, or a path that begins with / or ./";
+    Err(given.refused(format!("{name:?} is no name for a volume")).hint(hint).into())
+}
+
+fn of_volume(name: VolumeName, destination: ContainerPath) -> VolumeMount {
+    let (access, subpath, fill) = (Access::default(), None, Fill::default());
+    VolumeMount { name, destination, access, subpath, fill, traits: Traits::default(), mode: String::new() }
+}
+
+/// `CONTAINER[:ro]`.
+pub(crate) fn volumes_from(given: Given<'_>) -> Result<VolumesFrom> {
+    let (container, mode) = given.value.split_once(':').unwrap_or((given.value, "rw"));
+    let access = match mode {
+        "ro" => Access::ReadOnly,
+        "rw" | "z" | "Z" => Access::ReadWrite,
+        _ => return Err(given.refused(format!("{mode:?} is no mode of volumes")).hint("use ro or rw").into()),
+    };
+    if container.is_empty() {
+        return Err(given.refused("names no container").hint("use CONTAINER or CONTAINER:ro").into());
+    }
+    Ok(VolumesFrom { container: container.to_owned(), access })
 }
 
 fn bind(given: Given<'_>, source: &str, destination: ContainerPath) -> Result<Bind> {
@@ -61,7 +120,7 @@ fn bind(given: Given<'_>, source: &str, destination: ContainerPath) -> Result<Bi
         std::path::absolute(Path::new(source)).doing(|| format!("find --{} {source}", given.flag))?
     };
     let (access, recursion, propagation) = (Access::default(), Recursion::default(), Propagation::default());
-    Ok(Bind { source, destination, access, recursion, propagation })
+    Ok(Bind { source, destination, access, recursion, propagation, mode: String::new() })
 }
 
 /// Takes double slashes and dots out; where `..` leads only the kernel knows.
@@ -86,7 +145,7 @@ pub(crate) fn tmpfs(given: Given<'_>) -> Result<Mount> {
     for option in options.split(',').filter(|option| !option.is_empty()) {
         keep(given, option, &mut kept)?;
     }
-    Ok(Mount::Tmpfs(Tmpfs { destination: destination(given, word)?, options: kept }))
+    Ok(Mount::Tmpfs(Tmpfs { destination: destination(given, word)?, options: kept, asked: Asked::AsTmpfs }))
 }
 
 /// Words of mount(8) that make sense for a tmpfs, each with its opposite.
@@ -130,9 +189,14 @@ struct Fields<'w> {
     propagation: Option<Propagation>,
     recursive: Option<&'w str>,
     tmpfs: Vec<String>,
+    nocopy: bool,
+    subpath: Option<String>,
+    traits: Traits,
+    /// Whether something was said that only a volume has.
+    of_volume: bool,
 }
 
-/// `type=bind,source=/S,target=/D,readonly` or `type=tmpfs,target=/D,tmpfs-size=64m`.
+/// `type=bind,source=/S,target=/D,readonly`, `type=volume,source=NAME,target=/D` or `type=tmpfs,target=/D,tmpfs-size=64m`.
 pub(crate) fn mount(given: Given<'_>) -> Result<Mount> {
     let words = csv(given.value);
     let mut fields = Fields::default();
@@ -147,12 +211,10 @@ pub(crate) fn mount(given: Given<'_>) -> Result<Mount> {
     match fields.kind.as_deref() {
         Some("bind") => fields.bind(given, destination).map(Mount::Bind),
         Some("tmpfs") => fields.tmpfs(given, destination).map(Mount::Tmpfs),
-        None | Some("volume") => {
-            let refused = given.refused("is a volume's mount, and carboy does not make volumes yet");
-            Err(refused.hint("add type=bind or type=tmpfs").into())
-        }
+        None | Some("volume") => fields.volume(given, destination).map(Mount::Volume),
         Some(other) => {
-            Err(given.refused(format!("{other:?} is no type of mount")).hint("use type=bind or type=tmpfs").into())
+            let refused = given.refused(format!("{other:?} is no type of mount"));
+            Err(refused.hint("use type=bind, type=volume or type=tmpfs").into())
         }
     }
 }
@@ -175,6 +237,8 @@ impl<'w> Fields<'w> {
                 self.propagation =
                     Some(found.ok_or_else(|| refused(format!("{value:?} is no propagation")).hint(PROPAGATIONS))?);
             }
+            ("bind-nonrecursive", None | Some("true" | "1")) => self.recursive = Some("disabled"),
+            ("bind-nonrecursive", Some("false" | "0")) => self.recursive = Some("enabled"),
             ("bind-recursive", Some(value @ ("enabled" | "disabled" | "writable" | "readonly"))) => {
                 self.recursive = Some(value);
             }
@@ -182,6 +246,7 @@ impl<'w> Fields<'w> {
                 let hint = "use enabled, disabled, writable or readonly";
                 return Err(refused(format!("{value:?} is no bind-recursive")).hint(hint).into());
             }
+            (key, value) if key.starts_with("volume-") => self.set_of_volume(given, key, value)?,
             ("tmpfs-size", Some(value)) => {
                 let bytes = quantity::bytes(given.part(value))?;
                 self.tmpfs.push(format!("size={bytes}"));
@@ -193,18 +258,67 @@ impl<'w> Fields<'w> {
                 self.tmpfs.push(format!("mode={mode:o}"));
             }
             _ => {
-                let hint =
-                    "use type, source, target, readonly, bind-propagation, bind-recursive, tmpfs-size, tmpfs-mode";
-                let word = value.map_or_else(|| key.to_owned(), |value| format!("{key}={value}"));
-                return Err(refused(format!("{word:?} is no field of a mount")).hint(hint).into());
+                let hint = "use type, source, target, readonly, bind-propagation, bind-recursive, bind-nonrecursive, \
+                     volume-nocopy, volume-subpath, volume-label, volume-opt, volume-driver, tmpfs-size, tmpfs-mode";
+                return Err(no_field(given, key, value).hint(hint).into());
             }
         }
         Ok(())
     }
 
+    fn set_of_volume(&mut self, given: Given<'_>, key: &str, value: Option<&'w str>) -> Result<()> {
+        self.of_volume = true;
+        match (key, value) {
+            ("volume-nocopy", None | Some("true" | "1")) => self.nocopy = true,
+            ("volume-nocopy", Some("false" | "0")) => self.nocopy = false,
+            ("volume-subpath", Some(value)) => {
+                let is_inside = |part: &str| !matches!(part, ".." | "");
+                if !value.trim_end_matches('/').split('/').all(is_inside) {
+                    let refused = given.refused(format!("the volume-subpath {value:?} is no path below the volume"));
+                    return Err(refused.hint("use a path without / before it and without ..").into());
+                }
+                self.subpath = Some(value.trim_end_matches('/').to_owned());
+            }
+            ("volume-label", Some(value)) => {
+                let (name, value) = value.split_once('=').unwrap_or((value, ""));
+                self.traits.labels.insert(name.to_owned(), value.to_owned());
+            }
+            ("volume-opt", Some(value)) => {
+                let (name, value) = value.split_once('=').unwrap_or((value, ""));
+                self.traits.options.insert(name.to_owned(), value.to_owned());
+            }
+            ("volume-driver", Some("local")) => {}
+            ("volume-driver", Some(value)) => {
+                return Err(given.refused(format!("there is no volume driver {value:?}")).hint("use local").into());
+            }
+            _ => {
+                let hint = "use volume-nocopy, volume-subpath, volume-label, volume-opt or volume-driver=local";
+                return Err(no_field(given, key, value).hint(hint).into());
+            }
+        }
+        Ok(())
+    }
+
+    fn volume(self, given: Given<'_>, destination: ContainerPath) -> Result<VolumeMount> {
+        if !self.tmpfs.is_empty() || self.propagation.is_some() || self.recursive.is_some() {
+            return Err(given.refused("has options of a bind mount or a tmpfs, and is a volume's").into());
+        }
+        let name = match self.source {
+            None => VolumeName::New,
+            Some(name) => VolumeName::Given(volume_name(given, name)?),
+        };
+        Ok(VolumeMount {
+            access: if self.read_only { Access::ReadOnly } else { Access::ReadWrite },
+            subpath: self.subpath,
+            fill: if self.nocopy { Fill::Nothing } else { Fill::FromRoot },
+            traits: self.traits,
+            ..of_volume(name, destination)
+        })
+    }
+
     fn bind(self, given: Given<'_>, destination: ContainerPath) -> Result<Bind> {
-        if !self.tmpfs.is_empty() {
-            return Err(given.refused("has options of a tmpfs, and is a bind mount").into());
+        if !self.tmpfs.is_empty() || self.of_volume {
+            return Err(given.refused("has options of a tmpfs or a volume, and is a bind mount").into());
         }
         let Some(source) = self.source.filter(|source| source.starts_with(['/', '.'])) else {
             return Err(given.refused("has no path as its source").hint("add source=/SOURCE").into());
@@ -224,15 +338,21 @@ impl<'w> Fields<'w> {
     }
 
     fn tmpfs(self, given: Given<'_>, destination: ContainerPath) -> Result<Tmpfs> {
-        if self.source.is_some() || self.propagation.is_some() || self.recursive.is_some() {
-            return Err(given.refused("has options of a bind mount, and is a tmpfs").hint("leave source out").into());
+        if self.source.is_some() || self.propagation.is_some() || self.recursive.is_some() || self.of_volume {
+            let refused = given.refused("has options of a bind mount or a volume, and is a tmpfs");
+            return Err(refused.hint("leave source out").into());
         }
         let mut options = self.tmpfs;
         if self.read_only {
             options.push("ro".to_owned());
         }
-        Ok(Tmpfs { destination, options })
+        Ok(Tmpfs { destination, options, asked: Asked::AsMount })
     }
+}
+
+fn no_field(given: Given<'_>, key: &str, value: Option<&str>) -> Refused {
+    let word = value.map_or_else(|| key.to_owned(), |value| format!("{key}={value}"));
+    given.refused(format!("{word:?} is no field of a mount"))
 }
 
 const PROPAGATIONS: &str = "use private, rprivate, shared, rshared, slave or rslave";

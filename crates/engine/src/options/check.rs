@@ -194,7 +194,7 @@ fn mounts(options: &RunOptions) -> Result<()> {
     let mut seen = BTreeSet::new();
     for mount in &options.mounts {
         let flag = match mount {
-            Mount::Bind(_) => "--volume",
+            Mount::Bind(_) | Mount::Volume(_) => "--volume",
             Mount::Tmpfs(_) => "--tmpfs",
         };
         let destination = mount.destination();

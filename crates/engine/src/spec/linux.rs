@@ -110,7 +110,7 @@ fn root_propagation(options: &RunOptions) -> Option<&'static str> {
     let asked = |wanted: [Propagation; 2]| {
         options.mounts.iter().any(|mount| match mount {
             Mount::Bind(bind) => wanted.contains(&bind.propagation),
-            Mount::Tmpfs(_) => false,
+            Mount::Volume(_) | Mount::Tmpfs(_) => false,
         })
     };
     if asked([Propagation::Shared, Propagation::RShared]) {

@@ -1,9 +1,11 @@
 //! What is mounted in a container: the defaults, and what was asked for. Runtime specification, "Mounts".
 
+use namespace::mnt::options::BELOW;
 use oci::{IdMapping, Mount};
 
 use super::{HostFacts, linux};
-use crate::options::{Access, Bind, Mount as Asked, Namespace, Recursion, RunOptions, Tmpfs};
+use crate::options::{Access, Bind, Mount as Asked, Namespace, Recursion, RunOptions, Tmpfs, VolumeMount};
+use crate::volume::Located;
 
 /// Where `--init`'s program is in a container.
 pub const INIT: &str = "/sbin/carboy-init";
@@ -25,6 +27,7 @@ pub(super) fn mounts(options: &RunOptions, host: &HostFacts) -> Vec<Mount> {
     mounts.retain(|mount| !replaced(mount));
     mounts.extend(asked.into_iter().map(|asked| match asked {
         Asked::Bind(bind) => bound(bind),
+        Asked::Volume(volume) => in_volume(volume, (options, host)),
         Asked::Tmpfs(tmpfs) => in_memory(tmpfs),
     }));
     if let Some(init) = host.init.as_ref().filter(|_| options.init && options.namespaces.pid == Namespace::Private) {
@@ -119,6 +122,27 @@ fn bound(bind: &Bind) -> Mount {
     };
     let words: Vec<&str> = [reach].into_iter().chain(access).chain([bind.propagation.word()]).collect();
     mount("bind", &bind.source.to_string_lossy(), bind.destination.as_str(), &words)
+}
+
+/// A view of a volume's folder, or what its options say in its place. In a user namespace its files belong to whom they
+/// belong on disk, as those of the root.
+fn in_volume(volume: &VolumeMount, (options, host): (&RunOptions, &HostFacts)) -> Mount {
+    let Located { folder, options: device } = host.volumes.get(volume.name.as_str()).cloned().unwrap_or_default();
+    let destination = volume.destination.as_str();
+    if let (Some(kind), Some(source)) = (device.get("type"), device.get("device")) {
+        let mut words: Vec<&str> = device.get("o").map(|words| words.split(',').collect()).unwrap_or_default();
+        let is_bind = words.iter().any(|word| matches!(*word, "bind" | "rbind"));
+        words.extend((volume.access != Access::ReadWrite).then_some("ro"));
+        return mount(if is_bind { "bind" } else { kind }, source, destination, &words);
+    }
+    let source = volume.subpath.as_ref().map_or_else(|| folder.clone(), |subpath| folder.join(subpath));
+    let mut words = vec!["rbind".to_owned()];
+    words.extend((volume.access != Access::ReadWrite).then(|| "rro".to_owned()));
+    words.push("rprivate".to_owned());
+    words.extend((options.namespaces.user != Namespace::Host).then(|| "idmap".to_owned()));
+    words.extend(volume.subpath.is_some().then(|| format!("{BELOW}{}", folder.display())));
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    mount("bind", &source.to_string_lossy(), destination, &words)
 }
 
 fn in_memory(tmpfs: &Tmpfs) -> Mount {

@@ -65,6 +65,7 @@ fn bind(destination: &str) -> Bind {
         access: Access::ReadWrite,
         recursion: Recursion::Recursive,
         propagation: Propagation::RPrivate,
+        mode: String::new(),
     }
 }
 
@@ -457,7 +458,8 @@ fn mounts_that_were_asked_for_replace_the_defaults_and_go_from_the_outside_in() 
         options.mounts = [one, read_only, top].map(Mount::Bind).to_vec();
         let options_of = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
         let tmpfs = |path: &str, words: &[&str]| {
-            Mount::Tmpfs(Tmpfs { destination: ContainerPath::new(path).unwrap(), options: options_of(words) })
+            let (destination, options) = (ContainerPath::new(path).unwrap(), options_of(words));
+            Mount::Tmpfs(Tmpfs { destination, options, asked: Asked::AsTmpfs })
         };
         options.mounts.push(tmpfs("/dev/shm", &["exec", "size=1m"]));
     };

@@ -24,6 +24,9 @@ pub struct Options {
     pub id_map: Option<IdMap>,
     /// What is done besides, or in another way.
     pub manners: BTreeSet<Manner>,
+    /// The folder from which the source is reached, on the same mount and through no symbolic link: others can write to
+    /// what is below it.
+    pub below: Option<String>,
     /// What is left for the file system itself.
     pub data: Vec<(String, Option<String>)>,
 }
@@ -51,6 +54,9 @@ pub enum Manner {
     /// `remount`: what is mounted there already is changed.
     Remount,
 }
+
+/// What stands before the folder that a source is reached from: a word of carboy's own, which others pass over.
+pub const BELOW: &str = "x-carboy.below=";
 
 const MANNERS: [(&str, Manner); 5] = [
     ("tmpcopyup", Manner::CopyUp),
@@ -162,6 +168,8 @@ impl Options {
             self.bind = Some(Reach::Recursive);
         } else if let Some((_, manner)) = MANNERS.iter().find(|(name, _)| *name == word) {
             self.manners.insert(*manner);
+        } else if let Some(folder) = word.strip_prefix(BELOW) {
+            self.below = Some(folder.to_owned());
         } else if let Some(found) = id_map(word) {
             self.id_map = Some(found);
         } else if let Some(found) = propagation(word) {

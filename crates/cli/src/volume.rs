@@ -1,0 +1,167 @@
+//! `volume`: what there is of volumes, and what can be done with them. Output as Docker's.
+
+use std::io::{BufRead as _, IsTerminal as _};
+use std::process::ExitCode;
+
+use engine::containers::Engine;
+use engine::options::Traits;
+use engine::volume::Volume;
+use error::{Error, RefusedKind, Result};
+use serde_json::{Value, json};
+
+use crate::list::each;
+use crate::report;
+use crate::volume_flags::{Filter, List, Prune, Remove, Volume as Asked};
+
+/// Docker's word for who keeps carboy's volumes.
+pub(crate) const DRIVER: &str = "local";
+
+/// `carboy volume`.
+pub(crate) fn run(engine: &Engine, asked: &Asked) -> Result<ExitCode> {
+    match asked {
+        Asked::Create(name, traits) => create(engine, name.as_deref(), traits),
+        Asked::List(list) => self::list(engine, list),
+        Asked::Inspect(names) => Ok(inspect(engine, names)),
+        Asked::Remove(asked) => Ok(remove(engine, asked)),
+        Asked::Prune(asked) => prune(engine, asked),
+    }
+}
+
+fn create(engine: &Engine, name: Option<&str>, traits: &Traits) -> Result<ExitCode> {
+    match engine.create_volume(name, traits) {
+        Ok(volume) => {
+            report::line(&volume.name);
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(error) => Ok(failed(&error)),
+    }
+}
+
+/// Docker's exit code where the daemon refuses.
+fn failed(error: &Error) -> ExitCode {
+    report::error(error);
+    ExitCode::FAILURE
+}
+
+fn list(engine: &Engine, asked: &List) -> Result<ExitCode> {
+    let mut rows = vec![(String::from("DRIVER"), String::from("VOLUME NAME"))];
+    for volume in engine.volumes()? {
+        if is_meant(engine, &volume, &asked.filters)? {
+            rows.push((DRIVER.to_owned(), volume.name));
+        }
+    }
+    if asked.quiet {
+        rows.iter().skip(1).for_each(|(_, name)| report::line(name));
+    } else {
+        rows.iter().for_each(|(driver, name)| report::line(&format!("{driver:<9} {name}")));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn is_meant(engine: &Engine, volume: &Volume, filters: &[Filter]) -> Result<bool> {
+    for filter in filters {
+        let labelled = |name: &String, value: &Option<String>| {
+            let found = volume.traits.labels.get(name);
+            found.is_some_and(|found| value.as_ref().is_none_or(|value| value == found))
+        };
+        let meant = match filter {
+            Filter::Dangling(wanted) => engine.volume_users(volume)?.is_empty() == *wanted,
+            Filter::Driver(driver) => driver == DRIVER,
+            Filter::Label(name, value) => labelled(name, value),
+            Filter::NotLabel(name, value) => !labelled(name, value),
+            Filter::Name(part) => volume.name.contains(part.as_str()),
+        };
+        if !meant {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn inspect(engine: &Engine, names: &[String]) -> ExitCode {
+    let (mut documents, mut code) = (Vec::new(), ExitCode::SUCCESS);
+    for name in names {
+        match engine.find_volume(name) {
+            Ok(volume) => documents.push(document(engine, &volume)),
+            Err(error) => code = failed(&error),
+        }
+    }
+    report::line(&serde_json::to_string_pretty(&documents).unwrap_or_default());
+    code
+}
+
+fn document(engine: &Engine, volume: &Volume) -> Value {
+    let Volume { name, created, traits, .. } = volume;
+    let or_null = |pairs: &std::collections::BTreeMap<String, String>| {
+        if pairs.is_empty() { Value::Null } else { json!(pairs) }
+    };
+    let mut labels = traits.labels.clone();
+    if volume.anonymous {
+        labels.insert("com.docker.volume.anonymous".to_owned(), String::new());
+    }
+    json!({
+        "CreatedAt": created.to_string(),
+        "Driver": DRIVER,
+        "Labels": or_null(&labels),
+        "Mountpoint": engine.mountpoint(volume),
+        "Name": name,
+        "Options": or_null(&traits.options),
+        "Scope": "local",
+    })
+}
+
+fn remove(engine: &Engine, asked: &Remove) -> ExitCode {
+    let is_gone = |error: &Error| matches!(error, Error::Refused(refused) if refused.kind == RefusedKind::NoSuchObject);
+    each(
+        &asked.names,
+        |name| match engine.remove_volume(name) {
+            Err(error) if asked.force && is_gone(&error) => Ok(()),
+            removed => removed,
+        },
+        |_| false,
+    )
+}
+
+fn prune(engine: &Engine, asked: &Prune) -> Result<ExitCode> {
+    let which = if asked.all { "all" } else { "anonymous" };
+    let question = format!(
+        "WARNING! This will remove {which} local volumes not used by at least one container.\n\
+         Are you sure you want to continue? [y/N] "
+    );
+    if !asked.force && !agreed(&question) {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let (mut removed, mut freed, mut code) = (Vec::new(), 0, ExitCode::SUCCESS);
+    for volume in engine.volumes()? {
+        let wanted = volume.anonymous || asked.all;
+        if !wanted || !is_meant(engine, &volume, &asked.filters)? || !engine.volume_users(&volume)?.is_empty() {
+            continue;
+        }
+        let bytes = engine.volume_bytes(&volume)?;
+        match engine.remove_volume(&volume.name) {
+            Ok(()) => {
+                removed.push(volume.name);
+                freed += bytes;
+            }
+            // A new container has it meanwhile, or somebody else has removed it.
+            Err(Error::Refused(_)) => {}
+            Err(error) => code = failed(&error),
+        }
+    }
+    if !removed.is_empty() {
+        report::line(&format!("Deleted Volumes:\n{}\n", removed.join("\n")));
+    }
+    report::line(&format!("Total reclaimed space: {}", report::decimal_size(freed)));
+    Ok(code)
+}
+
+/// Whether a person says yes; nobody at the other end says no.
+fn agreed(question: &str) -> bool {
+    let _ = report::written(|out| out.write_all(question.as_bytes()));
+    let mut answer = String::new();
+    let read = std::io::stdin().lock().read_line(&mut answer);
+    if !std::io::stdin().is_terminal() {
+        report::line("");
+    }
+    read.is_ok() && matches!(answer.trim(), "y" | "Y")
+}

@@ -1,0 +1,110 @@
+//! An empty volume gets what the container's root has at its place, before the container's first process runs.
+//!
+//! It is copied beside the volume's folder and moved there entry by entry when it is whole, which the record tells of: who
+//! is killed in the middle leaves a volume that is empty, or whose filling the next one completes.
+
+use std::ffi::CString;
+use std::fs::{self, File};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
+
+use error::{Doing, Errno, Error, Result};
+use image::{Mounts, Tree, Unpacking};
+use runtime::root::{Keep, Remembers};
+use rustix::fs::{Mode, OFlags, RenameFlags, ResolveFlags, openat2, renameat_with, syncfs};
+
+use super::{DATA, RECORD, Volume};
+use crate::options::{ContainerPath, RunOptions, VolumeMount, VolumeName};
+use crate::rootless;
+use crate::store::{Store, entries, remove_folder, write_json};
+
+/// The folder beside the volume's own.
+const COPY: &str = "copy";
+
+impl Store {
+    /// Fills a volume that its caller holds, if it is empty.
+    pub(super) fn fill_volume(
+        &self,
+        volume: &mut Volume,
+        (mount, options): (&VolumeMount, &RunOptions),
+        id: &str,
+    ) -> Result<()> {
+        let folder = self.volume(&volume.name);
+        let copy = folder.join(COPY);
+        // What was begun when its command was killed.
+        remove_folder(&copy)?;
+        if !entries(&folder.join(DATA))?.is_empty() {
+            return Ok(());
+        }
+        let Some(from) = self.place_in_root(options, &mount.destination, id)? else { return Ok(()) };
+        let goes = options.remove && matches!(mount.name, VolumeName::Own(_));
+        let filled = fill(&from, &copy).and_then(|to| {
+            // What is moved is whole also after a power cut.
+            if goes { Ok(()) } else { syncfs(&to).doing(|| "write it to disk") }
+        });
+        if let Err(error) = filled {
+            let _ = remove_folder(&copy);
+            return Err(hinted(error));
+        }
+        volume.moving = true;
+        write_json(&folder, RECORD, volume)?;
+        self.complete_move(volume)
+    }
+
+    /// Moves what a volume was filled with to its place, if that was begun.
+    pub(super) fn complete_move(&self, volume: &mut Volume) -> Result<()> {
+        if !volume.moving {
+            return Ok(());
+        }
+        let folder = self.volume(&volume.name);
+        let action = || format!("fill the volume {}", volume.name);
+        let (copy, data) = (folder.join(COPY), folder.join(DATA));
+        let (from, to) = (File::open(&copy).doing(action)?, File::open(&data).doing(action)?);
+        for name in fs::read_dir(&copy).doing(action)? {
+            let name = name.doing(action)?.file_name();
+            match renameat_with(&from, &name, &to, &name, RenameFlags::NOREPLACE) {
+                // A container that has it mounted already was faster.
+                Err(Errno::EXIST) => {}
+                moved => moved.doing(action)?,
+            }
+        }
+        sys::copy::attributes(from.as_fd(), to.as_fd()).doing(action)?;
+        volume.moving = false;
+        write_json(&folder, RECORD, volume)?;
+        remove_folder(&copy)
+    }
+
+    /// The folder of a container's root at a path, as the container will find it, however links lead within the root.
+    fn place_in_root(&self, options: &RunOptions, path: &ContainerPath, id: &str) -> Result<Option<OwnedFd>> {
+        let remembers = if rootless::is_in_user_namespace()? { Remembers::AsUser } else { Remembers::AsTrusted };
+        let root = options.root.layers(&self.container(id), Keep::Durable, remembers).look()?;
+        let action = || format!("open {path} of the root");
+        let inside = CString::new(path.as_str()).map_err(|_| Errno::INVAL).doing(action)?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        match openat2(&root, &inside, flags, Mode::empty(), ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS) {
+            // Then it is made empty, or is a file, over which no volume can be mounted.
+            Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+            opened => opened.doing(action).map(Some),
+        }
+    }
+}
+
+fn fill(from: &OwnedFd, copy: &Path) -> Result<OwnedFd> {
+    let action = || format!("create {}", copy.display());
+    fs::DirBuilder::new().mode(0o700).create(copy).doing(action)?;
+    let to: OwnedFd = File::open(copy).doing(action)?.into();
+    let tree = Tree { top: from.as_fd(), name: b"", mounts: Mounts::Entered, owners: &|owners| owners };
+    image::copy(&tree, to.as_fd(), Unpacking::default())?;
+    sys::copy::attributes(from.as_fd(), to.as_fd()).doing(|| format!("set the attributes of {}", copy.display()))?;
+    Ok(to)
+}
+
+fn hinted(error: Error) -> Error {
+    match error.errno() {
+        Some(Errno::NOSPC | Errno::DQUOT) => {
+            error.with_hint("free space on the file system of the volumes, or use volume-nocopy")
+        }
+        _ => rootless::hinted(error),
+    }
+}
