@@ -442,7 +442,7 @@ impl<'a> Unpacker<'a> {
     /// Opens a directory as a process would whose root is the new root.
     fn open_directory(&self, path: &[u8]) -> rustix::io::Result<OwnedFd> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        openat2(&self.root, dot_if_empty(path), flags, Mode::empty(), IN_ROOT)
+        open_in_root(&self.root, path, flags)
     }
 
     fn set_attributes(&mut self, file: &OwnedFd, path: &[u8], attributes: &Directory) -> Result<()> {
@@ -491,7 +491,7 @@ impl<'a> Unpacker<'a> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         for (path, attributes) in std::mem::take(&mut self.directories).into_iter().rev() {
             self.current.clone_from(&path);
-            match openat2(&self.root, dot_if_empty(&path), flags, Mode::empty(), IN_ROOT) {
+            match open_in_root(&self.root, &path, flags) {
                 Ok(directory) => self.set_attributes(&directory, &path, &attributes)?,
                 // A later entry replaced it or a directory above it.
                 Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
@@ -591,6 +591,17 @@ impl Directory {
 
 /// Resolution within the root, without the links of /proc that lead anywhere.
 const IN_ROOT: ResolveFlags = ResolveFlags::IN_ROOT.union(ResolveFlags::NO_MAGICLINKS);
+
+/// Once more where the kernel could not tell because something was renamed or mounted on the host meanwhile.
+fn open_in_root(root: &OwnedFd, path: &[u8], flags: OFlags) -> rustix::io::Result<OwnedFd> {
+    let mut renames = 0;
+    loop {
+        match openat2(root, dot_if_empty(path), flags, Mode::empty(), IN_ROOT) {
+            Err(Errno::AGAIN) if renames < sys::path::MOST_RENAMES => renames += 1,
+            opened => return opened,
+        }
+    }
+}
 
 /// The owner that all new files get: our own, unless the directory hands its group down or holds others that may.
 fn own_owner(root: &OwnedFd) -> rustix::io::Result<Option<(u32, u32)>> {

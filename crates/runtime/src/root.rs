@@ -13,8 +13,9 @@ use std::path::{Path, PathBuf};
 
 use error::{Doing, Refused, Result};
 use procfs::{HostPid, Process};
-use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
+use rustix::fs::{FileType, fstat};
 use sys::mount::{Attributes, Change, Reach};
+use sys::path::{Access, Within, open_below};
 
 /// What the container's root is made of. Paths are the host's.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -217,8 +218,7 @@ const MOST_BYTES: u64 = 16 << 20;
 /// # Errors
 /// Refused for what is no file, or longer than 16 MiB; a kernel error.
 pub fn read_within(root: &OwnedFd, path: &CStr) -> Result<Vec<u8>> {
-    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    let handle = match openat2(root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve) {
+    let handle = match open_below(root.as_fd(), path, Access::Handle, Within::Root) {
         Err(error::Errno::NOENT | error::Errno::NOTDIR) => return Ok(Vec::new()),
         opened => opened.doing(|| format!("open {} in the container's root", path.to_string_lossy()))?,
     };

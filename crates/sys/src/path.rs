@@ -48,10 +48,20 @@ const O_NOFOLLOW: u64 = if cfg!(target_arch = "aarch64") { 0o100_000 } else { 0o
 const O_PATH: u64 = 0o10_000_000;
 const O_CLOEXEC: u64 = 0o2_000_000;
 
+/// How often in a row something may be renamed or mounted on the host while a path with `..` is resolved: the kernel then
+/// cannot tell whether that has led out of the folder.
+pub const MOST_RENAMES: u32 = 1000;
+
 fn openat2(directory: BorrowedFd<'_>, path: &CStr, how: &OpenHow) -> Result<OwnedFd> {
     let words: Arguments = [fd(directory), path.as_ptr() as usize, (&raw const *how) as usize, size_of::<OpenHow>(), 0];
-    // SAFETY: the path and the structure live across the call, and its size is passed.
-    let raw = unsafe { syscall(everywhere::OPENAT2, words) }?;
+    let mut renames = 0;
+    let raw = loop {
+        // SAFETY: the path and the structure live across the call, and its size is passed.
+        match unsafe { syscall(everywhere::OPENAT2, words) } {
+            Err(Errno::AGAIN) if renames < MOST_RENAMES => renames += 1,
+            raw => break raw?,
+        }
+    };
     // SAFETY: the kernel has just made this descriptor for us.
     unsafe { owned(raw) }
 }

@@ -12,7 +12,8 @@ use std::path::Path;
 use error::{Doing, Errno, Error, Result};
 use image::{Mounts, Tree, Unpacking};
 use runtime::root::{Keep, Remembers};
-use rustix::fs::{Mode, OFlags, RenameFlags, ResolveFlags, openat2, renameat_with, syncfs};
+use rustix::fs::{RenameFlags, renameat_with, syncfs};
+use sys::path::{Access, Within, open_below};
 
 use super::{DATA, RECORD, Volume};
 use crate::options::{ContainerPath, RunOptions, VolumeMount, VolumeName};
@@ -81,11 +82,14 @@ impl Store {
         let root = options.root.layers(&self.container(id), Keep::Durable, remembers).look()?;
         let action = || format!("open {path} of the root");
         let inside = CString::new(path.as_str()).map_err(|_| Errno::INVAL).doing(action)?;
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        match openat2(&root, &inside, flags, Mode::empty(), ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS) {
+        match open_below(root.as_fd(), &inside, Access::Handle, Within::Root) {
             // Then it is made empty, or is a file, over which no volume can be mounted.
             Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
-            opened => opened.doing(action).map(Some),
+            opened => {
+                let opened = opened.doing(action)?;
+                let is_folder = sys::path::is_folder(opened.as_fd()).doing(action)?;
+                Ok(is_folder.then_some(opened))
+            }
         }
     }
 }
