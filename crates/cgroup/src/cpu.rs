@@ -29,6 +29,8 @@ pub(crate) const OF_A_LINE: [&str; 1] = [STAT];
 const STAT_LOCAL: &str = "cpu.stat.local";
 /// The files of a level's own limit.
 pub(crate) const OF_A_LIMIT: [&str; 3] = [QUOTA_V1, PERIOD_V1, MAX_V2];
+/// Those that tell what part a group has beside others.
+pub(crate) const OF_USE: [&str; 2] = [SHARES_V1, WEIGHT_V2];
 
 const SHARES: &str = "linux.resources.cpu.shares";
 const QUOTA: &str = "linux.resources.cpu.quota";

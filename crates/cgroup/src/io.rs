@@ -532,6 +532,15 @@ pub fn throttles_v2(read: impl Fn(&str) -> Option<String>) -> Vec<Throttle> {
     throttles
 }
 
+/// A group's weight for disks that have none of their own, where the kernel has a scheduler or a cost model that goes by
+/// it; `read` gives a file's text.
+pub fn weight_of_group(read: impl Fn(&str) -> Option<String>) -> Option<u64> {
+    let text = [BFQ_WEIGHT_V2, WEIGHT_V2, BFQ_WEIGHT_V1, WEIGHT_V1].into_iter().find_map(read)?;
+    // v2 has a line for each disk too; v1 has one number.
+    let of_all = |line: &str| line.strip_prefix("default ").unwrap_or(line).trim().parse().ok();
+    text.lines().find_map(of_all)
+}
+
 /// Where a v1 group tells each measure; most of BFQ's files need a kernel that was built to debug it.
 const MEASURES_V1: [(Measure, &[&str]); 8] = [
     (Measure::Bytes, &[BYTES_V1[0], BYTES_V1[1], BFQ_BYTES_V1]),
@@ -596,6 +605,15 @@ mod tests {
 
     const ALL: Option<WeightFiles> = Some(WeightFiles { bfq: true, plain: true });
     const NONE: Option<WeightFiles> = Some(WeightFiles { bfq: false, plain: false });
+
+    #[test]
+    fn the_weight_of_a_group_is_the_one_for_disks_without_their_own() {
+        let of = |file: &'static str, text: &str| weight_of_group(|name| (name == file).then(|| text.to_owned()));
+        assert_eq!(of(BFQ_WEIGHT_V2, "8:0 300\ndefault 200\n"), Some(200));
+        assert_eq!(of(WEIGHT_V2, "default 100\n"), Some(100));
+        assert_eq!(of(BFQ_WEIGHT_V1, "100\n"), Some(100));
+        assert_eq!(of(MAX_V2, "100\n"), None);
+    }
 
     #[test]
     fn both_versions_tell_the_same_limits() {

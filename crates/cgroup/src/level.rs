@@ -44,7 +44,7 @@ pub enum Detail {
     Limits,
     /// What it uses and how often its limits were hit, too.
     Usage,
-    /// What it uses, and no limits: of those beside the one that is looked at.
+    /// What it uses and its weight, and no limits: of those beside the one that is looked at.
     Use,
     /// Everything that tells why its processes wait, too.
     All,
@@ -76,6 +76,8 @@ pub struct Reasons {
     pub pids_peak: Option<u64>,
     /// What slows a v2 group down that uses much memory.
     pub brake: memory::Brake,
+    /// Its part where disks are busy.
+    pub disk_weight: Option<u64>,
     /// The limits of disks.
     pub throttles: Vec<io::Throttle>,
     /// Whether it stands still.
@@ -143,7 +145,7 @@ impl Tree {
         let has = |of: &[Controller]| of.iter().any(|one| self.controllers.contains(one));
         match detail {
             Detail::Limits | Detail::Usage => has(&LIMITED),
-            Detail::Use => has(&[Controller::Memory, Controller::Cpuacct, Controller::Pids]),
+            Detail::Use => has(&[Controller::Memory, Controller::Cpu, Controller::Cpuacct, Controller::Pids]),
             Detail::All => !self.controllers.is_empty() || self.version == Version::V2,
         }
     }
@@ -218,8 +220,8 @@ impl Tree {
             let read = |name: &str| wanted(name, &memory::OF_A_LIMIT, &memory::OF_USE).then(|| read(name))?;
             level.memory = Some(if v1 { memory::stats_v1(read) } else { memory::stats_v2(read) });
         }
-        if of(Controller::Cpu) && detail != Detail::Use {
-            let read = |name: &str| wanted(name, &cpu::OF_A_LIMIT, &[]).then(|| read(name))?;
+        if of(Controller::Cpu) {
+            let read = |name: &str| wanted(name, &cpu::OF_A_LIMIT, &cpu::OF_USE).then(|| read(name))?;
             level.cpu = Some(if v1 { cpu::stats_v1(read) } else { cpu::stats_v2(read) });
         }
         if of(Controller::Pids) {
@@ -251,6 +253,7 @@ impl Tree {
             reasons.brake = memory::brake_v2(&read);
         }
         if of(Controller::Io) {
+            reasons.disk_weight = io::weight_of_group(&read);
             reasons.throttles = if v1 { io::throttles_v1(&read) } else { io::throttles_v2(&read) };
         }
         if of(Controller::Freezer) {

@@ -533,12 +533,26 @@ const WHY: Usage<Why> = Usage {
         Flag::value("for", "TIME", why_time, "watch for so long: 500ms, 2s, 1m (2s)"),
         Flag::switch("watch", |why: &mut Why, on| why.watch = on, "go on until it is interrupted"),
         Flag::switch("json", |why: &mut Why, on| why.json = on, "print JSON; with --watch a line each time"),
+        Flag::values(
+            "from",
+            "FILE",
+            why_from,
+            "look at a snapshot that see --json has printed, and not at this host; twice: before, after",
+        ),
     ]],
     end: End::Never,
 };
 
 fn why_time(why: &mut Why, given: Given<'_>) -> Result<()> {
-    why.time = quantity::time(given)?;
+    why.time = Some(quantity::time(given)?);
+    Ok(())
+}
+
+fn why_from(why: &mut Why, given: Given<'_>) -> Result<()> {
+    if why.from.len() == 2 {
+        return Err(given.refused("is a third snapshot, and it is told what moved between two").into());
+    }
+    why.from.push(given.value.into());
     Ok(())
 }
 

@@ -4,12 +4,13 @@
 use std::fs;
 use std::process::Command;
 
-use carboy_e2e::group::{Team, limit};
+use carboy_e2e::disk::Disk;
+use carboy_e2e::group::{Team, Version, hierarchy, limit};
 use carboy_e2e::looked_at::{self, asked, finding, removed, started, unique};
 use carboy_e2e::user::User;
 use carboy_e2e::{Attended, Carboy, Ended, Person, ended, eventually};
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn why(carboy: &Carboy, words: &[&str]) -> Ended {
     asked(carboy, &[&["why"], words].concat())
@@ -81,6 +82,12 @@ fn what_is_no_question_is_2_and_what_is_not_there_is_1() {
         let wrong = why(&carboy, words);
         assert_eq!((wrong.code, wrong.stdout.as_str()), (2, ""), "{words:?}");
         assert!(wrong.stderr.starts_with("error: cannot use "), "{}", wrong.stderr);
+    }
+    for words in
+        [&["--from", "a"][..], &["--from", "a", "--from", "b", "--watch"], &["--from=a", "--from=b", "--from=c"]]
+    {
+        let wrong = why(&carboy, &[words, &["x"]].concat());
+        assert_eq!((wrong.code, wrong.stdout.as_str()), (2, ""), "{words:?}");
     }
     assert!(why(&carboy, &["--help"]).stdout.contains("--for TIME"));
 }
@@ -193,6 +200,102 @@ fn two_that_want_one_cpu_are_crowded_and_not_held_back() {
     let findings = found["why"]["findings"].as_array().unwrap();
     assert!(findings.iter().all(|one| one["trouble"] != "held_back"), "{found:#}");
     removed(&carboy, container, &name);
+}
+
+#[test]
+fn a_bound_beyond_which_v2_slows_down_is_told_apart_from_a_limit() {
+    let carboy = Carboy::new();
+    let name = unique(&carboy);
+    let reads =
+        "dd if=/dev/zero of=/big bs=1M count=48 2>/dev/null; echo ready; while :; do cat /big > /dev/null; done";
+    let high = ["--cgroup-conf", "memory.high=16m"];
+    if let Version::V1(_) = hierarchy("memory") {
+        let root = carboy.busybox();
+        let refused = carboy.run([&["run"], &high[..], &[root.to_str().unwrap(), "true"]].concat());
+        assert!(refused.code == 125 && refused.stderr.contains("memory.high"), "{}", refused.stderr);
+        return;
+    }
+    let container = started(&carboy, &name, &[&high[..], &["-m", "256m"]].concat(), reads);
+    let found = document(&carboy, &["--for", "1s", &name]);
+    let cause = &finding(&found, "reclaiming")["causes"][0];
+    let group = carboy.inspect(&name)["CgroupPath"].as_str().unwrap().to_owned();
+    assert_eq!((&cause["level"], &cause["is_brake"]), (&group.as_str().into(), &true.into()), "{found:#}");
+    assert_eq!(cause["limit"]["at"], 16 << 20);
+    assert!(cause["hits"].as_u64().unwrap() > 0, "{found:#}");
+    assert_eq!(found["why"]["memory"]["limit"]["at"], 256 << 20);
+    let text = told(&carboy, &["--for", "500ms", &name]);
+    assert!(text.contains("slowed down beyond 16 MiB  reached ") && text.contains(" of 256 MiB"), "{text}");
+    removed(&carboy, container, &name);
+}
+
+#[test]
+fn a_disk_that_is_limited_is_told_with_who_waits_for_it() {
+    let carboy = Carboy::new();
+    let name = unique(&carboy);
+    let disk = Disk::new(&carboy);
+    let (device, limit) = (format!("{}:/dev/disk", disk.node()), format!("{}:8kb", disk.node()));
+    let reads = "echo ready; while :; do dd if=/dev/disk of=/dev/null bs=16k iflag=direct 2>/dev/null; done";
+    let container = started(&carboy, &name, &["--device", &device, "--device-read-bps", &limit], reads);
+    let mut found = Value::Null;
+    // The first piece is read at once; what follows has waited at both looks.
+    eventually("it waits all the time", || {
+        found = document(&carboy, &["--for", "500ms", &name]);
+        found["why"]["still"].as_array().unwrap().iter().any(|one| one["is_lasting"] == true)
+    });
+    let group = carboy.inspect(&name)["CgroupPath"].as_str().unwrap().to_owned();
+    let (still, disks) = (&found["why"]["still"][0], &found["why"]["disks"][0]);
+    assert_eq!((&still["state"], &still["name"]), (&"D".into(), &"dd".into()), "{found:#}");
+    assert_eq!(finding(&found, "stuck")["count"], 1);
+    let expected = json!({"path": group, "limits": [{"disk": disk.numbers(), "kind": "rbps", "limit": 8192}]});
+    assert_eq!(*disks, expected);
+    let stalled = finding(&found, "io");
+    assert_eq!((&stalled["causes"][0]["level"], &stalled["causes"][0]["known"]), (&disks["path"], &"limited".into()));
+    assert!(stalled["usec"].as_u64().unwrap() > 250_000, "{found:#}");
+    let text = told(&carboy, &["--for", "100ms", &name]);
+    let limited = format!("{} rbps 8 KiB/s  (no counter tells whether it was hit)\n", disk.numbers());
+    for part in [&limited as &str, " dd  cannot be interrupted (D)", "stalled on io "] {
+        assert!(text.contains(part), "{part:?} is not in\n{text}");
+    }
+    removed(&carboy, container, &name);
+}
+
+#[test]
+fn who_shares_a_cpu_is_told_with_the_weights_also_of_two_snapshots() {
+    let carboy = Carboy::new();
+    let light = unique(&carboy);
+    let heavy = format!("{light}-heavy");
+    let busy = "echo ready; while :; do :; done";
+    let share =
+        |name: &str, shares: &str| started(&carboy, name, &["--cpuset-cpus", "0", "--cpu-shares", shares], busy);
+    let containers = [(share(&light, "512"), &light), (share(&heavy, "2048"), &heavy)];
+    let save = |name: &str| {
+        let file = carboy.folder().join(name);
+        fs::write(&file, looked_at::told(&carboy, &["see", "--json"])).unwrap();
+        file.to_str().unwrap().to_owned()
+    };
+    let before = save("before.json");
+    let now = document(&carboy, &["--for", "1s", &light]);
+    let then = document(&carboy, &["--from", &before, "--from", &save("after.json"), &light]);
+    let group = carboy.inspect(&heavy)["CgroupPath"].as_str().unwrap().to_owned();
+    for found in [&now, &then] {
+        let rivals = finding(found, "crowded")["rivals"].as_array().unwrap();
+        let rival = rivals.iter().find(|rival| rival["path"] == group.as_str()).unwrap();
+        let weights = ["its", "own"].map(|whose| rival["weights"][whose]["at"].as_u64().unwrap());
+        assert!(weights[0] > weights[1] && weights[1] > 0, "{found:#}");
+        assert_eq!(found["why"]["cpu"]["weight"]["at"].as_u64(), Some(weights[1]));
+        let used = found["why"]["cpu"]["used_usec"].as_u64().unwrap();
+        assert!(rival["usage"].as_u64().unwrap() > used, "{found:#}");
+    }
+    let text = told(&carboy, &["--from", &before, "--from", &save("later.json"), &light]);
+    assert!(text.lines().next().unwrap().ends_with(" s between the two"), "{text}");
+    assert!(text.contains(" cpus, weight "), "{text}");
+    let passport = looked_at::told(&carboy, &["see", &light]);
+    assert!(passport.contains("  cpu shares  512 ") || passport.contains("  cpu weight  "), "{passport}");
+    for (container, name) in containers {
+        removed(&carboy, container, name);
+    }
+    let gone = document(&carboy, &["--from", &before, "--from", &save("gone.json"), &light]);
+    assert_eq!((&gone["why"]["is_there"], &gone["why"]["findings"]), (&false.into(), &json!([])), "{gone:#}");
 }
 
 #[test]

@@ -187,6 +187,7 @@ fn reasons(level: &Level) -> Reasons {
         inode: found.inode,
         cpu_usage_usec: number(level.cpuacct.as_ref().and_then(|used| used.usage_usec), "cpu"),
         cpu_weight: number(weight, "cpu"),
+        disk_weight: number(found.disk_weight, "io"),
         cpu_periods: number(cpu.and_then(|cpu| cpu.periods), "cpu"),
         held_back_usec: number(found.held_back_usec, "cpu"),
         cpus: number(found.cpus.as_ref().and_then(|cpus| u64::try_from(cpus.numbers().count()).ok()), "cpuset"),

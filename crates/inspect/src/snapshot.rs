@@ -330,6 +330,9 @@ pub struct Reasons {
     pub cpu_usage_usec: Reading,
     /// Its part where CPUs are short: v1's shares, v2's weight.
     pub cpu_weight: Reading,
+    /// Its part where disks are busy.
+    #[serde(default)]
+    pub disk_weight: Reading,
     /// Periods of its own bandwidth limit in which it ran.
     pub cpu_periods: Reading,
     /// How long the processes of this very group were held back, whichever level's limit it was, in microseconds of all

@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use cgroup::Version;
 use cgroup::cpuset::Set;
 use cgroup::level::{Detail, Trees};
+use cgroup::pressure;
 use error::{Doing as _, Errno, Error, Result};
 use netlink::route::{self, Paired};
 use netlink::{Protocol, Socket};
@@ -19,7 +20,7 @@ use procfs::status::SeccompMode;
 use procfs::{CgroupLine, HostId, HostPid, Kind, Process as Folder, Sight, Stat, Status, Visit, Walk};
 
 use crate::find::{self, Found, What};
-use crate::limits::Groups;
+use crate::limits::{Groups, stall};
 use crate::names::{self, State};
 use crate::namespaces::Namespaces;
 use crate::reach::{self, Reader};
@@ -70,8 +71,8 @@ pub fn take(scope: Scope<'_>, carboy: &[PathBuf]) -> Result<Snapshot> {
     let (wanted, detail): (Vec<usize>, _) = match (scope, &focus) {
         (Scope::Namespaces, _) => (Vec::new(), Detail::Limits),
         (Scope::Containers, _) => (of_containers(), Detail::Limits),
-        (_, Some(focus)) => (focus.groups.iter().copied().collect(), Detail::Usage),
-        (_, None) => ((0..pass.groups.all.len()).collect(), Detail::Usage),
+        (_, Some(focus)) => (focus.groups.iter().copied().collect(), Detail::All),
+        (_, None) => ((0..pass.groups.all.len()).collect(), Detail::All),
     };
     let mut links = Vec::new();
     pass.groups.read(&trees, &wanted, detail, &mut blind);
@@ -94,6 +95,7 @@ pub fn take(scope: Scope<'_>, carboy: &[PathBuf]) -> Result<Snapshot> {
     let (at_msec, up_usec) = now();
     if scope == Scope::Everything {
         reach::read_host(&mut host);
+        (host.stalls, host.available_bytes) = (stalls(&mut blind), available());
     }
     Ok(Snapshot {
         version: VERSION,
@@ -270,6 +272,26 @@ fn host(namespaces: HostNamespaces, trees: &Trees) -> Result<Host> {
         disks: Vec::new(),
         kernel_files: Vec::new(),
     })
+}
+
+/// How long the host's processes waited.
+pub(crate) fn stalls(blind: &mut Sightless) -> Stalls {
+    let mut of = |resource: &str| match procfs::host::read_pressure(resource) {
+        Ok(text) => stall(pressure::parse(&text)),
+        Err(error) => {
+            // A kernel that does not tell is told of where it matters.
+            if error.errno() != Some(Errno::OPNOTSUPP) {
+                blind.add_error("pressure", "how long the host's processes waited", &error);
+            }
+            stall(None)
+        }
+    };
+    Stalls { cpu: of("cpu"), memory: of("memory"), io: of("io") }
+}
+
+/// The memory that could be used at once.
+pub(crate) fn available() -> Reading {
+    procfs::host::read_available_bytes().map_or(Reading::Unreadable, Reading::At)
 }
 
 /// What one pass over the processes gave.

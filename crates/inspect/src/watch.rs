@@ -5,14 +5,13 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use cgroup::level::{Detail, Tree, Trees};
-use cgroup::pressure;
 use error::{Errno, Result};
 use procfs::{HostPid, Proc};
 
 use crate::find::Found;
-use crate::limits::{Groups, stall};
-use crate::snapshot::{Facts, Host, Process, Reading, Snapshot, Spot, Stalls, VERSION, Work};
-use crate::source::{Sightless, now};
+use crate::limits::Groups;
+use crate::snapshot::{Facts, Host, Process, Reading, Snapshot, Spot, VERSION, Work};
+use crate::source::{Sightless, available, now, stalls};
 
 /// Who is watched: a name, and what it is known by from one look to the next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,7 +45,7 @@ const MOST_BESIDE: usize = 1024;
 const TICK_USEC: u64 = 10_000;
 
 impl Subject {
-    /// The container or process that was found; `None` for what is neither.
+    /// The container, process or group that was found; `None` for what is none of them.
     #[must_use]
     pub fn of(snapshot: &Snapshot, found: Found) -> Option<Self> {
         let groups = |places: &[usize]| {
@@ -66,8 +65,44 @@ impl Subject {
                 let process = Some((process.pid, facts.start_ticks));
                 Some(Self { name, kind: Kind::Process, groups: groups(&facts.groups), process })
             }
-            Found::Namespace(_) | Found::Group(_) => None,
+            Found::Group(index) => {
+                let path = &snapshot.groups.get(index)?.path;
+                let same = snapshot.groups.iter().filter(|group| group.path == *path);
+                let groups = same.map(|group| (group.hierarchy.clone(), group.path.clone())).collect();
+                Some(Self { name: path.display().to_string(), kind: Kind::Group, groups, process: None })
+            }
+            Found::Namespace(_) => None,
         }
+    }
+}
+
+/// A snapshot of the whole host without the processes that are not the subject's, which is what [`Watch::look`] gives.
+#[must_use]
+pub fn part(snapshot: &Snapshot, subject: &Subject) -> Snapshot {
+    let deepest = subject.groups.iter().max_by_key(|(_, path)| path.components().count());
+    let is_below = |group: &usize| {
+        snapshot
+            .groups
+            .get(*group)
+            .zip(deepest)
+            .is_some_and(|(group, (hierarchy, path))| group.hierarchy == *hierarchy && group.path.starts_with(path))
+    };
+    let is_its = |process: &&Process| match (subject.process, process.facts.as_ref()) {
+        (Some((pid, began)), Some(facts)) => process.pid == pid && facts.start_ticks == began,
+        (None, Some(facts)) => facts.groups.iter().any(is_below),
+        (_, None) => false,
+    };
+    Snapshot {
+        version: snapshot.version,
+        at_msec: snapshot.at_msec,
+        up_usec: snapshot.up_usec,
+        host: snapshot.host.clone(),
+        processes: snapshot.processes.iter().filter(is_its).cloned().collect(),
+        namespaces: Vec::new(),
+        groups: snapshot.groups.clone(),
+        containers: Vec::new(),
+        links: Vec::new(),
+        blind: snapshot.blind.clone(),
     }
 }
 
@@ -214,21 +249,31 @@ impl Watch {
     }
 }
 
-/// How long the host's processes waited.
-fn stalls(blind: &mut Sightless) -> Stalls {
-    let mut of = |resource: &str| match procfs::host::read_pressure(resource) {
-        Ok(text) => stall(pressure::parse(&text)),
-        Err(error) => {
-            // A kernel that does not tell is told of where it matters.
-            if error.errno() != Some(Errno::OPNOTSUPP) {
-                blind.add_error("pressure", "how long the host's processes waited", &error);
-            }
-            stall(None)
-        }
-    };
-    Stalls { cpu: of("cpu"), memory: of("memory"), io: of("io") }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples;
 
-fn available() -> Reading {
-    procfs::host::read_available_bytes().map_or(Reading::Unreadable, Reading::At)
+    #[test]
+    fn the_part_of_a_snapshot_that_is_a_containers_has_the_processes_of_its_group_and_of_those_below() {
+        let mut snapshot = samples::empty();
+        for (path, parent) in [("/", None), ("/it", Some(0)), ("/it/below", Some(1)), ("/item", Some(0))] {
+            snapshot.groups.push(samples::group(path, parent));
+        }
+        for group in 0..4 {
+            let facts = Facts { groups: vec![group], start_ticks: 7, ..samples::facts() };
+            let pid = HostPid(i32::try_from(group).unwrap());
+            let namespaces = [Spot::Absent; 8];
+            snapshot.processes.push(Process { pid, namespaces, facts: Some(Box::new(facts)), container: None });
+        }
+        let pids =
+            |subject: &Subject| part(&snapshot, subject).processes.iter().map(|one| one.pid.0).collect::<Vec<_>>();
+        let of_group = Subject::of(&snapshot, Found::Group(1)).unwrap();
+        assert_eq!((of_group.kind, pids(&of_group)), (Kind::Group, vec![1, 2]));
+        let of_process = Subject::of(&snapshot, Found::Process(3)).unwrap();
+        assert_eq!((of_process.kind, pids(&of_process)), (Kind::Process, vec![3]));
+        // Another process that has got the same number.
+        let other = Subject { process: Some((HostPid(3), 8)), ..of_process };
+        assert!(pids(&other).is_empty());
+    }
 }

@@ -51,6 +51,8 @@ pub struct Cpu {
     pub limit: Reading,
     /// How many CPUs it may run on.
     pub cpus: u64,
+    /// Its part where CPUs are short, against groups beside its own: v1's shares, v2's weight.
+    pub weight: Reading,
 }
 
 /// What a subject has of a resource.
@@ -212,6 +214,17 @@ pub struct Rival {
     pub path: PathBuf,
     /// What it used between the two (microseconds of CPU time) or uses now (bytes, tasks).
     pub usage: u64,
+    /// Of CPUs that were short, how they are divided; `None` of everything else.
+    pub weights: Option<Weights>,
+}
+
+/// How two groups beside each other divide what both want.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Weights {
+    /// The other's.
+    pub its: Reading,
+    /// That of the subject's group, or of the one above that on the same level.
+    pub own: Reading,
 }
 
 /// What held a subject back between two snapshots of it.
@@ -292,7 +305,7 @@ mod tests {
         assert_eq!((finding.usec, finding.victims), (Some(8 * SECOND / 5), vec![PathBuf::from("/team/it")]));
         let cause = &finding.causes[0];
         assert_eq!((path(cause), cause.hits, cause.periods), ("/team", Some(20), Some(20)));
-        assert_eq!(finding.rivals, [Rival { path: "/team/other".into(), usage: 100_000 }]);
+        assert_eq!(finding.rivals, [Rival { path: "/team/other".into(), usage: 100_000, weights: None }]);
         assert_eq!(why(&before, &after, &subject()).cpu.used_usec, Some(300_000));
     }
 
@@ -317,6 +330,25 @@ mod tests {
         gone.groups.truncate(2);
         let why = why(&throttled(10, Reading::At(5)), &gone, &subject());
         assert!(!why.is_there && why.findings.is_empty(), "{why:?}");
+    }
+
+    #[test]
+    fn who_shares_a_cpu_that_is_short_is_told_with_both_weights() {
+        let of = |usec: u64| {
+            host(SECOND + usec, |groups| {
+                for (index, weight) in [(2, 512), (3, 2048)] {
+                    set(&mut groups[index], |one| {
+                        one.cpu_weight = Reading::At(weight);
+                        one.cpu_usage_usec = Reading::At(usec * weight / 2560);
+                    });
+                }
+                set(&mut groups[2], |one| one.stalls.cpu.some_usec = Reading::At(usec * 8 / 10));
+            })
+        };
+        let finding = found(&of(0), &of(SECOND), Trouble::Crowded).unwrap();
+        let weights = Some(Weights { its: Reading::At(2048), own: Reading::At(512) });
+        assert_eq!(finding.rivals, [Rival { path: "/team/other".into(), usage: 800_000, weights }]);
+        assert_eq!(why(&of(0), &of(SECOND), &subject()).cpu.weight, Reading::At(512));
     }
 
     /// /team has 32 MiB and it 512: `reached` hits above, `kills` in it.

@@ -6,7 +6,7 @@ use inspect::door::{self, Width};
 use inspect::ladder::{self, Resource};
 use inspect::relation::{self, Relation};
 use inspect::snapshot::{
-    Container, Engine, Facts, Link, Mount, Namespace, Process, Reading, Related, Spot, VERSION, place,
+    Container, Engine, Facts, Group, Link, Mount, Namespace, Process, Reading, Reasons, Related, Spot, VERSION, place,
 };
 use procfs::Kind;
 use serde_json::{Value, json};
@@ -159,11 +159,27 @@ fn limits(page: &mut Page, snapshot: &Snapshot, container: &Container) {
             ));
         }
     }
+    for (name, weight, group) in weights(snapshot, container) {
+        rows.push([format!("  {name}"), weight.to_string(), String::new(), group.path.display().to_string()]);
+    }
     page.gap();
     page.table(&rows);
     for note in notes {
         page.styled(Style::Dim, &note);
     }
+}
+
+/// Its parts where CPUs are short and where disks are busy, against groups beside its own, as the kernel calls them.
+fn weights<'s>(snapshot: &'s Snapshot, container: &Container) -> Vec<(&'static str, u64, &'s Group)> {
+    let own = || container.groups.iter().filter_map(|group| snapshot.groups.get(*group));
+    let of = |name: &'static str, on_v1: &'static str, weight: fn(&Reasons) -> Reading| {
+        own().find_map(|group| match group.reasons.as_deref().map(weight) {
+            Some(Reading::At(weight)) => Some((if group.hierarchy.is_empty() { name } else { on_v1 }, weight, group)),
+            _ => None,
+        })
+    };
+    let cpu = of("cpu weight", "cpu shares", |reasons| reasons.cpu_weight);
+    cpu.into_iter().chain(of("io weight", "io weight", |reasons| reasons.disk_weight)).collect()
 }
 
 fn doors(page: &mut Page, snapshot: &Snapshot, container: &Container) {
@@ -292,6 +308,9 @@ pub(crate) fn document(snapshot: &Snapshot, container: &Container) -> Value {
             "set_at": ladder.binds().map(|rung| &rung.group.path), "rungs": rungs.collect::<Vec<_>>(),
         })
     });
+    let weights = weights(snapshot, container);
+    let weights =
+        weights.iter().map(|(name, weight, group)| json!({"name": name, "weight": weight, "path": group.path}));
     let doors: Vec<Value> = door::of(snapshot, container)
         .iter()
         .map(|door| {
@@ -306,7 +325,8 @@ pub(crate) fn document(snapshot: &Snapshot, container: &Container) -> Value {
     json!({
         "kind": if container.engine == Engine::Sandbox { "process" } else { "container" },
         "form": VERSION, "engine": container.engine, "id": container.id, "name": container.name, "pod": container.pod,
-        "pid": snapshot.first(container).map(|first| first.pid), "namespaces": namespaces, "limits": limits, "doors": doors,
+        "pid": snapshot.first(container).map(|first| first.pid), "namespaces": namespaces, "limits": limits,
+        "weights": weights.collect::<Vec<_>>(), "doors": doors,
         "uid_map": container.uid_map, "mounts": container.mounts, "listening": listening,
         "links": links(snapshot, container).collect::<Vec<_>>(), "processes": processes,
         "strays": strays,

@@ -13,8 +13,8 @@ use inspect::ladder::Resource;
 use inspect::log::{Kill, Log};
 use inspect::snapshot::{Reading, VERSION};
 use inspect::source::{self, Scope};
-use inspect::watch::{Kind, Subject, Watch};
-use inspect::why::{Cause, Evidence, Finding, Held, Rival, Trouble, Wait, Why, share, why};
+use inspect::watch::{self, Kind, Subject, Watch};
+use inspect::why::{Cause, Evidence, Finding, Held, Rival, Trouble, Wait, Weights, Why, share, why};
 use serde_json::{Value, json};
 
 use crate::report;
@@ -23,23 +23,22 @@ use crate::see::over::{self, Over};
 use crate::see::page::{Page, Style};
 
 /// What `why` was asked for.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Asked {
-    /// How long it is watched.
-    pub(crate) time: Duration,
+    /// How long it is watched; `None` where nobody has said.
+    pub(crate) time: Option<Duration>,
     /// Whether it goes on until it is interrupted.
     pub(crate) watch: bool,
     /// Whether JSON is printed.
     pub(crate) json: bool,
+    /// The snapshots to look at in place of this host: one before and one after.
+    pub(crate) from: Vec<PathBuf>,
     /// Whom.
     pub(crate) what: String,
 }
 
-impl Default for Asked {
-    fn default() -> Self {
-        Self { time: Duration::from_secs(2), watch: false, json: false, what: String::new() }
-    }
-}
+/// How long it is watched where nobody has said.
+const TIME: Duration = Duration::from_secs(2);
 
 /// `carboy why`; `roots` are the folders of carboy's state.
 ///
@@ -61,6 +60,9 @@ fn shown(asked: &Asked, roots: &[PathBuf], run: Option<PathBuf>) -> Result<()> {
     if let What::Namespace(..) | What::NamespaceOf(..) = what {
         let refused = Refused::new("why", &asked.what, "is a namespace: it has no limits and uses nothing");
         return Err(refused.hint(format!("carboy see {} shows who is in it", asked.what)).into());
+    }
+    if !asked.from.is_empty() {
+        return looked_back(asked);
     }
     let watch = Watch::open()?;
     let places: Vec<_> = roots.iter().map(|root| (root.clone(), run.clone().unwrap_or_default())).collect();
@@ -85,12 +87,50 @@ fn shown(asked: &Asked, roots: &[PathBuf], run: Option<PathBuf>) -> Result<()> {
     }
 }
 
+/// What held somebody back between two moments that were written down.
+fn looked_back(asked: &Asked) -> Result<()> {
+    let refused = |field: &str, reason: &str| Refused::new(field, "", reason);
+    if asked.watch || asked.time.is_some() {
+        let field = if asked.watch { "--watch" } else { "--for" };
+        return Err(refused(field, "is for what runs, and two snapshots are over")
+            .hint("leave it out, or --from")
+            .into());
+    }
+    let [before, after] = asked.from.as_slice() else {
+        let refused = refused("--from", "needs two snapshots: what moved between them is told");
+        return Err(refused.hint("carboy why --from before.json --from after.json WHAT").into());
+    };
+    let (before, after) = (super::load(before)?, super::load(after)?);
+    let found = find::find(&before, &asked.what)?;
+    let subjects: Vec<Subject> = found.iter().filter_map(|found| Subject::of(&before, *found)).collect();
+    if subjects.is_empty() {
+        return Err(nobodys(asked).into());
+    }
+    let part = |subject: &Subject| (watch::part(&before, subject), watch::part(&after, subject));
+    let parts: Vec<(Snapshot, Snapshot)> = subjects.iter().map(part).collect();
+    let told = subjects.iter().zip(&parts).map(|(subject, (first, last))| Told {
+        why: why(first, last, subject),
+        subject,
+        how: "between the two",
+        whole: &after,
+        after: last,
+        kills: Vec::new(),
+    });
+    let told: Vec<Told<'_>> = told.collect();
+    if asked.json {
+        print_json(asked, &told);
+    } else {
+        print(asked, &told);
+    }
+    Ok(())
+}
+
 fn watched(asked: &Asked, watch: &Watch, whole: &Snapshot, subjects: &[Subject]) -> Result<()> {
     let look = |subject: &Subject| watch.look(&whole.host, subject);
     let mut before: Vec<Snapshot> = subjects.iter().map(look).collect();
     let mut log = Some(Log::read());
     loop {
-        std::thread::sleep(asked.time);
+        std::thread::sleep(asked.time.unwrap_or(TIME));
         let mut after: Vec<Snapshot> = subjects.iter().map(look).collect();
         let unread = log.as_ref().and_then(|log| log.reach.blind());
         if let Some((first, blind)) = after.first_mut().zip(unread) {
@@ -105,7 +145,10 @@ fn watched(asked: &Asked, watch: &Watch, whole: &Snapshot, subjects: &[Subject])
             log = None;
         }
         let log = log.get_or_insert_with(Log::read);
-        let tell = |(subject, after, why)| Told { kills: kills(log, subject), why, subject, whole, after };
+        let tell = |(subject, after, why)| {
+            let kills = kills(log, subject);
+            Told { why, subject, how: "watched", whole, after, kills }
+        };
         let told: Vec<Told<'_>> = found.into_iter().map(tell).collect();
         let is_read = if asked.json { print_json(asked, &told) } else { print(asked, &told) };
         if !asked.watch || !is_read || told.iter().all(|one| !one.why.is_there) {
@@ -141,9 +184,7 @@ fn subjects(
         };
         let subjects: Vec<Subject> = found.iter().filter_map(subject).collect();
         if subjects.is_empty() {
-            let refused = Refused::new("why", &asked.what, "is nobody's but the host's");
-            let hint = format!("carboy see {} shows it; carboy why / looks at the host", asked.what);
-            return Err(refused.kind(RefusedKind::NoSuchObject).hint(hint).into());
+            return Err(nobodys(asked).into());
         }
         Ok(subjects)
     };
@@ -164,10 +205,18 @@ fn subjects(
     Ok((snapshot, subjects))
 }
 
+fn nobodys(asked: &Asked) -> Refused {
+    let refused = Refused::new("why", &asked.what, "is nobody's but the host's");
+    let hint = format!("carboy see {} shows it; carboy why / looks at the host", asked.what);
+    refused.kind(RefusedKind::NoSuchObject).hint(hint)
+}
+
 /// What is told of one subject.
 struct Told<'s> {
     why: Why,
     subject: &'s Subject,
+    /// What the time is: watched.
+    how: &'static str,
     /// The containers of the host, for their names.
     whole: &'s Snapshot,
     after: &'s Snapshot,
@@ -216,7 +265,7 @@ impl Told<'_> {
     fn text(&self, page: &mut Page) {
         let why = &self.why;
         let seconds = why.elapsed_usec;
-        page.styled(Style::Bold, &format!("{}: {} s watched", self.subject.name, tenths(seconds)));
+        page.styled(Style::Bold, &format!("{}: {} s {}", self.subject.name, tenths(seconds), self.how));
         if !why.is_there {
             page.line("  it ended meanwhile");
         }
@@ -456,9 +505,22 @@ impl Told<'_> {
         if rivals.is_empty() {
             return;
         }
-        let named = |rival: &Rival| format!("{} {}", self.called(&rival.path), quantity(rival.usage));
-        let named: Vec<String> = rivals.iter().map(named).collect();
-        row(page, "", &format!("beside it  {}", named.join(", ")), Style::Plain);
+        let weights = |weights: Weights| match (weights.its, weights.own) {
+            (Reading::At(its), Reading::At(own)) => format!(", weight {its} to {own}"),
+            _ => String::new(),
+        };
+        let named = |rival: &Rival| {
+            let weights = rival.weights.map(weights).unwrap_or_default();
+            format!("{} {}{weights}", self.called(&rival.path), quantity(rival.usage))
+        };
+        let mut lines: Vec<String> = rivals.iter().map(named).collect();
+        if rivals.iter().all(|rival| rival.weights.is_none()) {
+            lines = vec![lines.join(", ")];
+        }
+        for (number, line) in lines.iter().enumerate() {
+            let head = if number == 0 { "beside it" } else { "" };
+            row(page, "", &format!("{head:<9}  {line}"), Style::Plain);
+        }
     }
 
     /// A group by its path, long ids cut, with the name of the container whose it is.

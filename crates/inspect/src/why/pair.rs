@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::ladder::{self, Ladder, Resource};
 use crate::snapshot::{Facts, Group, Process, Reading, Reasons, Snapshot, Stall, Stalls};
 use crate::watch::{Kind, Subject};
-use crate::why::{Disks, Held, Still, Wait, Waits};
+use crate::why::{Disks, Held, Still, Wait, Waits, Weights};
 
 /// A number of a group.
 pub(super) type Number = fn(&Group) -> Reading;
@@ -104,6 +104,23 @@ impl<'s> Pair<'s> {
     pub(super) fn cpus(&self) -> u64 {
         let of = |group: &Group| at(reasons(group, |found| found.cpus)).filter(|cpus| *cpus > 0);
         self.own().filter_map(of).min().map_or(self.after.host.cpus, |cpus| cpus.min(self.after.host.cpus))
+    }
+
+    pub(super) fn cpu_weight(&self) -> Reading {
+        let weights = self.own().map(|group| reasons(group, |found| found.cpu_weight));
+        { weights }.find(|weight| *weight != Reading::Absent).unwrap_or_default()
+    }
+
+    /// How a group divides CPUs with the one beside it on the subject's way to the root.
+    pub(super) fn weights(&self, path: &Path) -> Option<Weights> {
+        let is_on_the_way = |path: &Path| self.own().any(|own| own.path.starts_with(path));
+        let weight = |group: &Group| reasons(group, |found| found.cpu_weight);
+        let groups = || self.after.groups.iter().filter(|group| at(weight(group)).is_some());
+        let other = groups().find(|group| group.path == path)?;
+        let own = groups().find(|group| {
+            group.hierarchy == other.hierarchy && group.parent == other.parent && is_on_the_way(&group.path)
+        })?;
+        Some(Weights { its: weight(other), own: weight(own) })
     }
 
     pub(super) fn waits(&self) -> Waits {

@@ -44,7 +44,12 @@ impl Pair<'_> {
             elapsed_usec: self.elapsed_usec,
             is_there: self.is_there(),
             processes: self.after.processes.len(),
-            cpu: Cpu { used_usec: self.cpu_used(), limit: self.ladder(Resource::Cpu).effective(), cpus: self.cpus() },
+            cpu: Cpu {
+                used_usec: self.cpu_used(),
+                limit: self.ladder(Resource::Cpu).effective(),
+                cpus: self.cpus(),
+                weight: self.cpu_weight(),
+            },
             memory: self.held(Resource::Memory, Counter::Kills),
             pids: self.held(Resource::Pids, Counter::Forks),
             stalls: self.waits(),
@@ -207,7 +212,8 @@ impl Pair<'_> {
         if share(usec, self.elapsed_usec) < CROWDED {
             return None;
         }
-        let rivals = self.rivals(None, Self::cpu_of);
+        let mut rivals = self.rivals(None, Self::cpu_of);
+        rivals.iter_mut().for_each(|rival| rival.weights = self.weights(&rival.path));
         let victims = self.own_path(Resource::Cpu);
         let limit = Reading::At(self.cpus().saturating_mul(1_000_000));
         let causes = vec![Cause::of_host(limit)];
@@ -293,7 +299,8 @@ impl Pair<'_> {
         // CPU time is compared with the time by who counts it.
         let whole = cause.filter(|cause| cause.periods.is_none()).and_then(|cause| at(cause.limit)).unwrap_or(0);
         let least = (whole / 10_000).saturating_mul(RIVALS_SHARE).max(1);
-        let used = beside.filter_map(|group| Some(Rival { path: group.path.clone(), usage: usage(self, group)? }));
+        let used = beside
+            .filter_map(|group| Some(Rival { path: group.path.clone(), usage: usage(self, group)?, weights: None }));
         let mut rivals: Vec<Rival> = used.filter(|rival| rival.usage >= least).collect();
         rivals.sort_by(|one, other| other.usage.cmp(&one.usage).then_with(|| one.path.cmp(&other.path)));
         rivals.dedup_by(|one, other| one.path == other.path);
