@@ -1,15 +1,16 @@
 //! Columns of text, laid out as Go's text/tabwriter does for Docker's tables: cells end at tabs, a column is as wide as its
-//! widest cell and three spaces, but not narrower than ten, and it ends with the first line that has no such cell.
+//! widest cell and three spaces, but not too narrow, and it ends with the first line that has no such cell.
 
-/// The narrowest column, its space included.
-const NARROWEST: usize = 10;
+/// The narrowest column of Docker's lists, its space included.
+pub(crate) const NARROWEST: usize = 10;
 /// Between two columns at least.
 const SPACE: usize = 3;
 
 /// The lines of a text with their columns below each other. What follows the last tab of a line belongs to no column.
-pub(crate) fn aligned(text: &str) -> String {
+pub(crate) fn aligned(text: &str, narrowest: usize) -> String {
     let lines: Vec<Vec<&str>> = text.split('\n').map(|line| line.split('\t').collect()).collect();
-    let mut layout = Layout { lines: &lines, widths: Vec::new(), out: String::with_capacity(text.len() * 2) };
+    let mut layout =
+        Layout { lines: &lines, narrowest, widths: Vec::new(), out: String::with_capacity(text.len() * 2) };
     layout.block(0, lines.len());
     // What was no end of a line but of the text.
     layout.out.pop();
@@ -18,6 +19,7 @@ pub(crate) fn aligned(text: &str) -> String {
 
 struct Layout<'t> {
     lines: &'t [Vec<&'t str>],
+    narrowest: usize,
     /// Those of the columns to the left of what is laid out.
     widths: Vec<usize>,
     out: String,
@@ -41,7 +43,7 @@ impl Layout<'_> {
             }
             self.write(written, line);
             written = line;
-            let mut width = NARROWEST;
+            let mut width = self.narrowest;
             while let Some(cell) = (line < end).then(|| self.cell(line, column)).flatten() {
                 width = width.max(cell.chars().count() + SPACE);
                 line += 1;
@@ -70,6 +72,10 @@ impl Layout<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn aligned(text: &str) -> String {
+        super::aligned(text, NARROWEST)
+    }
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {

@@ -19,6 +19,7 @@ use crate::see::compare::Compare;
 use crate::see::why::Asked as Why;
 use crate::see::{self, See};
 use crate::stats::Stats;
+use crate::top::{self, TOP, Top};
 use crate::update::{UPDATE, Update};
 use crate::value::environment::{self, Lookup};
 use crate::value::{keys, moment, name, quantity, signal};
@@ -57,6 +58,10 @@ pub(crate) enum Command {
     Wait(Vec<String>),
     /// Remove these.
     Rm(Rm),
+    /// Call one something else.
+    Rename(String, String),
+    /// Show the processes of one.
+    Top(Top),
     /// Hold these to other limits.
     Update(Box<Update>),
     /// Stop every process of these.
@@ -113,6 +118,8 @@ pub(crate) fn read(words: impl IntoIterator<Item = OsString>, caller: Lookup<'_>
         "stop" => stop(&mut parser),
         "wait" => Ok(containers(&WAIT, &mut parser, &mut ())?.map_or_else(|help| help, Command::Wait)),
         "rm" => rm(&mut parser),
+        "rename" => rename(&mut parser),
+        "top" => top::read(&mut parser),
         "update" => update(&mut parser),
         "pause" => Ok(containers(&PAUSE, &mut parser, &mut ())?.map_or_else(|help| help, Command::Pause)),
         "unpause" => Ok(containers(&UNPAUSE, &mut parser, &mut ())?.map_or_else(|help| help, Command::Unpause)),
@@ -128,7 +135,7 @@ fn before_command(written: &str) -> error::Error {
     refused.hint("name the command first, for example: carboy run -it host bash").into()
 }
 
-const COMMANDS: [(&str, &str); 18] = [
+const COMMANDS: [(&str, &str); 20] = [
     (RUN.command, RUN.doc),
     (EXPLAIN.command, EXPLAIN.doc),
     (EXEC.command, EXEC.doc),
@@ -143,6 +150,8 @@ const COMMANDS: [(&str, &str); 18] = [
     (STOP.command, STOP.doc),
     (WAIT.command, WAIT.doc),
     (RM.command, RM.doc),
+    (RENAME.command, RENAME.doc),
+    (TOP.command, TOP.doc),
     (UPDATE.command, UPDATE.doc),
     (PAUSE.command, PAUSE.doc),
     (UNPAUSE.command, UNPAUSE.doc),
@@ -175,6 +184,8 @@ fn tables() -> Vec<serde_json::Value> {
         help::table(&STOP),
         help::table(&WAIT),
         help::table(&RM),
+        help::table(&RENAME),
+        help::table(&TOP),
         help::table(&UPDATE),
         help::table(&PAUSE),
         help::table(&UNPAUSE),
@@ -704,6 +715,29 @@ fn rm(parser: &mut Parser) -> Result<Command> {
         Err(help) => help,
         Ok(containers) => Command::Rm(Rm { containers, ..rm }),
     })
+}
+
+const RENAME: Usage<()> = Usage {
+    command: "rename",
+    words: "CONTAINER NAME",
+    doc: "Give a container another name",
+    flags: &[],
+    end: End::Never,
+};
+
+fn rename(parser: &mut Parser) -> Result<Command> {
+    let words = match containers(&RENAME, parser, &mut ())? {
+        Err(help) => return Ok(help),
+        Ok(words) => words,
+    };
+    match <[String; 2]>::try_from(words) {
+        Ok([word, name]) if name::is_containers(&name) => Ok(Command::Rename(word, name)),
+        Ok([_, name]) => Err(Refused::new("rename", name, name::NO_CONTAINERS).hint(name::CONTAINERS_HINT).into()),
+        Err(words) => {
+            let refused = Refused::new("rename", words.join(" "), "it needs a container and its new name");
+            Err(refused.hint("for example: carboy rename web web-old").into())
+        }
+    }
 }
 
 const PAUSE: Usage<()> = Usage {

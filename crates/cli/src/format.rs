@@ -81,7 +81,7 @@ impl Format {
     /// The whole of these rows; of a table, with the names of its columns.
     pub(crate) fn whole(&self, rows: &str) -> String {
         match &self.heading {
-            Some(heading) => columns::aligned(&format!("{heading}\n{rows}")),
+            Some(heading) => columns::aligned(&format!("{heading}\n{rows}"), columns::NARROWEST),
             None => rows.to_owned(),
         }
     }

@@ -1,4 +1,4 @@
-//! `kill`, `rm`, `stop`, `wait`, `pause`, `unpause`: what can be done with containers by name.
+//! `kill`, `rm`, `stop`, `wait`, `pause`, `unpause`, `rename`: what can be done with containers by name.
 
 use std::process::ExitCode;
 
@@ -49,6 +49,17 @@ pub(crate) fn wait(engine: &Engine, words: &[String]) -> ExitCode {
         }
     }
     code
+}
+
+/// `carboy rename`, which says nothing.
+pub(crate) fn rename(engine: &Engine, word: &str, name: &str) -> ExitCode {
+    match engine.rename(word, name) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report::error(&error);
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// `carboy pause`.

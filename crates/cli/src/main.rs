@@ -23,10 +23,12 @@ mod run_flags;
 mod see;
 mod stats;
 mod template;
+mod top;
 mod update;
 mod value;
 mod volume;
 mod volume_flags;
+mod zone;
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -116,6 +118,8 @@ fn carboy(program: &OsStr, mut words: Vec<OsString>) -> Result<ExitCode> {
             let volumes = if rm.volumes { OwnVolumes::Removed } else { OwnVolumes::Kept };
             list::rm(&engine, &rm.containers, (removal, volumes))
         }
+        Command::Rename(word, name) => list::rename(&engine, &word, &name),
+        Command::Top(top) => top::run(&engine, &top),
         Command::Update(update) => update::run(&engine, &update),
         Command::Pause(containers) => list::pause(&engine, &containers),
         Command::Unpause(containers) => list::unpause(&engine, &containers),

@@ -11,6 +11,7 @@ use engine::options::Mount;
 use engine::record::{Record, short};
 use engine::size::Size;
 use error::{Refused, Result};
+use jiff::tz::TimeZone;
 use lexopt::Parser;
 use oci::NamespaceKind;
 use serde_json::{Value, json};
@@ -22,6 +23,7 @@ use crate::format::{Format, Rows};
 use crate::help;
 use crate::report;
 use crate::template::{Data, quoted};
+use crate::zone;
 
 /// What `ps` was asked for.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -149,12 +151,13 @@ fn show(engine: &Engine, ps: &Ps) -> Result<()> {
     let all = ps.all || count.is_some() || filters.name_states();
     let shown = listing.containers.into_iter().map(|container| Seen::of(container, &hierarchies));
     let shown = shown.filter(|seen| (all || seen.runs()) && filters.hold_for(seen));
+    let zone = zone::local(&|name| std::env::var_os(name));
     let mut rows = String::new();
     for seen in shown.take(count.and_then(|count| usize::try_from(count).ok()).unwrap_or(usize::MAX)) {
         let measured = ps.size.unwrap_or_else(|| format.asks_for("Size"));
         let size = measured.then(|| engine.size(&seen.container));
         let label = |key: &str| seen.container.record.labels.get(key).cloned().unwrap_or_default();
-        let value = row(&seen, size, ps);
+        let value = row(&seen, size, &zone, ps);
         rows.push_str(&format.row(Data { value: &value, methods: &[("Label", &label)] })?);
     }
     report::text(&format.whole(&rows));
@@ -237,7 +240,7 @@ fn age(since: jiff::Timestamp) -> i64 {
 const COMMAND: usize = 20;
 const MOUNT: usize = 15;
 
-fn row(seen: &Seen, size: Option<Size>, ps: &Ps) -> Value {
+fn row(seen: &Seen, size: Option<Size>, zone: &TimeZone, ps: &Ps) -> Value {
     let record = &seen.container.record;
     let cut = |text: &str, width| if ps.whole { text.to_owned() } else { cut(text, width) };
     let labels: Vec<String> = record.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
@@ -250,7 +253,7 @@ fn row(seen: &Seen, size: Option<Size>, ps: &Ps) -> Value {
         "Names": record.name,
         "Image": record.image,
         "Command": quoted(&cut(&command(record), COMMAND)),
-        "CreatedAt": record.created.strftime("%Y-%m-%d %H:%M:%S +0000 UTC").to_string(),
+        "CreatedAt": record.created.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S %z %Z").to_string(),
         "RunningFor": format!("{} ago", report::span(age(record.created))),
         "Ports": "",
         "State": seen.state(),

@@ -189,11 +189,13 @@ impl Engine {
     /// # Errors
     /// Refused where there is none, or more than one.
     pub fn find(&self, word: &str) -> Result<Container> {
-        let id = match self.store.name_owner(word) {
-            Some(id) => id,
-            None => self.find_id(word)?,
-        };
-        self.container(&id)?.ok_or_else(|| no_such(word).into())
+        if let Some(id) = self.store.name_owner(word)
+            && let Some(container) = self.container(&id)?
+            && container.record.name == word
+        {
+            return Ok(container);
+        }
+        self.container(&self.find_id(word)?)?.ok_or_else(|| no_such(word).into())
     }
 
     /// A handle on the first process of a container that runs; `None` of one that does not.

@@ -1,7 +1,7 @@
 //! What running containers use, again and again: those that begin meanwhile are found, those that end are left out.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use cgroup::sample::{Depth, Hold, Meter, Roots, Sample};
 use cgroup::{GroupPath, Hierarchies};
@@ -43,6 +43,8 @@ pub struct Meters<'e> {
     /// The inode of the interfaces that carboy itself sees.
     host_interfaces: u64,
     known: BTreeMap<String, Known>,
+    /// When any container was given its name last, that they are known by.
+    named: Option<SystemTime>,
 }
 
 #[derive(Debug)]
@@ -62,7 +64,16 @@ impl Engine {
         let roots = Roots::open(Hierarchies::read()?)?;
         let host_interfaces = Interfaces::of_this()?.inode();
         let proc = Proc::open()?;
-        Ok(Meters { engine: self, chosen, roots, hold, proc, host_interfaces, known: BTreeMap::new() })
+        Ok(Meters { engine: self, chosen, roots, hold, proc, host_interfaces, known: BTreeMap::new(), named: None })
+    }
+}
+
+impl Engine {
+    /// Gives what exists of a container the name that it has now: its monitor knows the one that it was made with.
+    fn rename_live(&self, id: &str, live: &mut Live) {
+        if let Ok(Some(record)) = self.store.record(id) {
+            live.name = record.name;
+        }
     }
 }
 
@@ -76,6 +87,13 @@ impl Meters<'_> {
         let mut ids: BTreeSet<String> = self.engine.store.live_ids()?.into_iter().collect();
         ids.retain(|id| self.chosen.is_empty() || self.chosen.contains(id));
         self.known.retain(|id, _| ids.contains(id));
+        let named = self.engine.store.named_at();
+        if named != self.named {
+            self.named = named;
+            for (id, known) in &mut self.known {
+                self.engine.rename_live(id, &mut known.live);
+            }
+        }
         for id in ids {
             self.meet(id);
         }
@@ -99,7 +117,8 @@ impl Meters<'_> {
             return;
         }
         let live = self.engine.store.live(&id).ok().flatten().filter(|live| live.process.is_some());
-        let Some(live) = live else { return };
+        let Some(mut live) = live else { return };
+        self.engine.rename_live(&id, &mut live);
         let Ok(group) = GroupPath::parse("the recorded group", &live.group) else { return };
         let meter = Meter::new(group.clone(), self.hold);
         self.known.insert(id, Known { live, group, meter });

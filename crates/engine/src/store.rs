@@ -20,6 +20,7 @@ use std::io::{ErrorKind, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use error::{Corrupt, Doing, Kernel, Refused, RefusedKind, Result};
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
@@ -247,16 +248,62 @@ impl Store {
     /// Refused (conflict) where it is taken.
     pub fn claim_name(&self, name: &str, id: &str) -> Result<()> {
         let path = self.names().join(name);
-        match symlink(id, &path) {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                let owner = self.name_owner(name).unwrap_or_default();
-                let reason = format!("is the name of container {} already", crate::record::short(&owner));
-                Err(Refused::new("--name", name, reason)
-                    .kind(RefusedKind::Conflict)
-                    .hint(format!("remove that container with carboy rm {name}, or use another name"))
-                    .into())
+        let link = || symlink(id, &path);
+        let mut made = link();
+        if is_taken(&made) && self.is_stale(name) {
+            // Of two who found it stale, one takes it, and the other finds that it is not.
+            let _held = lock_folder(&self.names(), FlockOperation::LockExclusive)?;
+            if self.is_stale(name) {
+                ignore_absent(fs::remove_file(&path)).doing(|| format!("remove {}", path.display()))?;
             }
-            made => made.doing(|| format!("create {}", path.display())),
+            made = link();
+        }
+        if is_taken(&made) {
+            let owner = self.name_owner(name).unwrap_or_default();
+            if owner == id {
+                return Ok(());
+            }
+            let reason = format!("is the name of container {} already", crate::record::short(&owner));
+            return Err(Refused::new("--name", name, reason)
+                .kind(RefusedKind::Conflict)
+                .hint(format!("remove that container with carboy rm {name}, or use another name"))
+                .into());
+        }
+        made.doing(|| format!("create {}", path.display()))
+    }
+
+    /// Whether a name is what somebody who was killed has left: there is nothing of its container, or that is called
+    /// something else and nobody is about to change that.
+    fn is_stale(&self, name: &str) -> bool {
+        let Some(id) = self.name_owner(name) else { return false };
+        match self.try_hold(&id) {
+            // A container that is being made has its run folder before its name.
+            Ok(Holding::Absent) => !self.run_folder(&id).exists() && !self.container(&id).exists(),
+            Ok(Holding::Held(_held)) => {
+                self.record(&id).is_ok_and(|record| record.is_some_and(|record| record.name != name))
+            }
+            Ok(Holding::Busy) | Err(_) => false,
+        }
+    }
+
+    /// When a name was taken or given up last.
+    pub(crate) fn named_at(&self) -> Option<SystemTime> {
+        fs::metadata(self.names()).and_then(|found| found.modified()).ok()
+    }
+
+    /// Gives a name up, where it is this container's.
+    ///
+    /// # Errors
+    /// A kernel error.
+    pub(crate) fn release_name(&self, name: &str, id: &str) -> Result<()> {
+        let path = self.names().join(name);
+        let action = || format!("remove {}", path.display());
+        match fs::read_link(&path) {
+            Ok(owner) if owner == Path::new(id) => ignore_absent(fs::remove_file(&path)).doing(action),
+            // It is another container's by now.
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error).doing(action),
         }
     }
 
@@ -336,23 +383,22 @@ impl Store {
         }
     }
 
-    /// Removes a container's folder and name.
+    /// Removes a container's folder and name: the one in its record, and `name`, which it had when whoever removes it began.
     ///
     /// # Errors
     /// A kernel error that names what is left.
     pub fn remove_container(&self, id: &str, name: &str) -> Result<()> {
         let _held = self.hold(id)?;
-        let path = self.names().join(name);
-        let action = || format!("remove {}", path.display());
-        match fs::read_link(&path) {
-            Ok(owner) if owner == Path::new(id) => ignore_absent(fs::remove_file(&path)).doing(action)?,
-            // It is another container's by now.
-            Ok(_) => {}
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => return Err(error).doing(action),
+        if let Ok(Some(record)) = self.record(id) {
+            self.release_name(&record.name, id)?;
         }
+        self.release_name(name, id)?;
         remove_folder(&self.container(id))
     }
+}
+
+fn is_taken(made: &std::io::Result<()>) -> bool {
+    made.as_ref().is_err_and(|error| error.kind() == ErrorKind::AlreadyExists)
 }
 
 pub(crate) fn make_folders(path: &Path) -> Result<()> {

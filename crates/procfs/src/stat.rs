@@ -14,6 +14,8 @@ pub struct Stat {
     pub state: char,
     /// Its parent; `None` where that is in no pid namespace that the reader sees.
     pub parent: Option<HostPid>,
+    /// The major and minor number of its terminal; `None` where it has none.
+    pub terminal: Option<(u32, u32)>,
     /// Time that it ran its own code.
     pub user_ticks: u64,
     /// Time that the kernel ran for it.
@@ -39,7 +41,7 @@ impl Stat {
         let mut rest = fields(line.get(close + 1..)?);
         let (state, parent) = (rest.next()?, number(rest.next()?)?);
         let mut skip = |count| rest.nth(count).and_then(number);
-        let flags: u64 = skip(4)?;
+        let (terminal, flags): (u64, u64) = (skip(2)?, skip(1)?);
         let (user_ticks, system_ticks, start_ticks) = (skip(4)?, skip(0)?, skip(6)?);
         let wait_status = rest.nth(29).and_then(number).filter(|_| state == b"Z");
         Some(Self {
@@ -47,6 +49,7 @@ impl Stat {
             name: text(line.get(open + 1..close)?),
             state: char::from(*state.first()?),
             parent: HostPid::unless_zero(parent),
+            terminal: u32::try_from(terminal).ok().filter(|terminal| *terminal != 0).map(numbers_of),
             user_ticks,
             system_ticks,
             start_ticks,
@@ -54,6 +57,11 @@ impl Stat {
             wait_status,
         })
     }
+}
+
+/// The halves of a device's number, as the kernel packs them here: <linux/kdev_t.h> `new_encode_dev`.
+const fn numbers_of(device: u32) -> (u32, u32) {
+    ((device >> 8) & 0xfff, (device & 0xff) | ((device >> 12) & 0xf_ff00))
 }
 
 #[cfg(test)]
@@ -70,6 +78,15 @@ mod tests {
         assert_eq!((stat.pid, stat.name.as_str(), stat.state), (HostPid(42), "sleep", 'S'));
         assert_eq!(stat.parent, Some(HostPid(1)));
         assert_eq!((stat.user_ticks, stat.system_ticks, stat.start_ticks), (17, 23, 987_654));
+    }
+
+    #[test]
+    fn a_terminal_is_told_by_its_numbers() {
+        let terminal = |number: &str| {
+            let rest = REST.replacen("S 1 41 40 0", &format!("S 1 41 40 {number}"), 1);
+            Stat::parse(format!("42 (sh) {rest}").as_bytes()).unwrap().terminal
+        };
+        assert_eq!((terminal("0"), terminal("34819"), terminal("1083393")), (None, Some((136, 3)), Some((136, 257))));
     }
 
     #[test]

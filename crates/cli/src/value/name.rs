@@ -5,15 +5,23 @@ use error::Result;
 
 use crate::flags::Given;
 
+/// Why a word is no container's name.
+pub(crate) const NO_CONTAINERS: &str = "is no name for a container";
+pub(crate) const CONTAINERS_HINT: &str = "use two or more of a-z A-Z 0-9 _ . - with a letter or digit first";
+
+/// Whether a container can be called so.
+pub(crate) fn is_containers(name: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    let mut bytes = name.bytes();
+    name.len() >= 2 && bytes.next().is_some_and(|byte| byte.is_ascii_alphanumeric()) && bytes.all(inner)
+}
+
 /// A container's name.
 pub(crate) fn container(given: Given<'_>) -> Result<String> {
-    let inner = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
-    let mut bytes = given.value.bytes();
-    if given.value.len() >= 2 && bytes.next().is_some_and(|byte| byte.is_ascii_alphanumeric()) && bytes.all(inner) {
+    if is_containers(given.value) {
         return Ok(given.value.to_owned());
     }
-    let hint = "use two or more of a-z A-Z 0-9 _ . - with a letter or digit first";
-    Err(given.refused("is no name for a container").hint(hint).into())
+    Err(given.refused(NO_CONTAINERS).hint(CONTAINERS_HINT).into())
 }
 
 /// A host or domain name. Its length is the kernel's to limit.
