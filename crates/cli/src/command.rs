@@ -7,6 +7,7 @@ use engine::stop::Stop;
 use error::{Refused, Result};
 use lexopt::{Arg, Parser};
 
+use crate::cp::{self, CP, Cp, DIFF, EXPORT, Export};
 use crate::explain::Form;
 use crate::flags::{End, Flag, Given, Read, Usage, nearest, text};
 use crate::help;
@@ -68,6 +69,12 @@ pub(crate) enum Command {
     Pause(Vec<String>),
     /// Let the processes of these go on.
     Unpause(Vec<String>),
+    /// Copy files out of one or into it.
+    Cp(Cp),
+    /// Write all files of one as an archive.
+    Export(Export),
+    /// Show what this one has changed.
+    Diff(String),
     /// Do something with volumes.
     Volume(Volume),
     /// Print this text.
@@ -123,6 +130,9 @@ pub(crate) fn read(words: impl IntoIterator<Item = OsString>, caller: Lookup<'_>
         "update" => update(&mut parser),
         "pause" => Ok(containers(&PAUSE, &mut parser, &mut ())?.map_or_else(|help| help, Command::Pause)),
         "unpause" => Ok(containers(&UNPAUSE, &mut parser, &mut ())?.map_or_else(|help| help, Command::Unpause)),
+        "cp" => cp::read_cp(&mut parser),
+        "export" => cp::read_export(&mut parser),
+        "diff" => cp::read_diff(&mut parser),
         "volume" => volume_flags::read(&mut parser),
         "help" => help(&mut parser),
         "version" => Ok(Command::Version),
@@ -135,7 +145,7 @@ fn before_command(written: &str) -> error::Error {
     refused.hint("name the command first, for example: carboy run -it host bash").into()
 }
 
-const COMMANDS: [(&str, &str); 20] = [
+const COMMANDS: [(&str, &str); 23] = [
     (RUN.command, RUN.doc),
     (EXPLAIN.command, EXPLAIN.doc),
     (EXEC.command, EXEC.doc),
@@ -155,6 +165,9 @@ const COMMANDS: [(&str, &str); 20] = [
     (UPDATE.command, UPDATE.doc),
     (PAUSE.command, PAUSE.doc),
     (UNPAUSE.command, UNPAUSE.doc),
+    (CP.command, CP.doc),
+    (EXPORT.command, EXPORT.doc),
+    (DIFF.command, DIFF.doc),
     (VOLUME.command, VOLUME.doc),
 ];
 
@@ -189,6 +202,9 @@ fn tables() -> Vec<serde_json::Value> {
         help::table(&UPDATE),
         help::table(&PAUSE),
         help::table(&UNPAUSE),
+        help::table(&CP),
+        help::table(&EXPORT),
+        help::table(&DIFF),
         help::table(&VOLUME),
         help::table(&volume_flags::CREATE),
         help::table(&volume_flags::LIST),

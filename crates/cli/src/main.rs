@@ -4,6 +4,8 @@
 mod attend;
 mod columns;
 mod command;
+mod cp;
+mod documents;
 mod explain;
 mod flags;
 mod format;
@@ -123,6 +125,9 @@ fn carboy(program: &OsStr, mut words: Vec<OsString>) -> Result<ExitCode> {
         Command::Update(update) => update::run(&engine, &update),
         Command::Pause(containers) => list::pause(&engine, &containers),
         Command::Unpause(containers) => list::unpause(&engine, &containers),
+        Command::Cp(cp) => cp::run(&engine, &cp),
+        Command::Export(export) => cp::export(&engine, &export),
+        Command::Diff(container) => cp::diff(&engine, &container),
         Command::Volume(volume) => volume::run(&engine, &volume)?,
         Command::Explain(..)
         | Command::Limits(_)

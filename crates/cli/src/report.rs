@@ -25,6 +25,12 @@ pub(crate) fn warning(text: &str) {
     eprintln!("carboy: {text}");
 }
 
+/// Prints what a person should know of what was done.
+#[expect(clippy::print_stderr, reason = "this is where notes come out")]
+pub(crate) fn note(text: &str) {
+    eprintln!("{text}");
+}
+
 /// Prints a command's result.
 pub(crate) fn line(text: &str) {
     let _ = written(|out| writeln!(out, "{text}"));

@@ -1,5 +1,6 @@
 //! `volume`: what there is of volumes, and what can be done with them. Output as Docker's.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, IsTerminal as _};
 use std::process::ExitCode;
 
@@ -9,11 +10,14 @@ use engine::volume::Volume;
 use error::{Error, RefusedKind, Result};
 use serde_json::{Value, json};
 
+use crate::documents::{Documents, NO_TEMPLATE};
+use crate::format::{Format, Rows};
 use crate::list::each;
 use crate::report;
-use crate::volume_flags::{Filter, List, Prune, Remove, Volume as Asked};
+use crate::template::Data;
+use crate::volume_flags::{Filter, Inspect, List, Prune, Remove, Volume as Asked};
 
-/// Docker's word for who keeps carboy's volumes.
+/// Docker's word for who keeps carboy's volumes, and where they are known.
 pub(crate) const DRIVER: &str = "local";
 
 /// `carboy volume`.
@@ -21,7 +25,7 @@ pub(crate) fn run(engine: &Engine, asked: &Asked) -> Result<ExitCode> {
     match asked {
         Asked::Create(name, traits) => create(engine, name.as_deref(), traits),
         Asked::List(list) => self::list(engine, list),
-        Asked::Inspect(names) => Ok(inspect(engine, names)),
+        Asked::Inspect(asked) => Ok(inspect(engine, asked)),
         Asked::Remove(asked) => Ok(remove(engine, asked)),
         Asked::Prune(asked) => prune(engine, asked),
     }
@@ -43,19 +47,69 @@ fn failed(error: &Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
+const ROWS: Rows = Rows {
+    table: "{{.Driver}}\t{{.Name}}",
+    raw: "name: {{.Name}}\ndriver: {{.Driver}}\n",
+    fields: &[
+        ("Name", "VOLUME NAME"),
+        ("Driver", "DRIVER"),
+        ("Scope", "SCOPE"),
+        ("Mountpoint", "MOUNTPOINT"),
+        ("Labels", "LABELS"),
+        ("Links", "LINKS"),
+        ("Size", "SIZE"),
+        ("Status", "STATUS"),
+        ("Group", "GROUP"),
+        ("Availability", "AVAILABILITY"),
+    ],
+};
+
+/// Docker's word for what only a cluster or `system df` tells of.
+const NOT_TOLD: &str = "N/A";
+
 fn list(engine: &Engine, asked: &List) -> Result<ExitCode> {
-    let mut rows = vec![(String::from("DRIVER"), String::from("VOLUME NAME"))];
+    let source = match (asked.format.as_str(), asked.quiet) {
+        ("raw", true) => "name: {{.Name}}",
+        (_, true) => "{{.Name}}",
+        (format, false) => format,
+    };
+    let format = match Format::new(source, &ROWS) {
+        Err(error) => return Ok(failed(&error)),
+        format => format?,
+    };
+    let mut rows = String::new();
     for volume in engine.volumes()? {
-        if is_meant(engine, &volume, &asked.filters)? {
-            rows.push((DRIVER.to_owned(), volume.name));
+        if !is_meant(engine, &volume, &asked.filters)? {
+            continue;
         }
+        let labels = labels(&volume);
+        let shown: Vec<String> = labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let value = json!({
+            "Name": volume.name,
+            "Driver": DRIVER,
+            "Scope": DRIVER,
+            "Mountpoint": engine.mountpoint(&volume),
+            "Labels": shown.join(","),
+            "Links": NOT_TOLD,
+            "Size": NOT_TOLD,
+            "Status": NOT_TOLD,
+            "Group": NOT_TOLD,
+            "Availability": NOT_TOLD,
+        });
+        let label = |name: &str| labels.get(name).cloned().unwrap_or_default();
+        rows.push_str(&format.row(Data { value: &value, methods: &[("Label", &label)] })?);
     }
-    if asked.quiet {
-        rows.iter().skip(1).for_each(|(_, name)| report::line(name));
-    } else {
-        rows.iter().for_each(|(driver, name)| report::line(&format!("{driver:<9} {name}")));
-    }
+    report::text(&format.whole(&rows));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Its labels, with the one that Docker puts on what nobody has named.
+fn labels(volume: &Volume) -> BTreeMap<String, String> {
+    let mut labels = volume.traits.labels.clone();
+    if volume.anonymous {
+        labels.insert("com.docker.volume.anonymous".to_owned(), String::new());
+    }
+    labels
 }
 
 fn is_meant(engine: &Engine, volume: &Volume, filters: &[Filter]) -> Result<bool> {
@@ -78,35 +132,36 @@ fn is_meant(engine: &Engine, volume: &Volume, filters: &[Filter]) -> Result<bool
     Ok(true)
 }
 
-fn inspect(engine: &Engine, names: &[String]) -> ExitCode {
-    let (mut documents, mut code) = (Vec::new(), ExitCode::SUCCESS);
-    for name in names {
-        match engine.find_volume(name) {
-            Ok(volume) => documents.push(document(engine, &volume)),
-            Err(error) => code = failed(&error),
+fn inspect(engine: &Engine, asked: &Inspect) -> ExitCode {
+    let mut documents = match Documents::new(&asked.format) {
+        Ok(documents) => documents,
+        Err(error) => {
+            report::error(&error);
+            return ExitCode::from(NO_TEMPLATE);
+        }
+    };
+    let mut code = ExitCode::SUCCESS;
+    for name in &asked.names {
+        let added = engine.find_volume(name).and_then(|volume| documents.add(document(engine, &volume)));
+        if let Err(error) = added {
+            code = failed(&error);
         }
     }
-    report::line(&serde_json::to_string_pretty(&documents).unwrap_or_default());
+    documents.show();
     code
 }
 
 fn document(engine: &Engine, volume: &Volume) -> Value {
     let Volume { name, created, traits, .. } = volume;
-    let or_null = |pairs: &std::collections::BTreeMap<String, String>| {
-        if pairs.is_empty() { Value::Null } else { json!(pairs) }
-    };
-    let mut labels = traits.labels.clone();
-    if volume.anonymous {
-        labels.insert("com.docker.volume.anonymous".to_owned(), String::new());
-    }
+    let or_null = |pairs: &BTreeMap<String, String>| if pairs.is_empty() { Value::Null } else { json!(pairs) };
     json!({
         "CreatedAt": created.to_string(),
         "Driver": DRIVER,
-        "Labels": or_null(&labels),
+        "Labels": or_null(&labels(volume)),
         "Mountpoint": engine.mountpoint(volume),
         "Name": name,
         "Options": or_null(&traits.options),
-        "Scope": "local",
+        "Scope": DRIVER,
     })
 }
 

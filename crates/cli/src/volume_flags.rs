@@ -7,6 +7,7 @@ use lexopt::Parser;
 use crate::command::Command;
 use crate::flags::{End, Flag, Given, Read, Usage};
 use crate::help;
+use crate::value;
 
 /// What `volume` was asked for.
 #[derive(Debug, PartialEq, Eq)]
@@ -15,8 +16,8 @@ pub(crate) enum Volume {
     Create(Option<String>, Traits),
     /// List them.
     List(List),
-    /// Print everything about these.
-    Inspect(Vec<String>),
+    /// Print everything about these, by a template where there is one.
+    Inspect(Inspect),
     /// Remove these.
     Remove(Remove),
     /// Remove those that no container uses.
@@ -28,8 +29,19 @@ pub(crate) enum Volume {
 pub(crate) struct List {
     /// Whether names alone are shown.
     pub(crate) quiet: bool,
+    /// How they are written.
+    pub(crate) format: String,
     /// Which of them.
     pub(crate) filters: Vec<Filter>,
+}
+
+/// What `volume inspect` was asked for.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Inspect {
+    /// A template, `json`, or nothing.
+    pub(crate) format: String,
+    /// The volumes.
+    pub(crate) names: Vec<String>,
 }
 
 /// What `volume rm` was asked for.
@@ -101,6 +113,7 @@ pub(crate) const LIST: Usage<List> = Usage {
     doc: "List volumes",
     flags: &[&[
         Flag::switch("quiet", |list: &mut List, on| list.quiet = on, "show names alone").short('q'),
+        Flag::value("format", "FORMAT", list_format, "show them by a Go template, table TEMPLATE, json or raw"),
         Flag::values(
             "filter",
             "NAME=VALUE",
@@ -112,13 +125,29 @@ pub(crate) const LIST: Usage<List> = Usage {
     end: End::Never,
 };
 
-pub(crate) const INSPECT: Usage<()> = Usage {
+pub(crate) const INSPECT: Usage<Inspect> = Usage {
     command: "volume inspect",
     words: "VOLUME...",
     doc: "Print everything about volumes, as JSON",
-    flags: &[],
+    flags: &[&[Flag::value(
+        "format",
+        "FORMAT",
+        inspect_format,
+        "show them by a Go template, or json: {{.Mountpoint}}",
+    )
+    .short('f')]],
     end: End::Never,
 };
+
+fn list_format(list: &mut List, given: Given<'_>) -> Result<()> {
+    given.value.clone_into(&mut list.format);
+    Ok(())
+}
+
+fn inspect_format(inspect: &mut Inspect, given: Given<'_>) -> Result<()> {
+    given.value.clone_into(&mut inspect.format);
+    Ok(())
+}
 
 pub(crate) const REMOVE: Usage<Remove> = Usage {
     command: "volume rm",
@@ -155,11 +184,7 @@ fn driver(_: &mut Traits, given: Given<'_>) -> Result<()> {
 }
 
 fn label(traits: &mut Traits, given: Given<'_>) -> Result<()> {
-    let (name, value) = given.value.split_once('=').unwrap_or((given.value, ""));
-    if name.is_empty() {
-        return Err(given.refused("has no name").hint("use NAME=VALUE or NAME").into());
-    }
-    traits.labels.insert(name.to_owned(), value.to_owned());
+    traits.labels.extend([value::label::label(given)?]);
     Ok(())
 }
 
@@ -212,7 +237,9 @@ pub(crate) fn read(parser: &mut Parser) -> Result<Command> {
     match word {
         "create" => create(&mut parser),
         "ls" | "list" => words_of(&LIST, &mut parser, Words::None, |list, _| Volume::List(list)),
-        "inspect" => words_of(&INSPECT, &mut parser, Words::Some, |(), names| Volume::Inspect(names)),
+        "inspect" => {
+            words_of(&INSPECT, &mut parser, Words::Some, |inspect, names| Volume::Inspect(Inspect { names, ..inspect }))
+        }
         "rm" | "remove" => {
             words_of(&REMOVE, &mut parser, Words::Some, |rm, names| Volume::Remove(Remove { names, ..rm }))
         }

@@ -177,6 +177,13 @@ fn inspect_tells_of_volumes_and_mounts_as_docker_does() {
     assert_eq!((&mounts[2]["Source"], &mounts[2]["Propagation"]), (&"/etc".into(), &"rprivate".into()));
     assert_eq!(ok(carboy.run(["volume", "ls", "-q", "--filter", "label=team=web"])), "elsewhere\n");
     assert_eq!(ok(carboy.run(["volume", "ls", "-q", "--filter", "name=where", "-f", "driver=local"])), "elsewhere\n");
+    let template = ["volume", "ls", "--format", "{{.Name}} {{.Label \"team\"}} {{.Scope}}"];
+    assert!(ok(carboy.run(template)).contains("elsewhere web local\n"));
+    let labels =
+        ok(carboy.run(["volume", "inspect", "-f", "{{range $k, $v := .Labels}}{{$k}}:{{$v}}{{end}}", "elsewhere"]));
+    assert_eq!(labels, "team:web\n");
+    assert_eq!(carboy.run(["volume", "inspect", "-f", "{{.Name", "elsewhere"]).code, 64);
+    assert!(ok(carboy.run(["ps", "-a", "--format", "{{.Mounts}} {{.LocalVolumes}}"])).ends_with("/etc 2\n"));
     let other = carboy.run(["volume", "create", "elsewhere", "-o", "type=tmpfs", "-o", "device=tmpfs"]);
     assert!(other.code == 1 && other.stderr.contains("made with other options"), "{}", other.stderr);
     assert_eq!(ok(carboy.run(["volume", "create", "elsewhere"])), "elsewhere\n");

@@ -6,6 +6,7 @@ pub mod device;
 pub mod disk;
 pub mod event;
 pub mod exec;
+pub mod files;
 pub mod host;
 pub mod launch;
 pub mod log;

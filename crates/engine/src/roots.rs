@@ -15,7 +15,7 @@ use crate::options::Root as Source;
 use crate::rootless;
 
 /// The folders of the host that a `host` container sees empty, with their modes.
-const EMPTY_IN_HOST: [(&str, u32); 4] = [("home", 0o755), ("root", 0o700), ("tmp", 0o1777), ("run", 0o755)];
+pub(crate) const EMPTY_IN_HOST: [(&str, u32); 4] = [("home", 0o755), ("root", 0o700), ("tmp", 0o1777), ("run", 0o755)];
 
 /// /proc/sys/kernel/overflowuid: as whom the kernel shows who is not mapped.
 const NOBODY: u32 = 65_534;
@@ -48,7 +48,8 @@ impl Source {
         Root::Overlay(Overlay { lower, upper, work, keep, remembers })
     }
 
-    fn lower(&self, container: &Path) -> PathBuf {
+    /// The layer that stays as it is.
+    pub(crate) fn lower(&self, container: &Path) -> PathBuf {
         match self {
             Self::Host => PathBuf::from("/"),
             Self::Folder(path) => fs::canonicalize(path).unwrap_or_else(|_| path.clone()),

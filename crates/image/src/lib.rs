@@ -11,4 +11,4 @@ mod walk;
 pub use pack::{copy, pack};
 pub use remove::remove_tree;
 pub use unpack::{Owners, Replaces, Skipped, SkippedWhat, Unpacked, Unpacking, unpack, unpack_file, unpack_over};
-pub use walk::{Mounts, Tree, tree_bytes};
+pub use walk::{Mounts, Rights, Tree, tree_bytes};

@@ -136,11 +136,11 @@ pub struct Unpacking<'a> {
     /// What an entry may take the place of.
     pub replaces: Replaces,
     /// From the owner and group of an entry to those of its file; as they are written if `None`.
-    pub owners: Option<&'a Owners>,
+    pub owners: Option<&'a Owners<'a>>,
 }
 
 /// From a user and a group to those that take their place.
-pub type Owners = dyn Fn((u32, u32)) -> (u32, u32);
+pub type Owners<'a> = dyn Fn((u32, u32)) -> (u32, u32) + 'a;
 
 /// What an entry may take the place of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -32,7 +32,20 @@ pub struct Tree<'a> {
     /// What is done with what is mounted below.
     pub mounts: Mounts,
     /// From the owner and group of a file to those that its entry has.
-    pub owners: &'a Owners,
+    pub owners: &'a Owners<'a>,
+    /// Whose rights those have who execute a file.
+    pub rights: Rights,
+}
+
+/// What becomes of set-user-ID and set-group-ID bits and of file capabilities, which give rights to whoever executes a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rights {
+    /// They are kept.
+    Kept,
+    /// They are kept where the owner is: the rights of another were not given.
+    OfSameOwner,
+    /// They are dropped.
+    Dropped,
 }
 
 /// What is done with what is mounted below the top of a tree.
@@ -189,10 +202,21 @@ impl<'a> Walk<'a> {
             }
             _ => return Ok(None),
         };
-        let (uid, gid) = (self.tree.owners)((found.stx_uid, found.stx_gid));
+        let owner = (found.stx_uid, found.stx_gid);
+        let (uid, gid) = (self.tree.owners)(owner);
         let mtime = Timespec { tv_sec: found.stx_mtime.tv_sec, tv_nsec: i64::from(found.stx_mtime.tv_nsec) };
         let mode = u32::from(found.stx_mode) & 0o7777;
-        Ok(Some(Entry { name: path, kind, mode, uid, gid, mtime, xattrs }))
+        let mut entry = Entry { name: path, kind, mode, uid, gid, mtime, xattrs };
+        let keeps = match self.tree.rights {
+            Rights::Kept => true,
+            Rights::OfSameOwner => owner == (uid, gid),
+            Rights::Dropped => false,
+        };
+        if !keeps && entry.kind != Kind::Directory {
+            entry.mode &= !SET_ID;
+            entry.xattrs.retain(|(name, _)| name != b"security.capability");
+        }
+        Ok(Some(entry))
     }
 
     /// The name that a file has had already; from now on it has this one.
@@ -266,6 +290,9 @@ impl Content for Walk<'_> {
     }
 }
 
+/// The bits by which who executes a file gets its owner's and its group's rights.
+const SET_ID: u32 = 0o6000;
+
 const READ_DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 /// What was a regular file a moment ago is waited for in no case.
 const READ_FILE: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
@@ -333,7 +360,7 @@ fn shown(path: &[u8]) -> String {
 /// # Errors
 /// `Kernel` for what cannot be read.
 pub fn tree_bytes(top: BorrowedFd<'_>) -> Result<u64> {
-    let tree = Tree { top, name: b"", mounts: Mounts::LeftOut, owners: &|owners| owners };
+    let tree = Tree { top, name: b"", mounts: Mounts::LeftOut, owners: &|owners| owners, rights: Rights::Kept };
     let mut walk = Walk::new(&tree)?;
     let mut bytes: u64 = 0;
     while let Some(entry) = walk.next()? {

@@ -17,6 +17,8 @@ use rustix::fs::{FileType, fstat};
 use sys::mount::{Attributes, Change, Reach};
 use sys::path::{Access, Within, open_below};
 
+use crate::prepare::IdSources;
+
 /// What the container's root is made of. Paths are the host's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Root {
@@ -208,6 +210,21 @@ fn view(path: &Path, reach: Reach, userns: Option<BorrowedFd<'_>>) -> Result<Own
             .doing(|| format!("map the ids of {}", path.display()))?;
     }
     Ok(mount)
+}
+
+/// A detached view of the host, as a bind mount of a configuration asks for it, without its ids.
+///
+/// # Errors
+/// A kernel error that names the source.
+pub fn bind(mount: &oci::Mount) -> Result<OwnedFd> {
+    let options = namespace::mnt::options::parse(&mount.options);
+    let reach = options.bind.unwrap_or(Reach::One);
+    crate::prepare::bind(
+        mount.source.as_deref().unwrap_or_default(),
+        reach,
+        (&options, None),
+        &mut IdSources::default(),
+    )
 }
 
 /// The longest file that is read from a container's root.

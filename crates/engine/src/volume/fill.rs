@@ -10,7 +10,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
 use error::{Doing, Errno, Error, Result};
-use image::{Mounts, Tree, Unpacking};
+use image::{Mounts, Rights, Tree, Unpacking};
 use runtime::root::{Keep, Remembers};
 use rustix::fs::{RenameFlags, renameat_with, syncfs};
 use sys::path::{Access, Within, open_below};
@@ -98,7 +98,8 @@ fn fill(from: &OwnedFd, copy: &Path) -> Result<OwnedFd> {
     let action = || format!("create {}", copy.display());
     fs::DirBuilder::new().mode(0o700).create(copy).doing(action)?;
     let to: OwnedFd = File::open(copy).doing(action)?.into();
-    let tree = Tree { top: from.as_fd(), name: b"", mounts: Mounts::Entered, owners: &|owners| owners };
+    let tree =
+        Tree { top: from.as_fd(), name: b"", mounts: Mounts::Entered, owners: &|owners| owners, rights: Rights::Kept };
     image::copy(&tree, to.as_fd(), Unpacking::default())?;
     sys::copy::attributes(from.as_fd(), to.as_fd()).doing(|| format!("set the attributes of {}", copy.display()))?;
     Ok(to)
