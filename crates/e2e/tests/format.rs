@@ -113,7 +113,7 @@ fn a_template_that_cannot_be_had_is_told_of_with_its_place() {
         1,
         &[
             "error: cannot use --format {{.State.Sttus}}: at 1:3 <.State.Sttus>: there is no field Sttus",
-            "hint: carboy inspect without --format shows all fields",
+            "hint: without --format all fields are shown",
         ],
     );
     let both = carboy.run(["inspect", "--format", "{{.Name}}", "nothing", "web"]);
