@@ -106,29 +106,34 @@ fn carboy(program: &OsStr, mut words: Vec<OsString>) -> Result<ExitCode> {
     for error in engine.sweep() {
         report::error(&error);
     }
+    with_engine(&engine, command)
+}
+
+/// The commands that work on what there is.
+fn with_engine(engine: &Engine, command: Command) -> Result<ExitCode> {
     Ok(match command {
-        Command::Run(options) => run::run(&engine, &options).map_err(|error| options.in_flags(error))?,
-        Command::Exec(options) => run::exec(&engine, &options)?,
-        Command::Ps(ps) => ps::run(&engine, &ps),
-        Command::Inspect(inspect) => inspect::run(&engine, &inspect)?,
-        Command::Kill(signal, containers) => list::kill(&engine, &containers, signal.number()),
-        Command::Logs(logs) => logs::run(&engine, &logs),
-        Command::Stop(stop, containers) => list::stop(&engine, &containers, stop),
-        Command::Wait(containers) => list::wait(&engine, &containers),
+        Command::Run(options) => run::run(engine, &options).map_err(|error| options.in_flags(error))?,
+        Command::Exec(options) => run::exec(engine, &options)?,
+        Command::Ps(ps) => ps::run(engine, &ps),
+        Command::Inspect(inspect) => inspect::run(engine, &inspect)?,
+        Command::Kill(signal, containers) => list::kill(engine, &containers, signal.number()),
+        Command::Logs(logs) => logs::run(engine, &logs),
+        Command::Stop(stop, containers) => list::stop(engine, &containers, stop),
+        Command::Wait(containers) => list::wait(engine, &containers),
         Command::Rm(rm) => {
             let removal = if rm.force { Removal::Forced } else { Removal::Unforced };
             let volumes = if rm.volumes { OwnVolumes::Removed } else { OwnVolumes::Kept };
-            list::rm(&engine, &rm.containers, (removal, volumes))
+            list::rm(engine, &rm.containers, (removal, volumes))
         }
-        Command::Rename(word, name) => list::rename(&engine, &word, &name),
-        Command::Top(top) => top::run(&engine, &top),
-        Command::Update(update) => update::run(&engine, &update),
-        Command::Pause(containers) => list::pause(&engine, &containers),
-        Command::Unpause(containers) => list::unpause(&engine, &containers),
-        Command::Cp(cp) => cp::run(&engine, &cp),
-        Command::Export(export) => cp::export(&engine, &export),
-        Command::Diff(container) => cp::diff(&engine, &container),
-        Command::Volume(volume) => volume::run(&engine, &volume)?,
+        Command::Rename(word, name) => list::rename(engine, &word, &name),
+        Command::Top(top) => top::run(engine, &top),
+        Command::Update(update) => update::run(engine, &update),
+        Command::Pause(containers) => list::pause(engine, &containers),
+        Command::Unpause(containers) => list::unpause(engine, &containers),
+        Command::Cp(cp) => cp::run(engine, &cp),
+        Command::Export(export) => cp::export(engine, &export),
+        Command::Diff(container) => cp::diff(engine, &container),
+        Command::Volume(volume) => volume::run(engine, &volume)?,
         Command::Explain(..)
         | Command::Limits(_)
         | Command::Stats(_)

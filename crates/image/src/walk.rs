@@ -22,6 +22,8 @@ const BUFFER: usize = 256 << 10;
 const DEPTH: usize = 512;
 /// The lengths that the kernel allows: `XATTR_LIST_MAX`, `XATTR_SIZE_MAX`.
 const LONGEST_XATTR: usize = 64 << 10;
+/// As much as is asked for of a list at first.
+const SHORT_LIST: usize = 256;
 
 /// The files to read.
 pub struct Tree<'a> {
@@ -329,14 +331,19 @@ fn segments(file: &OwnedFd, size: u64) -> rustix::io::Result<Vec<Segment>> {
 }
 
 fn xattrs(file: &OwnedFd) -> rustix::io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
-    let length = match flistxattr(file, &mut [0_u8; 0][..]) {
-        Err(Errno::NOTSUP) | Ok(0) => return Ok(Vec::new()),
-        length => length?,
+    // Most files have none, or one of a short name.
+    let mut list = vec![0_u8; SHORT_LIST];
+    let listed = match flistxattr(file, &mut list[..]) {
+        Err(Errno::RANGE) => {
+            list = vec![0; LONGEST_XATTR];
+            flistxattr(file, &mut list[..])
+        }
+        listed => listed,
     };
-    // More may have come meanwhile.
-    let mut list = vec![0_u8; (length * 2).min(LONGEST_XATTR)];
-    let length = flistxattr(file, &mut list[..])?;
-    list.truncate(length);
+    match listed {
+        Err(Errno::NOTSUP) => return Ok(Vec::new()),
+        length => list.truncate(length?),
+    }
     let mut found = Vec::new();
     for name in list.split(|byte| *byte == 0).filter(|name| is_kept(name)) {
         let mut value = vec![0_u8; LONGEST_XATTR];
