@@ -265,7 +265,7 @@ fn small_stats(bytes: &[u8]) {
 /// Whatever the places in it point to, every question has an answer.
 fn snapshot(bytes: &[u8]) {
     use inspect::compare::{Side, Whom, compare};
-    use inspect::{Snapshot, door, find, ladder, relation};
+    use inspect::{Snapshot, door, find, ladder, relation, watch, why};
     let Ok(snapshot) = serde_json::from_slice::<Snapshot>(bytes) else { return };
     let relations = relation::Relations::new(&snapshot);
     let side = |whom| Side { snapshot: &snapshot, whom };
@@ -289,7 +289,11 @@ fn snapshot(bytes: &[u8]) {
         let _ = compare(side(Whom::Process(number)), side(Whom::Container(0)));
     }
     for word in ["web", "web:1", "100", "net:web", "net:[4026532000]", "/a", ":80", "veth0", "/srv", "uid:100000"] {
-        let _ = find::find(&snapshot, word);
+        for found in find::find(&snapshot, word).into_iter().flatten() {
+            let Some(subject) = watch::Subject::of(&snapshot, found) else { continue };
+            let part = watch::part(&snapshot, &subject);
+            let _ = why::why(&part, &part, &subject);
+        }
     }
     let written = serde_json::to_vec(&snapshot).unwrap_or_default();
     assert_eq!(serde_json::from_slice::<Snapshot>(&written).ok(), Some(snapshot), "what is written reads differently");

@@ -345,6 +345,8 @@ fn a_snapshot_that_lies_is_refused_or_shown_and_nothing_breaks() {
         &["see", "net:[4026531833]"],
         &["compare", &pid],
         &["compare", &pid, "1", "-v"],
+        &["why", "--from", path, &pid],
+        &["why", "--from", path, "--json", "/"],
     ] {
         see(&lies, words);
     }

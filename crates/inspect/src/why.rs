@@ -335,7 +335,7 @@ mod tests {
     #[test]
     fn who_shares_a_cpu_that_is_short_is_told_with_both_weights() {
         let of = |usec: u64| {
-            host(SECOND + usec, |groups| {
+            let mut snapshot = host(SECOND + usec, |groups| {
                 for (index, weight) in [(2, 512), (3, 2048)] {
                     set(&mut groups[index], |one| {
                         one.cpu_weight = Reading::At(weight);
@@ -343,7 +343,12 @@ mod tests {
                     });
                 }
                 set(&mut groups[2], |one| one.stalls.cpu.some_usec = Reading::At(usec * 8 / 10));
-            })
+            });
+            // Its use is in that of the one above it.
+            let mut below = samples::group("/team/other/below", Some(3));
+            below.reasons.clone_from(&snapshot.groups[3].reasons);
+            snapshot.groups.push(below);
+            snapshot
         };
         let finding = found(&of(0), &of(SECOND), Trouble::Crowded).unwrap();
         let weights = Some(Weights { its: Reading::At(2048), own: Reading::At(512) });

@@ -61,9 +61,10 @@ impl<'s> Pair<'s> {
     /// The same group in the first snapshot.
     pub(super) fn former(&self, group: &Group) -> Option<&'s Group> {
         let inode = |group: &Group| group.reasons.as_ref().and_then(|reasons| reasons.inode);
-        self.before.groups.iter().find(|former| {
-            former.path == group.path && former.hierarchy == group.hierarchy && inode(former) == inode(group)
-        })
+        // As bytes, since paths are slow to compare.
+        let is_at_its_place =
+            |former: &&Group| former.hierarchy == group.hierarchy && former.path.as_os_str() == group.path.as_os_str();
+        self.before.groups.iter().find(is_at_its_place).filter(|former| inode(former) == inode(group))
     }
 
     /// How far a counter of a group moved; `None` where that is not known.

@@ -293,7 +293,7 @@ impl Pair<'_> {
             let above = group.path.parent();
             let is_below_level = level.is_none_or(|level| above == Some(level.as_path()));
             let is_own = above.is_some_and(|above| self.own().any(|own| own.path == above && own.parent.is_some()));
-            is_below_level && !is_own && !is_on_the_way(&group.path)
+            is_below_level && above.is_some_and(is_on_the_way) && !is_own && !is_on_the_way(&group.path)
         };
         let beside = self.after.groups.iter().filter(is_beside);
         // CPU time is compared with the time by who counts it.
