@@ -747,8 +747,7 @@ fn rename(parser: &mut Parser) -> Result<Command> {
         Ok(words) => words,
     };
     match <[String; 2]>::try_from(words) {
-        Ok([word, name]) if name::is_containers(&name) => Ok(Command::Rename(word, name)),
-        Ok([_, name]) => Err(Refused::new("rename", name, name::NO_CONTAINERS).hint(name::CONTAINERS_HINT).into()),
+        Ok([word, name]) => Ok(Command::Rename(word, name)),
         Err(words) => {
             let refused = Refused::new("rename", words.join(" "), "it needs a container and its new name");
             Err(refused.hint("for example: carboy rename web web-old").into())

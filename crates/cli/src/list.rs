@@ -5,9 +5,10 @@ use std::process::ExitCode;
 use engine::containers::{Engine, Removal};
 use engine::stop::Stop;
 use engine::volume::OwnVolumes;
-use error::{Error, RefusedKind, Result};
+use error::{Error, Refused, RefusedKind, Result};
 
 use crate::report;
+use crate::value::name;
 
 /// `carboy kill`.
 pub(crate) fn kill(engine: &Engine, words: &[String], signal: u32) -> ExitCode {
@@ -53,7 +54,12 @@ pub(crate) fn wait(engine: &Engine, words: &[String]) -> ExitCode {
 
 /// `carboy rename`, which says nothing.
 pub(crate) fn rename(engine: &Engine, word: &str, name: &str) -> ExitCode {
-    match engine.rename(word, name) {
+    let renamed = if name::is_containers(name) {
+        engine.rename(word, name)
+    } else {
+        Err(Refused::new("the name", name, name::NO_CONTAINERS).hint(name::CONTAINERS_HINT).into())
+    };
+    match renamed {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             report::error(&error);

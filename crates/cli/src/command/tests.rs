@@ -82,23 +82,10 @@ fn exec_takes_flags_before_the_container_alone() {
 
 #[test]
 fn what_containers_cannot_be_found_or_shown_by_is_said() {
-    let lines = [
-        &["ps", "--filter", "status"][..],
-        &["ps", "--filter", "status=up"],
-        &["ps", "--filter", "nmae=web"],
-        &["ps", "--filter", "exited=zero"],
-        &["ps", "--last", "many"],
-        &["inspect", "web", "--type", "image"],
-    ];
+    let lines = [&["ps", "--filter", "status"][..], &["ps", "--last", "many"], &["inspect", "web", "--type", "image"]];
     insta::assert_snapshot!(lines.map(shown).join("\n"), @r"
     cannot use --filter status: is not KEY=VALUE
       for example: --filter status=exited
-    cannot use --filter status=up: is no status
-      use created, running, paused, restarting, removing, exited, dead
-    cannot use --filter nmae=web: has no key by which containers are found
-      did you mean name?
-    cannot use --filter exited=zero: is no exit code
-      use a number, such as exited=0
     cannot use --last many: is no whole number
       -
     cannot use --type image: is nothing that can be inspected here

@@ -20,7 +20,8 @@ const NEVER: &str = "0001-01-01T00:00:00Z";
 /// The document of a container.
 pub(super) fn document(seen: &Seen, store: &Store, size: Option<Size>) -> Value {
     let record = &seen.container.record;
-    let args = record.config.process.as_ref().map_or(&[][..], |process| process.args.as_slice());
+    let (process, linux) = (record.config.process.as_ref(), record.config.linux.as_ref());
+    let args = process.map_or(&[][..], |process| process.args.as_slice());
     let folder = store.container(&record.id);
     let log = matches!(record.log, Some(LogWish::JsonFile { .. })).then(|| engine::log::path(&folder));
     let running = if let Status::Running(process) = &seen.container.status { Some(process) } else { None };
@@ -36,6 +37,9 @@ pub(super) fn document(seen: &Seen, store: &Store, size: Option<Size>) -> Value 
         "RestartCount": 0,
         "Driver": "overlay",
         "Platform": "linux",
+        "AppArmorProfile": process.and_then(|process| process.apparmor_profile.as_deref()).unwrap_or_default(),
+        "ProcessLabel": process.and_then(|process| process.selinux_label.as_deref()).unwrap_or_default(),
+        "MountLabel": linux.and_then(|linux| linux.mount_label.as_deref()).unwrap_or_default(),
         "GraphDriver": {
             "Name": "overlay",
             "Data": {"UpperDir": folder.join("upper"), "WorkDir": folder.join("work")},
@@ -107,10 +111,7 @@ fn config(record: &Record) -> Value {
 
 /// What was asked for that is this host's.
 fn host_config(record: &Record) -> Value {
-    let resources = record.config.linux.as_ref().and_then(|linux| linux.resources.as_ref());
-    let memory = resources.and_then(|resources| resources.memory.as_ref());
-    let cpu = resources.and_then(|resources| resources.cpu.as_ref());
-    let process = record.config.process.as_ref();
+    let (process, linux) = (record.config.process.as_ref(), record.config.linux.as_ref());
     let binds: Vec<String> = record.mounts.iter().filter_map(bound).collect();
     let log = match record.log {
         Some(LogWish::JsonFile { max_bytes, max_files }) => json!({
@@ -119,7 +120,7 @@ fn host_config(record: &Record) -> Value {
         }),
         Some(LogWish::Nothing) | None => json!({"Type": "none", "Config": {}}),
     };
-    json!({
+    let mut document = json!({
         "Binds": if binds.is_empty() { Value::Null } else { binds.into() },
         "LogConfig": log,
         "NetworkMode": network(record),
@@ -133,19 +134,50 @@ fn host_config(record: &Record) -> Value {
         "UsernsMode": mode(record, NamespaceKind::User),
         "OomScoreAdj": process.and_then(|process| process.oom_score_adj).unwrap_or(0),
         "ReadonlyRootfs": record.config.root.as_ref().is_some_and(|root| root.readonly),
+        "MaskedPaths": linux.map(|linux| &linux.masked_paths),
+        "ReadonlyPaths": linux.map(|linux| &linux.readonly_paths),
+        "Sysctls": linux.map(|linux| &linux.sysctl),
+        "Ulimits": process.map(|process| process.rlimits.iter().map(ulimit).collect::<Vec<_>>()),
+        "Runtime": "carboy",
+        "PortBindings": {},
+        "PublishAllPorts": false,
+        "CgroupParent": record.group.rsplit_once('/').map(|(parent, _)| parent),
+        "Resources": linux.and_then(|linux| linux.resources.as_ref()),
+    });
+    if let Some(fields) = document.as_object_mut() {
+        fields.extend(limits(record));
+    }
+    document
+}
+
+/// What it is held to, where Docker has it; `Resources` has all.
+fn limits(record: &Record) -> Map<String, Value> {
+    let resources = record.config.linux.as_ref().and_then(|linux| linux.resources.as_ref());
+    let memory = resources.and_then(|resources| resources.memory.as_ref());
+    let cpu = resources.and_then(|resources| resources.cpu.as_ref());
+    let limits = json!({
         "Memory": memory.and_then(|memory| memory.limit).unwrap_or(0),
         "MemoryReservation": memory.and_then(|memory| memory.reservation).unwrap_or(0),
         "MemorySwap": memory.and_then(|memory| memory.swap).unwrap_or(0),
+        "MemorySwappiness": memory.and_then(|memory| memory.swappiness),
+        "OomKillDisable": memory.and_then(|memory| memory.disable_oom_killer).unwrap_or(false),
         "NanoCpus": cpu.and_then(nano_cpus).unwrap_or(0),
         "CpuShares": cpu.and_then(|cpu| cpu.shares).unwrap_or(0),
         "CpuPeriod": cpu.and_then(|cpu| cpu.period).unwrap_or(0),
         "CpuQuota": cpu.and_then(|cpu| cpu.quota).unwrap_or(0),
+        "CpuRealtimePeriod": cpu.and_then(|cpu| cpu.realtime_period).unwrap_or(0),
+        "CpuRealtimeRuntime": cpu.and_then(|cpu| cpu.realtime_runtime).unwrap_or(0),
         "CpusetCpus": cpu.and_then(|cpu| cpu.cpus.clone()).unwrap_or_default(),
         "CpusetMems": cpu.and_then(|cpu| cpu.mems.clone()).unwrap_or_default(),
         "PidsLimit": resources.and_then(|resources| resources.pids.as_ref()).and_then(|pids| pids.limit),
-        "CgroupParent": record.group.rsplit_once('/').map(|(parent, _)| parent),
-        "Resources": resources,
-    })
+        "BlkioWeight": resources.and_then(|resources| resources.block_io.as_ref()).and_then(|io| io.weight).unwrap_or(0),
+    });
+    if let Value::Object(limits) = limits { limits } else { Map::new() }
+}
+
+fn ulimit(limit: &oci::Rlimit) -> Value {
+    let name = limit.kind.strip_prefix("RLIMIT_").unwrap_or(&limit.kind).to_lowercase();
+    json!({"Name": name, "Hard": limit.hard, "Soft": limit.soft})
 }
 
 /// How many CPUs' time it may use, in thousand millionths.

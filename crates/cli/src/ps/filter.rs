@@ -15,7 +15,7 @@ pub(super) const DOC: &str = "show those for which it holds: id, name, label, st
 
 /// What a container is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Key {
+enum Key {
     Id,
     Name,
     Label,
@@ -53,48 +53,52 @@ const HEALTH: [&str; 4] = ["none", "starting", "healthy", "unhealthy"];
 /// `KEY=VALUE` as it was given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Wish {
-    key: Key,
+    key: String,
     value: String,
 }
 
 /// Reads a filter.
 ///
 /// # Errors
-/// Refused for an unknown key, and a value that the key cannot have.
+/// Refused for what is not `KEY=VALUE`.
 pub(crate) fn wish(given: Given<'_>) -> Result<Wish> {
-    let Some((key, value)) = given.value.split_once('=') else {
-        return Err(given.refused("is not KEY=VALUE").hint("for example: --filter status=exited").into());
-    };
-    let (name, value) = (key.trim().to_lowercase(), value.trim());
-    let Some((_, key)) = KEYS.into_iter().find(|(known, _)| *known == name) else {
-        let refused = given.refused("has no key by which containers are found");
-        let hint = match nearest(&name, KEYS.iter().map(|(known, _)| *known)) {
-            Some(near) => format!("did you mean {near}?"),
-            None => format!("the keys are {}", KEYS.map(|(known, _)| known).join(", ")),
-        };
-        return Err(refused.hint(hint).into());
-    };
-    let one_of = |words: &[&str]| -> Result<()> {
-        match words.contains(&value) {
-            true => Ok(()),
-            false => Err(given.refused(format!("is no {name}")).hint(format!("use {}", words.join(", "))).into()),
-        }
-    };
-    match key {
-        Key::Status => one_of(&STATES)?,
-        Key::Health => one_of(&HEALTH)?,
-        Key::Exited if value.parse::<i32>().is_err() => {
-            return Err(given.refused("is no exit code").hint("use a number, such as exited=0").into());
-        }
-        _ => {}
+    match given.value.split_once('=') {
+        Some((key, value)) => Ok(Wish { key: key.trim().to_lowercase(), value: value.trim().to_owned() }),
+        None => Err(given.refused("is not KEY=VALUE").hint("for example: --filter status=exited").into()),
     }
-    Ok(Wish { key, value: value.to_owned() })
+}
+
+impl Wish {
+    /// The key, with a value that it can have.
+    fn known(&self) -> Result<Key> {
+        let Self { key: name, value } = self;
+        let refused = |reason: &str| Refused::new("--filter", format!("{name}={value}"), reason);
+        let Some((_, key)) = KEYS.into_iter().find(|(known, _)| known == name) else {
+            let hint = match nearest(name, KEYS.iter().map(|(known, _)| *known)) {
+                Some(near) => format!("did you mean {near}?"),
+                None => format!("the keys are {}", KEYS.map(|(known, _)| known).join(", ")),
+            };
+            return Err(refused("has no key by which containers are found").hint(hint).into());
+        };
+        let words: &[&str] = match key {
+            Key::Status => &STATES,
+            Key::Health => &HEALTH,
+            _ => &[],
+        };
+        if !words.is_empty() && !words.contains(&value.as_str()) {
+            return Err(refused(&format!("is no {name}")).hint(format!("use {}", words.join(", "))).into());
+        }
+        if key == Key::Exited && value.parse::<i32>().is_err() {
+            return Err(refused("is no exit code").hint("use a number, such as exited=0").into());
+        }
+        Ok(key)
+    }
 }
 
 /// What was asked for, ready to be asked of containers.
 #[derive(Debug)]
 pub(crate) struct Filters<'w> {
-    wishes: &'w [Wish],
+    wishes: Vec<(Key, &'w str)>,
     patterns: Vec<(Key, Regex)>,
     before: Option<Timestamp>,
     since: Option<Timestamp>,
@@ -102,12 +106,14 @@ pub(crate) struct Filters<'w> {
 
 impl<'w> Filters<'w> {
     /// # Errors
-    /// Refused where there is no such container, or a pattern is none.
+    /// Refused for an unknown key, a value that the key cannot have, and where there is no such container.
     pub(crate) fn new(engine: &Engine, wishes: &'w [Wish]) -> Result<Self> {
-        let mut filters = Self { wishes, patterns: Vec::new(), before: None, since: None };
-        for Wish { key, value } in wishes {
+        let mut filters = Self { wishes: Vec::new(), patterns: Vec::new(), before: None, since: None };
+        for wish in wishes {
+            let (key, value) = (wish.known()?, wish.value.as_str());
+            filters.wishes.push((key, value));
             match key {
-                Key::Id | Key::Name => filters.patterns.push((*key, pattern(value)?)),
+                Key::Id | Key::Name => filters.patterns.push((key, pattern(value)?)),
                 // Of several the one that leaves fewest.
                 Key::Before => {
                     let created = engine.find(value)?.record.created;
@@ -125,7 +131,7 @@ impl<'w> Filters<'w> {
 
     /// Whether it is asked how a container is: then those too that do not run.
     pub(crate) fn name_states(&self) -> bool {
-        self.wishes.iter().any(|wish| wish.key == Key::Status)
+        self.wishes.iter().any(|(key, _)| *key == Key::Status)
     }
 
     /// Whether all of it holds for a container.
@@ -139,16 +145,18 @@ impl<'w> Filters<'w> {
 
     fn labels_hold(&self, container: &Container) -> bool {
         let labels = &container.record.labels;
-        self.wishes.iter().filter(|wish| wish.key == Key::Label).all(|wish| match wish.value.split_once('=') {
+        let mut asked = self.wishes.iter().filter(|(key, _)| *key == Key::Label);
+        asked.all(|(_, label)| match label.split_once('=') {
             Some((key, value)) => labels.get(key).is_some_and(|known| known == value),
-            None => labels.contains_key(&wish.value),
+            None => labels.contains_key(*label),
         })
     }
 
     /// Whether any value of a key holds, if there is one.
     fn any_holds(&self, key: Key, seen: &Seen) -> bool {
         let record = &seen.container.record;
-        let mut values = self.wishes.iter().filter(|wish| wish.key == key).map(|wish| wish.value.as_str()).peekable();
+        let values = self.wishes.iter().filter(|(known, _)| *known == key);
+        let mut values = values.map(|(_, value)| *value).peekable();
         if values.peek().is_none() {
             return true;
         }
@@ -184,4 +192,31 @@ fn pattern(value: &str) -> Result<Regex> {
         let refused = Refused::new("--filter", value, format!("is no pattern: {error}"));
         refused.hint("it is a regular expression, such as name=^web$").into()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_asked_is_said() {
+        let said = |value: &str| {
+            let wish = wish(Given { flag: "filter", value }).unwrap();
+            wish.known().map_or_else(|error| format!("{error} ({})", error.hint().unwrap()), |key| format!("{key:?}"))
+        };
+        for (value, expected) in [
+            ("Status = paused", "Status"),
+            ("label=a=b", "Label"),
+            (
+                "status=up",
+                "cannot use --filter status=up: is no status (use created, running, paused, restarting, removing, \
+              exited, dead)",
+            ),
+            ("health=good", "cannot use --filter health=good: is no health (use none, starting, healthy, unhealthy)"),
+            ("nmae=web", "cannot use --filter nmae=web: has no key by which containers are found (did you mean name?)"),
+            ("exited=zero", "cannot use --filter exited=zero: is no exit code (use a number, such as exited=0)"),
+        ] {
+            assert_eq!(said(value), expected);
+        }
+    }
 }

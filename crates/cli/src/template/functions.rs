@@ -239,14 +239,19 @@ fn join(value: &Value, separator: &str) -> Result<String, String> {
 }
 
 fn title(text: &str) -> String {
+    // Go's strings.Title: of other scripts blanks alone stand between words.
+    let separates = |character: char| match character {
+        '_' => false,
+        ascii if ascii.is_ascii() => !ascii.is_ascii_alphanumeric(),
+        other => other.is_whitespace(),
+    };
     let mut before = ' ';
     let mut titled = String::with_capacity(text.len());
     for character in text.chars() {
-        let within = before == '_' || before == '\'' || before.is_alphanumeric();
-        if within {
-            titled.push(character)
-        } else {
+        if separates(before) {
             titled.extend(character.to_uppercase())
+        } else {
+            titled.push(character)
         }
         before = character;
     }

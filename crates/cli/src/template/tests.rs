@@ -52,7 +52,7 @@ const GOOD: &[(&str, &str)] = &[
     ("{{.Labels.team}} {{.Labels.none}} {{if .Labels.none}}x{{end}}", "blue <no value> "),
     ("{{len .Args}} {{len .Names}} {{len .Labels}} {{len .None}}", "2 3 2 0"),
     ("{{join .Args \",\"}} {{index (split .Image \":\") 1}}", "-c,sleep 1 1.2"),
-    ("{{upper .Names}} {{title \"a web-x o'b\"}} {{lower \"ABC\"}}", "WEB A Web-X O'b abc"),
+    ("{{upper .Names}} {{title \"a web-x o'b\"}} {{lower \"ABC\"}}", "WEB A Web-X O'B abc"),
     ("[{{pad .Names 1 2}}] [{{pad .Empty 1 2}}] {{truncate .ID 4}} {{truncate .Names 9}}", "[ web  ] [] 0123 web"),
     ("{{slice .ID 2 4}} {{slice .Args 1}}", "23 [sleep 1]"),
     ("{{println .Names 1 2}}{{print .Names 1 2 \"x\" \"y\"}}", "web 1 2\nweb1 2xy"),

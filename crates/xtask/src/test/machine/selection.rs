@@ -55,6 +55,8 @@ const CGROUP_FILES: &str = "cgroup_";
 const FILES: &[&str] = &[
     "codes",
     "compare",
+    "format",
+    "format_docker",
     "limits",
     "oci_apparmor",
     "oci_checkpoint",
@@ -65,6 +67,7 @@ const FILES: &[&str] = &[
     "oci_rootless",
     "oci_runtime",
     "plan",
+    "rename",
     "scenario",
     "see_doors",
     "see_engines",
