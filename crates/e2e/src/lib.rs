@@ -125,6 +125,17 @@ impl Carboy {
         root
     }
 
+    /// Volumes that are half made, half removed or half filled, and those that nobody has given a name.
+    fn volumes_left(&self) -> Vec<PathBuf> {
+        let volumes = self.folder().join("root/volumes");
+        let list = |path: &Path| fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
+        let is_left = |path: &PathBuf| {
+            let record = fs::read_to_string(path.join("volume.json")).unwrap_or_default();
+            path.join("copy").exists() || record.contains("\"anonymous\":true")
+        };
+        list(&volumes).filter(is_left).chain(list(&volumes.join(".halves"))).collect()
+    }
+
     /// What is left of this carboy's containers after its next command: groups, mounts, processes and files.
     ///
     /// # Panics
@@ -138,6 +149,7 @@ impl Carboy {
             let entries = fs::read_dir(self.folder().join(folder)).into_iter().flatten().flatten();
             left.extend(entries.map(|entry| entry.path().display().to_string()));
         }
+        left.extend(self.volumes_left().iter().map(|path| path.display().to_string()));
         let own = self.folder().display().to_string();
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
         left.extend(mounts.lines().filter(|line| line.contains(&own)).map(str::to_owned));

@@ -442,7 +442,17 @@ fn files_of_a_user_namespace_have_the_owners_that_they_have_inside() {
     assert_eq!((file.uid(), file.gid()), (5, 6));
     fs::write(carboy.folder().join("x"), "x").unwrap();
     chown(carboy.folder().join("x"), Some(7), Some(8)).unwrap();
-    refused(&put(&carboy, &["-a"], &carboy.folder().join("x"), "/srv/x"), "user namespace of its own");
+    ok(put(&carboy, &["-a"], &carboy.folder().join("x"), "/srv/live"));
+    ok(put(&carboy, &[], &carboy.folder().join("x"), "/srv/roots"));
+    let listed = ok(carboy.run(["exec", "it", "stat", "-c", "%u:%g", "/srv/live", "/srv/roots"]));
+    assert_eq!(listed, "7:8\n0:0\n");
+    refused(&put(&carboy, &[], &out, "/srv/live"), "is no folder");
+    refused(&put(&carboy, &[], &carboy.folder().join("x"), "/proc/sys/x"), "cannot make \"x\"");
+    let mut packed = carboy.command(["cp", "it:/srv", "-"]).stdout(Stdio::piped()).spawn().unwrap();
+    ok(carboy.run(["exec", "it", "mkdir", "/again"]));
+    let unpacked = ended(carboy.command(["cp", "-", "it:/again"]).stdin(packed.stdout.take().unwrap()));
+    assert_eq!((unpacked.code, packed.wait().unwrap().success()), (0, true), "{}", unpacked.stderr);
+    assert_eq!(ok(carboy.run(["exec", "it", "stat", "-c", "%u:%g", "/again/srv/live"])), "7:8\n");
     ok(carboy.run(["stop", "-t", "0", "it"]));
     ok(put(&carboy, &["-a"], &carboy.folder().join("x"), "/srv/x"));
     ok(get(&carboy, &["-a"], "/srv/x", &out));

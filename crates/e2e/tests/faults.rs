@@ -339,6 +339,39 @@ fn each_call_to_unpack_an_archive_that_fails_leaves_nothing() {
     each_call(&bench, Role::Command, killed);
 }
 
+/// A run with a volume of its own and one with a name, both filled from the root.
+fn of_run_with_volumes() -> Bench {
+    let carboy = Carboy::new();
+    let data = carboy.busybox().join("data");
+    fs::create_dir(&data).unwrap();
+    for name in ["one", "two"] {
+        fs::write(data.join(name), name).unwrap();
+    }
+    // The first volume makes carboy's folders for them.
+    for words in [["volume", "create", "named"], ["volume", "rm", "named"]] {
+        assert_eq!(carboy.run(words).code, 0);
+    }
+    let mut bench = Bench::of_short_run(carboy, &["-v", "/own", "-v", "named:/data"]);
+    bench.after = |bench| {
+        let root = bench.carboy.busybox().display().to_string();
+        let words = ["run", "--rm", "-v", "named:/data", &root, "sh", "-c", "cat /data/*"];
+        let seen = bench.carboy.run(words);
+        assert_eq!(seen.stdout, "onetwo", "whoever comes next finds all of it: {}", seen.stderr);
+        assert_eq!(bench.carboy.run(["volume", "rm", "named"]).code, 0);
+    };
+    bench
+}
+
+#[test]
+fn each_call_for_volumes_that_fails_leaves_none_half_filled() {
+    each_call(&of_run_with_volumes(), Role::Command, error);
+}
+
+#[test]
+fn a_command_that_is_killed_while_it_makes_volumes_leaves_none_half_filled() {
+    each_call(&of_run_with_volumes(), Role::Command, killed);
+}
+
 /// A command after a monitor that was killed before it could clean up.
 fn after_a_killed_monitor() -> Bench {
     let mut bench = Bench { alike: usize::MAX, ..Bench::new(Carboy::new(), ["ps", "-a", "-q"]) };

@@ -35,10 +35,18 @@ pub use transfer::{Copying, Owned};
 #[derive(Debug)]
 pub struct Files {
     root: OwnedFd,
-    /// The ids of its user namespace, where that is another than the caller's.
-    ids: Option<Box<(IdMap, IdMap)>>,
+    /// Its user namespace, where that is another than the caller's.
+    other: Option<Box<Other>>,
     name: String,
     _held: Option<Held>,
+}
+
+/// The user namespace of a container that runs in one of its own.
+#[derive(Debug)]
+struct Other {
+    namespace: OwnedFd,
+    users: IdMap,
+    groups: IdMap,
 }
 
 /// What is done with a container's files.
@@ -56,24 +64,25 @@ pub enum Purpose {
 const NOBODY: u32 = 65_534;
 
 impl Engine {
-    /// The files of a container. The caller gets a mount namespace of its own where the container does not run.
+    /// The files of a container. The caller gets a mount namespace of its own where the container does not run, and who
+    /// writes to one that runs in a user namespace of its own goes over to that: both are for commands that end then.
     ///
     /// # Errors
     /// Refused where there is no such container, or it is being made; a kernel error.
     pub fn files(&self, word: &str, purpose: Purpose) -> Result<Files> {
         let container = self.find(word)?;
         match &container.status {
-            Status::Running(process) => running(&container, process, purpose),
+            Status::Running(process) => running(&container, process),
             Status::Created => Err(being_made(&container.record)),
             Status::Exited(_) | Status::Gone => {
                 let held = self.store.hold(&container.record.id)?;
                 let container = self.find(&container.record.id)?;
                 match &container.status {
-                    Status::Running(process) => running(&container, process, purpose),
+                    Status::Running(process) => running(&container, process),
                     Status::Created => Err(being_made(&container.record)),
                     Status::Exited(_) | Status::Gone => {
                         let root = self.overlay(&container.record, purpose)?;
-                        Ok(Files { root, ids: None, name: container.record.name, _held: held })
+                        Ok(Files { root, other: None, name: container.record.name, _held: held })
                     }
                 }
             }
@@ -124,9 +133,9 @@ impl Files {
 
     /// The owner and group of a file as they are called in the container.
     fn inside(&self, (user, group): (u32, u32)) -> (u32, u32) {
-        let Some(ids) = &self.ids else { return (user, group) };
+        let Some(other) = &self.other else { return (user, group) };
         let of = |map: &IdMap, id| map.to_inside(HostId(id)).map_or(NOBODY, |inside| inside.0);
-        (of(&ids.0, user), of(&ids.1, group))
+        (of(&other.users, user), of(&other.groups, group))
     }
 
     /// Writes all files of the root as a tar archive, without what is mounted below it. Gives its length in bytes.
@@ -140,20 +149,19 @@ impl Files {
     }
 }
 
-fn running(container: &Container, process: &LiveProcess, purpose: Purpose) -> Result<Files> {
+fn running(container: &Container, process: &LiveProcess) -> Result<Files> {
     let first = Process::open(HostPid(process.pid))?;
     let root = first.open_root()?;
-    let other = first.namespace(Kind::User)?.id() != Process::this()?.namespace(Kind::User)?.id();
-    let ids = if other { Some(Box::new((first.uid_map()?, first.gid_map()?))) } else { None };
+    let is_other = first.namespace(Kind::User)?.id() != Process::this()?.namespace(Kind::User)?.id();
+    let other = if is_other {
+        let namespace = first.open_namespace(Kind::User)?;
+        Some(Box::new(Other { namespace, users: first.uid_map()?, groups: first.gid_map()? }))
+    } else {
+        None
+    };
     // All of that was found by the process's number: that it still lives says that they are its own.
     open_process(process).ok_or_else(|| not_running(container))?;
-    let name = container.record.name.clone();
-    if other && purpose == Purpose::Write {
-        let reason = "runs in a user namespace of its own, whose files carboy does not write to while it runs";
-        let refused = Refused::new("the container", &name, reason).kind(RefusedKind::Conflict);
-        return Err(refused.hint(format!("stop it first, or use: tar c … | carboy exec -i {name} tar x -C …")).into());
-    }
-    Ok(Files { root, ids, name, _held: None })
+    Ok(Files { root, other, name: container.record.name.clone(), _held: None })
 }
 
 fn being_made(record: &Record) -> error::Error {
