@@ -283,3 +283,28 @@ pub(crate) fn diff(engine: &Engine, container: &str) -> ExitCode {
     });
     ended(shown)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_colon_is_of_a_container_unless_the_path_begins_like_one_of_the_host() {
+        let inside = |container: &str, path: &str| Place::Container(container.to_owned(), path.to_owned());
+        assert_eq!(place("web:/srv/x"), inside("web", "/srv/x"));
+        assert_eq!(place("web:srv:x"), inside("web", "srv:x"));
+        assert_eq!(place("-"), Place::Pipe);
+        for host in ["/a:b", "./a:b", "../a:b", "a", ".:a"] {
+            assert_eq!(place(host), Place::Host(host.to_owned()));
+        }
+    }
+
+    #[test]
+    fn an_archive_is_written_beside_its_place() {
+        let told = |path: &str| beside(Path::new(path)).map_or_else(|error| error.to_string(), |_| "beside".to_owned());
+        assert_eq!(told("/tmp/x.tar"), "beside");
+        assert_eq!(told("x.tar"), "beside");
+        assert_eq!(told("/tmp"), "cannot use --output /tmp: is a folder");
+        assert_eq!(told("/nowhere/x"), "cannot use --output /nowhere/x: is in no folder that exists");
+    }
+}

@@ -292,3 +292,82 @@ fn create(parser: &mut Parser) -> Result<Command> {
         Some(word) => Err(Refused::new("volume create", word, "it makes one volume at a time").into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(words: &[&str]) -> String {
+        match read(&mut Parser::from_args(words)) {
+            Ok(Command::Help(text)) => format!("help: {}", text.lines().next().unwrap_or_default()),
+            Ok(command) => format!("{command:?}"),
+            Err(error) => format!("{error}\n  {}", error.hint().unwrap_or("-")),
+        }
+    }
+
+    #[test]
+    fn a_command_of_volumes_is_read_with_its_flags() {
+        for (words, expected) in [
+            (&[][..], "help: Usage: carboy volume create|ls|inspect|rm|prune [WORDS]"),
+            (&["--help"], "help: Usage: carboy volume create|ls|inspect|rm|prune [WORDS]"),
+            (&["ls", "--help"], "help: Usage: carboy volume ls [FLAGS]"),
+            (
+                &["create", "-d", "local", "--label", "a=b", "-o", "o=x,y=z", "data"],
+                "Volume(Create(Some(\"data\"), Traits { labels: {\"a\": \"b\"}, options: {\"o\": \"x,y=z\"} }))",
+            ),
+            (
+                &["list", "-q", "-f", "dangling=true", "--filter", "label!=a=b"],
+                "Volume(List(List { quiet: true, format: \"\", filters: [Dangling(true), NotLabel(\"a\", Some(\"b\"))] }))",
+            ),
+            (
+                &["inspect", "-f", "json", "a", "b"],
+                "Volume(Inspect(Inspect { format: \"json\", names: [\"a\", \"b\"] }))",
+            ),
+            (&["rm", "--force", "a"], "Volume(Remove(Remove { force: true, names: [\"a\"] }))"),
+            (&["prune", "-af"], "Volume(Prune(Prune { all: true, force: true, filters: [] }))"),
+        ] {
+            assert_eq!(shown(words), expected, "{words:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_command_of_volumes_is_one_clear_line() {
+        let lines = [
+            &["mount"][..],
+            &["create", "a", "b"],
+            &["create", "-d", "nfs"],
+            &["create", "--label", "=b"],
+            &["create", "-o", "ro"],
+            &["ls", "a"],
+            &["ls", "-f", "size=1"],
+            &["ls", "-f", "dangling"],
+            &["rm"],
+            &["inspect"],
+            &["prune", "data"],
+        ];
+        insta::assert_snapshot!(lines.map(shown).join("\n"), @r#"
+        cannot use volume mount: it has no such command
+          use create, ls, inspect, rm or prune
+        cannot use volume create b: it makes one volume at a time
+          -
+        cannot use --driver nfs: is no driver of volumes here
+          use local
+        cannot use --label =b: has no key
+          use KEY=VALUE or KEY
+        cannot use --opt ro: is not NAME=VALUE
+          use type=, o= or device=
+        cannot use volume ls a: it takes no words
+          -
+        cannot use --filter size=1: is no filter of volumes
+          use dangling=true, driver=local, label=NAME=VALUE, label!=NAME or name=PART
+        cannot use --filter dangling: is not NAME=VALUE
+          use dangling=true, driver=local, label=NAME=VALUE, label!=NAME or name=PART
+        cannot use volume rm: it needs the name of a volume
+          carboy volume ls lists them
+        cannot use volume inspect: it needs the name of a volume
+          carboy volume ls lists them
+        cannot use volume prune data: it takes no words
+          -
+        "#);
+    }
+}

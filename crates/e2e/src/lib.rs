@@ -131,7 +131,7 @@ impl Carboy {
         let list = |path: &Path| fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
         let is_left = |path: &PathBuf| {
             let record = fs::read_to_string(path.join("volume.json")).unwrap_or_default();
-            path.join("copy").exists() || record.contains("\"anonymous\":true")
+            record.contains("\"anonymous\":true") || (record.contains("moving") && !record.contains("\"moving\":null"))
         };
         list(&volumes).filter(is_left).chain(list(&volumes.join(".halves"))).collect()
     }

@@ -3,8 +3,8 @@
 //! ```text
 //! ROOT/volumes/NAME/volume.json         the record; the folder is locked (flock) by who fills or removes the volume
 //! ROOT/volumes/NAME/_data               what containers see
-//! ROOT/volumes/NAME/copy                what it is filled with, until that is moved to _data
 //! ROOT/volumes/.halves/ID               a volume that is being made or removed: the name is had or lost by one rename
+//! ROOT/volumes/.halves/ID/{copy,volume} what a volume is filled with, until that is moved to _data, and a link to its name
 //! ROOT/containers/ID/volumes/NAME       the container uses the volume, as long as it exists; a link to "own" or "given"
 //! ```
 
@@ -43,8 +43,8 @@ pub struct Volume {
     pub anonymous: bool,
     /// What it was made with.
     pub traits: Traits,
-    /// Whether what it is filled with is whole and is being moved to its place.
-    pub moving: bool,
+    /// The half with what it is filled with, where that is whole and is being moved to its place.
+    pub moving: Option<String>,
 }
 
 /// Whether a container's own volumes go with it.
@@ -60,6 +60,8 @@ pub enum OwnVolumes {
 const DATA: &str = "_data";
 const RECORD: &str = "volume.json";
 const HALVES: &str = ".halves";
+/// In a half, the link to the name of the volume that is filled.
+const VOLUME: &str = "volume";
 /// What the link of a container to a volume says.
 const OWN: &str = "own";
 const GIVEN: &str = "given";
@@ -109,47 +111,56 @@ impl Store {
         }
     }
 
-    /// Makes a volume, unless there is one of its name; whether it was made.
-    fn make_volume(&self, volume: &Volume) -> Result<bool> {
-        let path = self.volume(&volume.name);
+    /// A new folder for what is not whole, which nobody takes for left behind while the other value lives.
+    fn new_half(&self) -> Result<(PathBuf, Held)> {
         make_folders(&self.halves())?;
         loop {
             let half = self.halves().join(crate::names::new_id()?);
-            let made = self.make_half(&half, volume).and_then(|held| {
-                let renamed = renameat_with(CWD, &half, CWD, &path, RenameFlags::NOREPLACE);
-                renamed.doing(|| format!("create {}", path.display())).map(|()| held)
-            });
-            match made {
-                Ok(_) => return Ok(true),
+            fs::DirBuilder::new().mode(0o700).create(&half).doing(|| format!("create {}", half.display()))?;
+            match lock_folder(&half, FlockOperation::LockExclusive) {
                 // Another command saw it before it was locked, and swept it.
                 Err(error) if error.errno() == Some(Errno::NOENT) => {}
-                Err(error) => {
-                    let _ = remove_folder(&half);
-                    return if error.errno() == Some(Errno::EXIST) { Ok(false) } else { Err(error) };
+                held => {
+                    let held = Held::of(held?);
+                    if half.exists() {
+                        return Ok((half, held));
+                    }
                 }
             }
         }
     }
 
-    fn make_half(&self, half: &Path, volume: &Volume) -> Result<Held> {
-        let make = |path: &Path, mode| {
-            let made = fs::DirBuilder::new().mode(mode).create(path);
-            // A volume's mode is for its users, whatever the caller's umask is.
-            let made = made.and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(mode)));
-            made.doing(|| format!("create {}", path.display()))
-        };
-        make(half, 0o700)?;
-        let held = Held::of(lock_folder(half, FlockOperation::LockExclusive)?);
-        make(&half.join(DATA), 0o755)?;
-        write_json(half, RECORD, volume)?;
-        Ok(held)
+    /// Makes a volume, unless there is one of its name; whether it was made.
+    fn make_volume(&self, volume: &Volume) -> Result<bool> {
+        let path = self.volume(&volume.name);
+        let (half, _held) = self.new_half()?;
+        let data = half.join(DATA);
+        let made = fs::DirBuilder::new().mode(0o755).create(&data);
+        // A volume's mode is for its users, whatever the caller's umask is.
+        let made = made.and_then(|()| fs::set_permissions(&data, fs::Permissions::from_mode(0o755)));
+        let made = made.doing(|| format!("create {}", data.display()));
+        let made = made.and_then(|()| write_json(&half, RECORD, volume)).and_then(|()| {
+            let renamed = renameat_with(CWD, &half, CWD, &path, RenameFlags::NOREPLACE);
+            renamed.doing(|| format!("create {}", path.display()))
+        });
+        match made {
+            Ok(()) => Ok(true),
+            Err(error) => {
+                let _ = remove_folder(&half);
+                if error.errno() == Some(Errno::EXIST) { Ok(false) } else { Err(error) }
+            }
+        }
     }
 
     /// Keeps everybody else from filling or removing a volume; `None` where there is none.
     fn hold_volume(&self, name: &str) -> Result<Option<Held>> {
+        self.lock_volume(name, FlockOperation::LockExclusive)
+    }
+
+    fn lock_volume(&self, name: &str, operation: FlockOperation) -> Result<Option<Held>> {
         let path = self.volume(name);
         loop {
-            let folder = match lock_folder(&path, FlockOperation::LockExclusive) {
+            let folder = match lock_folder(&path, operation) {
                 Err(error) if error.errno() == Some(Errno::NOENT) => return Ok(None),
                 folder => folder?,
             };
@@ -210,20 +221,37 @@ impl Store {
         Ok(())
     }
 
-    /// Removes what is left of volumes that were being made or removed when their command was killed.
+    /// Removes what is left of volumes that were being made, filled or removed when their command was killed, and completes
+    /// what was whole.
     pub(crate) fn sweep_volumes(&self) -> Vec<Error> {
-        let halves = match entries(&self.halves()) {
-            Ok(halves) => halves,
-            Err(error) => return vec![error],
+        match entries(&self.halves()) {
+            Ok(halves) => halves.into_iter().filter_map(|name| self.sweep_half(&name).err()).collect(),
+            Err(error) => vec![error],
+        }
+    }
+
+    fn sweep_half(&self, name: &str) -> Result<()> {
+        let half = self.halves().join(name);
+        let _held = match lock_folder(&half, FlockOperation::NonBlockingLockExclusive) {
+            // Somebody works on it.
+            Err(error) if matches!(error.errno(), Some(Errno::NOENT | Errno::WOULDBLOCK)) => return Ok(()),
+            held => held?,
         };
-        let sweep = |name: String| {
-            let half = self.halves().join(name);
-            match lock_folder(&half, FlockOperation::NonBlockingLockExclusive) {
-                Err(error) if matches!(error.errno(), Some(Errno::NOENT | Errno::WOULDBLOCK)) => Ok(()),
-                locked => locked.and_then(|_held| remove_folder(&half)),
+        if let Some(volume) =
+            fs::read_link(half.join(VOLUME)).ok().and_then(|path| path.into_os_string().into_string().ok())
+        {
+            let _volume = match self.lock_volume(&volume, FlockOperation::NonBlockingLockExclusive) {
+                // Somebody completes it, or looks whether that is to be done.
+                Err(error) if error.errno() == Some(Errno::WOULDBLOCK) => return Ok(()),
+                held => held?,
+            };
+            if let Some(mut volume) =
+                self.volume_record(&volume)?.filter(|volume| volume.moving.as_deref() == Some(name))
+            {
+                return self.complete_move(&mut volume);
             }
-        };
-        halves.into_iter().filter_map(|name| sweep(name).err()).collect()
+        }
+        remove_folder(&half)
     }
 }
 
@@ -249,7 +277,7 @@ impl Engine {
     fn make_volume(&self, name: &VolumeName, traits: &Traits) -> Result<Volume> {
         let (name, anonymous) = (name.as_str(), !matches!(name, VolumeName::Given(_)));
         let (created, traits) = (Timestamp::now(), traits.clone());
-        let new = Volume { version: Volume::VERSION, name: name.to_owned(), created, anonymous, traits, moving: false };
+        let new = Volume { version: Volume::VERSION, name: name.to_owned(), created, anonymous, traits, moving: None };
         loop {
             if let Some(volume) = self.store.volume_record(name)? {
                 let none = BTreeMap::new();

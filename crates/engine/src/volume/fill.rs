@@ -1,12 +1,13 @@
 //! An empty volume gets what the container's root has at its place, before the container's first process runs.
 //!
-//! It is copied beside the volume's folder and moved there entry by entry when it is whole, which the record tells of: who
-//! is killed in the middle leaves a volume that is empty, or whose filling the next one completes.
+//! It is copied beside the volumes and moved to its place entry by entry when it is whole, which the record tells of: who is
+//! killed in the middle leaves a volume that is empty, or whose filling the next command completes.
 
 use std::ffi::CString;
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, symlink};
 use std::path::Path;
 
 use error::{Doing, Errno, Error, Result};
@@ -15,12 +16,12 @@ use runtime::root::{Keep, Remembers};
 use rustix::fs::{RenameFlags, renameat_with, syncfs};
 use sys::path::{Access, Within, open_below};
 
-use super::{DATA, RECORD, Volume};
+use super::{DATA, RECORD, VOLUME, Volume};
 use crate::options::{ContainerPath, RunOptions, VolumeMount, VolumeName};
 use crate::rootless;
 use crate::store::{Store, entries, remove_folder, write_json};
 
-/// The folder beside the volume's own.
+/// In a half, the folder with what a volume is filled with.
 const COPY: &str = "copy";
 
 impl Store {
@@ -32,48 +33,41 @@ impl Store {
         id: &str,
     ) -> Result<()> {
         let folder = self.volume(&volume.name);
-        let copy = folder.join(COPY);
-        // What was begun when its command was killed.
-        remove_folder(&copy)?;
         if !entries(&folder.join(DATA))?.is_empty() {
             return Ok(());
         }
         let Some(from) = self.place_in_root(options, &mount.destination, id)? else { return Ok(()) };
         let goes = options.remove && matches!(mount.name, VolumeName::Own(_));
-        let filled = fill(&from, &copy).and_then(|to| {
+        let (half, _held) = self.new_half()?;
+        let linked =
+            symlink(&volume.name, half.join(VOLUME)).doing(|| format!("create {}", half.join(VOLUME).display()));
+        let filled = linked.and_then(|()| fill(&from, &half.join(COPY))).and_then(|to| {
             // What is moved is whole also after a power cut.
             if goes { Ok(()) } else { syncfs(&to).doing(|| "write it to disk") }
         });
         if let Err(error) = filled {
-            let _ = remove_folder(&copy);
+            let _ = remove_folder(&half);
             return Err(hinted(error));
         }
-        volume.moving = true;
+        volume.moving = half.file_name().and_then(|name| name.to_str()).map(str::to_owned);
         write_json(&folder, RECORD, volume)?;
         self.complete_move(volume)
     }
 
-    /// Moves what a volume was filled with to its place, if that was begun.
+    /// Moves what a volume that its caller holds was filled with to its place, if that was begun.
     pub(super) fn complete_move(&self, volume: &mut Volume) -> Result<()> {
-        if !volume.moving {
-            return Ok(());
-        }
-        let folder = self.volume(&volume.name);
+        let Some(half) = volume.moving.take() else { return Ok(()) };
+        let (folder, half) = (self.volume(&volume.name), self.halves().join(half));
         let action = || format!("fill the volume {}", volume.name);
-        let (copy, data) = (folder.join(COPY), folder.join(DATA));
-        let (from, to) = (File::open(&copy).doing(action)?, File::open(&data).doing(action)?);
-        for name in fs::read_dir(&copy).doing(action)? {
-            let name = name.doing(action)?.file_name();
-            match renameat_with(&from, &name, &to, &name, RenameFlags::NOREPLACE) {
-                // A container that has it mounted already was faster.
-                Err(Errno::EXIST) => {}
-                moved => moved.doing(action)?,
-            }
+        let (copy, data) = (half.join(COPY), folder.join(DATA));
+        let to = File::open(&data).doing(action)?;
+        match File::open(&copy) {
+            // Somebody has taken it away: there is nothing to wait for.
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            from => move_all(&copy, &from.doing(action)?, &to).doing(action)?,
         }
-        sys::copy::attributes(from.as_fd(), to.as_fd()).doing(action)?;
-        volume.moving = false;
         write_json(&folder, RECORD, volume)?;
-        remove_folder(&copy)
+        remove_folder(&half)
     }
 
     /// The folder of a container's root at a path, as the container will find it, however links lead within the root.
@@ -92,6 +86,19 @@ impl Store {
             }
         }
     }
+}
+
+/// Moves what is in one folder to another, with the attributes of the folder itself.
+fn move_all(path: &Path, from: &File, to: &File) -> std::io::Result<()> {
+    for name in fs::read_dir(path)? {
+        let name = name?.file_name();
+        match renameat_with(from, &name, to, &name, RenameFlags::NOREPLACE) {
+            // A container that has it mounted already was faster.
+            Err(Errno::EXIST) => {}
+            moved => moved?,
+        }
+    }
+    Ok(sys::copy::attributes(from.as_fd(), to.as_fd())?)
 }
 
 fn fill(from: &OwnedFd, copy: &Path) -> Result<OwnedFd> {

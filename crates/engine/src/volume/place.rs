@@ -161,3 +161,25 @@ fn volumes(options: &RunOptions) -> impl Iterator<Item = &VolumeMount> {
         Mount::Bind(_) | Mount::Tmpfs(_) => None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_mounted_in_the_place_of_a_volume_has_a_type_and_a_device() {
+        let told = |pairs: &[(&str, &str)]| {
+            let options = pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+            check(&Traits { options, ..Traits::default() })
+                .map_or_else(|error| error.to_string(), |()| "TAKEN".to_owned())
+        };
+        assert_eq!(told(&[]), "TAKEN");
+        assert_eq!(told(&[("type", "none"), ("o", "bind"), ("device", "/srv")]), "TAKEN");
+        assert_eq!(told(&[("type", "tmpfs")]), "cannot use --opt device: missing required option");
+        assert_eq!(told(&[("o", "bind")]), "cannot use --opt type: missing required option");
+        assert_eq!(told(&[("type", "")]), "cannot use --opt type=: has an empty value");
+        let quota = "cannot use --opt size=1g: is a quota, which carboy does not set on volumes";
+        assert_eq!(told(&[("size", "1g")]), quota);
+        assert_eq!(told(&[("uid", "1")]), "cannot use --opt uid=1: is no option of the driver local");
+    }
+}
