@@ -21,6 +21,7 @@ pub mod scheduler;
 pub mod seccomp;
 pub mod signal;
 pub mod socket;
+mod stack;
 pub mod terminal;
 
 pub use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
