@@ -6,6 +6,7 @@
 use std::fmt;
 
 use error::{Refused, Result};
+use serde::{Deserialize, Serialize};
 
 use crate::hierarchy::Controller;
 use crate::path::GroupPath;
@@ -55,7 +56,7 @@ pub const SETTINGS: &[Setting] = &[
 ];
 
 /// A set of CPU or memory node numbers, kept as ranges that are sorted, apart and not empty.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
 pub struct Set {
     ranges: Vec<(u32, u32)>,
 }

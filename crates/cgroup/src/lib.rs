@@ -64,11 +64,12 @@ pub use ladder::Ladder;
 pub use path::GroupPath;
 pub use plan::{Asked, Plan, Step, plan};
 pub use remove::{Left, remove_idle};
+use serde::{Deserialize, Serialize};
 pub use setting::{Setting, SettingFile};
 pub use write::Write;
 
 /// A limit as the kernel holds it: none at all is not a number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Limit {
     /// Nothing is limited: `max` on v2, the largest number or -1 on v1.
     Unlimited,

@@ -1,15 +1,15 @@
-//! The command that asked for a container, while the container runs: it relays the terminal, forwards signals, and ends as
-//! the container's command did.
+//! One who is attached to a process in a container: shows what it writes, passes on what is typed and the signals, and
+//! ends as the process did.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use engine::HostPid;
+use engine::attach::{Attached, Lent};
 use engine::event::{self, Event, Failure};
 use engine::launch::NewFile;
-use engine::monitor::{Lent, Watch};
 use engine::shortage::Shortage;
 use error::{Doing, Result};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use sys::signal::Signals;
 use sys::terminal::Settings;
 
@@ -35,18 +35,31 @@ pub(crate) enum Outcome {
     Unattended(Option<i32>),
 }
 
-/// What is wanted of the terminal.
+/// What is wanted.
+#[derive(Default)]
 pub(crate) struct Wishes<'w> {
-    /// The settings of the person's terminal, if the container gets one.
+    /// The settings of the person's terminal, if the process has one too.
     pub(crate) terminal: Option<Settings>,
-    /// Whether what is typed goes to the container.
-    pub(crate) interactive: bool,
     /// The keys that detach.
     pub(crate) detach_keys: Vec<u8>,
+    /// Whether what is typed goes to the process.
+    pub(crate) types: bool,
     /// Whether the person leaves as soon as it runs.
     pub(crate) leaves: bool,
+    /// What becomes of signals.
+    pub(crate) signals: SignalWish,
     /// Where the PID goes.
     pub(crate) pidfile: Option<NewFile<'w>>,
+}
+
+/// What becomes of the signals that one who is attached gets.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SignalWish {
+    /// They are passed on.
+    #[default]
+    PassedOn,
+    /// They end the command alone.
+    Own,
 }
 
 const SIGKILL: i32 = 9;
@@ -67,27 +80,29 @@ pub(crate) fn lend(settings: Option<Settings>) -> Result<Option<Lent>> {
     Ok(Some(Lent { terminal, settings }))
 }
 
-/// Stays with a container until it ends or the person leaves.
-pub(crate) fn attend(watch: Watch, signals: &OwnedFd, wishes: Wishes<'_>) -> Result<Outcome> {
+/// Stays with a process until it ends or the person leaves.
+pub(crate) fn attend(attached: Attached, signals: &OwnedFd, wishes: Wishes<'_>) -> Result<Outcome> {
     let mut attendance = Attendance {
         detach_keys: DetachKeys::new(wishes.detach_keys.clone()),
-        typing: wishes.interactive && wishes.terminal.is_some(),
-        typed: Vec::new(),
         wishes,
+        attached,
         process: None,
         alone: false,
+        input: None,
         master: None,
+        typed: Vec::new(),
         raw: None,
     };
-    let outcome = attendance.run(&watch, signals);
-    drop(attendance);
+    let outcome = attendance.run(signals);
+    let Attendance { attached, raw, input, master, .. } = attendance;
+    drop((raw, input, master));
     match outcome? {
         Outcome::Detached => {
-            watch.detach();
+            attached.detach();
             Ok(Outcome::Detached)
         }
         outcome => {
-            watch.finish();
+            attached.finish();
             Ok(outcome)
         }
     }
@@ -96,14 +111,17 @@ pub(crate) fn attend(watch: Watch, signals: &OwnedFd, wishes: Wishes<'_>) -> Res
 struct Attendance<'w> {
     wishes: Wishes<'w>,
     detach_keys: DetachKeys,
-    typing: bool,
-    /// What was typed and not yet taken.
-    typed: Vec<u8>,
-    /// The container's process: its PID, and a handle on it.
+    attached: Attached,
+    /// The process: its PID, and a handle on it.
     process: Option<(HostPid, OwnedFd)>,
     /// Whether the monitor is gone.
     alone: bool,
+    /// Where what is typed goes.
+    input: Option<OwnedFd>,
+    /// The process's terminal, if it has one.
     master: Option<OwnedFd>,
+    /// What was typed and not yet taken.
+    typed: Vec<u8>,
     raw: Option<RawTerminal>,
 }
 
@@ -113,19 +131,26 @@ enum Source {
     Monitor,
     Process,
     Signals,
-    Terminal,
+    Out,
+    Err,
+    /// What takes what is typed.
+    Input,
     Person,
 }
 
+/// As much as a pipe holds.
+const CHUNK: usize = 64 * 1024;
+
 impl Attendance<'_> {
-    fn run(&mut self, watch: &Watch, signals: &OwnedFd) -> Result<Outcome> {
+    fn run(&mut self, signals: &OwnedFd) -> Result<Outcome> {
         loop {
-            for source in self.wait(watch, signals) {
+            for source in self.wait(signals) {
                 let outcome = match source {
-                    Source::Monitor => self.hear(watch)?,
+                    Source::Monitor => self.hear()?,
                     Source::Process => self.see_end()?,
                     Source::Signals => self.forward(signals)?,
-                    Source::Terminal => self.exchange()?,
+                    Source::Out | Source::Err => self.show(source)?,
+                    Source::Input => self.pass_on()?,
                     Source::Person => self.type_on()?,
                 };
                 if let Some(outcome) = outcome {
@@ -135,55 +160,60 @@ impl Attendance<'_> {
         }
     }
 
-    /// The terminal comes before the monitor, so that all of the output is shown before the end is known.
-    fn wait(&self, watch: &Watch, signals: &OwnedFd) -> Vec<Source> {
+    /// The output comes before the monitor, so that all of it is shown before the end is known.
+    fn wait(&self, signals: &OwnedFd) -> Vec<Source> {
         let stdin = std::io::stdin();
-        let mut candidates: Vec<(Source, BorrowedFd<'_>)> = Vec::with_capacity(4);
-        if let Some(master) = &self.master {
-            candidates.push((Source::Terminal, master.as_fd()));
-            if self.typing && self.typed.is_empty() {
-                candidates.push((Source::Person, stdin.as_fd()));
+        let mut candidates: Vec<(Source, BorrowedFd<'_>, PollFlags)> = Vec::with_capacity(6);
+        let Attached { out, err, socket, .. } = &self.attached;
+        // What a terminal says is shown when the person's own is ready for it.
+        if self.wishes.terminal.is_none() || self.raw.is_some() {
+            for (source, pipe) in [(Source::Out, out), (Source::Err, err)] {
+                candidates.extend(pipe.iter().map(|pipe| (source, pipe.as_fd(), PollFlags::IN)));
             }
         }
-        match (&self.process, self.alone) {
-            // Signals wait until there is somebody to send them to.
-            (None, _) => candidates.push((Source::Monitor, watch.socket.as_fd())),
-            (Some(_), false) => {
-                candidates.push((Source::Signals, signals.as_fd()));
-                candidates.push((Source::Monitor, watch.socket.as_fd()));
+        match &self.input {
+            Some(input) if self.typed.is_empty() => {
+                candidates.push((Source::Person, stdin.as_fd(), PollFlags::IN));
+                // It tells when nobody reads any more.
+                candidates.push((Source::Input, input.as_fd(), PollFlags::empty()));
             }
-            (Some((_, process)), true) => {
-                candidates.push((Source::Signals, signals.as_fd()));
-                candidates.push((Source::Process, process.as_fd()));
-            }
+            Some(input) => candidates.push((Source::Input, input.as_fd(), PollFlags::OUT)),
+            None => {}
         }
-        let flags = |source| match source {
-            Source::Terminal if !self.typed.is_empty() => PollFlags::IN | PollFlags::OUT,
-            _ => PollFlags::IN,
-        };
+        // Signals wait until there is somebody to send them to.
+        if self.process.is_some() || self.wishes.signals == SignalWish::Own {
+            candidates.push((Source::Signals, signals.as_fd(), PollFlags::IN));
+        }
+        match &self.process {
+            Some((_, process)) if self.alone => candidates.push((Source::Process, process.as_fd(), PollFlags::IN)),
+            _ => candidates.push((Source::Monitor, socket.as_fd(), PollFlags::IN)),
+        }
         let mut waits = Vec::with_capacity(candidates.len());
-        waits.extend(candidates.iter().map(|(source, file)| PollFd::from_borrowed_fd(*file, flags(*source))));
+        waits.extend(candidates.iter().map(|(_, file, flags)| PollFd::from_borrowed_fd(*file, *flags)));
         if poll(&mut waits, None).is_err() {
             return Vec::new();
         }
         let ready = waits.iter().zip(&candidates).filter(|(wait, _)| !wait.revents().is_empty());
-        ready.map(|(_, (source, _))| *source).collect()
+        ready.map(|(_, (source, ..))| *source).collect()
     }
 
-    fn hear(&mut self, watch: &Watch) -> Result<Option<Outcome>> {
-        match event::receive(&watch.socket)? {
+    fn hear(&mut self) -> Result<Option<Outcome>> {
+        match event::receive(&self.attached.socket)? {
             Some((Event::Started { pid }, handle)) => {
                 self.process = handle.map(|handle| (HostPid(pid), handle));
                 self.write_pidfile(pid)?;
                 Ok(self.wishes.leaves.then_some(Outcome::Detached))
             }
             Some((Event::Terminal, master)) => {
-                if let Some(master) = &master {
-                    rustix::io::ioctl_fionbio(master, true).doing(|| "set the terminal not to block")?;
-                }
                 self.master = master;
                 self.resize();
                 self.raw = self.wishes.terminal.map(RawTerminal::set).transpose()?;
+                let types = self.master.as_ref().filter(|_| self.wishes.types);
+                self.input = types.map(OwnedFd::try_clone).transpose().doing(|| "copy the terminal")?;
+                Ok(None)
+            }
+            Some((Event::Input, input)) => {
+                self.input = input;
                 Ok(None)
             }
             Some((Event::Failed(failure), _)) => Ok(Some(Outcome::Failed(failure))),
@@ -191,9 +221,11 @@ impl Attendance<'_> {
                 self.show_the_rest()?;
                 Ok(Some(Outcome::Exited { code, shortage, left }))
             }
-            // Without its monitor the container goes on, and a handle on its process still tells of its end.
+            // Without its monitor the process goes on, and a handle on it still tells of its end.
             None if self.process.is_some() => {
                 self.alone = true;
+                // Nobody else reads what its terminal says any more.
+                self.attached.out = self.master.take().or(self.attached.out.take());
                 Ok(None)
             }
             None => Ok(Some(Outcome::Unattended(None))),
@@ -220,11 +252,12 @@ impl Attendance<'_> {
 
     fn forward(&mut self, signals: &OwnedFd) -> Result<Option<Outcome>> {
         while let Some((signal, _)) = sys::signal::next(signals.as_fd()).doing(|| "read a signal")? {
-            if signal == SIGWINCH && self.master.is_some() {
+            if signal == SIGWINCH {
                 self.resize();
-            } else if !OWN_SIGNALS.contains(&signal)
-                && let Some((_, process)) = &self.process
-            {
+            } else if OWN_SIGNALS.contains(&signal) {
+            } else if self.wishes.signals == SignalWish::Own {
+                return Ok(Some(Outcome::Detached));
+            } else if let Some((_, process)) = &self.process {
                 let _ = sys::process::send_signal(process.as_fd(), i32::try_from(signal).unwrap_or(0));
             }
         }
@@ -237,55 +270,65 @@ impl Attendance<'_> {
         }
     }
 
-    /// Shows what the terminal has to say, and gives it what it can take of what was typed. Neither waits for the other:
-    /// a command that reads no more input may still write.
-    fn exchange(&mut self) -> Result<Option<Outcome>> {
-        self.pass_on()?;
-        self.show()?;
+    /// Shows what there is of a stream; gives how much that was.
+    fn show_once(&mut self, source: Source) -> Result<usize> {
+        let (pipe, stdout, stderr) = match source {
+            Source::Err => (&mut self.attached.err, None, Some(std::io::stderr())),
+            _ => (&mut self.attached.out, Some(std::io::stdout()), None),
+        };
+        let Some(file) = pipe else { return Ok(0) };
+        let to = stdout.as_ref().map(AsFd::as_fd).or(stderr.as_ref().map(AsFd::as_fd));
+        let Some(to) = to else { return Ok(0) };
+        let shown = relay::copy_once(file.as_fd(), to, &mut [0; CHUNK])?;
+        if shown.is_none() {
+            *pipe = None;
+        }
+        Ok(shown.unwrap_or_default())
+    }
+
+    fn show(&mut self, source: Source) -> Result<Option<Outcome>> {
+        self.show_once(source).map(|_| None)
+    }
+
+    /// The monitor has let go of the pipes: they have an end. A terminal that is read without it has one where it is empty.
+    fn show_the_rest(&mut self) -> Result<()> {
+        for source in [Source::Out, Source::Err] {
+            while self.show_once(source)? > 0 {}
+        }
+        Ok(())
+    }
+
+    /// Gives on what can be taken of what was typed.
+    fn pass_on(&mut self) -> Result<Option<Outcome>> {
+        let Some(input) = &self.input else { return Ok(None) };
+        if self.typed.is_empty() {
+            // Nobody reads any more.
+            self.input = None;
+            return Ok(None);
+        }
+        let taken = relay::write_some(input.as_fd(), &self.typed)?;
+        self.typed.drain(..taken.min(self.typed.len()));
         Ok(None)
     }
 
-    fn show(&mut self) -> Result<()> {
-        let Some(master) = &self.master else { return Ok(()) };
-        let stdout = std::io::stdout();
-        if relay::copy_once(master.as_fd(), stdout.as_fd(), &mut [0; 16 * 1024])?.is_none() {
-            self.master = None;
-        }
-        Ok(())
-    }
-
-    fn pass_on(&mut self) -> Result<()> {
-        let Some(master) = self.master.as_ref().filter(|_| !self.typed.is_empty()) else { return Ok(()) };
-        let taken = relay::write_some(master.as_fd(), &self.typed)?;
-        self.typed.drain(..taken.min(self.typed.len()));
-        Ok(())
-    }
-
-    fn show_the_rest(&mut self) -> Result<()> {
-        while let Some(master) = &self.master {
-            let mut wait = [PollFd::new(master, PollFlags::IN)];
-            if poll(&mut wait, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).unwrap_or(0) == 0 {
-                return Ok(());
-            }
-            self.show()?;
-        }
-        Ok(())
-    }
-
     fn type_on(&mut self) -> Result<Option<Outcome>> {
-        let mut buffer = [0; 4096];
+        let mut buffer = [0; CHUNK];
         let length = match rustix::io::read(std::io::stdin(), &mut buffer) {
             Ok(0) | Err(rustix::io::Errno::IO) => {
-                self.typing = false;
+                // A terminal's end is typed; what comes by a pipe ends with it.
+                self.input = None;
                 return Ok(None);
             }
             Ok(length) => length,
             Err(_) => return Ok(None),
         };
-        let typed = self.detach_keys.see(buffer.get(..length).unwrap_or_default());
+        let bytes = buffer.get(..length).unwrap_or_default();
+        let typed = if self.raw.is_some() { self.detach_keys.see(bytes) } else { Typed::Input(bytes.to_vec()) };
         let (Typed::Input(bytes) | Typed::Detach(bytes)) = &typed;
         self.typed.extend_from_slice(bytes);
-        self.pass_on()?;
+        if !self.typed.is_empty() {
+            self.pass_on()?;
+        }
         Ok(matches!(typed, Typed::Detach(_)).then_some(Outcome::Detached))
     }
 }

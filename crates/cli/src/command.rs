@@ -15,7 +15,8 @@ use crate::inspect::{self, INSPECT, Inspect};
 use crate::limits;
 use crate::logs::Logs;
 use crate::ps::{self, PS, Ps};
-use crate::run_flags::{self, Draft, EXPLAIN_RUN, RUN, Run};
+use crate::run::{Attach, Start};
+use crate::run_flags::{self, CREATE, Draft, EXPLAIN_RUN, RUN, Run};
 use crate::see::compare::Compare;
 use crate::see::why::Asked as Why;
 use crate::see::{self, See};
@@ -31,6 +32,14 @@ use crate::volume_flags::{self, VOLUME, Volume};
 pub(crate) enum Command {
     /// Run a container.
     Run(Box<RunOptions>),
+    /// Make a container.
+    Create(Box<RunOptions>),
+    /// Start these.
+    Start(Start),
+    /// Stop these and start them.
+    Restart(Stop, Vec<String>),
+    /// Be attached to one.
+    Attach(Attach),
     /// Print the plan of one.
     Explain(Box<RunOptions>, Form),
     /// Print every limit.
@@ -112,6 +121,10 @@ pub(crate) fn read(words: impl IntoIterator<Item = OsString>, caller: Lookup<'_>
     };
     match word.as_str() {
         "run" => run(&RUN, &mut parser, caller),
+        "create" => create(&mut parser, caller),
+        "start" => start(&mut parser),
+        "restart" => restart(&mut parser),
+        "attach" => attach(&mut parser),
         "explain" => explain(&mut parser, caller),
         "exec" => exec(&mut parser, caller),
         "ps" => ps::read(&mut parser),
@@ -145,8 +158,12 @@ fn before_command(written: &str) -> error::Error {
     refused.hint("name the command first, for example: carboy run -it host bash").into()
 }
 
-const COMMANDS: [(&str, &str); 23] = [
+const COMMANDS: [(&str, &str); 27] = [
     (RUN.command, RUN.doc),
+    (CREATE.command, CREATE.doc),
+    (START.command, START.doc),
+    (RESTART.command, RESTART.doc),
+    (ATTACH.command, ATTACH.doc),
     (EXPLAIN.command, EXPLAIN.doc),
     (EXEC.command, EXEC.doc),
     (PS.command, PS.doc),
@@ -182,6 +199,10 @@ fn help(parser: &mut Parser) -> Result<Command> {
 fn tables() -> Vec<serde_json::Value> {
     vec![
         help::table(&RUN),
+        help::table(&CREATE),
+        help::table(&START),
+        help::table(&RESTART),
+        help::table(&ATTACH),
         help::table(&EXPLAIN),
         help::table(&EXPLAIN_RUN),
         help::table(&EXPLAIN_LIMITS),
@@ -232,6 +253,82 @@ fn run(usage: &Usage<Draft>, parser: &mut Parser, caller: Lookup<'_>) -> Result<
         Run::Container(options, _) => Command::Run(options),
         Run::Help => Command::Help(help::of_command(usage)),
     })
+}
+
+fn create(parser: &mut Parser, caller: Lookup<'_>) -> Result<Command> {
+    Ok(match run_flags::read(&CREATE, parser, Form::Text, caller)? {
+        Run::Container(options, _) => Command::Create(options),
+        Run::Help => Command::Help(help::of_command(&CREATE)),
+    })
+}
+
+const START: Usage<Start> = Usage {
+    command: "start",
+    words: "CONTAINER...",
+    doc: "Start containers that do not run",
+    flags: &[&[
+        Flag::switch("attach", |start: &mut Start, on| start.attach = on, "stay until it ends, and end as it does")
+            .short('a'),
+        Flag::switch("interactive", |start: &mut Start, on| start.interactive = on, "stay, and pass standard input on")
+            .short('i'),
+        Flag::value("detach-keys", "KEYS", start_detach_keys, "leave the terminal with these keys (those of run)"),
+    ]],
+    end: End::Never,
+};
+
+fn start_detach_keys(start: &mut Start, given: Given<'_>) -> Result<()> {
+    start.detach_keys = Some(keys::detach_keys(given)?);
+    Ok(())
+}
+
+fn start(parser: &mut Parser) -> Result<Command> {
+    let mut start = Start::default();
+    let read = containers(&START, parser, &mut start)?;
+    Ok(read.map_or_else(|help| help, |containers| Command::Start(Start { containers, ..start })))
+}
+
+const RESTART: Usage<Stop> = Usage {
+    command: "restart",
+    words: "CONTAINER...",
+    doc: "Stop containers and start them again",
+    flags: STOP.flags,
+    end: End::Never,
+};
+
+fn restart(parser: &mut Parser) -> Result<Command> {
+    let mut stop = Stop::default();
+    let read = containers(&RESTART, parser, &mut stop)?;
+    Ok(read.map_or_else(|help| help, |containers| Command::Restart(stop, containers)))
+}
+
+const ATTACH: Usage<Attach> = Usage {
+    command: "attach",
+    words: "CONTAINER",
+    doc: "See what a running container writes, and type to it",
+    flags: &[&[
+        Flag::switch("no-stdin", |attach: &mut Attach, on| attach.input = !on, "do not pass standard input on"),
+        Flag::switch("sig-proxy", |attach: &mut Attach, on| attach.passes_signals = on, "pass signals on (true)"),
+        Flag::value("detach-keys", "KEYS", attach_detach_keys, "leave with these keys (those of run)"),
+    ]],
+    end: End::Never,
+};
+
+fn attach_detach_keys(attach: &mut Attach, given: Given<'_>) -> Result<()> {
+    attach.detach_keys = Some(keys::detach_keys(given)?);
+    Ok(())
+}
+
+fn attach(parser: &mut Parser) -> Result<Command> {
+    let mut attach = Attach::to("");
+    let mut words = match containers(&ATTACH, parser, &mut attach)? {
+        Err(help) => return Ok(help),
+        Ok(words) => words.into_iter(),
+    };
+    attach.container = words.next().unwrap_or_default();
+    match words.next() {
+        None => Ok(Command::Attach(attach)),
+        Some(word) => Err(Refused::new("attach", word, "it attaches to one container at a time").into()),
+    }
 }
 
 /// `explain [--json] run …`, `explain [--json] limits …`
@@ -328,6 +425,8 @@ const EXEC: Usage<ExecDraft> = Usage {
             "pass standard input on",
         )
         .short('i'),
+        Flag::switch("detach", |draft: &mut ExecDraft, on| draft.options.detach = on, "leave it to run by itself")
+            .short('d'),
         Flag::switch("privileged", |draft, on| draft.options.privileged = on, "give it every capability"),
         Flag::values("env", "NAME[=VALUE]", exec_env, "set a variable, or pass yours on").short('e'),
         Flag::values("env-file", "FILE", exec_env_file, "set the variables of a file, one a line"),
@@ -373,6 +472,7 @@ fn exec(parser: &mut Parser, caller: Lookup<'_>) -> Result<Command> {
         workdir: None,
         user: None,
         privileged: false,
+        detach: false,
         detach_keys: RunOptions::DETACH_KEYS.to_vec(),
     };
     let mut draft = ExecDraft { options, env: Vec::new(), env_files: Vec::new() };

@@ -81,7 +81,7 @@ pub(crate) fn unpause(engine: &Engine, words: &[String]) -> ExitCode {
 /// Does something with each container, says which it was done with, and what failed for each of the others.
 pub(crate) fn each(
     words: &[String],
-    operation: impl Fn(&str) -> Result<()>,
+    mut operation: impl FnMut(&str) -> Result<()>,
     forgives: impl Fn(&Error) -> bool,
 ) -> ExitCode {
     let mut code = ExitCode::SUCCESS;

@@ -72,10 +72,7 @@ fn shown(engine: &Engine, logs: &Logs) -> Result<()> {
 
 fn no_log(container: &Container) -> Refused {
     let refused = Refused::new("logs", &container.record.name, "has no log").kind(RefusedKind::Conflict);
-    match container.record.log {
-        None => refused.hint("what a container says is kept of those that carboy run -d has started"),
-        Some(_) => refused.hint("it was started with --log-driver none"),
-    }
+    refused.hint("it was made with --log-driver none")
 }
 
 fn watch(folder: &std::path::Path) -> Result<OwnedFd> {
@@ -110,19 +107,23 @@ impl Logs {
         }
     }
 
-    /// Prints what is added until the container has ended and its monitor has written the last of it.
+    /// Prints what is added until the container has ended for good and its monitor has written the last of it.
     fn follow(&self, engine: &Engine, container: &Container, reader: &mut Reader, watched: &OwnedFd) -> Result<()> {
-        let process = engine.process_of(container);
         let mut entries = VecDeque::new();
+        let mut care = engine.care_of(container);
         loop {
-            let mut has_ended = process.is_none();
-            if let Some(process) = &process {
-                let mut waits = [PollFd::new(watched, PollFlags::IN), PollFd::new(process, PollFlags::IN)];
+            let mut has_ended = care.is_none();
+            if let Some((file, flags)) = &care {
+                let mut waits = [PollFd::new(watched, PollFlags::IN), PollFd::new(file, *flags)];
                 if poll(&mut waits, None).is_err() {
                     continue;
                 }
-                let [_, process] = waits;
-                has_ended = !process.revents().is_empty();
+                let [_, ended] = waits;
+                if !ended.revents().is_empty() {
+                    // One that is started again has a monitor as before.
+                    care = engine.care_of(container);
+                    has_ended = care.is_none();
+                }
             }
             let _ = rustix::io::read(watched.as_fd(), &mut [0_u8; 4096]);
             if has_ended {

@@ -113,6 +113,10 @@ fn carboy(program: &OsStr, mut words: Vec<OsString>) -> Result<ExitCode> {
 fn with_engine(engine: &Engine, command: Command) -> Result<ExitCode> {
     Ok(match command {
         Command::Run(options) => run::run(engine, &options).map_err(|error| options.in_flags(error))?,
+        Command::Create(options) => run::create(engine, &options).map_err(|error| options.in_flags(error))?,
+        Command::Start(start) => run::start(engine, &start)?,
+        Command::Restart(stop, containers) => run::restart(engine, &containers, stop),
+        Command::Attach(attach) => run::attach(engine, &attach)?,
         Command::Exec(options) => run::exec(engine, &options)?,
         Command::Ps(ps) => ps::run(engine, &ps),
         Command::Inspect(inspect) => inspect::run(engine, &inspect)?,

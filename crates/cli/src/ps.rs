@@ -6,9 +6,9 @@ use std::borrow::Cow;
 use std::process::ExitCode;
 
 use cgroup::Hierarchies;
-use engine::containers::{Container, Engine, Status};
+use engine::containers::{Care, Container, Engine, Status};
 use engine::options::Mount;
-use engine::record::{Record, short};
+use engine::record::{Exit, Record, short};
 use engine::size::Size;
 use error::{Refused, Result};
 use jiff::tz::TimeZone;
@@ -156,7 +156,7 @@ fn show(engine: &Engine, ps: &Ps) -> Result<()> {
     for seen in shown.take(count.and_then(|count| usize::try_from(count).ok()).unwrap_or(usize::MAX)) {
         let measured = ps.size.unwrap_or_else(|| format.asks_for("Size"));
         let size = measured.then(|| engine.size(&seen.container));
-        let label = |key: &str| seen.container.record.labels.get(key).cloned().unwrap_or_default();
+        let label = |key: &str| seen.container.record.options.labels.get(key).cloned().unwrap_or_default();
         let value = row(&seen, size, &zone, ps);
         rows.push_str(&format.row(Data { value: &value, methods: &[("Label", &label)] })?);
     }
@@ -198,8 +198,8 @@ impl Seen {
         Self { container, paused }
     }
 
-    fn runs(&self) -> bool {
-        matches!(self.container.status, Status::Running(_))
+    pub(crate) const fn runs(&self) -> bool {
+        matches!(self.container.status, Status::Running(_) | Status::Restarting(_))
     }
 
     /// Docker's word for how it is.
@@ -208,6 +208,7 @@ impl Seen {
             Status::Created => "created",
             Status::Running(_) if self.paused => "paused",
             Status::Running(_) => "running",
+            Status::Restarting(_) => "restarting",
             Status::Exited(_) | Status::Gone => "exited",
         }
     }
@@ -221,15 +222,19 @@ impl Seen {
             Status::Created => "Created".to_owned(),
             Status::Running(process) => {
                 let paused = if self.paused { " (Paused)" } else { "" };
-                format!("Up {}{paused}", report::span(process.started.map_or(0, age)))
+                let care = if self.container.care == Care::Nobody { " (no monitor)" } else { "" };
+                format!("Up {}{paused}{care}", report::span(process.started.map_or(0, age)))
             }
-            Status::Exited(exit) => {
-                let code = exit.code.map_or_else(|| "unknown".to_owned(), |code| code.to_string());
-                format!("Exited ({code}) {} ago", report::span(age(exit.finished)))
-            }
+            Status::Restarting(exit) => format!("Restarting {}", ended(exit)),
+            Status::Exited(exit) => format!("Exited {}", ended(exit)),
             Status::Gone => "Exited (unknown)".to_owned(),
         }
     }
+}
+
+fn ended(exit: &Exit) -> String {
+    let code = exit.code.map_or_else(|| "unknown".to_owned(), |code| code.to_string());
+    format!("({code}) {} ago", report::span(age(exit.finished)))
 }
 
 fn age(since: jiff::Timestamp) -> i64 {
@@ -243,9 +248,9 @@ const MOUNT: usize = 15;
 fn row(seen: &Seen, size: Option<Size>, zone: &TimeZone, ps: &Ps) -> Value {
     let record = &seen.container.record;
     let cut = |text: &str, width| if ps.whole { text.to_owned() } else { cut(text, width) };
-    let labels: Vec<String> = record.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let labels: Vec<String> = record.options.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
     let mounts: Vec<String> = mounts(record).map(|mount| cut(&mount.source, MOUNT)).collect();
-    let volumes = record.mounts.iter().filter(|mount| matches!(mount, Mount::Volume(_))).count();
+    let volumes = record.options.mounts.iter().filter(|mount| matches!(mount, Mount::Volume(_))).count();
     let pid =
         if let Status::Running(process) = &seen.container.status { process.pid.to_string() } else { String::new() };
     json!({
@@ -302,7 +307,7 @@ pub(crate) struct Mounted<'r> {
 
 /// The volumes, and the folders and files of the host, that were asked for.
 pub(crate) fn mounts(record: &Record) -> impl Iterator<Item = Mounted<'_>> {
-    record.mounts.iter().filter_map(|mount| {
+    record.options.mounts.iter().filter_map(|mount| {
         let source = match mount {
             Mount::Bind(bind) => bind.source.to_string_lossy(),
             Mount::Volume(volume) => Cow::Borrowed(volume.name.as_str()),

@@ -1,33 +1,114 @@
-//! `run` and `exec`: start, stay, end as the command did.
+//! `run`, `create`, `start`, `restart`, `attach` and `exec`: start, stay, end as the command did.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use engine::attach::Attachment;
 use engine::containers::Engine;
-use engine::launch::{Names, NewFile};
+use engine::launch::{Launch, Names, NewFile};
+use engine::log::Stream;
 use engine::options::{ExecOptions, RunOptions};
+use engine::record::Live;
 use engine::shortage::{ForksRefused, Oom, Shortage};
+use engine::stop::Stop;
+use engine::store::Claim;
 use error::{Error, Refused, RefusedKind, Result};
 
-use crate::attend::{self, Outcome, Wishes};
+use crate::attend::{self, Outcome, SignalWish, Wishes};
 use crate::relay;
 use crate::report;
 
 /// `carboy run`.
-pub(crate) fn run<'o>(engine: &Engine, options: &'o RunOptions) -> Result<ExitCode> {
+pub(crate) fn run(engine: &Engine, options: &RunOptions) -> Result<ExitCode> {
     let settings = match options.detach {
         true => None,
-        false => terminal(&Streams { tty: options.tty, interactive: options.interactive })?,
+        false => terminal(&Typing { tty: options.tty, interactive: options.interactive })?,
     };
-    let new_file =
-        |flag, path: &'o Option<PathBuf>| path.as_deref().map(|path| NewFile::create(flag, path)).transpose();
-    let mut cidfile = new_file("--cidfile", &options.cidfile)?;
-    let pidfile = new_file("--pidfile", &options.pidfile)?;
-    let names = Names::new(options)?;
-    let (mut launch, claim, live) = engine.prepare(options, &names)?;
+    let mut new = New::make(options)?;
+    let (launch, claim, live) = prepared(engine, options, &mut new)?;
+    let attachment = match options.detach {
+        true => Attachment::default(),
+        false => Attachment { streams: ALL.to_vec(), types: options.interactive, lent: attend::lend(settings)? },
+    };
+    let start = || {
+        let signals = attend::take_signals()?;
+        Ok((signals, engine.start(launch, (claim, live), attachment)?))
+    };
+    let (signals, attached) = match start() {
+        Err(error) => {
+            new.cidfile.into_iter().for_each(NewFile::remove);
+            return Err(error);
+        }
+        started => started?,
+    };
+    let wishes = Wishes {
+        terminal: settings,
+        types: options.interactive,
+        detach_keys: options.detach_keys.clone(),
+        leaves: options.detach,
+        pidfile: new.pidfile,
+        ..Wishes::default()
+    };
+    let outcome = attend::attend(attached, &signals, wishes)?;
+    if let (Outcome::Failed(_), Some(cidfile)) = (&outcome, new.cidfile) {
+        cidfile.remove();
+    }
+    if let (Outcome::Detached, true) = (&outcome, options.detach) {
+        report::line(&new.names.id);
+    }
+    Ok(end(&outcome, &new.names.name))
+}
+
+/// `carboy create`.
+pub(crate) fn create(engine: &Engine, options: &RunOptions) -> Result<ExitCode> {
+    let mut new = New::make(options)?;
+    let (launch, claim, live) = prepared(engine, options, &mut new)?;
+    let created = engine.create(&launch, claim, &live);
+    if let (Err(_), Some(cidfile)) = (&created, new.cidfile) {
+        cidfile.remove();
+    }
+    created?;
+    report::line(&new.names.id);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A container that is to be made, with the files that tell of it.
+struct New<'o> {
+    names: Names,
+    cidfile: Option<NewFile<'o>>,
+    pidfile: Option<NewFile<'o>>,
+}
+
+impl<'o> New<'o> {
+    fn make(options: &'o RunOptions) -> Result<Self> {
+        let new_file =
+            |flag, path: &'o Option<PathBuf>| path.as_deref().map(|path| NewFile::create(flag, path)).transpose();
+        let cidfile = new_file("--cidfile", &options.cidfile)?;
+        let pidfile = new_file("--pidfile", &options.pidfile)?;
+        Ok(Self { names: Names::new(options)?, cidfile, pidfile })
+    }
+}
+
+/// Prepares a new container, and says which limits this host cannot keep.
+fn prepared(engine: &Engine, options: &RunOptions, new: &mut New<'_>) -> Result<(Launch, Claim, Live)> {
+    let (mut launch, claim, live) = engine.prepare(options, &new.names)?;
     if let Some(process) = &mut launch.record.config.process {
         process.console_size = Some(console_size());
     }
+    let told = tell_left_out(&launch, options).and_then(|()| match &mut new.cidfile {
+        Some(cidfile) => cidfile.write(&new.names.id),
+        None => Ok(()),
+    });
+    match told {
+        Ok(()) => Ok((launch, claim, live)),
+        Err(error) => {
+            engine.abandon(claim, &live);
+            Err(error)
+        }
+    }
+}
+
+fn tell_left_out(launch: &Launch, options: &RunOptions) -> Result<()> {
     let arena = bumpalo::Bump::new();
     let plan = launch.plan(&arena)?;
     let asked = |field: &str| !launch.facts.defaulted.contains(&field);
@@ -37,62 +118,156 @@ pub(crate) fn run<'o>(engine: &Engine, options: &'o RunOptions) -> Result<ExitCo
             report::warning(&format!("{} {} is left out: {reason}", refused.field, refused.value));
         }
     }
-    if let Some(cidfile) = &mut cidfile {
-        cidfile.write(&names.id)?;
+    Ok(())
+}
+
+/// What `start` was asked for.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Start {
+    /// Whether it stays until the container ends.
+    pub(crate) attach: bool,
+    /// Whether it types.
+    pub(crate) interactive: bool,
+    /// The bytes that detach; as when it was made if none are given.
+    pub(crate) detach_keys: Option<Vec<u8>>,
+    /// The containers.
+    pub(crate) containers: Vec<String>,
+}
+
+/// `carboy start`.
+pub(crate) fn start(engine: &Engine, start: &Start) -> Result<ExitCode> {
+    if !start.attach && !start.interactive {
+        let started = |word: &str| begin(engine, word, &Start::default()).map(drop);
+        return Ok(crate::list::each(&start.containers, started, |_| false));
     }
-    let start = || {
-        let signals = attend::take_signals()?;
-        let watch = engine.start(&launch, &plan, (claim, live), attend::lend(settings)?)?;
-        Ok((signals, watch))
-    };
-    let (signals, watch) = match start() {
+    match start.containers.as_slice() {
+        [one] => match begin(engine, one, start) {
+            Ok(Some(outcome)) => Ok(end(&outcome, one)),
+            Ok(None) => {
+                let Start { interactive, detach_keys, .. } = start;
+                let to = Attach { input: *interactive, detach_keys: detach_keys.clone(), ..Attach::to(one) };
+                attach(engine, &to)
+            }
+            Err(error) => Ok(declined(&error)),
+        },
+        _ => {
+            let refused = Refused::new("start -a", start.containers.join(" "), "can stay with one container alone");
+            Ok(declined(&refused.hint("start several without -a and -i").into()))
+        }
+    }
+}
+
+/// Starts a container that is there, and stays with it if that is asked for; `None` where it runs already.
+fn begin(engine: &Engine, word: &str, start: &Start) -> Result<Option<Outcome>> {
+    let Some((mut launch, claim, live)) = engine.prepare_again(word)? else { return Ok(None) };
+    let options = launch.record.options.clone();
+    let stays = start.attach || start.interactive;
+    let types = start.interactive && options.interactive;
+    let settings = match stays.then(|| terminal(&Typing { tty: options.tty, interactive: types })).transpose() {
+        Ok(settings) => settings.flatten(),
         Err(error) => {
-            cidfile.into_iter().for_each(NewFile::remove);
+            engine.abandon(claim, &live);
             return Err(error);
         }
-        started => started?,
+    };
+    if let Some(process) = &mut launch.record.config.process {
+        process.console_size = Some(console_size());
+    }
+    let streams = if stays { ALL.to_vec() } else { Vec::new() };
+    let signals = attend::take_signals()?;
+    let attached = engine.start(launch, (claim, live), Attachment { streams, types, lent: attend::lend(settings)? })?;
+    let detach_keys = start.detach_keys.clone().unwrap_or(options.detach_keys);
+    let wishes = Wishes { terminal: settings, types, detach_keys, leaves: !stays, ..Wishes::default() };
+    attend::attend(attached, &signals, wishes).map(Some)
+}
+
+/// `carboy restart`: all are asked to end before one is waited for.
+pub(crate) fn restart(engine: &Engine, words: &[String], asked: Stop) -> ExitCode {
+    let stopping: Vec<_> = words.iter().map(|word| engine.stop(word, asked)).collect();
+    let mut stopping = stopping.into_iter();
+    let again = |word: &str| {
+        stopping.next().transpose()?.map_or(Ok(()), |stopping| stopping.finish(engine))?;
+        begin(engine, word, &Start::default()).map(drop)
+    };
+    crate::list::each(words, again, |_| false)
+}
+
+/// What `attach` was asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Attach {
+    /// Whether what is typed goes to the container.
+    pub(crate) input: bool,
+    /// Whether signals do.
+    pub(crate) passes_signals: bool,
+    /// The bytes that detach; as when the container was made if none are given.
+    pub(crate) detach_keys: Option<Vec<u8>>,
+    /// The container.
+    pub(crate) container: String,
+}
+
+impl Attach {
+    /// To this one, as Docker does.
+    pub(crate) fn to(container: &str) -> Self {
+        Self { input: true, passes_signals: true, detach_keys: None, container: container.to_owned() }
+    }
+}
+
+/// `carboy attach`.
+pub(crate) fn attach(engine: &Engine, asked: &Attach) -> Result<ExitCode> {
+    let Attach { input, passes_signals, detach_keys, container: word } = asked;
+    let attached = || {
+        let options = engine.find(word)?.record.options;
+        let types = *input && options.interactive;
+        let settings = terminal(&Typing { tty: options.tty, interactive: types })?;
+        let signals = attend::take_signals()?;
+        let attachment = Attachment { streams: ALL.to_vec(), types, lent: None };
+        Ok((engine.attach(word, attachment)?, signals, settings, types, options))
+    };
+    let (attached, signals, settings, types, options) = match attached() {
+        Err(error) => return Ok(declined(&error)),
+        attached => attached?,
     };
     let wishes = Wishes {
         terminal: settings,
-        interactive: options.interactive,
-        detach_keys: options.detach_keys.clone(),
-        leaves: options.detach,
-        pidfile,
+        types,
+        detach_keys: detach_keys.clone().unwrap_or(options.detach_keys),
+        signals: if *passes_signals { SignalWish::PassedOn } else { SignalWish::Own },
+        ..Wishes::default()
     };
-    let outcome = attend::attend(watch, &signals, wishes)?;
-    if let (Outcome::Failed(_), Some(cidfile)) = (&outcome, cidfile) {
-        cidfile.remove();
-    }
-    if let (Outcome::Detached, true) = (&outcome, options.detach) {
-        report::line(&names.id);
-    }
-    Ok(end(&outcome, &names.name))
+    let outcome = attend::attend(attached, &signals, wishes)?;
+    Ok(end(&outcome, word))
 }
 
 /// `carboy exec`.
 pub(crate) fn exec(engine: &Engine, options: &ExecOptions) -> Result<ExitCode> {
-    let streams = Streams { tty: options.tty, interactive: options.interactive };
-    let settings = match engine.find(&options.container).and_then(|_| terminal(&streams)) {
+    let typing = Typing { tty: options.tty && !options.detach, interactive: options.interactive && !options.detach };
+    let settings = match engine.find(&options.container).and_then(|_| terminal(&typing)) {
         Ok(settings) => settings,
         Err(error) => return Ok(declined(&error)),
     };
     let signals = attend::take_signals()?;
-    let watch = match engine.exec(options, relay::size(), attend::lend(settings)?) {
+    let attachment = match options.detach {
+        true => Attachment::default(),
+        false => Attachment { streams: ALL.to_vec(), types: options.interactive, lent: attend::lend(settings)? },
+    };
+    let attached = match engine.exec(options, relay::size(), attachment) {
         Err(Error::Refused(refused)) if matches!(refused.kind, RefusedKind::Conflict | RefusedKind::NoSuchObject) => {
             return Ok(declined(&Error::Refused(refused)));
         }
-        watch => watch?,
+        attached => attached?,
     };
     let wishes = Wishes {
         terminal: settings,
-        interactive: options.interactive,
+        types: typing.interactive,
         detach_keys: options.detach_keys.clone(),
-        leaves: false,
-        pidfile: None,
+        leaves: options.detach,
+        ..Wishes::default()
     };
-    let outcome = attend::attend(watch, &signals, wishes)?;
+    let outcome = attend::attend(attached, &signals, wishes)?;
     Ok(end(&outcome, &options.container))
 }
+
+const ALL: [Stream; 2] = [Stream::Stdout, Stream::Stderr];
 
 /// A container that is not there or does not run, and no terminal to give to one that does: where Docker's exec ends
 /// with 1, and not with the code for what it could not start.
@@ -106,17 +281,17 @@ fn console_size() -> oci::ConsoleSize {
     oci::ConsoleSize { height: size.rows.into(), width: size.columns.into() }
 }
 
-/// What a process gets as its standard streams.
-struct Streams {
+/// What is typed for a process.
+struct Typing {
     tty: bool,
     interactive: bool,
 }
 
 /// The settings of the person's terminal, where the container gets one. What is typed can only be passed on from a
 /// terminal.
-fn terminal(streams: &Streams) -> Result<Option<sys::terminal::Settings>> {
-    let settings = relay::settings().filter(|_| streams.tty);
-    if streams.tty && streams.interactive && settings.is_none() {
+fn terminal(typing: &Typing) -> Result<Option<sys::terminal::Settings>> {
+    let settings = relay::settings().filter(|_| typing.tty);
+    if typing.tty && typing.interactive && settings.is_none() {
         return Err(Refused::new("-it", "", "the input device is not a TTY")
             .hint("leave -t out, or run it from a terminal")
             .into());

@@ -14,7 +14,9 @@ use crate::flags::{End, Flag, Given, Read, Usage};
 use crate::limit_flags::{LimitFlags, Limited};
 use crate::value::environment::Lookup;
 use crate::value::quantity::Clock;
-use crate::value::{device, environment, keys, label, limit, mount, name, namespace, quantity, root, security, signal};
+use crate::value::{
+    device, environment, keys, label, limit, mount, name, namespace, policy, quantity, root, security, signal,
+};
 
 /// What is collected from the flags of `run` before the words after them are known.
 pub(crate) struct Draft {
@@ -90,6 +92,15 @@ pub(crate) const RUN: Usage<Draft> = Usage {
     words: WORDS,
     doc: "Run a command in a new container\n\nROOT is host (a private view of this machine's own root), a folder (./rootfs) or a tar file\n\
         (./rootfs.tar, .gz, .zst). What is written in it reaches none of them.",
+    flags: &[STARTED, FLAGS, LimitFlags::ALL],
+    end: End::FirstWord,
+};
+
+/// `carboy create`.
+pub(crate) const CREATE: Usage<Draft> = Usage {
+    command: "create",
+    words: WORDS,
+    doc: "Make a container as carboy run would, to be started later",
     flags: &[FLAGS, LimitFlags::ALL],
     end: End::FirstWord,
 };
@@ -100,6 +111,7 @@ pub(crate) const EXPLAIN_RUN: Usage<Draft> = Usage {
     words: WORDS,
     doc: "Print what carboy run would do with the same words, without doing it",
     flags: &[
+        STARTED,
         FLAGS,
         LimitFlags::ALL,
         &[
@@ -117,6 +129,17 @@ pub(crate) const EXPLAIN_RUN: Usage<Draft> = Usage {
 const WORDS: &str = "ROOT COMMAND [ARG...]";
 
 const NAMESPACE: &str = "NAMESPACE";
+
+/// What only matters for a container that is started at once.
+const STARTED: &[Flag<Draft>] = &[
+    Flag::switch(
+        "detach",
+        |draft: &mut Draft, on| draft.options.detach = on,
+        "print its id and leave it to run by itself",
+    )
+    .short('d'),
+    Flag::value("pidfile", "FILE", pidfile, "write its first process's PID on the host to a new file"),
+];
 
 /// The flags, by subject.
 const FLAGS: &[Flag<Draft>] = &[
@@ -146,30 +169,24 @@ const FLAGS: &[Flag<Draft>] = &[
     Flag::value("name", "NAME", container_name, "call it this"),
     Flag::value("hostname", "NAME", hostname, "its host name (its short id)").short('h'),
     Flag::value("domainname", "NAME", domainname, "its NIS domain name"),
-    Flag::switch(
-        "detach",
-        |draft: &mut Draft, on| draft.options.detach = on,
-        "print its id and leave it to run by itself",
-    )
-    .short('d'),
-    Flag::value(
-        "log-driver",
-        "DRIVER",
-        log_driver,
-        "what is kept of its output with -d: json-file or none (json-file)",
-    ),
+    Flag::value("log-driver", "DRIVER", log_driver, "what is kept of its output: json-file or none (json-file)"),
     Flag::values(
         "log-opt",
         "NAME=VALUE",
         log_option,
         "max-size=10m and max-file=3: when a new file is begun, how many are kept",
     ),
+    Flag::value(
+        "restart",
+        "POLICY",
+        restart_policy,
+        "when it is started again: no, on-failure[:MOST], always, unless-stopped (no)",
+    ),
     Flag::switch("rm", |draft, on| draft.options.remove = on, "remove it when it ends"),
     Flag::values("label", "KEY[=VALUE]", label, "write this on it; ps --filter finds it by that").short('l'),
     Flag::values("label-file", "FILE", label_file, "write the lines of a file on it"),
     Flag::values("annotation", "KEY=VALUE", annotation, "add to the configuration's annotations"),
     Flag::value("cidfile", "FILE", cidfile, "write its id to a new file"),
-    Flag::value("pidfile", "FILE", pidfile, "write its first process's PID on the host to a new file"),
     // What it sees of files.
     Flag::values(
         "volume",
@@ -238,6 +255,11 @@ fn group_add(draft: &mut Draft, given: Given<'_>) -> Result<()> {
 
 fn detach_keys(draft: &mut Draft, given: Given<'_>) -> Result<()> {
     draft.options.detach_keys = keys::detach_keys(given)?;
+    Ok(())
+}
+
+fn restart_policy(draft: &mut Draft, given: Given<'_>) -> Result<()> {
+    draft.options.restart = policy::policy(given)?;
     Ok(())
 }
 

@@ -11,6 +11,7 @@ pub(crate) mod mount;
 pub(crate) mod name;
 pub(crate) mod namespace;
 pub(crate) mod network;
+pub(crate) mod policy;
 pub(crate) mod quantity;
 pub(crate) mod root;
 pub(crate) mod security;

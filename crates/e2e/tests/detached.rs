@@ -97,12 +97,13 @@ fn one_that_cannot_start_is_told_and_nothing_is_left() {
 }
 
 #[test]
-fn a_log_that_was_not_kept_is_no_empty_log() {
+fn a_log_that_was_not_kept_is_no_empty_log_and_who_stays_is_logged_too() {
     let carboy = Carboy::new();
     detached(&carboy, &["--log-driver", "none", "--name", "silent"], "echo unheard");
     let root = carboy.busybox();
     assert_eq!(carboy.run(["run", "--name", "front", root.to_str().unwrap(), "echo", "seen"]).stdout, "seen\n");
-    for (name, hint) in [("silent", "--log-driver none"), ("front", "run -d"), ("nowhere", "ps -a")] {
+    assert_eq!(logs(&carboy, &["front"]).stdout, "seen\n");
+    for (name, hint) in [("silent", "--log-driver none"), ("nowhere", "ps -a")] {
         let ended = carboy.run(["logs", name]);
         assert_eq!((ended.code, ended.stdout.as_str()), (1, ""), "{name}");
         assert!(ended.stderr.contains(name) && ended.stderr.contains(hint), "{}", ended.stderr);

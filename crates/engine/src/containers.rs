@@ -3,25 +3,16 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
-use bumpalo::Bump;
-use cgroup::GroupPath;
 use cgroup::mark::Place;
 use cgroup::plan::Parent;
+use cgroup::{GroupPath, Hierarchies};
 use error::{Doing, Errno, Error, Kernel, Refused, RefusedKind, Result};
-use jiff::Timestamp;
-use procfs::{HostPid, Interfaces, NamespaceId, Proc};
-use runtime::apply::{News, Running, Stage};
-use runtime::facts::Facts;
-use runtime::plan::Plan;
+use procfs::{HostPid, NamespaceId};
 use sys::process::Ended;
 
-use crate::event::Event;
-use crate::launch::Launch;
-use crate::log::{LogWish, Writer};
-use crate::monitor::{self, Charge, Lent, Output, Streams, Watch};
+use crate::options::Signal;
 use crate::pause::Paused;
-use crate::record::{Exit, Live, LiveProcess, LiveTable, Record};
-use crate::shortage::{Baseline, Shortage, has_parents};
+use crate::record::{After, Exit, Live, LiveMonitor, LiveProcess, LiveTable, Record, Wanted};
 use crate::store::{Claim, Holding, Lock, Store};
 use crate::volume::OwnVolumes;
 
@@ -35,10 +26,12 @@ pub struct Engine {
 /// Whether a container runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Status {
-    /// It is being made.
+    /// It was never started, or is just being.
     Created,
     /// Its first process lives.
     Running(LiveProcess),
+    /// It has ended, and its monitor is about to start it again.
+    Restarting(Exit),
     /// It has ended.
     Exited(Exit),
     /// It has ended, and nobody saw how.
@@ -52,6 +45,17 @@ pub struct Container {
     pub record: Record,
     /// What is true.
     pub status: Status,
+    /// Who takes care of it, if it runs.
+    pub care: Care,
+}
+
+/// Who takes care of a container that runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Care {
+    /// Its monitor.
+    Monitor,
+    /// Nobody: its monitor was killed.
+    Nobody,
 }
 
 /// The containers that there are.
@@ -91,23 +95,27 @@ impl Engine {
         left
     }
 
-    fn sweep_id(&self, id: &str) -> Result<()> {
+    pub(crate) fn sweep_id(&self, id: &str) -> Result<()> {
+        self.sweep_as(id, None)
+    }
+
+    /// The same, where the exit code is known.
+    pub(crate) fn sweep_as(&self, id: &str, code: Option<i32>) -> Result<()> {
         let Lock::Taken(claim) = self.store.lock(id)? else { return Ok(()) };
         match self.store.live(id) {
-            Ok(Some(live)) => self.sweep_one(claim, &live),
+            Ok(Some(live)) => self.sweep_one(claim, &live, code),
             Ok(None) => self.store.release(claim),
             // What must be undone may be read another time.
             Err(error) => Err(error),
         }
     }
 
-    fn sweep_one(&self, claim: Claim, live: &Live) -> Result<()> {
+    fn sweep_one(&self, claim: Claim, live: &Live, code: Option<i32>) -> Result<()> {
         if let Some(process) = &live.process
             && runs(process)?
         {
             return Ok(());
         }
-        let ran = live.process.as_ref().and_then(|process| process.started);
         remove_groups(live)?;
         let id = claim.id.clone();
         // Whoever changes it just now may take long: there will be another command.
@@ -116,22 +124,31 @@ impl Engine {
             Holding::Held(held) => Some(held),
             Holding::Absent => None,
         };
+        let ran = live.process.as_ref().filter(|process| process.started.is_some());
+        let stays = live.after == After::Keep || live.after == After::KeepIfItRan && ran.is_some();
         match self.store.record(&id) {
-            Ok(Some(mut record)) if ran.is_some() && !live.remove => {
-                let finished = Timestamp::now();
-                let exit = Exit { code: None, started: ran, finished, shortage: Shortage::default() };
-                record.exit.get_or_insert(exit);
-                self.store.write_record(&record)?;
+            Ok(Some(mut record)) if stays => {
+                let is_of_this_run = |exit: &Exit| ran.is_none_or(|ran| exit.finished >= ran.born);
+                if let (Some(ran), false) = (ran, record.exit.as_ref().is_some_and(is_of_this_run)) {
+                    record.exit = Some(Exit { code, ..Exit::unseen(ran.started) });
+                    self.store.write_record(&record)?;
+                }
             }
             // What cannot be read may be another carboy's, or mended.
-            Err(_) if ran.is_some() && !live.remove => {}
+            Err(_) if stays => {}
             _ => {
                 drop(held);
                 self.store.remove_own_volumes(&id)?;
-                self.store.remove_container(&id, &live.name)?;
+                let name = self.name_of(&id, live);
+                self.store.remove_container(&id, &name)?;
             }
         }
         self.store.release(claim)
+    }
+
+    /// What a container is called: it may have got another name than it was started with.
+    fn name_of(&self, id: &str, live: &Live) -> String {
+        self.store.record(id).ok().flatten().map_or_else(|| live.name.clone(), |record| record.name)
     }
 
     /// Every container. One that cannot be told of hides no other, and nothing waits for whoever works on one.
@@ -153,33 +170,38 @@ impl Engine {
     /// The container of an id; `None` where there is none, or it is just being made.
     fn container(&self, id: &str) -> Result<Option<Container>> {
         let Some(record) = self.store.record(id)? else { return Ok(None) };
-        let status = self.status(&record)?;
-        Ok(Some(Container { record, status }))
+        let (status, care) = self.status(&record)?;
+        Ok(Some(Container { record, status, care }))
     }
 
-    fn status(&self, record: &Record) -> Result<Status> {
-        if let Some(exit) = &record.exit {
-            return Ok(Status::Exited(exit.clone()));
-        }
-        Ok(match self.live_or_recorded(record)?.map(|live| live.process) {
-            None => Status::Gone,
+    fn status(&self, record: &Record) -> Result<(Status, Care)> {
+        let ended = || match &record.exit {
+            Some(exit) => Status::Exited(exit.clone()),
+            None if record.begun.is_some() => Status::Gone,
+            None => Status::Created,
+        };
+        let Some(live) = self.live_or_recorded(record)? else { return Ok((ended(), Care::Nobody)) };
+        if let Some(process) = &live.process
+            && let Some(stat) = running(process)?
+        {
             // Its monitor writes down that it runs only after it does.
-            Some(Some(process)) if runs(&process)? => {
-                Status::Running(LiveProcess { started: Some(process.born), ..process })
-            }
-            Some(Some(process)) if process.started.is_some() => Status::Gone,
-            Some(_) => Status::Created,
-        })
+            let process = LiveProcess { started: Some(process.born), ..process.clone() };
+            return Ok((Status::Running(process), live.monitor.map_or(Care::Monitor, |monitor| monitor.care(&stat))));
+        }
+        let status = match (live.process, &record.exit) {
+            (None, Some(exit)) if live.again.is_some() => Status::Restarting(exit.clone()),
+            (Some(process), None) if process.started.is_none() => Status::Created,
+            (None, None) => Status::Created,
+            _ => ended(),
+        };
+        Ok((status, Care::Monitor))
     }
 
     /// What exists on the host for a container: where that was written by another carboy, or is damaged, as far as its
     /// record tells.
     fn live_or_recorded(&self, record: &Record) -> Result<Option<Live>> {
         match self.store.live(&record.id) {
-            Err(Error::Corrupt(_)) => {
-                let Record { name, group, remove, .. } = record.clone();
-                Ok(Some(Live { name, group, parents: Vec::new(), remove, process: None, table: None, baseline: None }))
-            }
+            Err(Error::Corrupt(_)) => Ok(Some(Live::new(record, After::Keep))),
             live => live,
         }
     }
@@ -233,37 +255,16 @@ impl Engine {
 
     /// Gives up a container that did not come to run. What cannot be undone now is still on record for the next command.
     pub fn abandon(&self, claim: Claim, live: &Live) {
-        let removed = remove_groups(live)
-            .and_then(|()| self.store.remove_own_volumes(&claim.id))
-            .and_then(|()| self.store.remove_container(&claim.id, &live.name));
-        if removed.is_ok() {
-            let _ = self.store.release(claim);
-        }
-    }
-
-    /// Starts a container under a monitor of its own.
-    ///
-    /// # Errors
-    /// A kernel error from making the monitor. What goes wrong later comes as an [`Event`].
-    pub fn start(
-        &self,
-        launch: &Launch,
-        plan: &Plan<'_>,
-        (claim, live): (Claim, Live),
-        lent: Option<Lent>,
-    ) -> Result<Watch> {
-        crate::place::approach(launch.facts.cgroup.systemd.as_ref())?;
-        let (claim, alarms, shortage) = (Some(claim), Vec::new(), Shortage::default());
-        let mut charge = NewContainer { engine: self, launch, plan, claim, live, alarms, shortage };
-        let output = match launch.record.log {
-            None => Output::Caller,
-            Some(LogWish::Nothing) => Output::Null,
-            Some(LogWish::JsonFile { max_bytes, max_files }) => {
-                let opened = Writer::open(&self.store.container(&launch.record.id), max_bytes, max_files);
-                Output::Log(opened.inspect_err(|_| charge.abandon())?)
+        let removed = || match live.after {
+            After::Keep => Ok(()),
+            After::Remove | After::KeepIfItRan => {
+                self.store.remove_own_volumes(&claim.id)?;
+                self.store.remove_container(&claim.id, &self.name_of(&claim.id, live))
             }
         };
-        monitor::fork(&mut charge, Streams { input: launch.input, output }, lent)
+        if remove_groups(live).and_then(|()| removed()).is_ok() {
+            let _ = self.store.release(claim);
+        }
     }
 
     /// Sends a signal to a container's first process. One that is paused takes it when it goes on, which a kill makes it
@@ -276,6 +277,10 @@ impl Engine {
         let Status::Running(process) = &container.status else {
             return Err(not_running(&container).into());
         };
+        let stops = container.record.options.stop.signal.unwrap_or(Signal::TERM).number();
+        if signal == KILL || i32::try_from(stops) == Ok(signal) {
+            self.change_record(&container.record.id, |record| record.wanted = Wanted::Stopped)?;
+        }
         let paused = if signal == KILL { Paused::look(&container.record)? } else { None };
         let pidfd = open_process(process).ok_or_else(|| not_running(&container))?;
         match sys::process::send_signal(pidfd.as_fd(), signal) {
@@ -291,19 +296,28 @@ impl Engine {
     /// Refused where it runs; a kernel error that names what is left.
     pub fn remove(&self, word: &str, removal: Removal, volumes: OwnVolumes) -> Result<()> {
         let container = self.find(word)?;
-        if let Status::Running(process) = &container.status {
+        let lives = match &container.status {
+            Status::Running(_) => Some("is running"),
+            Status::Restarting(_) => Some("is restarting"),
+            Status::Created | Status::Exited(_) | Status::Gone => None,
+        };
+        if let Some(lives) = lives {
             if removal == Removal::Unforced {
                 let Record { name, .. } = &container.record;
-                return Err(Refused::new("the container", name, "is running")
+                return Err(Refused::new("the container", name, lives)
                     .kind(RefusedKind::Conflict)
                     .hint(format!("stop it first with carboy stop {name}, or use rm -f"))
                     .into());
             }
+            self.change_record(&container.record.id, |record| record.wanted = Wanted::Stopped)?;
+            self.settle(&container.record);
+        }
+        if let Status::Running(process) = &container.status {
             kill_and_wait(&container.record, process)?;
         }
         let id = &container.record.id;
         let remove_files = || {
-            if volumes == OwnVolumes::Removed || container.record.remove {
+            if volumes == OwnVolumes::Removed || container.record.options.remove {
                 self.store.remove_own_volumes(id)?;
             }
             self.store.remove_container(id, &container.record.name)
@@ -324,9 +338,6 @@ impl Engine {
         }
     }
 }
-
-/// So often in a row the groups above a container may go with others before it gives up.
-const PARENTS_LOST: usize = 20;
 
 /// SIGKILL, signal(7).
 const KILL: i32 = 9;
@@ -355,16 +366,28 @@ fn is_alive(process: &LiveProcess) -> bool {
     procfs::stat(HostPid(process.pid)).is_ok_and(|stat| stat.start_ticks == process.start_ticks && stat.state != 'Z')
 }
 
-/// Whether the process that was recorded is still there and runs its command.
+/// The process that was recorded, where it is still there and runs its command.
 ///
 /// # Errors
 /// A kernel error where it cannot be told: what is not known to be gone is not treated as gone.
-fn runs(process: &LiveProcess) -> Result<bool> {
+fn running(process: &LiveProcess) -> Result<Option<procfs::Stat>> {
     let executes = |stat: &procfs::Stat| process.started.is_some() || stat.has_executed;
     let is_it = |stat: &procfs::Stat| stat.start_ticks == process.start_ticks && stat.state != 'Z';
     match procfs::stat(HostPid(process.pid)) {
-        Err(error) if matches!(error.errno(), Some(Errno::NOENT | Errno::SRCH)) => Ok(false),
-        stat => stat.map(|stat| is_it(&stat) && executes(&stat)),
+        Err(error) if matches!(error.errno(), Some(Errno::NOENT | Errno::SRCH)) => Ok(None),
+        stat => stat.map(|stat| Some(stat).filter(|stat| is_it(stat) && executes(stat))),
+    }
+}
+
+fn runs(process: &LiveProcess) -> Result<bool> {
+    Ok(running(process)?.is_some())
+}
+
+impl LiveMonitor {
+    /// Whether this monitor takes care of a process: it is its parent, or has taken it over and lives.
+    fn care(&self, process: &procfs::Stat) -> Care {
+        let lives = || procfs::stat(HostPid(self.pid)).is_ok_and(|stat| stat.start_ticks == self.start_ticks);
+        if process.parent == Some(HostPid(self.pid)) || lives() { Care::Monitor } else { Care::Nobody }
     }
 }
 
@@ -399,17 +422,17 @@ pub(crate) fn kill_and_wait(record: &Record, process: &LiveProcess) -> Result<()
 const LONG: rustix::event::Timespec = rustix::event::Timespec { tv_sec: 1, tv_nsec: 0 };
 
 /// Removes a container's groups with every process that is still in them.
-fn remove_groups(live: &Live) -> Result<()> {
-    let hierarchies = cgroup::Hierarchies::read()?;
+pub(crate) fn remove_groups(live: &Live) -> Result<()> {
+    let hierarchies = Hierarchies::read()?;
     let (path, parents) = recorded(live)?;
     let removed = runtime::undo::kill_and_remove(&hierarchies, &path, &parents).and_then(first);
     removed.and(remove_table(live, &path))
 }
 
 /// Removes a container's groups after the kernel has ended every process of its pid namespace.
-fn remove_empty_groups(facts: &Facts, live: &Live) -> Result<()> {
+pub(crate) fn remove_empty_groups(hierarchies: &Hierarchies, live: &Live) -> Result<()> {
     let (path, parents) = recorded(live)?;
-    let removed = runtime::undo::remove(&facts.hierarchies, &path, &parents).and_then(first);
+    let removed = runtime::undo::remove(hierarchies, &path, &parents).and_then(first);
     removed.and(remove_table(live, &path))
 }
 
@@ -428,167 +451,6 @@ fn recorded(live: &Live) -> Result<(GroupPath, Vec<Parent>)> {
 
 fn first(left: Vec<cgroup::Left>) -> Result<()> {
     left.into_iter().next().map_or(Ok(()), |left| Err(left.error))
-}
-
-/// A new container in the care of its monitor.
-struct NewContainer<'c> {
-    engine: &'c Engine,
-    launch: &'c Launch,
-    plan: &'c Plan<'c>,
-    claim: Option<Claim>,
-    live: Live,
-    /// Tell of what runs out while it happens: systemd takes the groups of its units away as soon as they are empty, and
-    /// their numbers with them.
-    alarms: Vec<OwnedFd>,
-    /// What was noticed by them.
-    shortage: Shortage,
-}
-
-impl NewContainer<'_> {
-    fn write_live(&self) -> Result<()> {
-        match &self.claim {
-            Some(claim) => self.engine.store.write_live(claim, &self.live),
-            None => Ok(()),
-        }
-    }
-
-    fn start_by(&mut self, plan: &Plan<'_>, standard: [BorrowedFd<'_>; 3]) -> Result<Running> {
-        let launch = self.launch;
-        let mut record = |news| self.record(news);
-        let stage = Stage {
-            hierarchies: &launch.facts.hierarchies,
-            groups: None,
-            mounted: &launch.facts.groups,
-            root: Some(&launch.root),
-            standard,
-            record: &mut record,
-            first: None,
-            gate: None,
-            hooks: None,
-        };
-        let running = runtime::apply::start(plan, stage)?;
-        if let Some(process) = &mut self.live.process {
-            process.started = Some(process.born);
-        }
-        self.live.baseline = Some(Baseline::read(&launch.facts));
-        self.write_live()?;
-        if launch.facts.cgroup.systemd.is_some() {
-            self.alarms = cgroup::Groups::open(&launch.facts.hierarchies, &launch.facts.group)?.alarms();
-        }
-        Ok(running)
-    }
-
-    /// The plan that takes the place of one that failed because the groups above the container went with another one that
-    /// had them in common, before there was a process; `None` where that was not the reason.
-    fn planned_anew<'a>(&mut self, error: &Error, arena: &'a Bump) -> Option<Result<Plan<'a>>> {
-        let lost = matches!(error.errno(), Some(Errno::NOENT | Errno::NODEV)) && self.live.process.is_none();
-        if !lost || !has_parents(&self.launch.facts.group) {
-            return None;
-        }
-        let plan = self.launch.facts.reread().and_then(|facts| self.launch.plan_with(&facts, arena));
-        for parent in plan.iter().flat_map(|plan| &plan.groups.parents) {
-            let parent = (parent.hierarchy.clone(), parent.path.to_string());
-            if !self.live.parents.contains(&parent) {
-                self.live.parents.push(parent);
-            }
-        }
-        Some(remove_groups(&self.live).and_then(|()| self.write_live()).and(plan))
-    }
-
-    fn read_shortage(&self) -> Shortage {
-        let none = Baseline::default();
-        let before = self.live.baseline.as_ref().unwrap_or(&none);
-        Shortage::read(&self.launch.facts, before).or(self.shortage.clone())
-    }
-
-    fn record(&mut self, news: News) -> Result<()> {
-        match news {
-            News::Child(pid) => {
-                let start_ticks = procfs::stat(pid)?.start_ticks;
-                // It is there from now on, whatever fails: nothing is planned anew.
-                let process = self.live.process.insert(LiveProcess {
-                    pid: pid.0,
-                    start_ticks,
-                    born: Timestamp::now(),
-                    started: None,
-                    interfaces: None,
-                });
-                process.interfaces = own_interfaces(pid)?;
-            }
-            // A container of the engine has a mount namespace of its own.
-            News::Root(_) | News::Resctrl(_) => return Ok(()),
-            News::Table(Place { namespace: NamespaceId { dev, ino }, file }) => {
-                self.live.table = Some(LiveTable { dev, ino, file });
-            }
-        }
-        self.write_live()
-    }
-
-    fn clean_up(&mut self, exit: Exit) -> Result<()> {
-        let config = &self.launch.record.config;
-        if namespace::pid::ends_with_its_first_process(config) {
-            remove_empty_groups(&self.launch.facts, &self.live)?;
-        } else {
-            remove_groups(&self.live)?;
-        }
-        let Some(claim) = self.claim.take() else { return Ok(()) };
-        let Record { id, name, remove, .. } = &self.launch.record;
-        if *remove {
-            self.engine.store.remove_own_volumes(id)?;
-            self.engine.store.remove_container(id, name)?;
-        } else {
-            let _held = self.engine.store.hold(id)?;
-            // Its limits may have been changed while it ran.
-            let present = self.engine.store.record(id).ok().flatten();
-            let record = Record { exit: Some(exit), ..present.unwrap_or_else(|| self.launch.record.clone()) };
-            self.engine.store.write_record(&record)?;
-        }
-        self.engine.store.release(claim)
-    }
-}
-
-impl Charge for NewContainer<'_> {
-    fn start(&mut self, standard: [BorrowedFd<'_>; 3]) -> Result<Running> {
-        let mut started = self.start_by(self.plan, standard);
-        for _ in 0..PARENTS_LOST {
-            let arena = Bump::new();
-            let Some(plan) = started.as_ref().err().and_then(|error| self.planned_anew(error, &arena)) else { break };
-            started = self.start_by(&plan?, standard);
-        }
-        started.map_err(|error| self.launch.limits.in_flags(error))
-    }
-
-    fn alarms(&self) -> &[OwnedFd] {
-        &self.alarms
-    }
-
-    fn alarmed(&mut self) {
-        self.shortage = self.read_shortage();
-        // Reading one is what lets it tell of the next change; of a group that is gone there is none.
-        self.alarms.retain(|alarm| rustix::io::pread(alarm, &mut [0_u8; 512], 0).is_ok());
-    }
-
-    fn abandon(&mut self) {
-        if let Some(claim) = self.claim.take() {
-            self.engine.abandon(claim, &self.live);
-        }
-    }
-
-    fn finish(&mut self, ended: Ended) -> Event {
-        let shortage = self.read_shortage();
-        let code = exit_code(ended);
-        let started = self.live.process.as_ref().and_then(|process| process.started);
-        let exit = Exit { code: Some(code), started, finished: Timestamp::now(), shortage: shortage.clone() };
-        let left = self.clean_up(exit).err().iter().map(|error| crate::event::Failure::of(error).message).collect();
-        Event::Exited { code, shortage, left }
-    }
-}
-
-/// The inode of the interfaces of a process that was just made, unless they are carboy's own or it has ended already.
-fn own_interfaces(pid: HostPid) -> Result<Option<u64>> {
-    let own = Proc::open()?.interfaces_inode(pid)?;
-    let ours = Interfaces::of_this()?.inode();
-    Ok(own.filter(|own| *own != ours))
 }
 
 /// The exit code of a process that is no child of the caller and has ended, as far as the kernel tells it: while it is a

@@ -1,10 +1,12 @@
-//! What a monitor tells the command that started it, as one message each over a socket that keeps messages apart.
+//! What a monitor tells those who are attached, and what they ask of it, as one message each over a socket that keeps
+//! messages apart.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use error::{Corrupt, Doing, Error, RefusedKind, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::log::Stream;
 use crate::shortage::Shortage;
 
 /// What happened.
@@ -15,8 +17,10 @@ pub enum Event {
         /// Its PID on the host.
         pid: i32,
     },
-    /// It has a terminal, whose master comes with the message.
+    /// It has a terminal, whose master comes with the message: what is written there is typed.
     Terminal,
+    /// What is written to the pipe that comes with the message is its standard input; without one there is none to have.
+    Input,
     /// It could not be started, and nothing of it is left.
     Failed(Failure),
     /// It has ended, and what had to be cleaned up is.
@@ -28,6 +32,19 @@ pub enum Event {
         /// What could not be removed, a line each.
         left: Vec<String>,
     },
+}
+
+/// What somebody who is attached asks of a monitor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Request {
+    /// To write this stream, from now on, into the pipe that comes with the message; a terminal has one alone.
+    Output(Stream),
+    /// To be given the process's input.
+    Input,
+    /// To look at the container's record again, which has changed.
+    Settle,
+    /// To be let go.
+    Leave,
 }
 
 /// An error on its way to a face, in words.
@@ -77,9 +94,9 @@ pub(crate) fn words(error: &std::io::Error) -> String {
     text.split(" (os error").next().unwrap_or(&text).to_owned()
 }
 
-/// Sends an event, and a copy of `pass` with it. Nobody listening is no error.
-pub(crate) fn send(socket: BorrowedFd<'_>, event: &Event, pass: Option<BorrowedFd<'_>>) {
-    if let Ok(text) = serde_json::to_vec(event) {
+/// Sends an event or a request, and a copy of `pass` with it. Nobody listening is no error.
+pub(crate) fn send(socket: BorrowedFd<'_>, message: &impl Serialize, pass: Option<BorrowedFd<'_>>) {
+    if let Ok(text) = serde_json::to_vec(message) {
         let _ = sys::socket::send(socket, text.get(..LONGEST.min(text.len())).unwrap_or_default(), pass);
     }
 }
@@ -101,4 +118,12 @@ pub fn receive(socket: &OwnedFd) -> Result<Option<(Event, Option<OwnedFd>)>> {
     serde_json::from_slice(buffer.get(..length).unwrap_or_default())
         .map(|event| Some((event, passed)))
         .map_err(|error| Corrupt::new("the monitor's message", error.to_string()).into())
+}
+
+/// Takes the request that is there; `None` where the other side is gone, or says what is no request.
+pub(crate) fn receive_request(socket: &OwnedFd) -> Option<(Request, Option<OwnedFd>)> {
+    let mut buffer = [0; 256];
+    let (length, passed) = sys::socket::receive(socket.as_fd(), &mut buffer).ok()?;
+    let request = serde_json::from_slice(buffer.get(..length)?).ok()?;
+    Some((request, passed))
 }

@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use bumpalo::Bump;
 use cgroup::{GroupPath, Groups, Hierarchies};
-use error::Result;
+use error::{Error, Result};
 use oci::NamespaceKind;
 use procfs::{HostPid, Process};
 use runtime::apply::{News, Running, Stage};
@@ -12,13 +12,15 @@ use runtime::plan::Plan;
 use runtime::process::{Filter, Terms};
 use sys::process::Ended;
 
+use crate::attach::{Attached, Attachment};
 use crate::containers::{Engine, Status, exit_code, not_running, open_process};
 use crate::event::Event;
 use crate::launch::profile;
-use crate::monitor::{self, Charge, Input, Lent, Output, Streams, Watch};
+use crate::monitor::{self, Charge, Finished, Output, Setup};
 use crate::options::ExecOptions;
 use crate::rootless::{Ids, check_ids};
 use crate::shortage::Shortage;
+use crate::streams::{Input, Wish};
 use crate::{place, spec, user};
 
 impl Engine {
@@ -26,7 +28,7 @@ impl Engine {
     ///
     /// # Errors
     /// Refused where the container does not run, or for an option that cannot be had; a kernel error.
-    pub fn exec(&self, options: &ExecOptions, size: sys::terminal::Size, lent: Option<Lent>) -> Result<Watch> {
+    pub fn exec(&self, options: &ExecOptions, size: sys::terminal::Size, attachment: Attachment) -> Result<Attached> {
         let container = self.find(&options.container)?;
         let Status::Running(first) = &container.status else { return Err(not_running(&container).into()) };
         let hierarchies = Hierarchies::read()?;
@@ -42,7 +44,7 @@ impl Engine {
         let passwd = runtime::root::read_within(&root, c"etc/passwd")?;
         let group = runtime::root::read_within(&root, c"etc/group")?;
         let config = &container.record.config;
-        let word = options.user.as_deref().unwrap_or(&container.record.user);
+        let word = options.user.as_deref().or(container.record.options.user.as_deref()).unwrap_or_default();
         let user = user::resolve(word, &[], &passwd, &group)?;
         if let Some(ids) =
             Ids::read()?.filter(|_| !target.namespaces.iter().any(|(kind, _)| *kind == NamespaceKind::User))
@@ -63,8 +65,9 @@ impl Engine {
         let arena = Bump::new();
         let plan = runtime::plan::plan_exec((&target, &hierarchies), &process, &terms, &arena)?;
         let mut charge = NewProcess { hierarchies: &hierarchies, plan: &plan, first: Some(held) };
-        let input = if options.interactive { Input::Caller } else { Input::Null };
-        monitor::fork(&mut charge, Streams { input, output: Output::Caller }, lent)
+        let input = if options.interactive { Input::Once } else { Input::Null };
+        let wish = Wish { input, terminal: options.tty, folder: None };
+        monitor::fork(&mut charge, Setup { wish, output: Output::Unkept, listener: None }, attachment)
     }
 }
 
@@ -104,9 +107,10 @@ impl Charge for NewProcess<'_> {
         runtime::apply::start(self.plan, stage)
     }
 
-    fn abandon(&mut self) {}
+    fn abandon(&mut self, _error: &Error) {}
 
-    fn finish(&mut self, ended: Ended) -> Event {
-        Event::Exited { code: exit_code(ended), shortage: Shortage::default(), left: Vec::new() }
+    fn finish(&mut self, ended: Ended) -> Finished {
+        let event = Event::Exited { code: exit_code(ended), shortage: Shortage::default(), left: Vec::new() };
+        Finished { event, again: None }
     }
 }

@@ -71,20 +71,18 @@ impl Engine {
     /// Refused where there is no such container, or it is being made; a kernel error.
     pub fn files(&self, word: &str, purpose: Purpose) -> Result<Files> {
         let container = self.find(word)?;
+        if let Status::Running(process) = &container.status {
+            return running(&container, process);
+        }
+        // From here on it can be started, but does not get far.
+        let held = self.store.hold(&container.record.id)?;
+        let container = self.find(&container.record.id)?;
         match &container.status {
             Status::Running(process) => running(&container, process),
-            Status::Created => Err(being_made(&container.record)),
-            Status::Exited(_) | Status::Gone => {
-                let held = self.store.hold(&container.record.id)?;
-                let container = self.find(&container.record.id)?;
-                match &container.status {
-                    Status::Running(process) => running(&container, process),
-                    Status::Created => Err(being_made(&container.record)),
-                    Status::Exited(_) | Status::Gone => {
-                        let root = self.overlay(&container.record, purpose)?;
-                        Ok(Files { root, other: None, name: container.record.name, _held: held })
-                    }
-                }
+            Status::Created if container.record.begun.is_some() => Err(being_made(&container.record)),
+            Status::Created | Status::Exited(_) | Status::Restarting(_) | Status::Gone => {
+                let root = self.overlay(&container.record, purpose)?;
+                Ok(Files { root, other: None, name: container.record.name, _held: held })
             }
         }
     }
@@ -106,10 +104,10 @@ impl Engine {
             path_text(&place).and_then(|path| sys::path::open_handle(&path).doing(|| place.display().to_string()))?;
         sys::mount::attach(root.as_fd(), handle.as_fd()).doing(|| format!("mount the root of {}", record.name))?;
         for mount in &record.config.mounts {
-            let asked = record
-                .mounts
-                .iter()
-                .any(|asked| !matches!(asked, Mount::Tmpfs(_)) && asked.destination().as_str() == mount.destination);
+            let asked =
+                record.options.mounts.iter().any(|asked| {
+                    !matches!(asked, Mount::Tmpfs(_)) && asked.destination().as_str() == mount.destination
+                });
             if asked && mount.kind.as_deref() == Some("bind") {
                 cover(&root, mount)?;
             }

@@ -20,13 +20,13 @@ use runtime::root::{Keep, Remembers};
 use seccomp::Arch;
 
 use crate::containers::{Engine, Status, not_running};
-use crate::monitor::Input;
 use crate::options::{Join, Limits, Namespace, Root, RunOptions, SeccompChoice};
 use crate::place::Place;
-use crate::record::{Confinement, Live, Record};
+use crate::record::{After, Confinement, Live, Record, Wanted};
 use crate::rootless;
 use crate::spec::{self, HostFacts, Identity};
 use crate::store::Claim;
+use crate::streams::Input;
 use crate::user::{self, ResolvedUser};
 
 /// `O_NONBLOCK` of open(2), lest a fifo is waited for.
@@ -91,6 +91,15 @@ impl Names {
         let id = crate::names::new_id()?;
         Ok(Self { place: Place::of(options, &id)?, id, name })
     }
+
+    /// Those of a container that is there.
+    ///
+    /// # Errors
+    /// As [`Names::new`].
+    pub(crate) fn of(record: &Record) -> Result<Self> {
+        let Record { id, name, options, .. } = record;
+        Ok(Self { id: id.clone(), name: name.clone(), place: Place::of(options, id)? })
+    }
 }
 
 impl Engine {
@@ -103,22 +112,16 @@ impl Engine {
         options.root.check()?;
         rootless::check(options)?;
         let options = &*self.with_volumes(Cow::Borrowed(options))?;
-        let mut live = Live {
-            name: names.name.clone(),
-            group: names.place.site.group.to_string(),
-            parents: Vec::new(),
-            remove: options.remove,
-            process: None,
-            table: None,
-            baseline: None,
-        };
+        let after = if options.remove { After::Remove } else { After::KeepIfItRan };
+        let mut live = Live::named(&names.name, &names.place.site.group.to_string(), after);
         let claim = self.claim(&names.id, &live)?;
         let made = options
             .root
             .prepare(&self.store.container(&names.id), [&self.store.root, &self.store.run])
             .and_then(|()| self.take_volumes(options, &names.id))
             .and_then(|()| self.launch(options, names))
-            .and_then(|launch| self.record_undo(&launch, &claim, &mut live).map(|()| launch));
+            .and_then(|launch| self.record_undo(&launch, &claim, &mut live).map(|()| launch))
+            .and_then(|launch| self.store.write_record(&launch.record).map(|()| launch));
         match made {
             Ok(launch) => Ok((launch, claim, live)),
             Err(error) => {
@@ -129,7 +132,7 @@ impl Engine {
     }
 
     /// Plans once for what must be undone, and writes that down before any of it is made.
-    fn record_undo(&self, launch: &Launch, claim: &Claim, live: &mut Live) -> Result<()> {
+    pub(crate) fn record_undo(&self, launch: &Launch, claim: &Claim, live: &mut Live) -> Result<()> {
         let arena = Bump::new();
         let plan = launch.plan(&arena)?;
         let made = plan.groups.parents.iter().map(|parent| (parent.hierarchy.clone(), parent.path.to_string()));
@@ -138,7 +141,7 @@ impl Engine {
         if !live.parents.is_empty() {
             self.store.write_live(claim, live)?;
         }
-        self.store.write_record(&launch.record)
+        Ok(())
     }
 
     /// The groups above a new one that were made for other containers: the last one in them takes them away. The highest
@@ -165,8 +168,13 @@ impl Engine {
     /// # Errors
     /// Refused, naming the flag; a kernel error.
     pub fn launch(&self, options: &RunOptions, names: &Names) -> Result<Launch> {
+        self.launch_as(options, names, None)
+    }
+
+    /// The same for a container that is there, if one is: what it has learnt since it was made stays.
+    pub(crate) fn launch_as(&self, asked: &RunOptions, names: &Names, former: Option<&Record>) -> Result<Launch> {
         let container = self.store.container(&names.id);
-        let options = &*self.with_volumes(self.settled(options)?)?;
+        let options = &*self.with_volumes(self.settled(asked)?)?;
         rootless::check(options)?;
         let host = HostFacts { volumes: self.locate_volumes(options)?, ..crate::host::read(options)? };
         options.check(&host)?;
@@ -183,7 +191,10 @@ impl Engine {
         };
         let mut spec = spec::config(options, &host, &user, &identity)?;
         spec.config.check()?;
-        let confinement = confine(&spec.seccomp, &mut spec.config)?;
+        let confinement = match former {
+            Some(former) => keep(former, &mut spec.config),
+            None => confine(&spec.seccomp, &mut spec.config)?,
+        };
         let profile = profile(confinement, &spec.config);
         let (filter, calls_allowed) = match &profile {
             None => (None, None),
@@ -194,27 +205,26 @@ impl Engine {
             // It is made with the container.
             facts.mounts.sources.insert(volume.folder.display().to_string(), Source::Folder);
         }
+        let (now, group) = (Timestamp::now(), names.place.site.group.to_string());
         let record = Record {
             version: Record::VERSION,
             id: names.id.clone(),
             name: names.name.clone(),
             image: options.root.to_string(),
-            created: Timestamp::now(),
-            remove: options.remove,
-            user: options.user.clone().unwrap_or_default(),
+            created: former.map_or(now, |former| former.created),
+            options: asked.clone(),
             confinement,
-            labels: options.labels.clone(),
-            stop: options.stop,
-            log: options.detach.then_some(options.log),
-            mounts: options.mounts.clone(),
             config: spec.config,
-            group: names.place.site.group.to_string(),
+            group,
+            begun: Some(now),
+            wanted: Wanted::Running,
+            restarts: 0,
             exit: None,
         };
         let input = match (options.interactive, options.detach) {
             (false, _) => Input::Null,
-            (true, false) => Input::Caller,
-            (true, true) => Input::Silent,
+            (true, false) => Input::Once,
+            (true, true) => Input::Open,
         };
         let remembers = if host.ids.is_some() { Remembers::AsUser } else { Remembers::AsTrusted };
         let keep = if options.remove { Keep::Volatile } else { Keep::Durable };
@@ -307,6 +317,16 @@ fn resolve_user(options: &RunOptions, container: &Path) -> Result<ResolvedUser> 
         (Vec::new(), Vec::new())
     };
     user::resolve(word, &options.group_add, &passwd, &group)
+}
+
+/// Takes over what a container's profile was when it was made, and what it is held to by now.
+fn keep(former: &Record, config: &mut oci::Config) -> Confinement {
+    let linux = config.linux.get_or_insert_default();
+    if let Some(former) = &former.config.linux {
+        linux.resources.clone_from(&former.resources);
+        linux.seccomp.clone_from(&former.seccomp);
+    }
+    former.confinement
 }
 
 /// Takes the choice over; a profile from a file goes into the configuration, resolved for the process's capabilities.

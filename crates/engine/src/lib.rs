@@ -1,6 +1,8 @@
 //! What exists, and the operations on it.
 #![forbid(unsafe_code)]
 
+pub mod attach;
+mod clients;
 pub mod containers;
 pub mod device;
 pub mod disk;
@@ -10,7 +12,7 @@ pub mod files;
 pub mod host;
 pub mod launch;
 pub mod log;
-pub mod monitor;
+mod monitor;
 pub mod names;
 pub mod options;
 pub mod pause;
@@ -18,14 +20,17 @@ mod place;
 mod processes;
 pub mod record;
 mod rename;
+pub mod restart;
 pub mod rootless;
 pub mod roots;
 pub mod shortage;
 pub mod size;
 pub mod spec;
+mod start;
 pub mod stats;
 pub mod stop;
 pub mod store;
+pub mod streams;
 pub mod update;
 pub mod user;
 pub mod volume;

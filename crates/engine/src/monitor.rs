@@ -1,226 +1,207 @@
-//! The process that stays with a container: it starts it, waits for its end, and cleans up. It outlives the command that
-//! asked for the container, and gives that command's terminal its settings back if the command is killed.
+//! The process that stays with a container, or with one more process in one: it starts it, owns its standard streams,
+//! writes its log, waits for its end, cleans up, and starts it again where that is wanted. It outlives the command that
+//! asked for it; who is attached talks to it over a socket ([`crate::attach`]).
 
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
 
-use error::{Doing, Result};
-use rustix::event::{PollFd, PollFlags, poll};
+use error::{Doing, Error, Result};
+use runtime::apply::Running;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::pipe::PipeFlags;
+use rustix::net::SocketFlags;
 use sys::clone::Side;
 use sys::process::Ended;
 use sys::signal::Signals;
-use sys::terminal::Settings;
 
-use crate::event::{Event, Failure, send};
+use crate::attach::{Attached, Attachment};
+use crate::clients::{Client, Wanted};
+use crate::event::{Event, Failure};
 use crate::log::{Stream, Writer};
+use crate::streams::{Input, Kept, Wish};
 
-/// The terminal of the person who asked, and the settings it had.
-#[derive(Debug)]
-pub struct Lent {
-    /// The terminal.
-    pub terminal: OwnedFd,
-    /// What to give back.
-    pub settings: Settings,
-}
-
-/// The command's side of a monitor.
-#[derive(Debug)]
-pub struct Watch {
-    /// Where events come from; a byte sent there says that the command leaves of its own will.
-    pub socket: OwnedFd,
-    monitor: OwnedFd,
-}
-
-impl Watch {
-    /// Leaves the container to its monitor.
-    pub fn detach(self) {
-        let _ = sys::socket::send(self.socket.as_fd(), b"d", None);
-    }
-
-    /// Waits until the monitor is gone.
-    pub fn finish(self) {
-        let _ = sys::process::wait(self.monitor.as_fd());
-    }
-}
-
-/// What a monitor does with its process: a new container, or one more process in a container.
+/// What a monitor does with its process: a container, or one more process in a container.
 pub(crate) trait Charge {
     /// Starts the process with these standard streams.
-    fn start(&mut self, standard: [BorrowedFd<'_>; 3]) -> Result<runtime::apply::Running>;
+    fn start(&mut self, standard: [BorrowedFd<'_>; 3]) -> Result<Running>;
     /// Undoes what was made before the start failed.
-    fn abandon(&mut self);
+    fn abandon(&mut self, error: &Error);
     /// What is to be looked at when it changes while the process runs.
-    fn alarms(&self) -> &[OwnedFd] {
-        &[]
+    fn waits(&self) -> Vec<(BorrowedFd<'_>, PollFlags)> {
+        Vec::new()
     }
-    /// One of them has changed.
-    fn alarmed(&mut self) {}
-    /// Cleans up after the process has ended, and tells how.
-    fn finish(&mut self, ended: Ended) -> Event;
+    /// When it is to be looked at in any case.
+    fn due(&self) -> Option<Instant> {
+        None
+    }
+    /// One of them has changed, or the time has come.
+    fn notice(&mut self, _process: &Running) {}
+    /// Cleans up after the process has ended.
+    fn finish(&mut self, ended: Ended) -> Finished;
+    /// Whether it is still to be started again. Where it is not, nothing of it is left.
+    fn is_still_wanted(&mut self) -> bool {
+        false
+    }
+}
+
+/// How it went with a process that has ended.
+pub(crate) struct Finished {
+    /// What those who are attached are told.
+    pub(crate) event: Event,
+    /// After how long it is to be started again, if it is.
+    pub(crate) again: Option<Duration>,
+}
+
+/// What becomes of a process's output, besides going to those who are attached.
+#[derive(Debug)]
+pub(crate) enum Output {
+    /// Nothing.
+    Unkept,
+    /// It goes into a log.
+    Log(Writer),
+}
+
+/// What a monitor is given besides its charge.
+pub(crate) struct Setup {
+    /// What the process's streams are to be.
+    pub(crate) wish: Wish,
+    /// What becomes of its output.
+    pub(crate) output: Output,
+    /// Where others come to be attached.
+    pub(crate) listener: Option<OwnedFd>,
 }
 
 /// The exit code of a process of which the kernel does not tell it.
 const UNKNOWN: i32 = 255;
 
-/// Standard input of a charge.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Input {
-    /// The caller's.
-    Caller,
-    /// Nothing.
-    Null,
-    /// One to which nothing comes, and which does not end.
-    Silent,
-}
-
-/// Where a charge reads from and writes to.
-#[derive(Debug)]
-pub(crate) struct Streams {
-    /// Where its standard input comes from.
-    pub(crate) input: Input,
-    /// Where its output goes.
-    pub(crate) output: Output,
-}
-
-/// Where a charge's output goes.
-#[derive(Debug)]
-pub(crate) enum Output {
-    /// To the caller.
-    Caller,
-    /// Nowhere.
-    Null,
-    /// Into a log.
-    Log(Writer),
-}
-
-/// Forks a monitor. Comes back in the calling process only.
+/// Forks a monitor, to which `attachment` is attached from the first on. Comes back in the calling process only.
 ///
 /// # Errors
 /// fork(2), and what it needs.
-pub(crate) fn fork(charge: &mut dyn Charge, streams: Streams, lent: Option<Lent>) -> Result<Watch> {
-    let (ours, theirs) = sys::socket::pair().doing(|| "connect to the monitor")?;
+pub(crate) fn fork(charge: &mut dyn Charge, setup: Setup, attachment: Attachment) -> Result<Attached> {
     let null: OwnedFd = File::options().read(true).write(true).open("/dev/null").doing(|| "open /dev/null")?.into();
+    let (ours, client) = attachment.connected()?;
     let former = sys::signal::set_blocked(Signals::ALL).doing(|| "block signals")?;
     let side = sys::clone::fork().doing(|| "fork the monitor");
     if matches!(side, Ok(Side::Child)) {
         drop(ours);
-        let monitor =
-            Monitor { socket: theirs, null, streams, pipes: Pipes::default(), lent, detached: false, closed: false };
-        monitor.run(charge);
+        let Setup { wish, output, listener } = setup;
+        let monitor = Monitor { wish, output, listener, kept: Kept::default(), clients: vec![client], running: None };
+        monitor.run(charge, &null);
         sys::process::exit(0);
     }
     sys::signal::set_blocked(former).doing(|| "unblock signals")?;
     match side? {
-        Side::Parent { pidfd, .. } => Ok(Watch { socket: ours, monitor: pidfd }),
+        Side::Parent { pidfd, .. } => Ok(ours.of_monitor(pidfd)),
         Side::Child => sys::process::exit(0),
     }
-}
-
-/// The monitor's ends of what stands for a charge's standard streams.
-#[derive(Debug, Default)]
-struct Pipes {
-    /// Held, so that what reads from it waits.
-    _input: Option<OwnedFd>,
-    out: Option<OwnedFd>,
-    err: Option<OwnedFd>,
 }
 
 /// What a monitor waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Source {
     Process,
-    Client,
-    Terminal,
-    Out,
-    Err,
-    Alarm,
+    Connection,
+    Charge,
+    Stream(Stream),
+    /// A message of the client with this number.
+    Message(usize),
+    /// Room in a pipe of that client.
+    Room(usize),
 }
 
 /// How much of what was written last is still read when the process has ended: others may write for ever.
 const REST: usize = 1 << 20;
 
+/// As much as a pipe holds.
+const CHUNK: usize = 64 * 1024;
+
 struct Monitor {
-    socket: OwnedFd,
-    null: OwnedFd,
-    streams: Streams,
-    pipes: Pipes,
-    lent: Option<Lent>,
-    /// Nobody is attached: what the terminal says goes nowhere, until all who had it open have closed it.
-    detached: bool,
-    closed: bool,
+    wish: Wish,
+    output: Output,
+    listener: Option<OwnedFd>,
+    kept: Kept,
+    clients: Vec<Client>,
+    running: Option<Running>,
 }
 
 impl Monitor {
-    fn run(mut self, charge: &mut dyn Charge) {
+    fn run(mut self, charge: &mut dyn Charge, null: &OwnedFd) {
         let _ = sys::process::new_session();
         let _ = sys::credentials::set_not_dumpable();
-        let event = match self.start(charge) {
-            Ok(running) => {
-                let ended = self.wait(&running, charge);
-                drop(running);
-                charge.finish(ended)
-            }
-            Err(error) => {
-                charge.abandon();
-                Event::Failed(Failure::of(&error))
-            }
-        };
-        send(self.socket.as_fd(), &event, None);
-    }
-
-    fn start(&mut self, charge: &mut dyn Charge) -> Result<runtime::apply::Running> {
-        let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
-        let pipe = || rustix::pipe::pipe_with(PipeFlags::CLOEXEC).doing(|| "make a pipe");
-        let silent = if self.streams.input == Input::Silent { Some(pipe()?) } else { None };
-        let logged = if let Output::Log(_) = self.streams.output { Some((pipe()?, pipe()?)) } else { None };
-        let input = match (self.streams.input, &silent) {
-            (Input::Caller, _) => stdin.as_fd(),
-            (_, Some((reads, _))) => reads.as_fd(),
-            _ => self.null.as_fd(),
-        };
-        let (out, err) = match (&self.streams.output, &logged) {
-            (Output::Caller, _) => (stdout.as_fd(), stderr.as_fd()),
-            (_, Some(((_, out), (_, err)))) => (out.as_fd(), err.as_fd()),
-            _ => (self.null.as_fd(), self.null.as_fd()),
-        };
-        let running = charge.start([input, out, err])?;
         for number in 0..3 {
-            let _ = sys::process::place_descriptor(self.null.as_fd(), number);
+            let _ = sys::process::place_descriptor(null.as_fd(), number);
         }
-        if let Some(((out, _), (err, _))) = logged {
-            for end in [&out, &err].into_iter().chain(&running.terminal) {
-                let _ = rustix::io::ioctl_fionbio(end, true);
+        loop {
+            if let Err(error) = self.start(charge) {
+                charge.abandon(&error);
+                self.dismiss(&Event::Failed(Failure::of(&error)));
+                break;
             }
-            self.pipes = Pipes { _input: None, out: Some(out), err: Some(err) };
+            sys::memory::give_back();
+            let ended = self.wait(charge);
+            self.kept = Kept::default();
+            let Finished { event, again } = charge.finish(ended);
+            self.dismiss(&event);
+            let Some(delay) = again else { break };
+            if !self.pause(delay, charge) {
+                break;
+            }
         }
-        self.pipes._input = silent.map(|(_, writes)| writes);
-        send(self.socket.as_fd(), &Event::Started { pid: running.pid.0 }, Some(running.pidfd.as_fd()));
-        if let Some(master) = &running.terminal {
-            send(self.socket.as_fd(), &Event::Terminal, Some(master.as_fd()));
+        self.listener = None;
+        while !self.clients.is_empty() {
+            self.attend(charge);
         }
-        Ok(running)
     }
 
-    /// Waits for the end of the process. While a command is attached, it reads the terminal; when it has left, somebody
-    /// must, or the container would stop when the terminal's buffer is full.
-    fn wait(&mut self, running: &runtime::apply::Running, charge: &mut dyn Charge) -> Ended {
+    fn start(&mut self, charge: &mut dyn Charge) -> Result<()> {
+        let (standard, kept) = self.wish.make()?;
+        let mut running = charge.start(standard.borrow())?;
+        drop(standard);
+        self.kept = kept;
+        if let Some(master) = running.terminal.take() {
+            let _ = rustix::io::ioctl_fionbio(&master, true);
+            self.kept.out = Some(master);
+        }
+        self.running = Some(running);
+        for number in 0..self.clients.len() {
+            self.introduce(number);
+        }
+        Ok(())
+    }
+
+    /// Tells a client of the process, and lets it type where it wants to.
+    fn introduce(&mut self, number: usize) {
+        let (Some(client), Some(running)) = (self.clients.get(number), &self.running) else { return };
+        client.tell(&Event::Started { pid: running.pid.0 }, Some(running.pidfd.as_fd()));
+        if let Some(master) = self.kept.out.as_ref().filter(|_| self.wish.terminal) {
+            client.tell(&Event::Terminal, Some(master.as_fd()));
+        } else if client.types {
+            self.let_type(number);
+        }
+    }
+
+    fn let_type(&mut self, number: usize) {
+        let Some(client) = self.clients.get_mut(number) else { return };
+        client.types = true;
+        if self.running.is_none() || self.wish.terminal {
+            return;
+        }
+        client.tell(&Event::Input, self.kept.input.as_ref().map(AsFd::as_fd));
+        if self.wish.input == Input::Once {
+            self.kept.input = None;
+        }
+    }
+
+    /// Waits for the end of the process.
+    fn wait(&mut self, charge: &mut dyn Charge) -> Ended {
         loop {
-            let happened = self.happened(running, charge);
-            if happened.contains(&Source::Alarm) {
-                charge.alarmed();
-            }
-            if happened.contains(&Source::Client) {
-                self.client_left();
-            }
-            for source in [Source::Out, Source::Err, Source::Terminal] {
-                if happened.contains(&source) {
-                    self.read(source, running);
-                }
-            }
-            if happened.contains(&Source::Process) {
-                self.read_the_rest(running);
+            let happened = self.attend(charge);
+            if happened.contains(&Source::Process)
+                && let Some(running) = self.running.take()
+            {
+                self.read_the_rest();
                 let process = running.pidfd.as_fd();
                 return sys::process::wait(process).unwrap_or_else(|_| {
                     Ended::Exited(crate::containers::exit_code_of(running.pid, process).unwrap_or(UNKNOWN))
@@ -229,83 +210,134 @@ impl Monitor {
         }
     }
 
-    fn happened(&self, running: &runtime::apply::Running, charge: &dyn Charge) -> Vec<Source> {
-        let reads_terminal = (self.detached || self.is_logged()) && !self.closed;
-        let sources = [
-            Some((Source::Process, running.pidfd.as_fd())),
-            (!self.detached).then_some((Source::Client, self.socket.as_fd())),
-            running.terminal.as_ref().filter(|_| reads_terminal).map(|master| (Source::Terminal, master.as_fd())),
-            self.pipes.out.as_ref().map(|out| (Source::Out, out.as_fd())),
-            self.pipes.err.as_ref().map(|err| (Source::Err, err.as_fd())),
-        ];
-        let readable = sources.into_iter().flatten().map(|(source, file)| (source, file, PollFlags::IN));
-        let alarms = charge.alarms().iter().map(|alarm| (Source::Alarm, alarm.as_fd(), PollFlags::PRI));
-        let waited: Vec<_> = readable.chain(alarms).collect();
+    /// Waits until the process is to be started again; gives whether it still is then.
+    fn pause(&mut self, delay: Duration, charge: &mut dyn Charge) -> bool {
+        let until = Instant::now() + delay;
+        while Instant::now() < until {
+            if self.attend_until(charge, Some(until)).contains(&Source::Charge) && !charge.is_still_wanted() {
+                return false;
+            }
+        }
+        charge.is_still_wanted()
+    }
+
+    fn attend(&mut self, charge: &mut dyn Charge) -> Vec<Source> {
+        let due = self.running.is_some().then(|| charge.due()).flatten();
+        let mut happened = self.attend_until(charge, due);
+        if due.is_some_and(|due| due <= Instant::now()) {
+            happened.push(Source::Charge);
+        }
+        if let Some(running) = self.running.as_ref().filter(|_| happened.contains(&Source::Charge)) {
+            charge.notice(running);
+        }
+        happened
+    }
+
+    /// Waits until something happens, and does what it asks for.
+    fn attend_until(&mut self, charge: &dyn Charge, due: Option<Instant>) -> Vec<Source> {
+        let mut happened = self.happened(charge, due);
+        for number in 0..self.clients.len() {
+            let Some(client) = self.clients.get_mut(number) else { break };
+            client.go_on();
+            let wanted = if happened.contains(&Source::Message(number)) { client.hear() } else { None };
+            match wanted {
+                Some(Wanted::Input) => self.let_type(number),
+                Some(Wanted::Settle) => happened.push(Source::Charge),
+                None => {}
+            }
+        }
+        self.clients.retain(|client| !client.is_gone());
+        if happened.contains(&Source::Connection) {
+            self.welcome();
+        }
+        for stream in [Stream::Stdout, Stream::Stderr] {
+            if happened.contains(&Source::Stream(stream)) {
+                self.read(stream);
+            }
+        }
+        happened
+    }
+
+    fn happened(&self, charge: &dyn Charge, due: Option<Instant>) -> Vec<Source> {
+        let mut waited = Vec::with_capacity(8);
+        if let Some(running) = &self.running {
+            waited.push((Source::Process, running.pidfd.as_fd(), PollFlags::IN));
+            waited.extend(charge.waits().into_iter().map(|(file, flags)| (Source::Charge, file, flags)));
+        }
+        waited.extend(self.listener.iter().map(|listener| (Source::Connection, listener.as_fd(), PollFlags::IN)));
+        for (stream, file) in [(Stream::Stdout, &self.kept.out), (Stream::Stderr, &self.kept.err)] {
+            let is_free = !self.clients.iter().any(|client| client.is_behind(stream));
+            let file = file.iter().filter(|_| is_free);
+            waited.extend(file.map(|file| (Source::Stream(stream), file.as_fd(), PollFlags::IN)));
+        }
+        for (number, client) in self.clients.iter().enumerate() {
+            waited.extend(client.waits().map(|(file, flags)| {
+                let source = if flags == PollFlags::IN { Source::Message(number) } else { Source::Room(number) };
+                (source, file, flags)
+            }));
+        }
+        let left = due.map(|due| due.saturating_duration_since(Instant::now()));
+        let left = left.map(Timespec::try_from).transpose().ok().flatten();
         let mut waits: Vec<_> = waited.iter().map(|(_, file, flags)| PollFd::from_borrowed_fd(*file, *flags)).collect();
-        if poll(&mut waits, None).is_err() {
+        if poll(&mut waits, left.as_ref()).is_err() {
             return Vec::new();
         }
         let ready = waited.iter().zip(&waits).filter(|(_, wait)| !wait.revents().is_empty());
         ready.map(|((source, ..), _)| *source).collect()
     }
 
-    const fn is_logged(&self) -> bool {
-        matches!(self.streams.output, Output::Log(_))
+    /// Takes one who wants to be attached.
+    fn welcome(&mut self) {
+        let Some(listener) = &self.listener else { return };
+        if let Ok(socket) = rustix::net::accept_with(listener, SocketFlags::CLOEXEC) {
+            self.clients.push(Client::new(socket, None));
+            self.introduce(self.clients.len() - 1);
+        }
     }
 
     /// Reads once what is there; gives how much that was, 0 where there is nothing or nothing more to come.
-    fn read(&mut self, source: Source, running: &runtime::apply::Running) -> usize {
-        let mut buffer = [0_u8; 16 * 1024];
-        let file = match source {
-            Source::Out => self.pipes.out.as_ref(),
-            Source::Err => self.pipes.err.as_ref(),
-            _ => running.terminal.as_ref(),
-        };
-        let Some(file) = file else { return 0 };
+    fn read(&mut self, stream: Stream) -> usize {
+        let mut buffer = [0_u8; CHUNK];
+        let end = self.kept.of(stream);
+        let Some(file) = end else { return 0 };
         let length = match rustix::io::read(file, &mut buffer) {
             Err(Errno::AGAIN | Errno::INTR) => return 0,
             Ok(0) | Err(_) => {
-                match source {
-                    Source::Out => self.pipes.out = None,
-                    Source::Err => self.pipes.err = None,
-                    _ => self.closed = true,
-                }
+                *end = None;
                 return 0;
             }
             Ok(length) => length,
         };
-        if let Output::Log(log) = &mut self.streams.output {
-            let stream = if source == Source::Err { Stream::Stderr } else { Stream::Stdout };
-            log.take(stream, buffer.get(..length).unwrap_or_default());
+        let bytes = buffer.get(..length).unwrap_or_default();
+        if let Output::Log(log) = &mut self.output {
+            log.take(stream, bytes);
+        }
+        for client in &mut self.clients {
+            client.give(stream, bytes);
         }
         length
     }
 
     /// What a process wrote before it ended is still there when it has.
-    fn read_the_rest(&mut self, running: &runtime::apply::Running) {
-        if !self.is_logged() {
-            return;
-        }
-        for source in [Source::Out, Source::Err, Source::Terminal] {
+    fn read_the_rest(&mut self) {
+        for stream in [Stream::Stdout, Stream::Stderr] {
             let mut rest = 0;
             while rest < REST {
-                match self.read(source, running) {
+                match self.read(stream) {
                     0 => break,
                     length => rest += length,
                 }
             }
         }
-        if let Output::Log(log) = &mut self.streams.output {
+        if let Output::Log(log) = &mut self.output {
             log.finish();
         }
     }
 
-    fn client_left(&mut self) {
-        let mut message = [0; 1];
-        let said = sys::socket::receive(self.socket.as_fd(), &mut message).is_ok_and(|(length, _)| length > 0);
-        self.detached = true;
-        if let Some(lent) = self.lent.take().filter(|_| !said) {
-            let _ = sys::terminal::set_settings(lent.terminal.as_fd(), &lent.settings);
+    fn dismiss(&mut self, event: &Event) {
+        for client in &mut self.clients {
+            client.dismiss(event.clone());
         }
+        self.clients.retain(|client| !client.is_gone());
     }
 }

@@ -15,12 +15,15 @@ pub use cgroup::cpuset::Set;
 pub use limits::{DiskRate, DiskWeight, Limits};
 pub use oci::{DeviceRule, IdMapping, NamespaceKind, Rdma, TimeOffset};
 
+use serde::{Deserialize, Deserializer, Serialize, de};
+
 use crate::log::LogWish;
+use crate::restart::Policy;
 use crate::spec::HostFacts;
 use crate::stop::Stop;
 
 /// What `run` was asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunOptions {
     /// What the container's root is made of.
     pub root: Root,
@@ -66,10 +69,12 @@ pub struct RunOptions {
     pub security: Security,
     /// Whether it runs without whoever asked for it.
     pub detach: bool,
-    /// What is kept of its output then.
+    /// What is kept of its output.
     pub log: LogWish,
     /// How it is asked to end.
     pub stop: Stop,
+    /// When it is started again by itself.
+    pub restart: Policy,
     /// How readily the kernel kills it when memory runs out, -1000 to 1000.
     pub oom_score_adj: Option<i32>,
     /// What is written on it, for its maker to find it by.
@@ -89,7 +94,7 @@ pub struct RunOptions {
 }
 
 /// What `exec` was asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExecOptions {
     /// The container, by name or id.
     pub container: String,
@@ -107,12 +112,14 @@ pub struct ExecOptions {
     pub user: Option<String>,
     /// Whether the command has every capability.
     pub privileged: bool,
+    /// Whether it runs without whoever asked for it.
+    pub detach: bool,
     /// As in [`RunOptions::detach_keys`].
     pub detach_keys: Vec<u8>,
 }
 
 /// What a container's root is made of. Paths are the host's.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Root {
     /// A private copy-on-write view of this machine's own root.
     Host,
@@ -133,7 +140,7 @@ impl fmt::Display for Root {
 }
 
 /// An environment variable: its value, or that it shall not be there.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Variable {
     /// Not empty and without `=`.
     pub name: String,
@@ -142,7 +149,7 @@ pub struct Variable {
 }
 
 /// An absolute path in a container, without `.`, `..`, double or trailing slashes.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ContainerPath(String);
 
 impl ContainerPath {
@@ -180,7 +187,7 @@ impl fmt::Display for ContainerPath {
 }
 
 /// Something mounted besides the defaults.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Mount {
     /// A view of a path of the host.
     Bind(Bind),
@@ -203,7 +210,7 @@ impl Mount {
 }
 
 /// A view of a path of the host.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bind {
     /// An absolute path of the host.
     pub source: PathBuf,
@@ -220,7 +227,7 @@ pub struct Bind {
 }
 
 /// A view of a volume.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VolumeMount {
     /// Which one.
     pub name: VolumeName,
@@ -239,7 +246,7 @@ pub struct VolumeMount {
 }
 
 /// The name of a volume that is mounted.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum VolumeName {
     /// As it was asked for.
     Given(String),
@@ -250,7 +257,7 @@ pub enum VolumeName {
 }
 
 /// What an empty volume begins with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Fill {
     /// What the container's root has at its place.
     #[default]
@@ -260,7 +267,7 @@ pub enum Fill {
 }
 
 /// What a volume is made with.
-#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Traits {
     /// What its owner wrote on it.
     pub labels: BTreeMap<String, String>,
@@ -269,7 +276,7 @@ pub struct Traits {
 }
 
 /// A container whose mounts another one gets.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VolumesFrom {
     /// Its name or id.
     pub container: String,
@@ -278,7 +285,7 @@ pub struct VolumesFrom {
 }
 
 /// Whether a bind mount can be written to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Access {
     /// It can.
     #[default]
@@ -290,7 +297,7 @@ pub enum Access {
 }
 
 /// Whether a bind mount takes along what is mounted below its source.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Recursion {
     /// All of it.
     #[default]
@@ -300,7 +307,7 @@ pub enum Recursion {
 }
 
 /// A bind mount's propagation, mount_namespaces(7), in the words of the configuration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Propagation {
     /// `private`
     Private,
@@ -336,7 +343,7 @@ impl Propagation {
 }
 
 /// A file system in memory.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tmpfs {
     /// Where it is in the container.
     pub destination: ContainerPath,
@@ -347,7 +354,7 @@ pub struct Tmpfs {
 }
 
 /// The flag that asked for a file system in memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Asked {
     /// `--tmpfs`.
     AsTmpfs,
@@ -355,11 +362,15 @@ pub enum Asked {
     AsMount,
 }
 
+/// A name out of one of the kernel's tables.
+pub type KernelName = &'static str;
+
 /// A resource limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ulimit {
     /// The kernel's name: `RLIMIT_NOFILE`.
-    pub resource: &'static str,
+    #[serde(deserialize_with = "known_rlimit")]
+    pub resource: KernelName,
     /// What holds now.
     pub soft: Limit,
     /// How far a process may raise it.
@@ -375,8 +386,20 @@ impl Ulimit {
     }
 }
 
+fn known_rlimit<'de, D: Deserializer<'de>>(document: D) -> Result<KernelName, D::Error> {
+    let name = String::deserialize(document)?;
+    let known = oci::RLIMITS.iter().map(|(known, _)| *known).find(|known| *known == name);
+    known.ok_or_else(|| de::Error::custom(format!("{name} is no limit of setrlimit(2)")))
+}
+
+fn known_capability<'de, D: Deserializer<'de>>(document: D) -> Result<KernelName, D::Error> {
+    let name = String::deserialize(document)?;
+    let known = oci::CAPABILITIES.iter().map(|(known, _)| *known).find(|known| *known == name);
+    known.ok_or_else(|| de::Error::custom(format!("{name} is no capability")))
+}
+
 /// What the processes of a container may do.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Security {
     /// Whether almost nothing is kept from it.
     pub privileged: bool,
@@ -391,12 +414,13 @@ pub struct Security {
 }
 
 /// One capability, or every one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Capabilities {
     /// `ALL`.
     All,
     /// The kernel's name: `CAP_NET_RAW`.
-    One(&'static str),
+    #[serde(deserialize_with = "known_capability")]
+    One(KernelName),
 }
 
 impl Capabilities {
@@ -419,7 +443,7 @@ impl Capabilities {
 }
 
 /// A seccomp profile.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SeccompChoice {
     /// The built-in one.
     Default,
@@ -430,7 +454,7 @@ pub enum SeccompChoice {
 }
 
 /// A signal's number, 1 to 64.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Signal(u32);
 
 impl Signal {
@@ -453,7 +477,7 @@ impl Signal {
 }
 
 /// A container's relation to the host's namespaces, kind by kind. The mount namespace is always its own.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Namespaces {
     /// Process numbers.
     pub pid: Namespace,
@@ -514,7 +538,7 @@ impl Namespaces {
 }
 
 /// Which namespace of a kind a container is in.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Namespace {
     /// One of its own.
     Private,
@@ -525,7 +549,7 @@ pub enum Namespace {
 }
 
 /// Whose namespace is joined.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Join {
     /// A container's, by name or id.
     Container(String),
@@ -547,7 +571,7 @@ impl fmt::Display for Join {
 }
 
 /// What a container may use of the host.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resources {
     /// What it is held to.
     pub limits: Limits,
@@ -560,7 +584,7 @@ pub struct Resources {
 }
 
 /// Who makes the cgroups of a container.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Manager {
     /// carboy itself, in the cgroup file systems.
     Cgroupfs,
@@ -569,7 +593,7 @@ pub enum Manager {
 }
 
 /// A device node of the host in a container.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceMapping {
     /// The node, or a folder of nodes.
     pub source: PathBuf,
@@ -611,6 +635,7 @@ impl RunOptions {
             detach: false,
             log: LogWish::USUAL,
             stop: Stop::default(),
+            restart: Policy::default(),
             oom_score_adj: None,
             labels: BTreeMap::new(),
             annotations: BTreeMap::new(),

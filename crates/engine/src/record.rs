@@ -1,15 +1,11 @@
 //! What carboy remembers of a container: names and wishes. What is true of it now is read from the kernel.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
-use crate::log::LogWish;
-use crate::options::Mount;
+use crate::options::RunOptions;
 use crate::shortage::{Baseline, Shortage};
-use crate::stop::Stop;
 
-/// A container as it was asked for, and how it ended.
+/// A container as it was asked for, and how it ended last.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Record {
     /// The form of this record.
@@ -22,30 +18,31 @@ pub struct Record {
     pub image: String,
     /// When it was made.
     pub created: jiff::Timestamp,
-    /// Whether it goes when it ends.
-    pub remove: bool,
-    /// The user as it was asked for.
-    pub user: String,
+    /// What was asked for: what every start is made from.
+    pub options: RunOptions,
     /// Where its seccomp filter comes from.
     pub confinement: Confinement,
-    /// What was written on it by its maker.
-    #[serde(default)]
-    pub labels: BTreeMap<String, String>,
-    /// How it is asked to end.
-    #[serde(default)]
-    pub stop: Stop,
-    /// What is kept of its output; `None` where that goes to whoever runs it.
-    #[serde(default)]
-    pub log: Option<LogWish>,
-    /// What was asked to be mounted in it, every volume by its name.
-    #[serde(default)]
-    pub mounts: Vec<Mount>,
     /// The configuration it runs by.
     pub config: oci::Config,
     /// Its groups: this path in every hierarchy.
     pub group: String,
-    /// How it ended, if it has.
+    /// When it was last begun with; `None` where it never was.
+    pub begun: Option<jiff::Timestamp>,
+    /// What whoever has a say in it wants of it.
+    pub wanted: Wanted,
+    /// How often it was started again by itself since it was last asked to start.
+    pub restarts: u32,
+    /// How it ended last; `None` while it runs.
     pub exit: Option<Exit>,
+}
+
+/// What is wanted of a container that has been started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Wanted {
+    /// That it runs.
+    Running,
+    /// That it does not: it was stopped.
+    Stopped,
 }
 
 /// Where a container's seccomp filter comes from.
@@ -68,6 +65,9 @@ pub struct Exit {
     pub started: Option<jiff::Timestamp>,
     /// When it ended.
     pub finished: jiff::Timestamp,
+    /// Why it could not be started again, where that is how it ended.
+    #[serde(default)]
+    pub error: Option<String>,
     /// What it had too little of.
     #[serde(flatten)]
     pub shortage: Shortage,
@@ -82,16 +82,33 @@ pub struct Live {
     pub group: String,
     /// Groups above it that were made for it: the hierarchy's key, the path.
     pub parents: Vec<(String, String)>,
-    /// Whether it goes when it ends.
-    pub remove: bool,
+    /// What becomes of the container when nothing of it is on the host any more.
+    pub after: After,
     /// Its first process, once there is one.
     pub process: Option<LiveProcess>,
+    /// Who takes care of that.
+    #[serde(default)]
+    pub monitor: Option<LiveMonitor>,
     /// The net namespace with the table that marks its packets, if there is one.
     #[serde(default)]
     pub table: Option<LiveTable>,
     /// What the levels above it had been short of when it began to run.
     #[serde(default)]
     pub baseline: Option<Baseline>,
+    /// It has ended, and its monitor starts it again then.
+    #[serde(default)]
+    pub again: Option<jiff::Timestamp>,
+}
+
+/// What becomes of a container when nothing of it is on the host any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum After {
+    /// It goes.
+    Remove,
+    /// It goes if it has not come to run: it is just being made.
+    KeepIfItRan,
+    /// It stays.
+    Keep,
 }
 
 /// The net namespace that holds a container's table of nftables, whose name is that of its groups.
@@ -103,6 +120,15 @@ pub struct LiveTable {
     pub ino: u64,
     /// The file by which the container has joined it.
     pub file: Option<String>,
+}
+
+/// The process that takes care of a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiveMonitor {
+    /// Its PID on the host.
+    pub pid: i32,
+    /// As in [`LiveProcess`].
+    pub start_ticks: u64,
 }
 
 /// The first process of a container.
@@ -122,9 +148,30 @@ pub struct LiveProcess {
     pub interfaces: Option<u64>,
 }
 
+impl Exit {
+    /// An end of which nothing is known but that it is over now.
+    pub(crate) fn unseen(started: Option<jiff::Timestamp>) -> Self {
+        let (finished, shortage) = (jiff::Timestamp::now(), Shortage::default());
+        Self { code: None, started, finished, error: None, shortage }
+    }
+}
+
+impl Live {
+    /// Of a container that is about to be made or started.
+    pub(crate) fn new(record: &Record, after: After) -> Self {
+        Self::named(&record.name, &record.group, after)
+    }
+
+    pub(crate) fn named(name: &str, group: &str, after: After) -> Self {
+        let (name, group) = (name.to_owned(), group.to_owned());
+        let (process, monitor, table, baseline, again) = (None, None, None, None, None);
+        Self { name, group, parents: Vec::new(), after, process, monitor, table, baseline, again }
+    }
+}
+
 impl Record {
     /// The form that this carboy writes.
-    pub const VERSION: u32 = 1;
+    pub const VERSION: u32 = 2;
 }
 
 /// The first twelve digits of an id, as people see it.

@@ -3,7 +3,7 @@
 
 use cgroup::ladder::{Ladder, Rung};
 use cgroup::sample::{Depth, Hold, Meter, Roots, Sample};
-use cgroup::{GroupPath, Groups, Limit};
+use cgroup::{GroupPath, Groups, Hierarchies, Limit};
 use runtime::facts::Facts;
 use serde::{Deserialize, Serialize};
 
@@ -59,7 +59,7 @@ pub struct Baseline {
 impl Baseline {
     /// Reads it. One that has no level above itself begins with nothing.
     pub(crate) fn read(facts: &Facts) -> Self {
-        let sample = if has_parents(&facts.group) { sample(facts) } else { None };
+        let sample = if has_parents(&facts.group) { sample(&facts.hierarchies, &facts.group) } else { None };
         sample.map_or_else(Self::default, |sample| Self {
             memory: sample.memory_ladder.hits(),
             pids: sample.pids_ladder.hits(),
@@ -69,15 +69,15 @@ impl Baseline {
 
 impl Shortage {
     /// Reads it before the container's groups are gone; nothing where they are.
-    pub(crate) fn read(facts: &Facts, before: &Baseline) -> Self {
+    pub(crate) fn read((hierarchies, group): (&Hierarchies, &GroupPath), before: &Baseline) -> Self {
         let counted = |groups: Groups| {
             let forks = groups.pids().and_then(|pids| pids.refused_forks.or(pids.limit_hits));
             groups.oom_kills().is_some_and(|kills| kills > 0) || forks.is_some_and(|forks| forks > 0)
         };
         // Most containers lack nothing, and what their kernel counts above them is not in their own group.
-        let worth = has_parents(&facts.group) || Groups::open(&facts.hierarchies, &facts.group).is_ok_and(counted);
-        let sample = if worth { sample(facts) } else { None };
-        sample.map_or_else(Self::default, |sample| Self::of(&sample, before, &facts.group))
+        let worth = has_parents(group) || Groups::open(hierarchies, group).is_ok_and(counted);
+        let sample = if worth { sample(hierarchies, group) } else { None };
+        sample.map_or_else(Self::default, |sample| Self::of(&sample, before, group))
     }
 
     /// What a sample of everything tells of the container whose own group is `own`.
@@ -128,9 +128,9 @@ pub(crate) fn has_parents(group: &GroupPath) -> bool {
     group.ancestors().len() > 1
 }
 
-fn sample(facts: &Facts) -> Option<Sample> {
-    let roots = Roots::open(facts.hierarchies.clone()).ok()?;
-    Some(Meter::new(facts.group.clone(), Hold::CpuTime).sample(&roots, Depth::All))
+fn sample(hierarchies: &Hierarchies, group: &GroupPath) -> Option<Sample> {
+    let roots = Roots::open(hierarchies.clone()).ok()?;
+    Some(Meter::new(group.clone(), Hold::CpuTime).sample(&roots, Depth::All))
 }
 
 #[cfg(test)]

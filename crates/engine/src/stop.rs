@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::containers::{Engine, Status, exit_code_of, kill_and_wait, open_process};
 use crate::options::Signal;
-use crate::record::{LiveProcess, Record};
+use crate::record::{LiveProcess, Record, Wanted};
 
 /// How a container is asked to end.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,19 +49,23 @@ pub struct Stopping {
 }
 
 impl Engine {
-    /// Asks a container to end, by the signal and with the patience of `asked`, else by those it was made with. One that
-    /// does not run has ended.
+    /// Asks a container to end, by the signal and with the patience of `asked`, else by those it was made with, and not to
+    /// be started again. One that does not run has ended.
     ///
     /// # Errors
     /// Refused where there is none; a kernel error.
     pub fn stop(&self, word: &str, asked: Stop) -> Result<Stopping> {
         let container = self.find(word)?;
         let record = container.record;
+        if matches!(container.status, Status::Running(_) | Status::Restarting(_)) {
+            self.change_record(&record.id, |record| record.wanted = Wanted::Stopped)?;
+            self.settle(&record);
+        }
         let Status::Running(process) = container.status else {
             return Ok(Stopping { record, process: None, until: None });
         };
-        let signal = asked.signal.or(record.stop.signal).unwrap_or(Signal::TERM).number();
-        let until = match asked.patience.or(record.stop.patience).unwrap_or(Patience::USUAL) {
+        let signal = asked.signal.or(record.options.stop.signal).unwrap_or(Signal::TERM).number();
+        let until = match asked.patience.or(record.options.stop.patience).unwrap_or(Patience::USUAL) {
             Patience::Seconds(seconds) => Instant::now().checked_add(Duration::from_secs(seconds.into())),
             Patience::Endless => None,
         };
@@ -86,7 +90,7 @@ impl Engine {
             Status::Exited(exit) => return Ok(exit.code.unwrap_or(UNKNOWN)),
             Status::Running(process) => open_process(process).map(|pidfd| (process.pid, pidfd)),
             // Its monitor may be about to write down how it ended.
-            Status::Created | Status::Gone => None,
+            Status::Created | Status::Restarting(_) | Status::Gone => None,
         };
         let mut code = None;
         if let Some((pid, pidfd)) = told {
@@ -95,6 +99,7 @@ impl Engine {
             code = exit_code_of(HostPid(pid), pidfd.as_fd());
         }
         self.store.wait_for(id)?;
+        self.sweep_as(id, code)?;
         let exit = self.store.record(id)?.and_then(|record| record.exit);
         Ok(exit.and_then(|exit| exit.code).or(code).unwrap_or(UNKNOWN))
     }
@@ -111,7 +116,10 @@ impl Stopping {
         {
             kill_and_wait(&self.record, process)?;
         }
-        engine.store.wait_for(&self.record.id)
+        engine.store.wait_for(&self.record.id)?;
+        // Where it had no monitor, this is who cleans up after it.
+        let code = self.process.and_then(|(process, pidfd)| exit_code_of(HostPid(process.pid), pidfd.as_fd()));
+        engine.sweep_as(&self.record.id, code)
     }
 }
 

@@ -10,23 +10,27 @@
 //! RUN/cgroup/                         mounts of cgroup hierarchies that containers need and the host has not mounted
 //! RUN/.namespace.json         the process that made the user namespace of a user's containers; RUN is locked meanwhile
 //! RUN/ID/live.json                    what exists on the host for it; the folder is locked (flock) by its monitor
+//! RUN/ID/{stdout,stderr}              fifos with what it has written and its monitor has not yet read
+//! RUN/ID/socket                       where its monitor takes those who want to be attached
 //! ```
 //!
 //! The run folder is made first and removed last: whatever happens in between, the next command finds it unlocked and
 //! undoes what it tells of.
 
+use std::cmp::Ordering;
 use std::fs::{self, File, Permissions};
 use std::io::{ErrorKind, Write as _};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use error::{Corrupt, Doing, Kernel, Refused, RefusedKind, Result};
+use error::{Corrupt, Doing, Error, Kernel, Refused, RefusedKind, Result};
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use rustix::io::Errno;
-use serde::Serialize;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::record::{Live, LiveProcess, Record};
 
@@ -44,7 +48,7 @@ pub struct Store {
 pub struct Claim {
     /// The container's id.
     pub id: String,
-    _folder: OwnedFd,
+    folder: OwnedFd,
 }
 
 /// Something that nobody else can change while this value lives: a container's record, a volume, a user's namespace.
@@ -82,9 +86,18 @@ pub enum Holding {
     Absent,
 }
 
+/// What every version of a record has.
+#[derive(Deserialize)]
+struct Version {
+    version: u32,
+}
+
 /// The one folder in the run folder that is not a container's.
 const MOUNTS: &str = "cgroup";
 const NAMESPACE: &str = ".namespace.json";
+const SOCKET: &str = "socket";
+/// How many may wait to be attached to one container.
+const CALLERS: i32 = 64;
 
 impl Store {
     /// The store with its folders made.
@@ -118,8 +131,36 @@ impl Store {
         self.run.join(MOUNTS)
     }
 
-    fn run_folder(&self, id: &str) -> PathBuf {
+    /// A container's run folder, while there is one.
+    pub(crate) fn run_folder(&self, id: &str) -> PathBuf {
         self.run.join(id)
+    }
+
+    /// Makes the socket of a container's monitor, anew where another monitor has left one.
+    ///
+    /// # Errors
+    /// A kernel error.
+    pub(crate) fn listen(&self, claim: &Claim) -> Result<OwnedFd> {
+        let path = self.run_folder(&claim.id).join(SOCKET);
+        let action = || format!("listen at {}", path.display());
+        ignore_absent(fs::remove_file(&path)).doing(action)?;
+        let socket = socket().doing(action)?;
+        rustix::net::bind(&socket, &address(claim.folder.as_fd()).doing(action)?).doing(action)?;
+        rustix::net::listen(&socket, CALLERS).doing(action)?;
+        Ok(socket)
+    }
+
+    /// A connection to a container's monitor.
+    ///
+    /// # Errors
+    /// `ENOENT`, `ECONNREFUSED` where there is none; a kernel error.
+    pub(crate) fn connect(&self, id: &str) -> Result<OwnedFd> {
+        let path = self.run_folder(id);
+        let action = || format!("reach the monitor of {}", crate::record::short(id));
+        let folder = File::open(&path).doing(action)?;
+        let socket = socket().doing(action)?;
+        rustix::net::connect(&socket, &address(folder.as_fd()).doing(action)?).doing(action)?;
+        Ok(socket)
     }
 
     /// Makes and locks the run folder of a new container, with what must be undone in it.
@@ -135,7 +176,7 @@ impl Store {
                 Err(error) if error.errno() == Some(Errno::NOENT) => continue,
                 folder => folder?,
             };
-            let claim = Claim { id: id.to_owned(), _folder: folder };
+            let claim = Claim { id: id.to_owned(), folder };
             match self.write_live(&claim, live) {
                 // It was swept while the lock was waited for.
                 Err(error) if error.errno() == Some(Errno::NOENT) => {}
@@ -155,7 +196,7 @@ impl Store {
     pub fn lock(&self, id: &str) -> Result<Lock> {
         let path = self.run_folder(id);
         match lock_folder(&path, FlockOperation::NonBlockingLockExclusive) {
-            Ok(folder) => Ok(Lock::Taken(Claim { id: id.to_owned(), _folder: folder })),
+            Ok(folder) => Ok(Lock::Taken(Claim { id: id.to_owned(), folder })),
             Err(error) if error.errno() == Some(Errno::WOULDBLOCK) => Ok(Lock::Busy),
             Err(error) if error.errno() == Some(Errno::NOENT) => Ok(Lock::Absent),
             Err(error) => Err(error),
@@ -333,6 +374,20 @@ impl Store {
         Ok(path)
     }
 
+    /// Makes what overlayfs works with anew: after a container whose changes need not last it refuses to go on with it,
+    /// overlayfs.rst "Volatile mount".
+    ///
+    /// # Errors
+    /// A kernel error.
+    pub(crate) fn renew_work(&self, id: &str) -> Result<()> {
+        let work = self.container(id).join("work");
+        if work.join("work/incompat").exists() {
+            remove_folder(&work)?;
+            fs::DirBuilder::new().mode(0o700).create(&work).doing(|| format!("create {}", work.display()))?;
+        }
+        Ok(())
+    }
+
     /// Keeps everybody else from changing a container's record while the value that is given lives; waits for whoever
     /// does. `None` where there is no such container.
     ///
@@ -370,16 +425,23 @@ impl Store {
     /// A container's record; `None` where there is none.
     ///
     /// # Errors
-    /// Corrupt; also for the record of a newer carboy.
+    /// Corrupt; also for the record of another version, newer or older.
     pub fn record(&self, id: &str) -> Result<Option<Record>> {
         let path = self.container(id).join("container.json");
-        let record: Option<Record> = read_json(&path)?;
-        match record {
-            Some(record) if record.version > Record::VERSION => {
-                let reason = format!("is of version {}, which a newer carboy wrote", record.version);
+        let read: Result<Option<Record>> = read_json(&path);
+        match read {
+            Ok(record) if record.as_ref().is_none_or(|record| record.version == Record::VERSION) => Ok(record),
+            Err(error @ Error::Kernel(_)) => Err(error),
+            read => {
+                let version = read_json::<Version>(&path)?.map_or(0, |found| found.version);
+                let whose = match version.cmp(&Record::VERSION) {
+                    Ordering::Less => "an older",
+                    Ordering::Equal => return read,
+                    Ordering::Greater => "a newer",
+                };
+                let reason = format!("is of version {version}, which {whose} carboy wrote");
                 Err(Corrupt::new(path.display().to_string(), reason).into())
             }
-            record => Ok(record),
         }
     }
 
@@ -411,6 +473,15 @@ pub(crate) fn make_folders(path: &Path) -> Result<()> {
             kernel.into()
         }
     })
+}
+
+fn socket() -> std::result::Result<OwnedFd, Errno> {
+    rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+}
+
+/// The socket in a folder, by the folder's descriptor: its path may be longer than a socket's address, unix(7).
+fn address(folder: BorrowedFd<'_>) -> std::result::Result<SocketAddrUnix, Errno> {
+    SocketAddrUnix::new(procfs::descriptor::path_below(folder, SOCKET))
 }
 
 pub(crate) fn lock_folder(path: &Path, operation: FlockOperation) -> Result<OwnedFd> {

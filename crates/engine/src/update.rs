@@ -65,7 +65,7 @@ impl Engine {
                 }
                 done?;
             }
-            Status::Exited(_) | Status::Gone => self.check(&record, &change)?,
+            Status::Exited(_) | Status::Restarting(_) | Status::Gone => self.check(&record, &change)?,
             Status::Created => {
                 let refused = Refused::new("the container", &record.name, "is just being started");
                 return Err(refused.kind(RefusedKind::Conflict).hint("try again when it runs").into());

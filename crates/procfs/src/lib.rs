@@ -5,6 +5,7 @@
 
 pub mod boot;
 pub mod cgroup;
+pub mod descriptor;
 pub mod filesystems;
 pub mod host;
 pub mod id_map;

@@ -12,6 +12,7 @@ pub mod credentials;
 pub mod entry;
 pub mod keyring;
 pub mod landlock;
+pub mod memory;
 pub mod mount;
 pub mod namespace;
 pub mod path;

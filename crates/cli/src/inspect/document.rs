@@ -4,6 +4,7 @@ use engine::containers::Status;
 use engine::log::LogWish;
 use engine::options::{Access, Asked, Bind, Mount, VolumeMount, VolumeName};
 use engine::record::{LiveProcess, Record};
+use engine::restart::Policy;
 use engine::size::Size;
 use engine::stop::Patience;
 use engine::store::Store;
@@ -23,7 +24,7 @@ pub(super) fn document(seen: &Seen, store: &Store, size: Option<Size>) -> Value 
     let (process, linux) = (record.config.process.as_ref(), record.config.linux.as_ref());
     let args = process.map_or(&[][..], |process| process.args.as_slice());
     let folder = store.container(&record.id);
-    let log = matches!(record.log, Some(LogWish::JsonFile { .. })).then(|| engine::log::path(&folder));
+    let log = matches!(record.options.log, LogWish::JsonFile { .. }).then(|| engine::log::path(&folder));
     let running = if let Status::Running(process) = &seen.container.status { Some(process) } else { None };
     let mut document = json!({
         "Id": record.id,
@@ -44,7 +45,7 @@ pub(super) fn document(seen: &Seen, store: &Store, size: Option<Size>) -> Value 
             "Name": "overlay",
             "Data": {"UpperDir": folder.join("upper"), "WorkDir": folder.join("work")},
         },
-        "Mounts": record.mounts.iter().filter_map(|mount| mounted(record, mount)).collect::<Vec<_>>(),
+        "Mounts": record.options.mounts.iter().filter_map(|mount| mounted(record, mount)).collect::<Vec<_>>(),
         "Config": config(record),
         "HostConfig": host_config(record),
         "NetworkSettings": network_settings(record),
@@ -68,9 +69,9 @@ fn state(seen: &Seen) -> Value {
     let started = process.and_then(|process| process.started).or_else(|| exit.and_then(|exit| exit.started));
     json!({
         "Status": seen.state(),
-        "Running": process.is_some(),
+        "Running": seen.runs(),
         "Paused": seen.is_paused(),
-        "Restarting": false,
+        "Restarting": matches!(seen.container.status, Status::Restarting(_)),
         "OOMKilled": exit.is_some_and(|exit| exit.shortage.oom.is_some()),
         "Dead": false,
         "OOMCause": cause.map(|cause| json!({"Path": cause.path, "LimitBytes": cause.limit})),
@@ -80,7 +81,7 @@ fn state(seen: &Seen) -> Value {
         ),
         "Pid": process.map_or(0, |process| process.pid),
         "ExitCode": exit.map_or(Some(0), |exit| exit.code),
-        "Error": "",
+        "Error": exit.and_then(|exit| exit.error.as_deref()).unwrap_or_default(),
         "StartedAt": started.map_or_else(|| NEVER.to_owned(), |time| time.to_string()),
         "FinishedAt": exit.map_or_else(|| NEVER.to_owned(), |exit| exit.finished.to_string()),
         "Health": null,
@@ -93,16 +94,18 @@ fn config(record: &Record) -> Value {
     json!({
         "Hostname": record.config.hostname.as_deref().unwrap_or_default(),
         "Domainname": record.config.domainname.as_deref().unwrap_or_default(),
-        "User": record.user,
+        "User": record.options.user.as_deref().unwrap_or_default(),
         "Tty": process.is_some_and(|process| process.terminal),
+        "OpenStdin": record.options.interactive,
+        "StdinOnce": record.options.interactive && !record.options.detach,
         "Env": process.map(|process| process.env.clone()),
         "Cmd": process.map(|process| process.args.clone()),
         "Image": record.image,
         "WorkingDir": process.map(|process| process.cwd.clone()),
         "Entrypoint": null,
-        "Labels": record.labels,
-        "StopSignal": record.stop.signal.map(signal::name),
-        "StopTimeout": record.stop.patience.map(|patience| match patience {
+        "Labels": record.options.labels,
+        "StopSignal": record.options.stop.signal.map(signal::name),
+        "StopTimeout": record.options.stop.patience.map(|patience| match patience {
             Patience::Seconds(seconds) => i64::from(seconds),
             Patience::Endless => -1,
         }),
@@ -112,20 +115,20 @@ fn config(record: &Record) -> Value {
 /// What was asked for that is this host's.
 fn host_config(record: &Record) -> Value {
     let (process, linux) = (record.config.process.as_ref(), record.config.linux.as_ref());
-    let binds: Vec<String> = record.mounts.iter().filter_map(bound).collect();
-    let log = match record.log {
-        Some(LogWish::JsonFile { max_bytes, max_files }) => json!({
+    let binds: Vec<String> = record.options.mounts.iter().filter_map(bound).collect();
+    let log = match record.options.log {
+        LogWish::JsonFile { max_bytes, max_files } => json!({
             "Type": "json-file",
             "Config": {"max-size": max_bytes.to_string(), "max-file": max_files.to_string()},
         }),
-        Some(LogWish::Nothing) | None => json!({"Type": "none", "Config": {}}),
+        LogWish::Nothing => json!({"Type": "none", "Config": {}}),
     };
     let mut document = json!({
         "Binds": if binds.is_empty() { Value::Null } else { binds.into() },
         "LogConfig": log,
         "NetworkMode": network(record),
-        "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
-        "AutoRemove": record.remove,
+        "RestartPolicy": restart_policy(record.options.restart),
+        "AutoRemove": record.options.remove,
         "Annotations": record.config.annotations,
         "CgroupnsMode": mode(record, NamespaceKind::Cgroup),
         "IpcMode": mode(record, NamespaceKind::Ipc),
@@ -178,6 +181,12 @@ fn limits(record: &Record) -> Map<String, Value> {
 fn ulimit(limit: &oci::Rlimit) -> Value {
     let name = limit.kind.strip_prefix("RLIMIT_").unwrap_or(&limit.kind).to_lowercase();
     json!({"Name": name, "Hard": limit.hard, "Soft": limit.soft})
+}
+
+fn restart_policy(policy: Policy) -> Value {
+    let most = if let Policy::OnFailure { most } = policy { most } else { 0 };
+    let text = policy.to_string();
+    json!({ "Name": text.split(':').next(), "MaximumRetryCount": most })
 }
 
 /// How many CPUs' time it may use, in thousand millionths.

@@ -144,7 +144,7 @@ impl<'w> Filters<'w> {
     }
 
     fn labels_hold(&self, container: &Container) -> bool {
-        let labels = &container.record.labels;
+        let labels = &container.record.options.labels;
         let mut asked = self.wishes.iter().filter(|(key, _)| *key == Key::Label);
         asked.all(|(_, label)| match label.split_once('=') {
             Some((key, value)) => labels.get(key).is_some_and(|known| known == value),

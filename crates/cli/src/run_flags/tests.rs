@@ -57,6 +57,11 @@ const GOOD: &[(&str, &str, &str)] = &[
     ("hostname", "web-1.example", "hostname: Some(\"web-1.example\")"),
     ("domainname", "example", "domainname: Some(\"example\")"),
     ("rm", "T", "remove: true"),
+    ("restart", "no", "restart: No"),
+    ("restart", "on-failure", "restart: OnFailure { most: 0 }"),
+    ("restart", "on-failure:3", "restart: OnFailure { most: 3 }"),
+    ("restart", "always", "restart: Always"),
+    ("restart", "unless-stopped", "restart: UnlessStopped"),
     ("label", "a.b/c=d=e", "labels: {\"a.b/c\": \"d=e\"}"),
     ("label-file", "/dev/null", "labels: {}"),
     ("label", "bare", "labels: {\"bare\": \"\"}"),
@@ -167,6 +172,9 @@ const BAD: &[(&str, &str)] = &[
     ("annotation", "a"),
     ("cidfile", ""),
     ("pidfile", ""),
+    ("restart", "allways"),
+    ("restart", "always:3"),
+    ("restart", "on-failure:x"),
     ("volume", "a"),
     ("volume", "d:/a"),
     ("volume", "da/ta:/a"),
@@ -245,7 +253,7 @@ fn every_flag_takes_its_values() {
             Err(error) => panic!("--{flag} {value}: {error}"),
         }
     }
-    for flag in FLAGS {
+    for flag in FLAGS.iter().chain(STARTED) {
         assert!(GOOD.iter().any(|(tested, ..)| *tested == flag.name), "--{} is not tested", flag.name);
     }
 }
@@ -308,6 +316,12 @@ fn a_refusal_names_flag_and_value_and_says_what_to_do() {
       -
     cannot use --pidfile "": needs the name of a file
       -
+    cannot use --restart allways: is no restart policy
+      did you mean always?
+    cannot use --restart always:3: only on-failure takes a number of starts
+      -
+    cannot use --restart on-failure:x: the number of starts behind on-failure: is no whole number
+      for example: --restart on-failure:3
     cannot use --volume a: the destination "a" is no absolute path
       begin it with /
     cannot use --volume d:/a: "d" is no name for a volume
@@ -523,6 +537,8 @@ fn help_comes_from_the_table() {
     (./rootfs.tar, .gz, .zst). What is written in it reaches none of them.
 
     Flags:
+      -d, --detach                           print its id and leave it to run by itself
+          --pidfile FILE                     write its first process's PID on the host to a new file
       -t, --tty                              give it a terminal
       -i, --interactive                      pass standard input on
           --entrypoint COMMAND               put this before the words after ROOT
@@ -540,15 +556,14 @@ fn help_comes_from_the_table() {
           --name NAME                        call it this
       -h, --hostname NAME                    its host name (its short id)
           --domainname NAME                  its NIS domain name
-      -d, --detach                           print its id and leave it to run by itself
-          --log-driver DRIVER                what is kept of its output with -d: json-file or none (json-file)
+          --log-driver DRIVER                what is kept of its output: json-file or none (json-file)
           --log-opt NAME=VALUE               max-size=10m and max-file=3: when a new file is begun, how many are kept (repeatable)
+          --restart POLICY                   when it is started again: no, on-failure[:MOST], always, unless-stopped (no)
           --rm                               remove it when it ends
       -l, --label KEY[=VALUE]                write this on it; ps --filter finds it by that (repeatable)
           --label-file FILE                  write the lines of a file on it (repeatable)
           --annotation KEY=VALUE             add to the configuration's annotations (repeatable)
           --cidfile FILE                     write its id to a new file
-          --pidfile FILE                     write its first process's PID on the host to a new file
       -v, --volume [SOURCE:]DEST[:ro]        mount a path of the host, or a volume by its name or a new one (repeatable)
           --mount FIELDS                     mount, in long form: type=volume,source=NAME,target=/D,readonly (repeatable)
           --volumes-from CONTAINER[:ro]      mount what another container has mounted (repeatable)

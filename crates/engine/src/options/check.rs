@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use error::{Refused, Result};
 
 use super::{Limit, Limits, Mount, Namespace, RunOptions};
+use crate::restart::Policy;
 use crate::spec::HostFacts;
 
 /// The longest host name, in bytes: the kernel's `__NEW_UTS_LEN`.
@@ -18,11 +19,21 @@ pub(super) fn all(options: &RunOptions, host: &HostFacts) -> Result<()> {
     self::limits(limits, host.cpus)?;
     swap_needs_memory(limits)?;
     names(options)?;
+    removal(options)?;
     sysctls(options)?;
     namespaces(options)?;
     mounts(options)?;
     if options.init && options.namespaces.pid == Namespace::Private && host.init.is_none() {
         return Err(Refused::new("--init", "", "the program for it was not found").hint("leave --init out").into());
+    }
+    Ok(())
+}
+
+/// What goes when it ends cannot be started again.
+fn removal(options: &RunOptions) -> Result<()> {
+    if options.remove && options.restart != Policy::No {
+        let refused = Refused::new("--restart", options.restart.to_string(), "contradicts --rm");
+        return Err(refused.hint("leave one of them out").into());
     }
     Ok(())
 }

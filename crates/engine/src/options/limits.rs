@@ -6,11 +6,12 @@ use std::path::PathBuf;
 use cgroup::Limit;
 use cgroup::cpuset::Set;
 use oci::{DeviceRule, Rdma};
+use serde::{Deserialize, Serialize};
 
 use super::check;
 
 /// Everything that can be asked for anew while the container runs.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// Bytes of memory.
     pub memory: Option<Limit>,
@@ -75,7 +76,7 @@ pub struct Limits {
 }
 
 /// The weight at a block device.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DiskWeight {
     /// The device's node on the host.
     pub disk: PathBuf,
@@ -84,7 +85,7 @@ pub struct DiskWeight {
 }
 
 /// A limit at a block device.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DiskRate {
     /// The device's node on the host.
     pub disk: PathBuf,

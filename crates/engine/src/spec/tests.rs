@@ -683,6 +683,7 @@ fn exec_is_as_the_containers_process_but_for_what_was_asked() {
         workdir: None,
         user: None,
         privileged: false,
+        detach: false,
         detach_keys: Vec::new(),
     };
     let process = exec_process(&spec, &exec, &user(1000)).unwrap();

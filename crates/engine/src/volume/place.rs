@@ -80,7 +80,7 @@ impl Engine {
 
     /// What a container has mounted, for another one.
     fn mounts_of(&self, from: &VolumesFrom) -> Result<Vec<Mount>> {
-        let mut mounts = self.find(&from.container)?.record.mounts;
+        let mut mounts = self.find(&from.container)?.record.options.mounts;
         mounts.retain(|mount| !matches!(mount, Mount::Tmpfs(tmpfs) if tmpfs.asked == Asked::AsTmpfs));
         for mount in &mut mounts {
             match mount {

@@ -1,0 +1,391 @@
+//! Making, starting and starting again: a container in the care of its monitor.
+
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use bumpalo::Bump;
+use cgroup::mark::Place;
+use cgroup::{GroupPath, Hierarchies};
+use error::{Errno, Error, Result};
+use jiff::Timestamp;
+use procfs::{HostPid, Interfaces, NamespaceId, Proc};
+use runtime::apply::{News, Running, Stage};
+use runtime::plan::Plan;
+use rustix::event::PollFlags;
+use sys::process::Ended;
+
+use crate::attach::{Attached, Attachment};
+use crate::containers::{Engine, exit_code, no_such, remove_empty_groups, remove_groups};
+use crate::event::{Event, Failure};
+use crate::launch::{Launch, Names};
+use crate::log::{LogWish, Writer};
+use crate::monitor::{self, Charge, Finished, Output, Setup};
+use crate::record::{After, Exit, Live, LiveMonitor, LiveProcess, LiveTable, Record, Wanted};
+use crate::restart::BackOff;
+use crate::shortage::{Baseline, Shortage, has_parents};
+use crate::store::{Claim, Lock};
+use crate::streams::Wish;
+
+/// So often in a row the groups above a container may go with others before it gives up.
+const PARENTS_LOST: usize = 20;
+
+impl Engine {
+    /// Leaves a container that was prepared as it is, to be started later.
+    ///
+    /// # Errors
+    /// A kernel error, after which there is none.
+    pub fn create(&self, launch: &Launch, claim: Claim, live: &Live) -> Result<()> {
+        let record = Record { begun: None, ..launch.record.clone() };
+        match self.store.write_record(&record) {
+            Ok(()) => self.store.release(claim),
+            Err(error) => {
+                self.abandon(claim, live);
+                Err(error)
+            }
+        }
+    }
+
+    /// Prepares a container that is there and does not run to be started; `None` where it runs already.
+    ///
+    /// # Errors
+    /// Refused where there is none, and for what its options cannot be had for now; a kernel error.
+    pub fn prepare_again(&self, word: &str) -> Result<Option<(Launch, Claim, Live)>> {
+        let id = self.find(word)?.record.id;
+        loop {
+            match self.store.lock(&id)? {
+                Lock::Busy => return Ok(None),
+                // What is left of an earlier run goes first.
+                Lock::Taken(claim) => {
+                    drop(claim);
+                    self.sweep_id(&id)?;
+                    if self.store.live(&id)?.is_some() {
+                        return Ok(None);
+                    }
+                }
+                Lock::Absent => break,
+            }
+        }
+        let record = self.store.record(&id)?.ok_or_else(|| no_such(word))?;
+        let mut live = Live::new(&record, if record.options.remove { After::Remove } else { After::Keep });
+        let claim = match self.store.claim(&id, &live) {
+            // Another command was faster.
+            Err(error) if error.errno() == Some(Errno::EXIST) => return Ok(None),
+            claim => claim?,
+        };
+        let launched = self.launch_again(&record);
+        match launched.and_then(|launch| self.record_undo(&launch, &claim, &mut live).map(|()| launch)) {
+            Ok(launch) => Ok(Some((launch, claim, live))),
+            Err(error) => {
+                let _ = self.store.release(claim);
+                Err(error)
+            }
+        }
+    }
+
+    fn launch_again(&self, record: &Record) -> Result<Launch> {
+        self.store.renew_work(&record.id)?;
+        self.launch_as(&record.options, &Names::of(record)?, Some(record))
+    }
+
+    /// Changes a container's record, which nobody else changes meanwhile.
+    ///
+    /// # Errors
+    /// Refused where there is none; a kernel error.
+    pub(crate) fn change_record(&self, id: &str, change: impl FnOnce(&mut Record)) -> Result<()> {
+        let _held = self.store.hold(id)?.ok_or_else(|| no_such(id))?;
+        let mut record = self.store.record(id)?.ok_or_else(|| no_such(id))?;
+        change(&mut record);
+        self.store.write_record(&record)
+    }
+
+    /// Starts a container that was prepared under a monitor of its own.
+    ///
+    /// # Errors
+    /// A kernel error from making the monitor. What goes wrong later comes as an [`Event`].
+    pub fn start(&self, launch: Launch, claimed: (Claim, Live), attachment: Attachment) -> Result<Attached> {
+        let setup = self.setup(&launch, &claimed.0);
+        let mut charge = InCare::new(self, launch, claimed);
+        let setup = setup.inspect_err(|error| charge.abandon(error))?;
+        monitor::fork(&mut charge, setup, attachment)
+    }
+
+    /// What a container's monitor is given.
+    fn setup(&self, launch: &Launch, claim: &Claim) -> Result<Setup> {
+        crate::place::approach(launch.facts.cgroup.systemd.as_ref())?;
+        let Record { id, options, .. } = &launch.record;
+        let output = match options.log {
+            LogWish::Nothing => Output::Unkept,
+            LogWish::JsonFile { max_bytes, max_files } => {
+                Output::Log(Writer::open(&self.store.container(id), max_bytes, max_files)?)
+            }
+        };
+        let wish = Wish { input: launch.input, terminal: options.tty, folder: Some(self.store.run_folder(id)) };
+        Ok(Setup { wish, output, listener: Some(self.store.listen(claim)?) })
+    }
+}
+
+/// A container in the care of its monitor.
+struct InCare<'e> {
+    engine: &'e Engine,
+    id: String,
+    /// What its first start is made from, until then.
+    launch: Option<Launch>,
+    /// Whether it is not there but for this start.
+    is_new: bool,
+    hierarchies: Hierarchies,
+    group: GroupPath,
+    claim: Option<Claim>,
+    live: Live,
+    /// Whether the kernel ends all of its processes with its first.
+    ends_whole: bool,
+    /// Tell of what runs out while it happens: systemd takes the groups of its units away as soon as they are empty, and
+    /// their numbers with them.
+    alarms: Vec<OwnedFd>,
+    /// What was noticed by them.
+    shortage: Shortage,
+    back_off: BackOff,
+    since: Instant,
+}
+
+impl<'e> InCare<'e> {
+    fn new(engine: &'e Engine, launch: Launch, (claim, live): (Claim, Live)) -> Self {
+        Self {
+            engine,
+            id: launch.record.id.clone(),
+            is_new: live.after != After::Keep && launch.record.created == launch.record.begun.unwrap_or_default(),
+            hierarchies: launch.facts.hierarchies.clone(),
+            group: launch.facts.group.clone(),
+            ends_whole: namespace::pid::ends_with_its_first_process(&launch.record.config),
+            launch: Some(launch),
+            claim: Some(claim),
+            live,
+            alarms: Vec::new(),
+            shortage: Shortage::default(),
+            back_off: BackOff::new(),
+            since: Instant::now(),
+        }
+    }
+
+    fn write_live(&self) -> Result<()> {
+        match &self.claim {
+            Some(claim) => self.engine.store.write_live(claim, &self.live),
+            None => Ok(()),
+        }
+    }
+
+    /// What it is started from: once what was prepared, later its record.
+    fn launch(&mut self) -> Result<Launch> {
+        if let Some(launch) = self.launch.take() {
+            return Ok(launch);
+        }
+        let record = self.engine.store.record(&self.id)?.ok_or_else(|| no_such(&self.id))?;
+        let mut launch = self.engine.launch_again(&record)?;
+        launch.record.restarts = record.restarts.saturating_add(1);
+        if let Some(claim) = &self.claim {
+            self.live = Live::new(&record, self.live.after);
+            self.engine.record_undo(&launch, claim, &mut self.live)?;
+        }
+        (self.hierarchies, self.group) = (launch.facts.hierarchies.clone(), launch.facts.group.clone());
+        (self.alarms, self.shortage) = (Vec::new(), Shortage::default());
+        Ok(launch)
+    }
+
+    fn start_from(&mut self, launch: &Launch, standard: [BorrowedFd<'_>; 3]) -> Result<Running> {
+        let arena = Bump::new();
+        let mut started = launch.plan(&arena).and_then(|plan| self.start_by(launch, &plan, standard));
+        for _ in 0..PARENTS_LOST {
+            let arena = Bump::new();
+            let lost = started.as_ref().err();
+            let Some(plan) = lost.and_then(|error| self.planned_anew(launch, error, &arena)) else { break };
+            started = self.start_by(launch, &plan?, standard);
+        }
+        started
+    }
+
+    fn start_by(&mut self, launch: &Launch, plan: &Plan<'_>, standard: [BorrowedFd<'_>; 3]) -> Result<Running> {
+        let mut record = |news| self.record(news);
+        let stage = Stage {
+            hierarchies: &launch.facts.hierarchies,
+            groups: None,
+            mounted: &launch.facts.groups,
+            root: Some(&launch.root),
+            standard,
+            record: &mut record,
+            first: None,
+            gate: None,
+            hooks: None,
+        };
+        let running = runtime::apply::start(plan, stage)?;
+        if let Some(process) = &mut self.live.process {
+            process.started = Some(process.born);
+        }
+        self.live.baseline = Some(Baseline::read(&launch.facts));
+        self.write_live()?;
+        if launch.facts.cgroup.systemd.is_some() {
+            self.alarms = cgroup::Groups::open(&launch.facts.hierarchies, &launch.facts.group)?.alarms();
+        }
+        Ok(running)
+    }
+
+    /// The plan that takes the place of one that failed because the groups above the container went with another one that
+    /// had them in common, before there was a process; `None` where that was not the reason.
+    fn planned_anew<'a>(&mut self, launch: &Launch, error: &Error, arena: &'a Bump) -> Option<Result<Plan<'a>>> {
+        let lost = matches!(error.errno(), Some(Errno::NOENT | Errno::NODEV)) && self.live.process.is_none();
+        if !lost || !has_parents(&launch.facts.group) {
+            return None;
+        }
+        let plan = launch.facts.reread().and_then(|facts| launch.plan_with(&facts, arena));
+        for parent in plan.iter().flat_map(|plan| &plan.groups.parents) {
+            let parent = (parent.hierarchy.clone(), parent.path.to_string());
+            if !self.live.parents.contains(&parent) {
+                self.live.parents.push(parent);
+            }
+        }
+        Some(remove_groups(&self.live).and_then(|()| self.write_live()).and(plan))
+    }
+
+    fn record(&mut self, news: News) -> Result<()> {
+        match news {
+            News::Child(pid) => {
+                let start_ticks = procfs::stat(pid)?.start_ticks;
+                // It is there from now on, whatever fails: nothing is planned anew.
+                let process = self.live.process.insert(LiveProcess {
+                    pid: pid.0,
+                    start_ticks,
+                    born: Timestamp::now(),
+                    started: None,
+                    interfaces: None,
+                });
+                process.interfaces = own_interfaces(pid)?;
+                self.live.monitor = Some(LiveMonitor::this()?);
+            }
+            // A container of the engine has a mount namespace of its own.
+            News::Root(_) | News::Resctrl(_) => return Ok(()),
+            News::Table(Place { namespace: NamespaceId { dev, ino }, file }) => {
+                self.live.table = Some(LiveTable { dev, ino, file });
+            }
+        }
+        self.write_live()
+    }
+
+    /// Writes down that one which was there before runs again, by this configuration.
+    fn record_start(&self, launch: &Launch) -> Result<()> {
+        if self.is_new {
+            return Ok(());
+        }
+        self.engine.change_record(&self.id, |record| {
+            let Record { confinement, config, group, begun, restarts, .. } = launch.record.clone();
+            let former = record.clone();
+            *record = Record { confinement, config, group, begun, restarts, exit: None, ..former };
+        })
+    }
+
+    fn read_shortage(&self) -> Shortage {
+        let none = Baseline::default();
+        let before = self.live.baseline.as_ref().unwrap_or(&none);
+        Shortage::read((&self.hierarchies, &self.group), before).or(self.shortage.clone())
+    }
+
+    fn clean_up(&self) -> Result<()> {
+        if self.ends_whole { remove_empty_groups(&self.hierarchies, &self.live) } else { remove_groups(&self.live) }
+    }
+
+    /// Writes down how it ended, or removes it; gives after how long it is to be started again, if it is.
+    fn conclude(&mut self, exit: Exit) -> Result<Option<Duration>> {
+        let store = &self.engine.store;
+        if self.live.after == After::Remove {
+            let name = store.record(&self.id).ok().flatten().map(|record| record.name);
+            store.remove_own_volumes(&self.id)?;
+            store.remove_container(&self.id, name.as_ref().unwrap_or(&self.live.name))?;
+            return self.release().map(|()| None);
+        }
+        let code = exit.code.unwrap_or_default();
+        let mut again = None;
+        self.engine.change_record(&self.id, |record| {
+            let wanted = record.wanted == Wanted::Running && record.options.restart.holds(code, record.restarts);
+            again = wanted.then(|| self.back_off.after(self.since.elapsed()));
+            record.exit = Some(exit);
+        })?;
+        let Some(delay) = again else { return self.release().map(|()| None) };
+        (self.live.process, self.live.again) = (None, Timestamp::now().checked_add(delay).ok());
+        self.write_live().map(|()| Some(delay))
+    }
+
+    fn release(&mut self) -> Result<()> {
+        self.claim.take().map_or(Ok(()), |claim| self.engine.store.release(claim))
+    }
+}
+
+impl Charge for InCare<'_> {
+    fn start(&mut self, standard: [BorrowedFd<'_>; 3]) -> Result<Running> {
+        let launch = self.launch()?;
+        let started = self.start_from(&launch, standard).and_then(|running| {
+            self.since = Instant::now();
+            self.record_start(&launch).map(|()| running)
+        });
+        self.is_new &= started.is_err();
+        started.map_err(|error| launch.limits.in_flags(error))
+    }
+
+    fn waits(&self) -> Vec<(BorrowedFd<'_>, PollFlags)> {
+        self.alarms.iter().map(|alarm| (alarm.as_fd(), PollFlags::PRI)).collect()
+    }
+
+    fn notice(&mut self, _process: &Running) {
+        self.shortage = self.read_shortage();
+        // Reading one is what lets it tell of the next change; of a group that is gone there is none.
+        self.alarms.retain(|alarm| rustix::io::pread(alarm, &mut [0_u8; 512], 0).is_ok());
+    }
+
+    fn abandon(&mut self, error: &Error) {
+        let Some(claim) = self.claim.take() else { return };
+        if !self.is_new {
+            let code = Some(Failure::of(error).code.into());
+            let exit = Exit { code, error: Some(Failure::of(error).message), ..Exit::unseen(None) };
+            // One that was never begun with is as it was.
+            let _ = self.engine.change_record(&self.id, |record| {
+                if record.begun.is_some() {
+                    record.exit = Some(exit);
+                }
+            });
+        }
+        self.engine.abandon(claim, &self.live);
+    }
+
+    fn finish(&mut self, ended: Ended) -> Finished {
+        let shortage = self.read_shortage();
+        let code = exit_code(ended);
+        let started = self.live.process.as_ref().and_then(|process| process.started);
+        let exit = Exit { code: Some(code), shortage: shortage.clone(), ..Exit::unseen(started) };
+        let cleaned = self.clean_up();
+        let concluded = self.conclude(exit);
+        let left = [cleaned.as_ref().err(), concluded.as_ref().err()].into_iter().flatten();
+        let left = left.map(|error| Failure::of(error).message).collect();
+        Finished { event: Event::Exited { code, shortage, left }, again: concluded.ok().flatten() }
+    }
+
+    fn is_still_wanted(&mut self) -> bool {
+        let record = self.engine.store.record(&self.id).ok().flatten();
+        let code = |record: &Record| record.exit.as_ref().and_then(|exit| exit.code).unwrap_or_default();
+        let holds = |record: &Record| record.options.restart.holds(code(record), record.restarts);
+        let wanted = record.is_some_and(|record| record.wanted == Wanted::Running && holds(&record));
+        if !wanted {
+            let _ = self.release();
+        }
+        wanted
+    }
+}
+
+impl LiveMonitor {
+    fn this() -> Result<Self> {
+        let pid = rustix::process::getpid().as_raw_nonzero().get();
+        Ok(Self { pid, start_ticks: procfs::stat(HostPid(pid))?.start_ticks })
+    }
+}
+
+/// The inode of the interfaces of a process that was just made, unless they are carboy's own or it has ended already.
+fn own_interfaces(pid: HostPid) -> Result<Option<u64>> {
+    let own = Proc::open()?.interfaces_inode(pid)?;
+    let ours = Interfaces::of_this()?.inode();
+    Ok(own.filter(|own| *own != ours))
+}
