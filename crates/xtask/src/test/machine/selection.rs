@@ -56,7 +56,6 @@ const FILES: &[&str] = &[
     "codes",
     "compare",
     "format",
-    "format_docker",
     "limits",
     "oci_apparmor",
     "oci_checkpoint",
