@@ -90,6 +90,15 @@ fn containers_are_shown_by_templates() {
 }
 
 #[test]
+fn it_is_told_how_often_a_container_was_begun_again() {
+    let carboy = Carboy::new();
+    run(&carboy, &["--name", "web", "--restart", "on-failure:2"], "exit 3");
+    let shows = || says(&carboy, &["inspect", "-f", "{{.RestartCount}} {{.State.Status}} {{.State.ExitCode}}", "web"]);
+    eventually("it is begun no more", || shows() == "2 exited 3\n");
+    remove(&carboy, &["web"]);
+}
+
+#[test]
 fn a_template_that_cannot_be_had_is_told_of_with_its_place() {
     let carboy = Carboy::new();
     let fields = "ID, Names, Image, Command, CreatedAt, RunningFor, Ports, State, Status, Size, Labels, Mounts, \

@@ -35,7 +35,7 @@ pub(super) fn document(seen: &Seen, store: &Store, size: Option<Size>) -> Value 
         "Image": record.image,
         "LogPath": log.map_or_else(String::new, |path| path.display().to_string()),
         "Name": format!("/{}", record.name),
-        "RestartCount": 0,
+        "RestartCount": record.restarts,
         "Driver": "overlay",
         "Platform": "linux",
         "AppArmorProfile": process.and_then(|process| process.apparmor_profile.as_deref()).unwrap_or_default(),
