@@ -78,7 +78,7 @@ fn list(engine: &Engine, asked: &List) -> Result<ExitCode> {
         format => format?,
     };
     let mut rows = String::new();
-    for volume in engine.volumes()? {
+    for volume in volumes(engine)? {
         if !is_meant(engine, &volume, &asked.filters)? {
             continue;
         }
@@ -110,6 +110,13 @@ fn labels(volume: &Volume) -> BTreeMap<String, String> {
         labels.insert("com.docker.volume.anonymous".to_owned(), String::new());
     }
     labels
+}
+
+/// Those that can be told of; of the others it is said what is wrong.
+fn volumes(engine: &Engine) -> Result<Vec<Volume>> {
+    let found = engine.volumes()?;
+    found.damaged.iter().for_each(report::error);
+    Ok(found.whole)
 }
 
 fn is_meant(engine: &Engine, volume: &Volume, filters: &[Filter]) -> Result<bool> {
@@ -187,7 +194,7 @@ fn prune(engine: &Engine, asked: &Prune) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let (mut removed, mut freed, mut code) = (Vec::new(), 0, ExitCode::SUCCESS);
-    for volume in engine.volumes()? {
+    for volume in volumes(engine)? {
         let wanted = volume.anonymous || asked.all;
         if !wanted || !is_meant(engine, &volume, &asked.filters)? || !engine.volume_users(&volume)?.is_empty() {
             continue;

@@ -396,8 +396,9 @@ fn a_half_that_a_killed_command_has_left_goes_with_the_next() {
 }
 
 #[test]
-fn the_record_of_a_newer_carboy_is_not_guessed_at() {
+fn the_record_of_a_newer_carboy_is_not_guessed_at_and_hides_no_other() {
     let carboy = Carboy::new();
+    ok(carboy.run(["volume", "create", "whole"]));
     ok(carboy.run(["volume", "create", "future"]));
     let path = carboy.folder().join("root/volumes/future/volume.json");
     let record = fs::read_to_string(&path).unwrap();
@@ -405,6 +406,12 @@ fn the_record_of_a_newer_carboy_is_not_guessed_at() {
     let refused = carboy.run(["volume", "inspect", "future"]);
     assert_eq!(refused.code, 1);
     assert!(refused.stderr.contains("is of version 9, which a newer carboy wrote"), "{}", refused.stderr);
+    let listed = carboy.run(["volume", "ls", "-q"]);
+    assert_eq!((listed.code, listed.stdout.as_str()), (0, "whole\n"));
+    assert!(listed.stderr.contains("is of version 9"), "{}", listed.stderr);
+    ok(carboy.run(["volume", "prune", "-a", "-f"]));
+    assert!(path.exists(), "it is not removed unread");
+    ok(carboy.run(["volume", "rm", "future"]));
 }
 
 #[test]

@@ -47,6 +47,15 @@ pub struct Volume {
     pub moving: Option<String>,
 }
 
+/// The volumes that there are.
+#[derive(Debug, Default)]
+pub struct Volumes {
+    /// Those that can be told of, by name.
+    pub whole: Vec<Volume>,
+    /// What is wrong with each of the others.
+    pub damaged: Vec<Error>,
+}
+
 /// Whether a container's own volumes go with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OwnVolumes {
@@ -290,15 +299,21 @@ impl Engine {
         }
     }
 
-    /// Every volume, by name.
+    /// Every volume. One that cannot be told of hides no other.
     ///
     /// # Errors
-    /// A kernel error; corrupt for a record that cannot be read.
-    pub fn volumes(&self) -> Result<Vec<Volume>> {
+    /// A kernel error where their folder cannot be read.
+    pub fn volumes(&self) -> Result<Volumes> {
         let mut names = entries(&self.store.volumes())?;
         names.sort();
-        let records = names.iter().filter_map(|name| self.store.volume_record(name).transpose());
-        records.collect()
+        let mut volumes = Volumes::default();
+        for name in names {
+            match self.store.volume_record(&name) {
+                Ok(found) => volumes.whole.extend(found),
+                Err(error) => volumes.damaged.push(error),
+            }
+        }
+        Ok(volumes)
     }
 
     /// A volume by its name.

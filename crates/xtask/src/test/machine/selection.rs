@@ -34,6 +34,8 @@ const NOT_IN_THERE: &[(&str, &str)] = &[
     ("see_doors::dockers_containers_have_the_doors_that_were_opened_and_its_socket_leads_to_the_host", LONG),
     ("see_engines::podmans_containers_are_named", PODMAN),
     ("plan::what_is_explained_of_a_run_with_most_options_is_what_happens", ID_MAPPED),
+    ("cp::files_of_a_user_namespace_have_the_owners_that_they_have_inside", ID_MAPPED),
+    ("volumes::in_a_user_namespace_files_of_a_volume_belong_to_whom_they_belong_in_the_root", ID_MAPPED),
     ("plan::what_is_explained_of_a_run_in_namespaces_of_another_container_is_what_happens", ID_MAPPED),
 ];
 
@@ -55,6 +57,7 @@ const CGROUP_FILES: &str = "cgroup_";
 const FILES: &[&str] = &[
     "codes",
     "compare",
+    "cp",
     "format",
     "limits",
     "oci_apparmor",
@@ -74,6 +77,7 @@ const FILES: &[&str] = &[
     "see_robust",
     "see_things",
     "smoke",
+    "volumes",
     "why",
     "why_engines",
 ];
