@@ -50,6 +50,8 @@ impl Side {
         let record = || call.says("/live.json") || call.says("/.live.json");
         match call.name.as_str() {
             "close" => true,
+            // On record is also who takes care of the child.
+            "getpid" => self == Side::Host,
             // Where the kernel's clock cannot be read from user space (vdso(7)).
             "clock_gettime" => true,
             _ if self == Side::Child => false,

@@ -311,6 +311,13 @@ impl<'e> InCare<'e> {
         self.write_live().map(|()| Some(delay))
     }
 
+    fn record_exit(&self, exit: Exit) -> Result<()> {
+        match self.live.after {
+            After::Remove => Ok(()),
+            _ => self.engine.change_record(&self.id, |record| record.exit = Some(exit)),
+        }
+    }
+
     fn release(&mut self) -> Result<()> {
         self.claim.take().map_or(Ok(()), |claim| self.engine.store.release(claim))
     }
@@ -357,10 +364,12 @@ impl Charge for InCare<'_> {
         let code = exit_code(ended);
         let started = self.live.process.as_ref().and_then(|process| process.started);
         let exit = Exit { code: Some(code), shortage: shortage.clone(), ..Exit::unseen(started) };
-        let cleaned = self.clean_up();
-        let concluded = self.conclude(exit);
-        let left = [cleaned.as_ref().err(), concluded.as_ref().err()].into_iter().flatten();
-        let left = left.map(|error| Failure::of(error).message).collect();
+        let concluded = match self.clean_up() {
+            Ok(()) => self.conclude(exit),
+            // What is left is still on record for the next command.
+            Err(error) => self.record_exit(exit).and(Err(error)),
+        };
+        let left = concluded.as_ref().err().map(|error| Failure::of(error).message).into_iter().collect();
         Finished { event: Event::Exited { code, shortage, left }, again: concluded.ok().flatten() }
     }
 

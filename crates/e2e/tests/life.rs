@@ -1,0 +1,173 @@
+//! A container's life beyond one run: made, started, started again by itself or by hand, joined by others, and going on
+//! when its monitor is killed.
+#![expect(clippy::unwrap_used, reason = "tests stop at what goes wrong")]
+
+use std::io::Write as _;
+use std::process::Stdio;
+
+use carboy_e2e::{Carboy, eventually};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+fn says(carboy: &Carboy, words: &[&str]) -> String {
+    let ended = carboy.run(words);
+    assert_eq!((ended.code, ended.stderr.as_str()), (0, ""), "{words:?}");
+    ended.stdout
+}
+
+/// What `command` says to a container of busybox that these words make.
+fn made(carboy: &Carboy, command: &[&str], script: &str) -> String {
+    let root = carboy.busybox();
+    let words: Vec<&str> = command.iter().copied().chain([root.to_str().unwrap(), "sh", "-c", script]).collect();
+    says(carboy, &words)
+}
+
+fn status(carboy: &Carboy, name: &str) -> String {
+    carboy.inspect(name)["State"]["Status"].as_str().unwrap().to_owned()
+}
+
+/// Runs a command with this for standard input.
+fn typed(carboy: &Carboy, words: &[&str], input: &str) -> (Option<i32>, String) {
+    let mut command = carboy.command(words);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    (output.status.code(), String::from_utf8(output.stdout).unwrap())
+}
+
+/// The process that takes care of a container.
+fn monitor(carboy: &Carboy, name: &str) -> Pid {
+    let pid = carboy.inspect(name)["State"]["Pid"].as_i64().unwrap();
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let parent = stat.rsplit_once(") ").unwrap().1.split(' ').nth(1).unwrap();
+    Pid::from_raw(parent.parse().unwrap())
+}
+
+#[test]
+fn one_that_is_made_is_started_as_often_as_is_asked_for_and_keeps_what_it_wrote() {
+    let carboy = Carboy::new();
+    let id = made(&carboy, &["create", "--name", "box"], "echo run >> /log; cat /log; exit 3");
+    assert_eq!((id.len(), status(&carboy, "box").as_str()), (65, "created"));
+    assert_eq!(carboy.run(["logs", "box"]).code, 1, "it has said nothing yet");
+    assert_eq!(says(&carboy, &["start", "box"]), "box\n");
+    assert_eq!(says(&carboy, &["wait", "box"]), "3\n");
+    let ended = carboy.run(["start", "-a", "box"]);
+    assert_eq!((ended.code, ended.stdout.as_str()), (3, "run\nrun\n"));
+    assert_eq!(says(&carboy, &["logs", "box"]), "run\nrun\nrun\n");
+    assert_eq!(says(&carboy, &["rm", "box"]), "box\n");
+    assert_eq!(carboy.left_behind(), [""; 0]);
+}
+
+#[test]
+fn who_is_attached_types_sees_and_ends_as_the_container_does() {
+    let carboy = Carboy::new();
+    made(&carboy, &["run", "-d", "-i", "--name", "open"], "cat; exit 4");
+    made(&carboy, &["create", "-i", "--name", "once"], "cat; echo bad >&2; exit 5");
+    assert_eq!(typed(&carboy, &["start", "-ai", "once"], "through\n"), (Some(5), "through\n".to_owned()));
+    // Of one that stays open to whoever comes, the input does not end with the first.
+    let mut command = carboy.command(["attach", "open"]);
+    let mut first = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut second = carboy.command(["attach", "--no-stdin", "open"]).stdout(Stdio::piped()).spawn().unwrap();
+    first.stdin.take().unwrap().write_all(b"heard\n").unwrap();
+    eventually("it is heard", || carboy.run(["logs", "open"]).stdout == "heard\n");
+    assert_eq!(status(&carboy, "open"), "running");
+    assert_eq!(says(&carboy, &["stop", "-t", "0", "open"]), "open\n");
+    assert_eq!(first.wait().unwrap().code(), Some(137));
+    assert_eq!(second.wait().unwrap().code(), Some(137));
+    let ended = carboy.run(["attach", "open"]);
+    assert_eq!(ended.code, 1);
+    assert!(ended.stderr.contains("is not running"), "{}", ended.stderr);
+    assert_eq!(carboy.run(["rm", "open", "once"]).code, 0);
+}
+
+#[test]
+fn an_end_that_the_policy_is_for_is_followed_by_a_start_until_it_is_stopped() {
+    let carboy = Carboy::new();
+    made(&carboy, &["run", "-d", "--restart", "on-failure:2", "--name", "failing"], "echo run; exit 7");
+    assert_eq!(says(&carboy, &["wait", "failing"]), "7\n");
+    assert_eq!(says(&carboy, &["logs", "-f", "failing"]), "run\nrun\nrun\n");
+    assert_eq!(carboy.inspect("failing")["RestartCount"], 2);
+    made(&carboy, &["run", "-d", "--restart", "on-failure", "--name", "well"], "exit 0");
+    assert_eq!(says(&carboy, &["wait", "well"]), "0\n");
+    assert_eq!(carboy.inspect("well")["RestartCount"], 0);
+    made(&carboy, &["run", "-d", "--restart", "always", "--name", "always"], "echo run; exit 0");
+    eventually("it is between two runs", || {
+        status(&carboy, "always") == "restarting" && carboy.inspect("always")["RestartCount"].as_u64() > Some(2)
+    });
+    let refused = carboy.run(["rm", "always"]);
+    assert!(refused.code == 1 && refused.stderr.contains("is restarting"), "{}", refused.stderr);
+    assert_eq!(says(&carboy, &["stop", "always"]), "always\n");
+    assert_eq!(status(&carboy, "always"), "exited");
+    made(&carboy, &["run", "-d", "--restart", "unless-stopped", "--name", "killed"], "sleep 1000");
+    assert_eq!(says(&carboy, &["kill", "killed"]), "killed\n");
+    assert_eq!(says(&carboy, &["wait", "killed"]), "137\n");
+    let mut shot = carboy.inspect("killed");
+    assert_eq!((shot["State"]["Status"].take(), shot["RestartCount"].take()), ("exited".into(), 0.into()));
+    assert_eq!(carboy.run(["rm", "failing", "well", "always", "killed"]).code, 0);
+    assert_eq!(carboy.left_behind(), [""; 0]);
+}
+
+#[test]
+fn a_restart_is_a_stop_and_a_start_of_one_that_runs_or_has_ended() {
+    let carboy = Carboy::new();
+    made(&carboy, &["run", "-d", "--name", "box"], "trap 'echo bye; exit 0' TERM; echo up; sleep 1000 & wait");
+    eventually("it is up", || carboy.run(["logs", "box"]).stdout == "up\n");
+    assert_eq!(says(&carboy, &["restart", "box"]), "box\n");
+    eventually("it is up again", || carboy.run(["logs", "box"]).stdout == "up\nbye\nup\n");
+    assert_eq!(says(&carboy, &["stop", "box"]), "box\n");
+    assert_eq!(says(&carboy, &["restart", "box"]), "box\n");
+    assert_eq!(status(&carboy, "box"), "running");
+    assert_eq!(says(&carboy, &["start", "box"]), "box\n", "one that runs is started already");
+    let ended = carboy.run(["restart", "-t", "0", "nowhere", "box"]);
+    assert_eq!((ended.code, ended.stdout.as_str()), (1, "box\n"));
+    assert!(ended.stderr.contains("nowhere"), "{}", ended.stderr);
+    assert_eq!(carboy.run(["rm", "-f", "box"]).code, 0);
+    assert_eq!(carboy.left_behind(), [""; 0]);
+}
+
+#[test]
+fn one_whose_monitor_is_killed_runs_on_is_shown_so_and_is_stopped_and_started_as_any() {
+    let carboy = Carboy::new();
+    let script = "trap 'exit 6' TERM; while :; do echo tick; sleep 0.05; done";
+    made(&carboy, &["run", "-d", "--restart", "always", "--name", "box"], script);
+    eventually("it runs", || carboy.run(["logs", "box"]).stdout.contains("tick"));
+    kill(monitor(&carboy, "box"), Signal::SIGKILL).unwrap();
+    eventually("it is seen", || carboy.run(["ps"]).stdout.contains("(no monitor)"));
+    let pid = carboy.inspect("box")["State"]["Pid"].clone();
+    // Who writes to nobody is not hurt by it.
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    assert_eq!(carboy.inspect("box")["State"]["Pid"], pid);
+    let refused = carboy.run(["attach", "--no-stdin", "box"]);
+    assert!(refused.code == 1 && refused.stderr.contains("without a monitor"), "{}", refused.stderr);
+    assert_eq!(says(&carboy, &["stop", "box"]), "box\n");
+    assert_eq!(carboy.inspect("box")["State"]["ExitCode"], 6);
+    assert_eq!(says(&carboy, &["start", "box"]), "box\n");
+    kill(monitor(&carboy, "box"), Signal::SIGKILL).unwrap();
+    assert_eq!(says(&carboy, &["restart", "box"]), "box\n");
+    assert!(!carboy.run(["ps"]).stdout.contains("(no monitor)"));
+    assert_eq!(carboy.run(["rm", "-f", "box"]).code, 0);
+    assert_eq!(carboy.left_behind(), [""; 0]);
+}
+
+#[test]
+fn what_cannot_be_started_again_stays_as_it_was_and_the_reason_is_told() {
+    let carboy = Carboy::new();
+    made(&carboy, &["run", "-d", "--name", "other"], "sleep 1000");
+    made(&carboy, &["create", "--name", "joined", "--net", "container:other"], "exit 8");
+    assert_eq!(carboy.run(["rm", "-f", "other"]).code, 0);
+    for words in [&["start", "joined"][..], &["start", "-a", "joined"], &["restart", "joined"]] {
+        let refused = carboy.run(words);
+        assert!(refused.code == 1 && refused.stderr.contains("other"), "{words:?}: {}", refused.stderr);
+        assert_eq!(status(&carboy, "joined"), "created");
+    }
+    made(&carboy, &["run", "-d", "--name", "other"], "sleep 1000");
+    assert_eq!(carboy.run(["start", "-a", "joined"]).code, 8, "it joins whoever has the name now");
+    for flags in [["--restart", "always"], ["--restart", "on-failure:1"]] {
+        let root = carboy.busybox();
+        let words = ["run", "--rm"].into_iter().chain(flags).chain([root.to_str().unwrap(), "true"]);
+        let refused = carboy.run(words);
+        assert!(refused.code == 125 && refused.stderr.contains("contradicts --rm"), "{}", refused.stderr);
+    }
+    assert_eq!(carboy.run(["rm", "-f", "other", "joined"]).code, 0);
+    assert_eq!(carboy.left_behind(), [""; 0]);
+}
