@@ -6,7 +6,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::process::ExitCode;
 
 use engine::containers::{Container, Engine};
-use engine::log::{Entry, Reader, Stream};
+use engine::log::{Entry, LogWish, Reader, Stream};
 use error::{Doing, Refused, RefusedKind, Result};
 use jiff::Timestamp;
 use rustix::event::{PollFd, PollFlags, poll};
@@ -47,7 +47,11 @@ fn shown(engine: &Engine, logs: &Logs) -> Result<()> {
     let folder = engine.store.container(&container.record.id);
     // Watched before it is read: nothing comes in between unnoticed.
     let watched = if logs.follow { Some(watch(&folder)?) } else { None };
-    let mut reader = Reader::open(&folder)?.ok_or_else(|| no_log(&container))?;
+    if container.record.options.log == LogWish::Nothing {
+        return Err(no_log(&container).into());
+    }
+    // One that was never started has said nothing.
+    let Some(mut reader) = Reader::open(&folder)? else { return Ok(()) };
     let mut kept = VecDeque::new();
     while let Some(entry) = reader.next_entry()? {
         if logs.shows(&entry) {
