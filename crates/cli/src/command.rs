@@ -40,6 +40,8 @@ pub(crate) enum Command {
     Restart(Stop, Vec<String>),
     /// Be attached to one.
     Attach(Attach),
+    /// Start what is to run when the host has begun anew.
+    Boot,
     /// Print the plan of one.
     Explain(Box<RunOptions>, Form),
     /// Print every limit.
@@ -125,6 +127,7 @@ pub(crate) fn read(words: impl IntoIterator<Item = OsString>, caller: Lookup<'_>
         "start" => start(&mut parser),
         "restart" => restart(&mut parser),
         "attach" => attach(&mut parser),
+        "boot" => boot(&mut parser),
         "explain" => explain(&mut parser, caller),
         "exec" => exec(&mut parser, caller),
         "ps" => ps::read(&mut parser),
@@ -158,12 +161,13 @@ fn before_command(written: &str) -> error::Error {
     refused.hint("name the command first, for example: carboy run -it host bash").into()
 }
 
-const COMMANDS: [(&str, &str); 27] = [
+const COMMANDS: [(&str, &str); 28] = [
     (RUN.command, RUN.doc),
     (CREATE.command, CREATE.doc),
     (START.command, START.doc),
     (RESTART.command, RESTART.doc),
     (ATTACH.command, ATTACH.doc),
+    (BOOT.command, BOOT.doc),
     (EXPLAIN.command, EXPLAIN.doc),
     (EXEC.command, EXEC.doc),
     (PS.command, PS.doc),
@@ -203,6 +207,7 @@ fn tables() -> Vec<serde_json::Value> {
         help::table(&START),
         help::table(&RESTART),
         help::table(&ATTACH),
+        help::table(&BOOT),
         help::table(&EXPLAIN),
         help::table(&EXPLAIN_RUN),
         help::table(&EXPLAIN_LIMITS),
@@ -328,6 +333,29 @@ fn attach(parser: &mut Parser) -> Result<Command> {
     match words.next() {
         None => Ok(Command::Attach(attach)),
         Some(word) => Err(Refused::new("attach", word, "it attaches to one container at a time").into()),
+    }
+}
+
+const BOOT: Usage<()> = Usage {
+    command: "boot",
+    words: "",
+    doc: "Start the containers that are to run when the host has begun anew
+
+Those of --restart always, and those of unless-stopped that were not stopped. For a unit of systemd.",
+    flags: &[],
+    end: End::Never,
+};
+
+fn boot(parser: &mut Parser) -> Result<Command> {
+    match BOOT.read(parser, &mut ())? {
+        Read::Help => Ok(Command::Help(help::of_command(&BOOT))),
+        Read::Words(words) => match words.first() {
+            None => Ok(Command::Boot),
+            Some(word) => {
+                let refused = Refused::new("boot", word, "it takes no words");
+                Err(refused.hint("carboy start starts one container").into())
+            }
+        },
     }
 }
 

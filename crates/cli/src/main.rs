@@ -117,6 +117,7 @@ fn with_engine(engine: &Engine, command: Command) -> Result<ExitCode> {
         Command::Start(start) => run::start(engine, &start)?,
         Command::Restart(stop, containers) => run::restart(engine, &containers, stop),
         Command::Attach(attach) => run::attach(engine, &attach)?,
+        Command::Boot => run::boot(engine)?,
         Command::Exec(options) => run::exec(engine, &options)?,
         Command::Ps(ps) => ps::run(engine, &ps),
         Command::Inspect(inspect) => inspect::run(engine, &inspect)?,

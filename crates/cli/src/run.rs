@@ -192,6 +192,13 @@ pub(crate) fn restart(engine: &Engine, words: &[String], asked: Stop) -> ExitCod
     crate::list::each(words, again, |_| false)
 }
 
+/// `carboy boot`: starts what is to run when the host has begun anew. No process of its own remains.
+pub(crate) fn boot(engine: &Engine) -> Result<ExitCode> {
+    let names: Vec<String> = engine.to_boot()?.into_iter().map(|container| container.record.name).collect();
+    let started = |word: &str| begin(engine, word, &Start::default()).map(drop);
+    Ok(crate::list::each(&names, started, |_| false))
+}
+
 /// What `attach` was asked for.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Attach {

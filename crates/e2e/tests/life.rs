@@ -150,6 +150,31 @@ fn one_whose_monitor_is_killed_runs_on_is_shown_so_and_is_stopped_and_started_as
 }
 
 #[test]
+fn when_the_host_begins_anew_those_run_that_are_to() {
+    let carboy = Carboy::new();
+    for (name, policy) in
+        [("ever", "always"), ("halted", "always"), ("kept", "unless-stopped"), ("left", "unless-stopped"), ("no", "no")]
+    {
+        made(&carboy, &["run", "-d", "--restart", policy, "--name", name], "exec sleep 1000");
+    }
+    assert_eq!(carboy.run(["stop", "-t", "0", "halted", "left"]).code, 0);
+    for name in ["ever", "kept", "no"] {
+        let pid = Pid::from_raw(carboy.inspect(name)["State"]["Pid"].as_i64().unwrap().try_into().unwrap());
+        kill(monitor(&carboy, name), Signal::SIGKILL).unwrap();
+        kill(pid, Signal::SIGKILL).unwrap();
+        eventually("it is gone", || status(&carboy, name) == "exited");
+    }
+    assert_eq!(says(&carboy, &["boot"]), "ever\nhalted\nkept\n");
+    assert_eq!(says(&carboy, &["boot"]), "");
+    let running = says(&carboy, &["ps", "--format", "{{.Names}}"]);
+    assert_eq!(running, "kept\nhalted\never\n");
+    assert_eq!(says(&carboy, &["update", "--restart", "no", "ever"]), "ever\n");
+    assert_eq!(carboy.inspect("ever")["HostConfig"]["RestartPolicy"]["Name"], "no");
+    assert_eq!(carboy.run(["rm", "-f", "ever", "halted", "kept", "left", "no"]).code, 0);
+    assert_eq!(carboy.left_behind(), [""; 0]);
+}
+
+#[test]
 fn what_cannot_be_started_again_stays_as_it_was_and_the_reason_is_told() {
     let carboy = Carboy::new();
     made(&carboy, &["run", "-d", "--name", "other"], "sleep 1000");

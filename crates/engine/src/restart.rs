@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::record::Wanted;
+
 /// When a container is started again by itself.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Policy {
@@ -43,6 +45,15 @@ impl Policy {
             Self::No => false,
             Self::OnFailure { most } => code != 0 && (most == 0 || restarts < most),
             Self::Always | Self::UnlessStopped => true,
+        }
+    }
+
+    /// Whether a container is started when the host has begun anew.
+    pub(crate) fn holds_at_boot(self, wanted: Wanted) -> bool {
+        match self {
+            Self::No | Self::OnFailure { .. } => false,
+            Self::Always => true,
+            Self::UnlessStopped => wanted == Wanted::Running,
         }
     }
 }
@@ -85,6 +96,13 @@ mod tests {
         let all: Vec<u128> = (0..12).map(|_| waited(0)).collect();
         assert_eq!(all, [100, 200, 400, 800, 1600, 3200, 6400, 12_800, 25_600, 51_200, 60_000, 60_000]);
         assert_eq!([waited(10), waited(9)], [100, 200]);
+    }
+
+    #[test]
+    fn what_was_stopped_comes_back_with_the_host_by_always_alone() {
+        let held = |policy: Policy| [Wanted::Running, Wanted::Stopped].map(|wanted| policy.holds_at_boot(wanted));
+        assert_eq!([held(Policy::Always), held(Policy::UnlessStopped)], [[true, true], [true, false]]);
+        assert_eq!([held(Policy::No), held(Policy::OnFailure { most: 0 })], [[false, false]; 2]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bumpalo::Bump;
 use cgroup::mark::Place;
 use cgroup::{GroupPath, Hierarchies};
-use error::{Errno, Error, Result};
+use error::{Errno, Error, Refused, Result};
 use jiff::Timestamp;
 use procfs::{HostPid, Interfaces, NamespaceId, Proc};
 use runtime::apply::{News, Running, Stage};
@@ -15,13 +15,15 @@ use rustix::event::PollFlags;
 use sys::process::Ended;
 
 use crate::attach::{Attached, Attachment};
-use crate::containers::{Engine, exit_code, no_such, remove_empty_groups, remove_groups};
+use crate::containers::{
+    Container, Engine, Status, exit_code, no_such, open_process, remove_empty_groups, remove_groups,
+};
 use crate::event::{Event, Failure};
 use crate::launch::{Launch, Names};
 use crate::log::{LogWish, Writer};
 use crate::monitor::{self, Charge, Finished, Output, Setup};
 use crate::record::{After, Exit, Live, LiveMonitor, LiveProcess, LiveTable, Record, Wanted};
-use crate::restart::BackOff;
+use crate::restart::{BackOff, Policy};
 use crate::shortage::{Baseline, Shortage, has_parents};
 use crate::store::{Claim, Lock};
 use crate::streams::Wish;
@@ -53,6 +55,8 @@ impl Engine {
         let id = self.find(word)?.record.id;
         loop {
             match self.store.lock(&id)? {
+                // It has ended, and its monitor is still cleaning up.
+                Lock::Busy if self.has_just_ended(&id)? => self.store.wait_for(&id)?,
                 Lock::Busy => return Ok(None),
                 // What is left of an earlier run goes first.
                 Lock::Taken(claim) => {
@@ -80,6 +84,41 @@ impl Engine {
                 Err(error)
             }
         }
+    }
+
+    fn has_just_ended(&self, id: &str) -> Result<bool> {
+        let process = self.store.live(id)?.and_then(|live| live.process);
+        Ok(process.is_some_and(|process| process.started.is_some() && open_process(&process).is_none()))
+    }
+
+    /// Starts a container again by another policy from now on; its monitor, if it waits to, looks at it at once.
+    ///
+    /// # Errors
+    /// Refused where there is none, and for one that goes when it ends; a kernel error.
+    pub fn set_restart(&self, word: &str, policy: Policy) -> Result<()> {
+        let record = self.find(word)?.record;
+        if record.options.remove && policy != Policy::No {
+            let refused = Refused::new("--restart", policy.to_string(), "contradicts --rm");
+            return Err(refused.hint("it goes when it ends, and cannot be started again").into());
+        }
+        self.change_record(&record.id, |record| record.options.restart = policy)?;
+        self.settle(&record);
+        Ok(())
+    }
+
+    /// The containers that are to run when the host has begun anew, those first that others need: by when they were made.
+    ///
+    /// # Errors
+    /// A kernel error where their folder cannot be read.
+    pub fn to_boot(&self) -> Result<Vec<Container>> {
+        let mut containers = self.list()?.containers;
+        containers.retain(|container| {
+            let Record { wanted, begun, options, .. } = &container.record;
+            let runs = matches!(container.status, Status::Running(_) | Status::Restarting(_));
+            !runs && begun.is_some() && options.restart.holds_at_boot(*wanted)
+        });
+        containers.reverse();
+        Ok(containers)
     }
 
     fn launch_again(&self, record: &Record) -> Result<Launch> {
