@@ -386,7 +386,8 @@ fn runs(process: &LiveProcess) -> Result<bool> {
 impl LiveMonitor {
     /// Whether this monitor takes care of a process: it is its parent, or has taken it over and lives.
     fn care(&self, process: &procfs::Stat) -> Care {
-        let lives = || procfs::stat(HostPid(self.pid)).is_ok_and(|stat| stat.start_ticks == self.start_ticks);
+        let is_it = |stat: procfs::Stat| stat.start_ticks == self.start_ticks && stat.state != 'Z';
+        let lives = || procfs::stat(HostPid(self.pid)).is_ok_and(is_it);
         if process.parent == Some(HostPid(self.pid)) || lives() { Care::Monitor } else { Care::Nobody }
     }
 }
