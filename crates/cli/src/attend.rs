@@ -252,7 +252,7 @@ impl Attendance<'_> {
 
     fn forward(&mut self, signals: &OwnedFd) -> Result<Option<Outcome>> {
         while let Some((signal, _)) = sys::signal::next(signals.as_fd()).doing(|| "read a signal")? {
-            if signal == SIGWINCH {
+            if signal == SIGWINCH && self.master.is_some() {
                 self.resize();
             } else if OWN_SIGNALS.contains(&signal) {
             } else if self.wishes.signals == SignalWish::Own {

@@ -48,6 +48,7 @@ fn one_that_is_made_is_started_as_often_as_is_asked_for_and_keeps_what_it_wrote(
     let carboy = Carboy::new();
     let id = made(&carboy, &["create", "--name", "box"], "echo run >> /log; cat /log; exit 3");
     assert_eq!((id.len(), status(&carboy, "box").as_str()), (65, "created"));
+    assert_eq!(says(&carboy, &["wait", "box"]), "0\n");
     assert_eq!(says(&carboy, &["logs", "box"]), "", "it has said nothing yet");
     assert_eq!(says(&carboy, &["start", "box"]), "box\n");
     assert_eq!(says(&carboy, &["wait", "box"]), "3\n");
@@ -96,6 +97,9 @@ fn an_end_that_the_policy_is_for_is_followed_by_a_start_until_it_is_stopped() {
     });
     let refused = carboy.run(["rm", "always"]);
     assert!(refused.code == 1 && refused.stderr.contains("is restarting"), "{}", refused.stderr);
+    assert_eq!(says(&carboy, &["kill", "always"]), "always\n", "it wants no other run");
+    eventually("it has ended", || status(&carboy, "always") == "exited");
+    assert_eq!(says(&carboy, &["start", "always"]), "always\n");
     assert_eq!(says(&carboy, &["stop", "always"]), "always\n");
     assert_eq!(status(&carboy, "always"), "exited");
     made(&carboy, &["run", "-d", "--restart", "unless-stopped", "--name", "killed"], "sleep 1000");
@@ -104,6 +108,24 @@ fn an_end_that_the_policy_is_for_is_followed_by_a_start_until_it_is_stopped() {
     let mut shot = carboy.inspect("killed");
     assert_eq!((shot["State"]["Status"].take(), shot["RestartCount"].take()), ("exited".into(), 0.into()));
     assert_eq!(carboy.run(["rm", "failing", "well", "always", "killed"]).code, 0);
+    assert_eq!(carboy.left_behind(), [""; 0]);
+}
+
+#[test]
+fn one_whose_monitor_is_killed_between_two_runs_has_ended() {
+    let carboy = Carboy::new();
+    let id = made(&carboy, &["run", "-d", "--restart", "always", "--name", "box"], "exit 9");
+    let live = carboy.folder().join("run").join(id.trim_end()).join("live.json");
+    eventually("it is between two runs", || {
+        status(&carboy, "box") == "restarting" && carboy.inspect("box")["RestartCount"].as_u64() > Some(3)
+    });
+    let live: serde_json::Value = serde_json::from_slice(&std::fs::read(live).unwrap()).unwrap();
+    let monitor = i32::try_from(live["monitor"]["pid"].as_i64().unwrap()).unwrap();
+    kill(Pid::from_raw(monitor), Signal::SIGKILL).unwrap();
+    eventually("it has ended", || status(&carboy, "box") == "exited");
+    assert_eq!(carboy.inspect("box")["State"]["ExitCode"], 9);
+    assert_eq!(says(&carboy, &["start", "box"]), "box\n");
+    assert_eq!(says(&carboy, &["rm", "-f", "box"]), "box\n");
     assert_eq!(carboy.left_behind(), [""; 0]);
 }
 

@@ -268,19 +268,25 @@ impl Engine {
     }
 
     /// Sends a signal to a container's first process. One that is paused takes it when it goes on, which a kill makes it
-    /// do.
+    /// do. One that is asked to end by it is not started again, and one that is about to be has no process to signal.
     ///
     /// # Errors
     /// Refused where it does not run.
     pub fn kill(&self, word: &str, signal: i32) -> Result<()> {
         let container = self.find(word)?;
-        let Status::Running(process) = &container.status else {
-            return Err(not_running(&container).into());
-        };
         let stops = container.record.options.stop.signal.unwrap_or(Signal::TERM).number();
-        if signal == KILL || i32::try_from(stops) == Ok(signal) {
+        let ends = signal == KILL || i32::try_from(stops) == Ok(signal);
+        if ends && matches!(container.status, Status::Running(_) | Status::Restarting(_)) {
             self.change_record(&container.record.id, |record| record.wanted = Wanted::Stopped)?;
         }
+        let process = match &container.status {
+            Status::Running(process) => process,
+            Status::Restarting(_) => {
+                self.settle(&container.record);
+                return Ok(());
+            }
+            Status::Created | Status::Exited(_) | Status::Gone => return Err(not_running(&container).into()),
+        };
         let paused = if signal == KILL { Paused::look(&container.record)? } else { None };
         let pidfd = open_process(process).ok_or_else(|| not_running(&container))?;
         match sys::process::send_signal(pidfd.as_fd(), signal) {

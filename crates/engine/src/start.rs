@@ -258,6 +258,9 @@ impl<'e> InCare<'e> {
         if let Some(process) = &mut self.live.process {
             process.started = Some(process.born);
         }
+        if self.live.after == After::KeepIfItRan {
+            self.live.after = After::Keep;
+        }
         self.live.baseline = Some(Baseline::read(&launch.facts));
         self.write_live()?;
         if launch.facts.cgroup.systemd.is_some() {

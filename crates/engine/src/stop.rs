@@ -88,6 +88,7 @@ impl Engine {
         let id = &container.record.id;
         let told = match &container.status {
             Status::Exited(exit) => return Ok(exit.code.unwrap_or(UNKNOWN)),
+            Status::Created if container.record.begun.is_none() => return Ok(0),
             Status::Running(process) => open_process(process).map(|pidfd| (process.pid, pidfd)),
             // Its monitor may be about to write down how it ended.
             Status::Created | Status::Restarting(_) | Status::Gone => None,

@@ -13,8 +13,8 @@ unsafe extern "C" {
 
 /// As far below the stack's present end it is given back: it grows by 128 KiB at first, execve(2).
 const STACK: usize = 1 << 20;
-/// What a caller still has below its own frame.
-const NEAR: usize = 16 << 10;
+/// What a function that calls none keeps below its frame, in the x86-64 ABI.
+const RED_ZONE: usize = 128;
 const PAGE: usize = 4096;
 
 /// Gives back what is free on the heap, the stack below, and the program's own pages, which the kernel reads from the
@@ -23,7 +23,7 @@ pub fn give_back() {
     // SAFETY: it takes any number, and touches what malloc itself has free.
     unsafe { malloc_trim(0) };
     let here = 0_u8;
-    let stack = ((&raw const here) as usize).saturating_sub(NEAR) & !(PAGE - 1);
+    let stack = ((&raw const here) as usize).saturating_sub(RED_ZONE) & !(PAGE - 1);
     // SAFETY: nothing of this process's is stored below its stack's end; with gaps the rest is given back all the same.
     let _ = unsafe { madvise((stack - STACK) as *mut c_void, STACK, Advice::LinuxDontNeed) };
     let text = (&raw const __executable_start) as usize & !(PAGE - 1);
