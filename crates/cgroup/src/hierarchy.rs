@@ -323,6 +323,12 @@ impl Hierarchies {
         self.index_of(controller).and_then(|index| self.at(index).ok())
     }
 
+    /// That hierarchy by itself, for who looks at nothing else of a group; none where there is none.
+    #[must_use]
+    pub fn alone(&self, controller: Controller) -> Self {
+        Self { all: self.of(controller).cloned().into_iter().collect(), unmounted: Vec::new() }
+    }
+
     /// As [`Hierarchies::of`], its place.
     #[must_use]
     pub fn index_of(&self, controller: Controller) -> Option<HierarchyIndex> {

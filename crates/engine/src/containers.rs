@@ -138,7 +138,9 @@ impl Engine {
             Err(_) if stays => {}
             _ => {
                 drop(held);
-                self.store.remove_own_volumes(&id)?;
+                if live.after != After::RemoveButVolumes {
+                    self.store.remove_own_volumes(&id)?;
+                }
                 let name = self.name_of(&id, live);
                 self.store.remove_container(&id, &name)?;
             }
@@ -257,7 +259,7 @@ impl Engine {
     pub fn abandon(&self, claim: Claim, live: &Live) {
         let removed = || match live.after {
             After::Keep => Ok(()),
-            After::Remove | After::KeepIfItRan => {
+            After::Remove | After::RemoveButVolumes | After::KeepIfItRan => {
                 self.store.remove_own_volumes(&claim.id)?;
                 self.store.remove_container(&claim.id, &self.name_of(&claim.id, live))
             }
@@ -322,15 +324,27 @@ impl Engine {
             kill_and_wait(&container.record, process)?;
         }
         let id = &container.record.id;
+        let takes_volumes = volumes == OwnVolumes::Removed || container.record.options.remove;
         let remove_files = || {
-            if volumes == OwnVolumes::Removed || container.record.options.remove {
+            if takes_volumes {
                 self.store.remove_own_volumes(id)?;
             }
             self.store.remove_container(id, &container.record.name)
         };
         loop {
             match self.store.lock(id)? {
-                Lock::Absent => return remove_files(),
+                // Who is killed meanwhile leaves to the next command what is left to remove.
+                Lock::Absent => {
+                    let after = if takes_volumes { After::Remove } else { After::RemoveButVolumes };
+                    match self.store.claim(id, &Live::new(&container.record, after)) {
+                        Err(error) if error.errno() == Some(Errno::EXIST) => {}
+                        claim => {
+                            let claim = claim?;
+                            remove_files()?;
+                            return self.store.release(claim);
+                        }
+                    }
+                }
                 Lock::Taken(claim) => {
                     if let Some(live) = self.live_or_recorded(&container.record)? {
                         remove_groups(&live)?;

@@ -97,9 +97,6 @@ impl Container {
     /// A kernel error.
     pub fn is_paused(&self, hierarchies: &Hierarchies) -> Result<bool> {
         let Status::Running(_) = &self.status else { return Ok(false) };
-        if hierarchies.of(Controller::Freezer).is_none() {
-            return Ok(false);
-        }
-        Ok(groups(&self.record, hierarchies)?.frozen() == Some(true))
+        Ok(groups(&self.record, &hierarchies.alone(Controller::Freezer))?.frozen() == Some(true))
     }
 }

@@ -105,6 +105,8 @@ pub struct Live {
 pub enum After {
     /// It goes.
     Remove,
+    /// It goes, and the volumes that were made for it stay.
+    RemoveButVolumes,
     /// It goes if it has not come to run: it is just being made.
     KeepIfItRan,
     /// It stays.
