@@ -21,6 +21,7 @@ use crate::see::compare::Compare;
 use crate::see::why::Asked as Why;
 use crate::see::{self, See};
 use crate::stats::Stats;
+use crate::system::{self, CHECK, Check, SYSTEM};
 use crate::top::{self, TOP, Top};
 use crate::update::{UPDATE, Update};
 use crate::value::environment::{self, Lookup};
@@ -86,6 +87,8 @@ pub(crate) enum Command {
     Export(Export),
     /// Show what this one has changed.
     Diff(String),
+    /// Find what is not as it should be.
+    Check(Check),
     /// Do something with volumes.
     Volume(Volume),
     /// Print this text.
@@ -150,6 +153,7 @@ pub(crate) fn read(words: impl IntoIterator<Item = OsString>, caller: Lookup<'_>
         "export" => cp::read_export(&mut parser),
         "diff" => cp::read_diff(&mut parser),
         "volume" => volume_flags::read(&mut parser),
+        "system" => system::read(&mut parser),
         "help" => help(&mut parser),
         "version" => Ok(Command::Version),
         _ => Err(unknown(&word)),
@@ -161,7 +165,7 @@ fn before_command(written: &str) -> error::Error {
     refused.hint("name the command first, for example: carboy run -it host bash").into()
 }
 
-const COMMANDS: [(&str, &str); 28] = [
+const COMMANDS: [(&str, &str); 29] = [
     (RUN.command, RUN.doc),
     (CREATE.command, CREATE.doc),
     (START.command, START.doc),
@@ -190,6 +194,7 @@ const COMMANDS: [(&str, &str); 28] = [
     (EXPORT.command, EXPORT.doc),
     (DIFF.command, DIFF.doc),
     (VOLUME.command, VOLUME.doc),
+    (SYSTEM.command, SYSTEM.doc),
 ];
 
 fn help(parser: &mut Parser) -> Result<Command> {
@@ -237,6 +242,8 @@ fn tables() -> Vec<serde_json::Value> {
         help::table(&volume_flags::INSPECT),
         help::table(&volume_flags::REMOVE),
         help::table(&volume_flags::PRUNE),
+        help::table(&SYSTEM),
+        help::table(&CHECK),
     ]
 }
 

@@ -24,6 +24,7 @@ mod run;
 mod run_flags;
 mod see;
 mod stats;
+mod system;
 mod template;
 mod top;
 mod update;
@@ -118,6 +119,7 @@ fn with_engine(engine: &Engine, command: Command) -> Result<ExitCode> {
         Command::Restart(stop, containers) => run::restart(engine, &containers, stop),
         Command::Attach(attach) => run::attach(engine, &attach)?,
         Command::Boot => run::boot(engine)?,
+        Command::Check(check) => system::check(engine, &check)?,
         Command::Exec(options) => run::exec(engine, &options)?,
         Command::Ps(ps) => ps::run(engine, &ps),
         Command::Inspect(inspect) => inspect::run(engine, &inspect)?,

@@ -4,6 +4,7 @@
 
 use std::io::Write as _;
 use std::process::Stdio;
+use std::time::Duration;
 
 use carboy_e2e::{Carboy, eventually};
 use nix::sys::signal::{Signal, kill};
@@ -112,6 +113,49 @@ fn an_end_that_the_policy_is_for_is_followed_by_a_start_until_it_is_stopped() {
 }
 
 #[test]
+fn a_check_finds_what_is_not_as_it_should_be_and_repairs_it() {
+    let carboy = Carboy::new();
+    assert_eq!(says(&carboy, &["system", "check"]), "");
+    let script = "n=0; while [ $n -lt 60 ]; do n=$((n+1)); echo $n; sleep 0.02; done; exit 3";
+    made(&carboy, &["run", "-d", "--name", "box"], script);
+    eventually("it has begun", || carboy.run(["logs", "box"]).stdout.contains('1'));
+    kill(monitor(&carboy, "box"), Signal::SIGKILL).unwrap();
+    eventually("it is seen", || carboy.run(["ps"]).stdout.contains("(no monitor)"));
+    let (folder, name) = (carboy.folder().join("root/containers/lost"), carboy.folder().join("root/names/nobodys"));
+    std::fs::create_dir(&folder).unwrap();
+    std::os::unix::fs::symlink("gone", &name).unwrap();
+    let found = carboy.run(["system", "check"]);
+    assert_eq!((found.code, found.stdout.lines().count()), (1, 3), "{}", found.stdout);
+    assert!(["box runs without", "/lost is the", "nobodys points"].iter().all(|part| found.stdout.contains(part)));
+    let repaired = says(&carboy, &["system", "check", "--repair"]);
+    assert_eq!((repaired.lines().count(), folder.exists(), name.exists()), (3, false, false), "{repaired}");
+    assert!(repaired.contains("it has a monitor again"), "{repaired}");
+    assert!(!carboy.run(["ps"]).stdout.contains("(no monitor)"));
+    assert_eq!(says(&carboy, &["wait", "box"]), "3\n", "its exit code is had by whom the kernel tells it");
+    let expected: String = (1..=60).map(|number| format!("{number}\n")).collect();
+    assert_eq!(says(&carboy, &["logs", "box"]), expected, "nothing of what it said meanwhile is lost");
+    assert_eq!(says(&carboy, &["system", "check"]), "");
+    assert_eq!(says(&carboy, &["rm", "box"]), "box\n");
+    assert_eq!(carboy.left_behind(), [""; 0]);
+}
+
+#[test]
+fn who_ends_and_begins_all_the_time_is_stopped_and_removed_at_any_moment() {
+    let carboy = Carboy::new();
+    for round in 0..24_u64 {
+        made(&carboy, &["run", "-d", "--restart", "always", "--name", "box"], "exit 0");
+        std::thread::sleep(Duration::from_millis(round * 37 % 160));
+        if round % 2 == 0 {
+            assert_eq!(says(&carboy, &["stop", "-t", "0", "box"]), "box\n");
+            assert_eq!(status(&carboy, "box"), "exited");
+            assert_eq!(says(&carboy, &["rm", "box"]), "box\n");
+        }
+        assert_eq!(carboy.run(["rm", "-f", "box"]).code, 0);
+        assert_eq!(carboy.left_behind(), [""; 0]);
+    }
+}
+
+#[test]
 fn one_whose_monitor_is_killed_between_two_runs_has_ended() {
     let carboy = Carboy::new();
     let id = made(&carboy, &["run", "-d", "--restart", "always", "--name", "box"], "exit 9");
@@ -157,7 +201,7 @@ fn one_whose_monitor_is_killed_runs_on_is_shown_so_and_is_stopped_and_started_as
     eventually("it is seen", || carboy.run(["ps"]).stdout.contains("(no monitor)"));
     let pid = carboy.inspect("box")["State"]["Pid"].clone();
     // Who writes to nobody is not hurt by it.
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    std::thread::sleep(Duration::from_millis(300));
     assert_eq!(carboy.inspect("box")["State"]["Pid"], pid);
     let refused = carboy.run(["attach", "--no-stdin", "box"]);
     assert!(refused.code == 1 && refused.stderr.contains("without a monitor"), "{}", refused.stderr);

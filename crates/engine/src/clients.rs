@@ -110,6 +110,11 @@ impl Client {
         }
     }
 
+    /// Whether it is let go as soon as it has got everything.
+    pub(crate) const fn is_dismissed(&self) -> bool {
+        self.farewell.is_some()
+    }
+
     pub(crate) const fn is_gone(&self) -> bool {
         self.gone
     }

@@ -13,6 +13,7 @@ use sys::process::Ended;
 use crate::options::Signal;
 use crate::pause::Paused;
 use crate::record::{After, Exit, Live, LiveMonitor, LiveProcess, LiveTable, Record, Wanted};
+use crate::start::A_MOMENT;
 use crate::store::{Claim, Holding, Lock, Store};
 use crate::volume::OwnVolumes;
 
@@ -191,7 +192,9 @@ impl Engine {
             return Ok((Status::Running(process), live.monitor.map_or(Care::Monitor, |monitor| monitor.care(&stat))));
         }
         let status = match (live.process, &record.exit) {
-            (None, Some(exit)) if live.again.is_some() => Status::Restarting(exit.clone()),
+            (None, exit) if live.again.is_some() => {
+                Status::Restarting(exit.clone().unwrap_or_else(|| Exit::unseen(None)))
+            }
             (Some(process), None) if process.started.is_none() => Status::Created,
             (None, None) => Status::Created,
             _ => ended(),
@@ -304,25 +307,7 @@ impl Engine {
     /// Refused where it runs; a kernel error that names what is left.
     pub fn remove(&self, word: &str, removal: Removal, volumes: OwnVolumes) -> Result<()> {
         let container = self.find(word)?;
-        let lives = match &container.status {
-            Status::Running(_) => Some("is running"),
-            Status::Restarting(_) => Some("is restarting"),
-            Status::Created | Status::Exited(_) | Status::Gone => None,
-        };
-        if let Some(lives) = lives {
-            if removal == Removal::Unforced {
-                let Record { name, .. } = &container.record;
-                return Err(Refused::new("the container", name, lives)
-                    .kind(RefusedKind::Conflict)
-                    .hint(format!("stop it first with carboy stop {name}, or use rm -f"))
-                    .into());
-            }
-            self.change_record(&container.record.id, |record| record.wanted = Wanted::Stopped)?;
-            self.settle(&container.record);
-        }
-        if let Status::Running(process) = &container.status {
-            kill_and_wait(&container.record, process)?;
-        }
+        self.end(&container, removal)?;
         let id = &container.record.id;
         let takes_volumes = volumes == OwnVolumes::Removed || container.record.options.remove;
         let remove_files = || {
@@ -352,10 +337,37 @@ impl Engine {
                     remove_files()?;
                     return self.store.release(claim);
                 }
-                // Its monitor is cleaning up after the end.
-                Lock::Busy => self.store.wait_for(id)?,
+                // Its monitor is cleaning up after the end, or has just started it again.
+                Lock::Busy => {
+                    if let (Ok(found), false) = (self.find(id), self.has_just_ended(id)?) {
+                        self.end(&found, removal)?;
+                    }
+                    std::thread::sleep(A_MOMENT);
+                }
             }
         }
+    }
+
+    /// Ends one that runs, or is about to be started again, if that is wished.
+    fn end(&self, container: &Container, removal: Removal) -> Result<()> {
+        let lives = match &container.status {
+            Status::Running(_) => "is running",
+            Status::Restarting(_) => "is restarting",
+            Status::Created | Status::Exited(_) | Status::Gone => return Ok(()),
+        };
+        if removal == Removal::Unforced {
+            let Record { name, .. } = &container.record;
+            return Err(Refused::new("the container", name, lives)
+                .kind(RefusedKind::Conflict)
+                .hint(format!("stop it first with carboy stop {name}, or use rm -f"))
+                .into());
+        }
+        self.change_record(&container.record.id, |record| record.wanted = Wanted::Stopped)?;
+        self.settle(&container.record);
+        if let Status::Running(process) = &container.status {
+            kill_and_wait(&container.record, process)?;
+        }
+        Ok(())
     }
 }
 

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod attach;
+pub mod check;
 mod clients;
 pub mod containers;
 pub mod device;

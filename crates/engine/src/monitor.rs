@@ -150,6 +150,8 @@ impl Monitor {
             }
         }
         self.listener = None;
+        // Who came between two runs has nothing to wait for.
+        self.clients.retain(Client::is_dismissed);
         while !self.clients.is_empty() {
             self.attend(charge);
         }

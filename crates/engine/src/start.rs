@@ -26,10 +26,13 @@ use crate::record::{After, Exit, Live, LiveMonitor, LiveProcess, LiveTable, Reco
 use crate::restart::{BackOff, Policy};
 use crate::shortage::{Baseline, Shortage, has_parents};
 use crate::store::{Claim, Lock};
-use crate::streams::Wish;
+use crate::streams::{Input, Wish};
 
 /// So often in a row the groups above a container may go with others before it gives up.
 const PARENTS_LOST: usize = 20;
+
+/// Between two looks at a container of which a monitor decides what becomes of it.
+pub(crate) const A_MOMENT: Duration = Duration::from_millis(2);
 
 impl Engine {
     /// Leaves a container that was prepared as it is, to be started later.
@@ -55,8 +58,7 @@ impl Engine {
         let id = self.find(word)?.record.id;
         loop {
             match self.store.lock(&id)? {
-                // It has ended, and its monitor is still cleaning up.
-                Lock::Busy if self.has_just_ended(&id)? => self.store.wait_for(&id)?,
+                Lock::Busy if self.has_just_ended(&id)? => std::thread::sleep(A_MOMENT),
                 Lock::Busy => return Ok(None),
                 // What is left of an earlier run goes first.
                 Lock::Taken(claim) => {
@@ -86,7 +88,11 @@ impl Engine {
         }
     }
 
-    fn has_just_ended(&self, id: &str) -> Result<bool> {
+    /// Whether a container has ended and its monitor still cleans up, and decides what becomes of it: that takes moments.
+    ///
+    /// # Errors
+    /// Corrupt.
+    pub(crate) fn has_just_ended(&self, id: &str) -> Result<bool> {
         let process = self.store.live(id)?.and_then(|live| live.process);
         Ok(process.is_some_and(|process| process.started.is_some() && open_process(&process).is_none()))
     }
@@ -148,17 +154,44 @@ impl Engine {
         monitor::fork(&mut charge, setup, attachment)
     }
 
+    /// Gives a container that runs without a monitor another one; whether that was still to be done. What it has written
+    /// and nobody has read is in its log then; its input, and its terminal, are lost.
+    ///
+    /// # Errors
+    /// A kernel error.
+    pub fn adopt(&self, container: &Container) -> Result<bool> {
+        let record = &container.record;
+        let Lock::Taken(claim) = self.store.lock(&record.id)? else { return Ok(false) };
+        let (Some(live), Status::Running(process)) = (self.store.live(&record.id)?, &container.status) else {
+            return Ok(false);
+        };
+        let Some(handle) = open_process(process) else { return Ok(false) };
+        let group = GroupPath::parse("the recorded group", &record.group)?;
+        let hierarchies = crate::place::hierarchies_around(&group)?.of_container(&group)?;
+        let setup = self.setup_of(record, Input::Null, &claim)?;
+        let running = Running { pid: HostPid(process.pid), pidfd: handle, terminal: None };
+        let mut charge = InCare::of_running(self, running, (hierarchies, group), (claim, live));
+        let attached = monitor::fork(&mut charge, setup, Attachment::default())?;
+        let told = crate::event::receive(&attached.socket)?;
+        attached.detach();
+        Ok(matches!(told, Some((Event::Started { .. }, _))))
+    }
+
     /// What a container's monitor is given.
     fn setup(&self, launch: &Launch, claim: &Claim) -> Result<Setup> {
         crate::place::approach(launch.facts.cgroup.systemd.as_ref())?;
-        let Record { id, options, .. } = &launch.record;
+        self.setup_of(&launch.record, launch.input, claim)
+    }
+
+    fn setup_of(&self, record: &Record, input: Input, claim: &Claim) -> Result<Setup> {
+        let Record { id, options, .. } = record;
         let output = match options.log {
             LogWish::Nothing => Output::Unkept,
             LogWish::JsonFile { max_bytes, max_files } => {
                 Output::Log(Writer::open(&self.store.container(id), max_bytes, max_files)?)
             }
         };
-        let wish = Wish { input: launch.input, terminal: options.tty, folder: Some(self.store.run_folder(id)) };
+        let wish = Wish { input, terminal: options.tty, folder: Some(self.store.run_folder(id)) };
         Ok(Setup { wish, output, listener: Some(self.store.listen(claim)?) })
     }
 }
@@ -169,6 +202,8 @@ struct InCare<'e> {
     id: String,
     /// What its first start is made from, until then.
     launch: Option<Launch>,
+    /// What another monitor has started, until it is taken over.
+    found: Option<Running>,
     /// Whether it is not there but for this start.
     is_new: bool,
     hierarchies: Hierarchies,
@@ -196,8 +231,35 @@ impl<'e> InCare<'e> {
             group: launch.facts.group.clone(),
             ends_whole: namespace::pid::ends_with_its_first_process(&launch.record.config),
             launch: Some(launch),
+            found: None,
             claim: Some(claim),
             live,
+            alarms: Vec::new(),
+            shortage: Shortage::default(),
+            back_off: BackOff::new(),
+            since: Instant::now(),
+        }
+    }
+
+    /// One that runs, whose monitor is gone.
+    fn of_running(
+        engine: &'e Engine,
+        running: Running,
+        (hierarchies, group): (Hierarchies, GroupPath),
+        (claim, live): (Claim, Live),
+    ) -> Self {
+        Self {
+            engine,
+            id: claim.id.clone(),
+            launch: None,
+            found: Some(running),
+            is_new: false,
+            hierarchies,
+            group,
+            claim: Some(claim),
+            live,
+            // Whoever ended first was not seen to be its first process.
+            ends_whole: false,
             alarms: Vec::new(),
             shortage: Shortage::default(),
             back_off: BackOff::new(),
@@ -341,16 +403,20 @@ impl<'e> InCare<'e> {
             store.remove_container(&self.id, name.as_ref().unwrap_or(&self.live.name))?;
             return self.release().map(|()| None);
         }
+        let _held = store.hold(&self.id)?.ok_or_else(|| no_such(&self.id))?;
+        let mut record = store.record(&self.id)?.ok_or_else(|| no_such(&self.id))?;
         let code = exit.code.unwrap_or_default();
-        let mut again = None;
-        self.engine.change_record(&self.id, |record| {
-            let wanted = record.wanted == Wanted::Running && record.options.restart.holds(code, record.restarts);
-            again = wanted.then(|| self.back_off.after(self.since.elapsed()));
-            record.exit = Some(exit);
-        })?;
-        let Some(delay) = again else { return self.release().map(|()| None) };
+        let again = record.wanted == Wanted::Running && record.options.restart.holds(code, record.restarts);
+        let again = again.then(|| self.back_off.after(self.since.elapsed()));
+        record.exit = Some(exit);
+        let Some(delay) = again else {
+            store.write_record(&record)?;
+            return self.release().map(|()| None);
+        };
+        // That it is started again is known from before it is known how it has ended.
         (self.live.process, self.live.again) = (None, Timestamp::now().checked_add(delay).ok());
-        self.write_live().map(|()| Some(delay))
+        self.write_live()?;
+        store.write_record(&record).map(|()| Some(delay))
     }
 
     fn record_exit(&self, exit: Exit) -> Result<()> {
@@ -367,6 +433,13 @@ impl<'e> InCare<'e> {
 
 impl Charge for InCare<'_> {
     fn start(&mut self, standard: [BorrowedFd<'_>; 3]) -> Result<Running> {
+        if self.found.is_some() {
+            self.live.monitor = Some(LiveMonitor::this()?);
+            self.write_live()?;
+        }
+        if let Some(running) = self.found.take() {
+            return Ok(running);
+        }
         let launch = self.launch()?;
         let started = self.start_from(&launch, standard).and_then(|running| {
             self.since = Instant::now();
@@ -388,6 +461,10 @@ impl Charge for InCare<'_> {
 
     fn abandon(&mut self, error: &Error) {
         let Some(claim) = self.claim.take() else { return };
+        // One that could not be taken over runs on as it did.
+        if self.found.is_some() {
+            return;
+        }
         if !self.is_new {
             let code = Some(Failure::of(error).code.into());
             let exit = Exit { code, error: Some(Failure::of(error).message), ..Exit::unseen(None) };

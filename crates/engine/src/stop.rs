@@ -57,7 +57,8 @@ impl Engine {
     pub fn stop(&self, word: &str, asked: Stop) -> Result<Stopping> {
         let container = self.find(word)?;
         let record = container.record;
-        if matches!(container.status, Status::Running(_) | Status::Restarting(_)) {
+        let lives = matches!(container.status, Status::Running(_) | Status::Restarting(_));
+        if lives || self.has_just_ended(&record.id)? {
             self.change_record(&record.id, |record| record.wanted = Wanted::Stopped)?;
             self.settle(&record);
         }

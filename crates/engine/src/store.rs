@@ -455,7 +455,24 @@ impl Store {
             self.release_name(&record.name, id)?;
         }
         self.release_name(name, id)?;
+        self.remove_container_folder(id)
+    }
+
+    /// Removes the folder alone.
+    ///
+    /// # Errors
+    /// A kernel error that names what is left.
+    pub(crate) fn remove_container_folder(&self, id: &str) -> Result<()> {
         remove_folder(&self.container(id))
+    }
+
+    /// Every name that is claimed, with the id that it stands for.
+    ///
+    /// # Errors
+    /// A kernel error.
+    pub(crate) fn claimed_names(&self) -> Result<Vec<(String, String)>> {
+        let names = entries(&self.names())?.into_iter();
+        Ok(names.filter_map(|name| self.name_owner(&name).map(|id| (name, id))).collect())
     }
 }
 

@@ -1,0 +1,97 @@
+//! What is not as it should be after the next command has undone what there was to undo: containers that nobody takes care
+//! of, records that cannot be read, folders and names that belong to nobody.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use error::{Error, Result};
+
+use crate::containers::{Care, Container, Engine, Status};
+use crate::record::short;
+use crate::store::Lock;
+
+/// Something that is not as it should be.
+#[derive(Debug)]
+pub enum Finding {
+    /// A container runs without a monitor.
+    Unattended(Box<Container>),
+    /// A record cannot be read: what it tells of is not touched.
+    Damaged(Error),
+    /// A folder of a container of which there is no record.
+    Folder {
+        /// The id it is called by.
+        id: String,
+        /// Where it is.
+        path: PathBuf,
+    },
+    /// A name of no container.
+    Name {
+        /// The name.
+        name: String,
+        /// Whose it was.
+        id: String,
+    },
+}
+
+/// What it is, in one line.
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unattended(container) => {
+                write!(f, "container {} runs without a monitor, which was killed", container.record.name)
+            }
+            Self::Damaged(error) => write!(f, "{error}"),
+            Self::Folder { path, .. } => write!(f, "{} is the folder of no container", path.display()),
+            Self::Name { name, id } => write!(f, "the name {name} points to {}, which there is not", short(id)),
+        }
+    }
+}
+
+impl Engine {
+    /// Everything that is not as it should be.
+    ///
+    /// # Errors
+    /// A kernel error where carboy's own folders cannot be read.
+    pub fn findings(&self) -> Result<Vec<Finding>> {
+        let listing = self.list()?;
+        let mut found: Vec<Finding> = listing.damaged.into_iter().map(Finding::Damaged).collect();
+        let unattended =
+            |container: &Container| matches!(container.status, Status::Running(_)) && container.care == Care::Nobody;
+        found.extend(listing.containers.into_iter().filter(unattended).map(Box::new).map(Finding::Unattended));
+        for id in self.store.ids()? {
+            if matches!(self.store.record(&id), Ok(None)) && self.is_nobodys(&id) {
+                found.push(Finding::Folder { path: self.store.container(&id), id });
+            }
+        }
+        for (name, id) in self.store.claimed_names()? {
+            if !self.store.container(&id).exists() && self.is_nobodys(&id) {
+                found.push(Finding::Name { name, id });
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether nobody is making or removing what is called by this id, nor the next command will.
+    fn is_nobodys(&self, id: &str) -> bool {
+        matches!(self.store.lock(id), Ok(Lock::Absent))
+    }
+
+    /// Makes it as it should be, and says what was done; `None` where nothing is to be done by a program.
+    ///
+    /// # Errors
+    /// A kernel error.
+    pub fn repair(&self, finding: &Finding) -> Result<Option<String>> {
+        match finding {
+            Finding::Unattended(container) => {
+                let adopted = self.adopt(container)?;
+                Ok(adopted.then(|| "it has a monitor again".to_owned()))
+            }
+            Finding::Damaged(_) => Ok(None),
+            Finding::Folder { id, .. } => {
+                self.store.remove_own_volumes(id)?;
+                self.store.remove_container_folder(id).map(|()| Some("removed".to_owned()))
+            }
+            Finding::Name { name, id } => self.store.release_name(name, id).map(|()| Some("removed".to_owned())),
+        }
+    }
+}
