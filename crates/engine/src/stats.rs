@@ -71,6 +71,10 @@ impl Engine {
 impl Engine {
     /// Gives what exists of a container the name that it has now: its monitor knows the one that it was made with.
     fn rename_live(&self, id: &str, live: &mut Live) {
+        // A record is long, and few are called by another name.
+        if self.store.name_owner(&live.name).as_deref() == Some(id) {
+            return;
+        }
         if let Ok(Some(record)) = self.store.record(id) {
             live.name = record.name;
         }
