@@ -13,7 +13,7 @@ use sys::process::Ended;
 use crate::options::Signal;
 use crate::pause::Paused;
 use crate::record::{After, Exit, Live, LiveMonitor, LiveProcess, LiveTable, Record, Wanted};
-use crate::start::A_MOMENT;
+use crate::start::wait_a_moment;
 use crate::store::{Claim, Holding, Lock, Store};
 use crate::volume::OwnVolumes;
 
@@ -342,7 +342,7 @@ impl Engine {
                     if let (Ok(found), false) = (self.find(id), self.has_just_ended(id)?) {
                         self.end(&found, removal)?;
                     }
-                    std::thread::sleep(A_MOMENT);
+                    wait_a_moment();
                 }
             }
         }

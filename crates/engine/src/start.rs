@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use procfs::{HostPid, Interfaces, NamespaceId, Proc};
 use runtime::apply::{News, Running, Stage};
 use runtime::plan::Plan;
-use rustix::event::PollFlags;
+use rustix::event::{PollFlags, Timespec, poll};
 use sys::process::Ended;
 
 use crate::attach::{Attached, Attachment};
@@ -31,8 +31,11 @@ use crate::streams::{Input, Wish};
 /// So often in a row the groups above a container may go with others before it gives up.
 const PARENTS_LOST: usize = 20;
 
-/// Between two looks at a container of which a monitor decides what becomes of it.
-pub(crate) const A_MOMENT: Duration = Duration::from_millis(2);
+/// Waits between two looks at a container of which a monitor decides what becomes of it.
+pub(crate) fn wait_a_moment() {
+    let moment = Timespec { tv_sec: 0, tv_nsec: 2_000_000 };
+    let _ = poll(&mut [], Some(&moment));
+}
 
 impl Engine {
     /// Leaves a container that was prepared as it is, to be started later.
@@ -58,7 +61,7 @@ impl Engine {
         let id = self.find(word)?.record.id;
         loop {
             match self.store.lock(&id)? {
-                Lock::Busy if self.has_just_ended(&id)? => std::thread::sleep(A_MOMENT),
+                Lock::Busy if self.has_just_ended(&id)? => wait_a_moment(),
                 Lock::Busy => return Ok(None),
                 // What is left of an earlier run goes first.
                 Lock::Taken(claim) => {
