@@ -13,6 +13,7 @@ use sys::process::Ended;
 use crate::options::Signal;
 use crate::pause::Paused;
 use crate::record::{After, Exit, Live, LiveMonitor, LiveProcess, LiveTable, Record, Wanted};
+use crate::restart::Policy;
 use crate::start::wait_a_moment;
 use crate::store::{Claim, Holding, Lock, Store};
 use crate::volume::OwnVolumes;
@@ -337,7 +338,9 @@ impl Engine {
                     remove_files()?;
                     return self.store.release(claim);
                 }
-                // Its monitor is cleaning up after the end, or has just started it again.
+                // Its monitor is cleaning up after the end.
+                Lock::Busy if container.record.options.restart == Policy::No => self.store.wait_for(id)?,
+                // Or has just started it again.
                 Lock::Busy => {
                     if let (Ok(found), false) = (self.find(id), self.has_just_ended(id)?) {
                         self.end(&found, removal)?;
