@@ -27,7 +27,7 @@ const NOT_FAILED: [&str; 9] =
 const MAY_FAIL: [&str; 4] = ["statx", "lseek", "umask", "getcwd"];
 
 /// Calls that a monitor makes as often as something happens: what happens at once in one run may not in the next.
-const AS_OFTEN_AS_NEEDED: [&str; 1] = ["ppoll"];
+const AS_OFTEN_AS_NEEDED: [&str; 2] = ["ppoll", "read"];
 
 /// What `--cidfile` and `--pidfile` make.
 const FILES: [&str; 2] = ["cid", "pid"];
