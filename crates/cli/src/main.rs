@@ -49,10 +49,10 @@ const OWN_ERROR: u8 = 125;
 fn main() -> ExitCode {
     let mut words: Vec<OsString> = std::env::args_os().collect();
     let program = if words.is_empty() { OsString::new() } else { words.remove(0) };
-    let ended = if Path::new(&program).file_name().is_some_and(|name| name == init::NAME) {
-        init::run(&words)
-    } else {
-        carboy(&program, words)
+    let ended = match Path::new(&program).file_name() {
+        Some(name) if name == init::NAME => init::run(&words),
+        Some(name) if name == engine::asleep::PROGRAM => engine::asleep::resume(&words).map(|()| ExitCode::SUCCESS),
+        _ => carboy(&program, words),
     };
     ended.unwrap_or_else(|error| {
         report::error(&error);

@@ -1,6 +1,7 @@
 //! What exists, and the operations on it.
 #![forbid(unsafe_code)]
 
+pub mod asleep;
 pub mod attach;
 pub mod check;
 mod clients;

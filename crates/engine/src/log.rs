@@ -125,6 +125,11 @@ impl Writer {
         self.write(&text);
     }
 
+    /// Whether every line that was begun has ended, and none is to be told of that was lost.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.lost == 0 && self.begun.iter().all(Vec::is_empty)
+    }
+
     fn begun(&mut self, stream: Stream) -> &mut Vec<u8> {
         let [out, err] = &mut self.begun;
         if stream == Stream::Stdout { out } else { err }

@@ -4,6 +4,7 @@
 
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use error::{Doing, Error, Result};
@@ -15,10 +16,11 @@ use sys::clone::Side;
 use sys::process::Ended;
 use sys::signal::Signals;
 
+use crate::asleep::{self, Carried, Quiet};
 use crate::attach::{Attached, Attachment};
 use crate::clients::{Client, Wanted};
 use crate::event::{Event, Failure};
-use crate::log::{Stream, Writer};
+use crate::log::{LogWish, Stream, Writer};
 use crate::streams::{Input, Kept, Wish};
 
 /// What a monitor does with its process: a container, or one more process in a container.
@@ -37,6 +39,10 @@ pub(crate) trait Charge {
     }
     /// One of them has changed, or the time has come.
     fn notice(&mut self, _process: &Running) {}
+    /// What its monitor goes on with after a sleep, and the files that it needs; `None` where it is not to sleep.
+    fn carried(&self) -> Option<(Carried, Vec<BorrowedFd<'_>>)> {
+        None
+    }
     /// Cleans up after the process has ended.
     fn finish(&mut self, ended: Ended) -> Finished;
     /// Whether it is still to be started again. Where it is not, nothing of it is left.
@@ -62,6 +68,17 @@ pub(crate) enum Output {
     Log(Writer),
 }
 
+/// Opens what becomes of a container's output, whose log is in this folder.
+///
+/// # Errors
+/// A kernel error that names the file.
+pub(crate) fn open_output(wish: LogWish, folder: &Path) -> Result<Output> {
+    Ok(match wish {
+        LogWish::Nothing => Output::Unkept,
+        LogWish::JsonFile { max_bytes, max_files } => Output::Log(Writer::open(folder, max_bytes, max_files)?),
+    })
+}
+
 /// What a monitor is given besides its charge.
 pub(crate) struct Setup {
     /// What the process's streams are to be.
@@ -80,14 +97,15 @@ const UNKNOWN: i32 = 255;
 /// # Errors
 /// fork(2), and what it needs.
 pub(crate) fn fork(charge: &mut dyn Charge, setup: Setup, attachment: Attachment) -> Result<Attached> {
-    let null: OwnedFd = File::options().read(true).write(true).open("/dev/null").doing(|| "open /dev/null")?.into();
+    let null = null()?;
     let (ours, client) = attachment.connected()?;
     let former = sys::signal::set_blocked(Signals::ALL).doing(|| "block signals")?;
     let side = sys::clone::fork().doing(|| "fork the monitor");
     if matches!(side, Ok(Side::Child)) {
         drop(ours);
         let Setup { wish, output, listener } = setup;
-        let monitor = Monitor { wish, output, listener, kept: Kept::default(), clients: vec![client], running: None };
+        let (kept, clients, quiet) = (Kept::default(), vec![client], Quiet::new());
+        let monitor = Monitor { wish, output, listener, kept, clients, running: None, quiet };
         monitor.run(charge, &null);
         sys::process::exit(0);
     }
@@ -96,6 +114,11 @@ pub(crate) fn fork(charge: &mut dyn Charge, setup: Setup, attachment: Attachment
         Side::Parent { pidfd, .. } => Ok(ours.of_monitor(pidfd)),
         Side::Child => sys::process::exit(0),
     }
+}
+
+/// What is neither read nor written.
+pub(crate) fn null() -> Result<OwnedFd> {
+    Ok(File::options().read(true).write(true).open("/dev/null").doing(|| "open /dev/null")?.into())
 }
 
 /// What a monitor waits for.
@@ -117,24 +140,30 @@ const REST: usize = 1 << 20;
 /// As much as a pipe holds.
 const CHUNK: usize = 64 * 1024;
 
-struct Monitor {
-    wish: Wish,
-    output: Output,
-    listener: Option<OwnedFd>,
-    kept: Kept,
-    clients: Vec<Client>,
-    running: Option<Running>,
+/// A process that takes care of another one.
+pub(crate) struct Monitor {
+    pub(crate) wish: Wish,
+    pub(crate) output: Output,
+    pub(crate) listener: Option<OwnedFd>,
+    pub(crate) kept: Kept,
+    pub(crate) clients: Vec<Client>,
+    /// The process, while it runs.
+    pub(crate) running: Option<Running>,
+    pub(crate) quiet: Quiet,
 }
 
 impl Monitor {
-    fn run(mut self, charge: &mut dyn Charge, null: &OwnedFd) {
+    /// Takes care of the process to its end; where it does not run yet, from its start on.
+    pub(crate) fn run(mut self, charge: &mut dyn Charge, null: &OwnedFd) {
         let _ = sys::process::new_session();
         let _ = sys::credentials::set_not_dumpable();
         for number in 0..3 {
             let _ = sys::process::place_descriptor(null.as_fd(), number);
         }
         loop {
-            if let Err(error) = self.start(charge) {
+            if self.running.is_none()
+                && let Err(error) = self.start(charge)
+            {
                 charge.abandon(&error);
                 self.dismiss(&Event::Failed(Failure::of(&error)));
                 break;
@@ -225,7 +254,13 @@ impl Monitor {
 
     fn attend(&mut self, charge: &mut dyn Charge) -> Vec<Source> {
         let due = self.running.is_some().then(|| charge.due()).flatten();
-        let mut happened = self.attend_until(charge, due);
+        let bedtime = self.is_idle().then(|| self.quiet.until()).filter(|_| due.is_none());
+        let mut happened = self.attend_until(charge, due.or(bedtime));
+        if !happened.is_empty() {
+            self.quiet.is_disturbed();
+        } else if bedtime.is_some_and(|bedtime| bedtime <= Instant::now()) {
+            self.sleep(charge);
+        }
         if due.is_some_and(|due| due <= Instant::now()) {
             happened.push(Source::Charge);
         }
@@ -260,7 +295,24 @@ impl Monitor {
         happened
     }
 
-    fn happened(&self, charge: &dyn Charge, due: Option<Instant>) -> Vec<Source> {
+    fn is_idle(&self) -> bool {
+        let is_whole = match &self.output {
+            Output::Unkept => true,
+            Output::Log(log) => log.is_whole(),
+        };
+        is_whole && self.running.is_some() && self.clients.is_empty()
+    }
+
+    /// Where it cannot, it tries again later.
+    fn sleep(&mut self, charge: &dyn Charge) {
+        if let Some(carried) = charge.carried() {
+            let waited: Vec<_> = self.waited(charge).into_iter().map(|(_, file, flags)| (file, flags)).collect();
+            let _ = asleep::sleep(self, carried, &waited);
+        }
+        self.quiet.is_not_to_be_had();
+    }
+
+    fn waited<'m>(&'m self, charge: &'m dyn Charge) -> Vec<(Source, BorrowedFd<'m>, PollFlags)> {
         let mut waited = Vec::with_capacity(8);
         if let Some(running) = &self.running {
             waited.push((Source::Process, running.pidfd.as_fd(), PollFlags::IN));
@@ -278,6 +330,11 @@ impl Monitor {
                 (source, file, flags)
             }));
         }
+        waited
+    }
+
+    fn happened(&self, charge: &dyn Charge, due: Option<Instant>) -> Vec<Source> {
+        let waited = self.waited(charge);
         let left = due.map(|due| due.saturating_duration_since(Instant::now()));
         let left = left.map(Timespec::try_from).transpose().ok().flatten();
         let mut waits: Vec<_> = waited.iter().map(|(_, file, flags)| PollFd::from_borrowed_fd(*file, *flags)).collect();

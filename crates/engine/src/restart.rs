@@ -59,7 +59,7 @@ impl Policy {
 }
 
 /// How long it is waited before the next start.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct BackOff {
     next: Duration,
 }

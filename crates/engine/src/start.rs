@@ -1,6 +1,6 @@
 //! Making, starting and starting again: a container in the care of its monitor.
 
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use bumpalo::Bump;
@@ -14,14 +14,14 @@ use runtime::plan::Plan;
 use rustix::event::{PollFlags, Timespec, poll};
 use sys::process::Ended;
 
+use crate::asleep::{Carried, Number};
 use crate::attach::{Attached, Attachment};
 use crate::containers::{
     Container, Engine, Status, exit_code, no_such, open_process, remove_empty_groups, remove_groups,
 };
 use crate::event::{Event, Failure};
 use crate::launch::{Launch, Names};
-use crate::log::{LogWish, Writer};
-use crate::monitor::{self, Charge, Finished, Output, Setup};
+use crate::monitor::{self, Charge, Finished, Setup};
 use crate::record::{After, Exit, Live, LiveMonitor, LiveProcess, LiveTable, Record, Wanted};
 use crate::restart::{BackOff, Policy};
 use crate::shortage::{Baseline, Shortage, has_parents};
@@ -188,19 +188,14 @@ impl Engine {
 
     fn setup_of(&self, record: &Record, input: Input, claim: &Claim) -> Result<Setup> {
         let Record { id, options, .. } = record;
-        let output = match options.log {
-            LogWish::Nothing => Output::Unkept,
-            LogWish::JsonFile { max_bytes, max_files } => {
-                Output::Log(Writer::open(&self.store.container(id), max_bytes, max_files)?)
-            }
-        };
+        let output = monitor::open_output(options.log, &self.store.container(id))?;
         let wish = Wish { input, terminal: options.tty, folder: Some(self.store.run_folder(id)) };
         Ok(Setup { wish, output, listener: Some(self.store.listen(claim)?) })
     }
 }
 
 /// A container in the care of its monitor.
-struct InCare<'e> {
+pub(crate) struct InCare<'e> {
     engine: &'e Engine,
     id: String,
     /// What its first start is made from, until then.
@@ -267,6 +262,33 @@ impl<'e> InCare<'e> {
             shortage: Shortage::default(),
             back_off: BackOff::new(),
             since: Instant::now(),
+        }
+    }
+
+    /// One whose monitor has slept.
+    pub(crate) fn resumed(
+        engine: &'e Engine,
+        carried: Carried,
+        (hierarchies, group): (Hierarchies, GroupPath),
+        (claim, alarms): (Claim, Vec<OwnedFd>),
+        slept: Duration,
+    ) -> Self {
+        let Carried { id, live, ends_whole, shortage, back_off, ran, .. } = carried;
+        Self {
+            engine,
+            id,
+            launch: None,
+            found: None,
+            is_new: false,
+            hierarchies,
+            group,
+            claim: Some(claim),
+            live,
+            ends_whole,
+            alarms,
+            shortage,
+            back_off,
+            since: Instant::now().checked_sub(ran + slept).unwrap_or_else(Instant::now),
         }
     }
 
@@ -460,6 +482,25 @@ impl Charge for InCare<'_> {
         self.shortage = self.read_shortage();
         // Reading one is what lets it tell of the next change; of a group that is gone there is none.
         self.alarms.retain(|alarm| rustix::io::pread(alarm, &mut [0_u8; 512], 0).is_ok());
+    }
+
+    fn carried(&self) -> Option<(Carried, Vec<BorrowedFd<'_>>)> {
+        let record = self.engine.store.record(&self.id).ok()??;
+        let claim = self.claim.as_ref()?;
+        let carried = Carried {
+            root: self.engine.store.root.clone(),
+            run: self.engine.store.run.clone(),
+            id: self.id.clone(),
+            claim: Number::of(claim),
+            alarms: self.alarms.iter().map(Number::of).collect(),
+            log: record.options.log,
+            live: self.live.clone(),
+            ends_whole: self.ends_whole,
+            shortage: self.shortage.clone(),
+            back_off: self.back_off,
+            ran: self.since.elapsed(),
+        };
+        Some((carried, self.alarms.iter().map(AsFd::as_fd).chain([claim.as_fd()]).collect()))
     }
 
     fn abandon(&mut self, error: &Error) {

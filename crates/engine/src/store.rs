@@ -51,6 +51,19 @@ pub struct Claim {
     folder: OwnedFd,
 }
 
+impl Claim {
+    /// Of a folder that is locked.
+    pub(crate) fn of(id: &str, folder: OwnedFd) -> Self {
+        Self { id: id.to_owned(), folder }
+    }
+}
+
+impl AsFd for Claim {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.folder.as_fd()
+    }
+}
+
 /// Something that nobody else can change while this value lives: a container's record, a volume, a user's namespace.
 #[derive(Debug)]
 pub struct Held {

@@ -10,11 +10,12 @@ use std::path::{Path, PathBuf};
 use error::{Doing, Result};
 use rustix::fs::{CWD, FileType, Mode, OFlags};
 use rustix::pipe::PipeFlags;
+use serde::{Deserialize, Serialize};
 
 use crate::log::Stream;
 
 /// Standard input of a process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Input {
     /// Nothing.
     Null,

@@ -28,6 +28,18 @@ pub fn own_program(arguments: Vec<OsString>, environment: Vec<(OsString, OsStrin
         return Ok(());
     }
     let sealed = view(program.as_fd()).or_else(|_| copy(program))?;
+    execute(sealed.as_fd(), arguments, environment)
+}
+
+/// Becomes the program that `file` is open on. Comes back only when it failed.
+///
+/// # Errors
+/// A kernel error; refused for what cannot be an argument.
+pub fn execute(
+    program: BorrowedFd<'_>,
+    arguments: Vec<OsString>,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<()> {
     let variables = environment.into_iter().map(|(name, value)| {
         let mut variable = name;
         variable.push("=");
@@ -39,8 +51,8 @@ pub fn own_program(arguments: Vec<OsString>, environment: Vec<(OsString, OsStrin
     let missing = || Kernel::new("pass the arguments on", Errno::INVAL);
     let argument_vector = Arguments::new(&argument_vector).ok_or_else(missing)?;
     let environment_vector = Arguments::new(&environment_vector).ok_or_else(missing)?;
-    let errno = sys::process::execute_file(sealed.as_fd(), argument_vector, environment_vector);
-    Err(Kernel::new("execute this program from a read-only view of it", errno).into())
+    let errno = sys::process::execute_file(program, argument_vector, environment_vector);
+    Err(Kernel::new("execute this program once more", errno).into())
 }
 
 /// Whether the file lies on a read-only mount, or is a file in memory that is sealed.

@@ -18,6 +18,7 @@ pub mod namespace;
 pub mod path;
 pub mod process;
 mod raw;
+pub mod rest;
 pub mod scheduler;
 pub mod seccomp;
 pub mod signal;

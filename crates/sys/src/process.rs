@@ -111,6 +111,22 @@ pub fn is_inherited(descriptor: u32) -> bool {
     matches!(unsafe { syscall(number::FCNTL, [descriptor as usize, F_GETFD, 0, 0, 0]) }, Ok(0))
 }
 
+/// The descriptor that is open at this number since before the caller's program began; from now on it is close-on-exec, and
+/// nobody else's.
+///
+/// # Errors
+/// `EBADF` where nothing is, or what the program has opened itself: that is close-on-exec, and has its owner.
+pub fn take_inherited(descriptor: u32) -> Result<OwnedFd> {
+    if !is_inherited(descriptor) {
+        return Err(Errno::BADF);
+    }
+    // SAFETY: nothing in this program owns a descriptor that is not close-on-exec but the standard library its streams,
+    // which it never closes; from the next line on this one is close-on-exec, so that it is given once.
+    let taken = unsafe { owned(descriptor as usize) }?;
+    rustix::io::fcntl_setfd(&taken, rustix::io::FdFlags::CLOEXEC)?;
+    Ok(taken)
+}
+
 /// A handle on the process `pid`.
 ///
 /// # Errors

@@ -55,6 +55,7 @@ const CGROUP_FILES: &str = "cgroup_";
 
 /// The end-to-end files besides those that are run on another version of cgroups.
 const FILES: &[&str] = &[
+    "asleep",
     "codes",
     "compare",
     "cp",

@@ -1,0 +1,10 @@
+//! What the linker is told of the program: to start where a monitor that sleeps waits (crates/sys/src/rest.rs).
+
+use std::env::var;
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    if var("CARGO_CFG_TARGET_ARCH").is_ok_and(|found| found == "x86_64") {
+        println!("cargo::rustc-link-arg-bins=-Wl,--entry=carboy_rest_entry");
+    }
+}
