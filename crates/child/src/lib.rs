@@ -73,6 +73,8 @@ pub enum Step<'a> {
     Fork(Kinds),
     /// Lead a session of its own.
     NewSession,
+    /// Be the parent of whatever those leave behind that come from it, as long as it lives.
+    KeepOrphans,
     /// Set the host name.
     Hostname(&'a CStr),
     /// Set the NIS domain name.
@@ -591,6 +593,7 @@ impl State<'_> {
             Step::Unshare(kinds) => self.unshare(kinds),
             Step::Fork(new) => self.fork(new),
             Step::NewSession => sys::process::new_session(),
+            Step::KeepOrphans => sys::credentials::set_child_subreaper(),
             Step::Hostname(name) => sys::namespace::set_hostname(name.to_bytes()),
             Step::Domainname(name) => sys::namespace::set_domainname(name.to_bytes()),
             Step::LoopbackUp => sys::namespace::loopback_up(),

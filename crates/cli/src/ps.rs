@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use cgroup::Hierarchies;
 use engine::containers::{Care, Container, Engine, Status};
+use engine::health::{Condition, Health};
 use engine::options::Mount;
 use engine::record::{Exit, Record, short};
 use engine::size::Size;
@@ -221,9 +222,14 @@ impl Seen {
         match &self.container.status {
             Status::Created => "Created".to_owned(),
             Status::Running(process) => {
-                let paused = if self.paused { " (Paused)" } else { "" };
+                let told = match (self.paused, &self.container.health) {
+                    (true, _) => " (Paused)".to_owned(),
+                    (false, Some(Health { status: Condition::Starting, .. })) => " (health: starting)".to_owned(),
+                    (false, Some(health)) => format!(" ({})", health.status),
+                    (false, None) => String::new(),
+                };
                 let care = if self.container.care == Care::Nobody { " (no monitor)" } else { "" };
-                format!("Up {}{paused}{care}", report::span(process.started.map_or(0, age)))
+                format!("Up {}{told}{care}", report::span(process.started.map_or(0, age)))
             }
             Status::Restarting(exit) => format!("Restarting {}", ended(exit)),
             Status::Exited(exit) => format!("Exited {}", ended(exit)),

@@ -1,6 +1,8 @@
 //! The flags of `run`, which are also those of `explain run`: Docker's names and meanings, and carboy's own for the
 //! namespaces that Docker has none for.
 
+mod health;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -27,6 +29,7 @@ pub(crate) struct Draft {
     labels: BTreeMap<String, String>,
     user_namespace: Option<Namespace>,
     time_namespace: Option<Namespace>,
+    health: health::Said,
     form: Form,
 }
 
@@ -51,6 +54,7 @@ pub(crate) fn read(usage: &Usage<Draft>, parser: &mut Parser, form: Form, caller
         labels: BTreeMap::new(),
         user_namespace: None,
         time_namespace: None,
+        health: health::Said::default(),
         form,
     };
     let mut words = match usage.read(parser, &mut draft)? {
@@ -75,6 +79,7 @@ impl Draft {
         let mut options = self.options;
         (options.root, options.command) = (root, command);
         options.labels.extend(self.labels);
+        options.health = self.health.wish()?;
         options.env = environment::variables(&self.env_files, &self.env, caller)?;
         let namespaces = &mut options.namespaces;
         let mapped = !namespaces.uid_mappings.is_empty() || !namespaces.gid_mappings.is_empty();
@@ -92,7 +97,7 @@ pub(crate) const RUN: Usage<Draft> = Usage {
     words: WORDS,
     doc: "Run a command in a new container\n\nROOT is host (a private view of this machine's own root), a folder (./rootfs) or a tar file\n\
         (./rootfs.tar, .gz, .zst). What is written in it reaches none of them.",
-    flags: &[STARTED, FLAGS, LimitFlags::ALL],
+    flags: &[STARTED, FLAGS, health::FLAGS, LimitFlags::ALL],
     end: End::FirstWord,
 };
 
@@ -101,7 +106,7 @@ pub(crate) const CREATE: Usage<Draft> = Usage {
     command: "create",
     words: WORDS,
     doc: "Make a container as carboy run would, to be started later",
-    flags: &[FLAGS, LimitFlags::ALL],
+    flags: &[FLAGS, health::FLAGS, LimitFlags::ALL],
     end: End::FirstWord,
 };
 
@@ -113,6 +118,7 @@ pub(crate) const EXPLAIN_RUN: Usage<Draft> = Usage {
     flags: &[
         STARTED,
         FLAGS,
+        health::FLAGS,
         LimitFlags::ALL,
         &[
             Flag::switch("json", |draft, on| draft.form = if on { Form::Json } else { Form::Text }, "print JSON"),

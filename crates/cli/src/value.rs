@@ -2,6 +2,7 @@
 
 pub(crate) mod device;
 pub(crate) mod disk;
+pub(crate) mod duration;
 pub(crate) mod environment;
 pub(crate) mod keys;
 pub(crate) mod label;

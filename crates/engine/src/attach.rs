@@ -1,9 +1,10 @@
 //! Being attached to a process of which a monitor takes care: what it writes comes by pipes, what is typed goes to it
 //! directly, and its monitor tells how it goes.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use error::{Doing, Errno, Refused, RefusedKind, Result};
+use procfs::HostPid;
 use rustix::event::PollFlags;
 use rustix::pipe::PipeFlags;
 
@@ -35,7 +36,7 @@ pub struct Attached {
     /// Its standard error.
     pub err: Option<OwnedFd>,
     /// The monitor, if it was made for this.
-    monitor: Option<OwnedFd>,
+    monitor: Option<(HostPid, OwnedFd)>,
 }
 
 impl Attachment {
@@ -55,7 +56,7 @@ impl Attachment {
 }
 
 impl Attached {
-    pub(crate) fn of_monitor(self, monitor: OwnedFd) -> Self {
+    pub(crate) fn of_monitor(self, monitor: (HostPid, OwnedFd)) -> Self {
         Self { monitor: Some(monitor), ..self }
     }
 
@@ -66,6 +67,16 @@ impl Attached {
         }
     }
 
+    /// The monitor that was made for this.
+    pub(crate) fn monitor(&self) -> Option<BorrowedFd<'_>> {
+        self.monitor.as_ref().map(|(_, handle)| handle.as_fd())
+    }
+
+    /// Its PID on the host.
+    pub(crate) fn monitor_pid(&self) -> Option<HostPid> {
+        self.monitor.as_ref().map(|(pid, _)| *pid)
+    }
+
     /// Leaves the process to its monitor.
     pub fn detach(self) {
         send(self.socket.as_fd(), &Request::Leave, None);
@@ -73,7 +84,7 @@ impl Attached {
 
     /// Waits until the monitor that was made for this is gone.
     pub fn finish(self) {
-        if let Some(monitor) = &self.monitor {
+        if let Some((_, monitor)) = &self.monitor {
             drop((self.socket, self.out, self.err));
             let _ = sys::process::wait(monitor.as_fd());
         }

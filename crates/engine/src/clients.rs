@@ -63,6 +63,17 @@ impl Client {
         *self.outlet(stream) = Some(Outlet { pipe, pending: Vec::new() });
     }
 
+    /// Closes whatever a new process has open but what leads to this client, and its standard streams.
+    ///
+    /// # Errors
+    /// `ENOSYS` on kernels before 5.9.
+    pub(crate) fn close_others(&self) -> sys::Result<()> {
+        let socket = self.socket.as_fd();
+        let [out, err] =
+            [&self.out, &self.err].map(|outlet| outlet.as_ref().map_or(socket, |outlet| outlet.pipe.as_fd()));
+        sys::clone::close_all_from(3, [socket, out, err])
+    }
+
     const fn outlet(&mut self, stream: Stream) -> &mut Option<Outlet> {
         match stream {
             Stream::Stdout => &mut self.out,

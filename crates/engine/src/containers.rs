@@ -10,6 +10,7 @@ use error::{Doing, Errno, Error, Kernel, Refused, RefusedKind, Result};
 use procfs::{HostPid, NamespaceId};
 use sys::process::Ended;
 
+use crate::health::{Health, HealthWish, Healthcheck};
 use crate::options::Signal;
 use crate::pause::Paused;
 use crate::record::{After, Exit, Live, LiveMonitor, LiveProcess, LiveTable, Record, Wanted};
@@ -49,6 +50,8 @@ pub struct Container {
     pub status: Status,
     /// Who takes care of it, if it runs.
     pub care: Care,
+    /// What its checks tell, or told last; `None` where it is not checked.
+    pub health: Option<Health>,
 }
 
 /// Who takes care of a container that runs.
@@ -132,7 +135,8 @@ impl Engine {
             Ok(Some(mut record)) if stays => {
                 let is_of_this_run = |exit: &Exit| ran.is_none_or(|ran| exit.finished >= ran.born);
                 if let (Some(ran), false) = (ran, record.exit.as_ref().is_some_and(is_of_this_run)) {
-                    record.exit = Some(Exit { code, ..Exit::unseen(ran.started) });
+                    let health = self.store.health(&id).ok().flatten().map(Health::unattended);
+                    record.exit = Some(Exit { code, health, ..Exit::unseen(ran.started) });
                     self.store.write_record(&record)?;
                 }
             }
@@ -175,7 +179,18 @@ impl Engine {
     fn container(&self, id: &str) -> Result<Option<Container>> {
         let Some(record) = self.store.record(id)? else { return Ok(None) };
         let (status, care) = self.status(&record)?;
-        Ok(Some(Container { record, status, care }))
+        let health = self.health(&record, &status);
+        Ok(Some(Container { record, status, care, health }))
+    }
+
+    /// What a container's checks tell. Of one that is just being started they have told nothing; what is damaged is written
+    /// anew at the next check.
+    fn health(&self, record: &Record, status: &Status) -> Option<Health> {
+        let HealthWish::Checked(Healthcheck { command: Some(_), .. }) = &record.options.health else { return None };
+        if let Status::Running(_) = status {
+            return Some(self.store.health(&record.id).ok().flatten().unwrap_or_default());
+        }
+        record.exit.as_ref().and_then(|exit| exit.health.clone())
     }
 
     fn status(&self, record: &Record) -> Result<(Status, Care)> {

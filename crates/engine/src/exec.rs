@@ -9,14 +9,14 @@ use oci::NamespaceKind;
 use procfs::{HostPid, Process};
 use runtime::apply::{News, Running, Stage};
 use runtime::plan::Plan;
-use runtime::process::{Filter, Terms};
+use runtime::process::{Filter, Orphans, Terms};
 use sys::process::Ended;
 
 use crate::attach::{Attached, Attachment};
 use crate::containers::{Engine, Status, exit_code, not_running, open_process};
 use crate::event::Event;
 use crate::launch::profile;
-use crate::monitor::{self, Charge, Finished, Output, Setup};
+use crate::monitor::{self, Charge, Finished, Inherits, Output, Setup};
 use crate::options::ExecOptions;
 use crate::rootless::{Ids, check_ids};
 use crate::shortage::Shortage;
@@ -29,6 +29,22 @@ impl Engine {
     /// # Errors
     /// Refused where the container does not run, or for an option that cannot be had; a kernel error.
     pub fn exec(&self, options: &ExecOptions, size: sys::terminal::Size, attachment: Attachment) -> Result<Attached> {
+        let input = if options.interactive { Input::Once } else { Input::Null };
+        let wish = Wish { input, terminal: options.tty, folder: None };
+        let setup = Setup { wish, output: Output::Unkept, listener: None, inherits: Inherits::All };
+        self.with_process(options, (size, Orphans::Left), |process| monitor::fork(process, setup, attachment))
+    }
+
+    /// Does this with one more process in a running container, of which everything is known and nothing is done yet.
+    ///
+    /// # Errors
+    /// Refused where the container does not run, or for an option that cannot be had; a kernel error.
+    pub(crate) fn with_process<T>(
+        &self,
+        options: &ExecOptions,
+        (size, orphans): (sys::terminal::Size, Orphans),
+        then: impl FnOnce(&mut NewProcess<'_>) -> Result<T>,
+    ) -> Result<T> {
         let container = self.find(&options.container)?;
         let Status::Running(first) = &container.status else { return Err(not_running(&container).into()) };
         let hierarchies = Hierarchies::read()?;
@@ -60,14 +76,11 @@ impl Engine {
             Some(profile) => Some(Filter::of(&profile)?),
             None => None,
         };
-        let terms = Terms { filter: filter.as_ref(), ..Terms::default() };
+        let terms = Terms { filter: filter.as_ref(), orphans, ..Terms::default() };
         place::approach(place::recorded(&container.record)?.as_ref())?;
         let arena = Bump::new();
         let plan = runtime::plan::plan_exec((&target, &hierarchies), &process, &terms, &arena)?;
-        let mut charge = NewProcess { hierarchies: &hierarchies, plan: &plan, first: Some(held) };
-        let input = if options.interactive { Input::Once } else { Input::Null };
-        let wish = Wish { input, terminal: options.tty, folder: None };
-        monitor::fork(&mut charge, Setup { wish, output: Output::Unkept, listener: None }, attachment)
+        then(&mut NewProcess { hierarchies: &hierarchies, plan: &plan, first: Some(held) })
     }
 }
 
@@ -82,7 +95,8 @@ fn withhold(process: &mut oci::Process, withheld: u64) {
     }
 }
 
-struct NewProcess<'c> {
+/// One more process in a container.
+pub(crate) struct NewProcess<'c> {
     hierarchies: &'c Hierarchies,
     plan: &'c Plan<'c>,
     /// The container's first process, until the new one is there.

@@ -4,6 +4,7 @@
 pub mod asleep;
 pub mod attach;
 pub mod check;
+mod checks;
 mod clients;
 pub mod containers;
 pub mod device;
@@ -11,6 +12,7 @@ pub mod disk;
 pub mod event;
 pub mod exec;
 pub mod files;
+pub mod health;
 pub mod host;
 pub mod launch;
 pub mod log;

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use error::{Doing, Error, Result};
+use procfs::HostPid;
 use runtime::apply::Running;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -87,6 +88,17 @@ pub(crate) struct Setup {
     pub(crate) output: Output,
     /// Where others come to be attached.
     pub(crate) listener: Option<OwnedFd>,
+    /// What it keeps of what whoever makes it has open.
+    pub(crate) inherits: Inherits,
+}
+
+/// What a monitor keeps of what whoever makes it has open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Inherits {
+    /// Everything: its charge needs it.
+    All,
+    /// Nothing: that is another monitor's, and nobody must find it open when that has closed it.
+    Nothing,
 }
 
 /// The exit code of a process of which the kernel does not tell it.
@@ -103,7 +115,10 @@ pub(crate) fn fork(charge: &mut dyn Charge, setup: Setup, attachment: Attachment
     let side = sys::clone::fork().doing(|| "fork the monitor");
     if matches!(side, Ok(Side::Child)) {
         drop(ours);
-        let Setup { wish, output, listener } = setup;
+        let Setup { wish, output, listener, inherits } = setup;
+        if inherits == Inherits::Nothing && client.close_others().is_err() {
+            sys::process::exit(1);
+        }
         let (kept, clients, quiet) = (Kept::default(), vec![client], Quiet::new());
         let monitor = Monitor { wish, output, listener, kept, clients, running: None, quiet };
         monitor.run(charge, &null);
@@ -111,7 +126,7 @@ pub(crate) fn fork(charge: &mut dyn Charge, setup: Setup, attachment: Attachment
     }
     sys::signal::set_blocked(former).doing(|| "unblock signals")?;
     match side? {
-        Side::Parent { pidfd, .. } => Ok(ours.of_monitor(pidfd)),
+        Side::Parent { pid, pidfd } => Ok(ours.of_monitor((HostPid(pid), pidfd))),
         Side::Child => sys::process::exit(0),
     }
 }

@@ -17,6 +17,7 @@ pub use oci::{DeviceRule, IdMapping, NamespaceKind, Rdma, TimeOffset};
 
 use serde::{Deserialize, Deserializer, Serialize, de};
 
+use crate::health::HealthWish;
 use crate::log::LogWish;
 use crate::restart::Policy;
 use crate::spec::HostFacts;
@@ -75,6 +76,9 @@ pub struct RunOptions {
     pub stop: Stop,
     /// When it is started again by itself.
     pub restart: Policy,
+    /// How its health is checked.
+    #[serde(default)]
+    pub health: HealthWish,
     /// How readily the kernel kills it when memory runs out, -1000 to 1000.
     pub oom_score_adj: Option<i32>,
     /// What is written on it, for its maker to find it by.
@@ -603,6 +607,24 @@ pub struct DeviceMapping {
     pub access: String,
 }
 
+impl ExecOptions {
+    /// A line for the shell of a container, as its own user, at its own place.
+    pub(crate) fn of_shell(container: &str, line: &str) -> Self {
+        Self {
+            container: container.to_owned(),
+            command: ["/bin/sh", "-c", line].map(str::to_owned).to_vec(),
+            tty: false,
+            interactive: false,
+            env: Vec::new(),
+            workdir: None,
+            user: None,
+            privileged: false,
+            detach: false,
+            detach_keys: Vec::new(),
+        }
+    }
+}
+
 impl RunOptions {
     /// Ctrl-P, Ctrl-Q.
     pub const DETACH_KEYS: [u8; 2] = [16, 17];
@@ -636,6 +658,7 @@ impl RunOptions {
             log: LogWish::USUAL,
             stop: Stop::default(),
             restart: Policy::default(),
+            health: HealthWish::default(),
             oom_score_adj: None,
             labels: BTreeMap::new(),
             annotations: BTreeMap::new(),

@@ -7,6 +7,7 @@ use cgroup::{Controller, GroupPath, Groups, Hierarchies};
 use error::{Errno, Refused, RefusedKind, Result};
 
 use crate::containers::{Container, Engine, Status, not_running};
+use crate::health::HealthWish;
 use crate::record::Record;
 
 /// How long a pause waits for the processes to stand still.
@@ -24,7 +25,9 @@ impl Engine {
         if groups.frozen() == Some(true) {
             return Err(conflict(&container.record, "is already paused").into());
         }
-        groups.freeze(PATIENCE)
+        groups.freeze(PATIENCE)?;
+        self.tell_checks(&container);
+        Ok(())
     }
 
     /// Lets the processes of a paused container go on.
@@ -37,7 +40,16 @@ impl Engine {
         if groups.frozen() != Some(true) {
             return Err(conflict(&container.record, "is not paused").into());
         }
-        groups.thaw()
+        groups.thaw()?;
+        self.tell_checks(&container);
+        Ok(())
+    }
+
+    /// Its health is not checked while it stands still: its monitor looks whether it does.
+    fn tell_checks(&self, container: &Container) {
+        if let HealthWish::Checked(_) = &container.record.options.health {
+            self.settle(&container.record);
+        }
     }
 }
 
@@ -54,6 +66,14 @@ fn running_groups(container: &Container) -> Result<Groups> {
 
 fn groups(record: &Record, hierarchies: &Hierarchies) -> Result<Groups> {
     Groups::open(hierarchies, &GroupPath::parse("the recorded group", &record.group)?)
+}
+
+/// Whether every process in a container's groups is stopped.
+///
+/// # Errors
+/// A kernel error.
+pub(crate) fn stands_still(hierarchies: &Hierarchies, group: &GroupPath) -> Result<bool> {
+    Ok(Groups::open(&hierarchies.alone(Controller::Freezer), group)?.frozen() == Some(true))
 }
 
 /// The groups of a container that is paused: what is killed there dies only when they go on.
@@ -97,6 +117,6 @@ impl Container {
     /// A kernel error.
     pub fn is_paused(&self, hierarchies: &Hierarchies) -> Result<bool> {
         let Status::Running(_) = &self.status else { return Ok(false) };
-        Ok(groups(&self.record, &hierarchies.alone(Controller::Freezer))?.frozen() == Some(true))
+        stands_still(hierarchies, &GroupPath::parse("the recorded group", &self.record.group)?)
     }
 }

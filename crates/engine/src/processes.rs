@@ -33,7 +33,7 @@ impl Engine {
 }
 
 /// A process with its children and theirs, in the order of their numbers; `parents` has the parent of each.
-fn family(first: HostPid, parents: &BTreeMap<HostPid, HostPid>) -> Vec<HostPid> {
+pub(crate) fn family(first: HostPid, parents: &BTreeMap<HostPid, HostPid>) -> Vec<HostPid> {
     let mut family = BTreeSet::from([first]);
     loop {
         let known = family.len();

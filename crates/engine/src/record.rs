@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::health::Health;
 use crate::options::RunOptions;
 use crate::shortage::{Baseline, Shortage};
 
@@ -68,6 +69,9 @@ pub struct Exit {
     /// Why it could not be started again, where that is how it ended.
     #[serde(default)]
     pub error: Option<String>,
+    /// What its checks had told.
+    #[serde(default)]
+    pub health: Option<Health>,
     /// What it had too little of.
     #[serde(flatten)]
     pub shortage: Shortage,
@@ -154,7 +158,7 @@ impl Exit {
     /// An end of which nothing is known but that it is over now.
     pub(crate) fn unseen(started: Option<jiff::Timestamp>) -> Self {
         let (finished, shortage) = (jiff::Timestamp::now(), Shortage::default());
-        Self { code: None, started, finished, error: None, shortage }
+        Self { code: None, started, finished, error: None, health: None, shortage }
     }
 }
 

@@ -16,12 +16,14 @@ use sys::process::Ended;
 
 use crate::asleep::{Carried, Number};
 use crate::attach::{Attached, Attachment};
+use crate::checks::Checks;
 use crate::containers::{
     Container, Engine, Status, exit_code, no_such, open_process, remove_empty_groups, remove_groups,
 };
 use crate::event::{Event, Failure};
+use crate::health::{Health, HealthWish};
 use crate::launch::{Launch, Names};
-use crate::monitor::{self, Charge, Finished, Setup};
+use crate::monitor::{self, Charge, Finished, Inherits, Setup};
 use crate::record::{After, Exit, Live, LiveMonitor, LiveProcess, LiveTable, Record, Wanted};
 use crate::restart::{BackOff, Policy};
 use crate::shortage::{Baseline, Shortage, has_parents};
@@ -190,7 +192,7 @@ impl Engine {
         let Record { id, options, .. } = record;
         let output = monitor::open_output(options.log, &self.store.container(id))?;
         let wish = Wish { input, terminal: options.tty, folder: Some(self.store.run_folder(id)) };
-        Ok(Setup { wish, output, listener: Some(self.store.listen(claim)?) })
+        Ok(Setup { wish, output, listener: Some(self.store.listen(claim)?), inherits: Inherits::All })
     }
 }
 
@@ -217,6 +219,8 @@ pub(crate) struct InCare<'e> {
     shortage: Shortage,
     back_off: BackOff,
     since: Instant,
+    /// The checks of its health, while it runs.
+    checks: Option<Checks>,
 }
 
 impl<'e> InCare<'e> {
@@ -236,6 +240,7 @@ impl<'e> InCare<'e> {
             shortage: Shortage::default(),
             back_off: BackOff::new(),
             since: Instant::now(),
+            checks: None,
         }
     }
 
@@ -262,6 +267,40 @@ impl<'e> InCare<'e> {
             shortage: Shortage::default(),
             back_off: BackOff::new(),
             since: Instant::now(),
+            checks: None,
+        }
+    }
+
+    /// Checks the health of a container that was just started, if that is wished.
+    fn check_anew(&mut self) {
+        let record = self.engine.store.record(&self.id).ok().flatten();
+        let Some(HealthWish::Checked(check)) = record.as_ref().map(|record| &record.options.health) else { return };
+        let former = record.as_ref().and_then(|record| record.exit.as_ref()).and_then(|exit| exit.health.clone());
+        self.checks = Checks::new(&self.id, check, Health::anew(former), Duration::ZERO);
+        self.write_health();
+    }
+
+    /// Goes on with the checks of one that was taken over.
+    fn check_on(&mut self) {
+        let record = self.engine.store.record(&self.id).ok().flatten();
+        let Some(HealthWish::Checked(check)) = record.as_ref().map(|record| &record.options.health) else { return };
+        let started = self.live.process.as_ref().and_then(|process| process.started);
+        let age = started.and_then(|started| Timestamp::now().duration_since(started).try_into().ok());
+        let health = self.engine.store.health(&self.id).ok().flatten().unwrap_or_default();
+        self.checks = Checks::new(&self.id, check, health, age.unwrap_or_default());
+    }
+
+    fn notice_checks(&mut self) {
+        let Some(checks) = &mut self.checks else { return };
+        if checks.notice(self.engine, (&self.hierarchies, &self.group)).is_some() {
+            self.write_health();
+        }
+    }
+
+    /// Where that fails, what was told before still stands there until the next check.
+    fn write_health(&self) {
+        if let (Some(claim), Some(checks)) = (&self.claim, &self.checks) {
+            let _ = self.engine.store.write_health(claim, checks.health());
         }
     }
 
@@ -289,6 +328,7 @@ impl<'e> InCare<'e> {
             shortage,
             back_off,
             since: Instant::now().checked_sub(ran + slept).unwrap_or_else(Instant::now),
+            checks: None,
         }
     }
 
@@ -463,11 +503,13 @@ impl Charge for InCare<'_> {
             self.write_live()?;
         }
         if let Some(running) = self.found.take() {
+            self.check_on();
             return Ok(running);
         }
         let launch = self.launch()?;
         let started = self.start_from(&launch, standard).and_then(|running| {
             self.since = Instant::now();
+            self.check_anew();
             self.record_start(&launch).map(|()| running)
         });
         self.is_new &= started.is_err();
@@ -475,17 +517,24 @@ impl Charge for InCare<'_> {
     }
 
     fn waits(&self) -> Vec<(BorrowedFd<'_>, PollFlags)> {
-        self.alarms.iter().map(|alarm| (alarm.as_fd(), PollFlags::PRI)).collect()
+        let alarms = self.alarms.iter().map(|alarm| (alarm.as_fd(), PollFlags::PRI));
+        alarms.chain(self.checks.iter().flat_map(Checks::waits)).collect()
+    }
+
+    fn due(&self) -> Option<Instant> {
+        self.checks.as_ref().and_then(Checks::due)
     }
 
     fn notice(&mut self, _process: &Running) {
+        self.notice_checks();
         self.shortage = self.read_shortage();
         // Reading one is what lets it tell of the next change; of a group that is gone there is none.
         self.alarms.retain(|alarm| rustix::io::pread(alarm, &mut [0_u8; 512], 0).is_ok());
     }
 
     fn carried(&self) -> Option<(Carried, Vec<BorrowedFd<'_>>)> {
-        let record = self.engine.store.record(&self.id).ok()??;
+        // Who has checks to make has something to do.
+        let record = self.engine.store.record(&self.id).ok()?.filter(|_| self.checks.is_none())?;
         let claim = self.claim.as_ref()?;
         let carried = Carried {
             root: self.engine.store.root.clone(),
@@ -526,7 +575,9 @@ impl Charge for InCare<'_> {
         let shortage = self.read_shortage();
         let code = exit_code(ended);
         let started = self.live.process.as_ref().and_then(|process| process.started);
-        let exit = Exit { code: Some(code), shortage: shortage.clone(), ..Exit::unseen(started) };
+        // One that is just being started may not be in the container's pid namespace yet.
+        let health = self.checks.take().map(Checks::end);
+        let exit = Exit { code: Some(code), health, shortage: shortage.clone(), ..Exit::unseen(started) };
         let concluded = match self.clean_up() {
             Ok(()) => self.conclude(exit),
             // What is left is still on record for the next command.

@@ -32,6 +32,7 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::health::Health;
 use crate::record::{Live, LiveProcess, Record};
 
 /// Where carboy keeps its files.
@@ -109,6 +110,7 @@ struct Version {
 const MOUNTS: &str = "cgroup";
 const NAMESPACE: &str = ".namespace.json";
 const SOCKET: &str = "socket";
+const HEALTH: &str = "health.json";
 /// How many may wait to be attached to one container.
 const CALLERS: i32 = 64;
 
@@ -241,6 +243,22 @@ impl Store {
     /// Corrupt.
     pub fn live(&self, id: &str) -> Result<Option<Live>> {
         read_json(&self.run_folder(id).join("live.json"))
+    }
+
+    /// Writes what the checks of a container that runs have told.
+    ///
+    /// # Errors
+    /// A kernel error.
+    pub(crate) fn write_health(&self, claim: &Claim, health: &Health) -> Result<()> {
+        write_json(&self.run_folder(&claim.id), HEALTH, health)
+    }
+
+    /// What the checks of a container that runs have told; `None` where it is not checked.
+    ///
+    /// # Errors
+    /// Corrupt.
+    pub(crate) fn health(&self, id: &str) -> Result<Option<Health>> {
+        read_json(&self.run_folder(id).join(HEALTH))
     }
 
     /// Gives the run folder up: nothing of the container exists on the host any more.

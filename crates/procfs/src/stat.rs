@@ -14,6 +14,8 @@ pub struct Stat {
     pub state: char,
     /// Its parent; `None` where that is in no pid namespace that the reader sees.
     pub parent: Option<HostPid>,
+    /// The leader of its session, setsid(2); `None` where that was in no pid namespace that the reader sees.
+    pub session: Option<HostPid>,
     /// The major and minor number of its terminal; `None` where it has none.
     pub terminal: Option<(u32, u32)>,
     /// Time that it ran its own code.
@@ -40,8 +42,9 @@ impl Stat {
         let close = line.iter().rposition(|byte| *byte == b')')?;
         let mut rest = fields(line.get(close + 1..)?);
         let (state, parent) = (rest.next()?, number(rest.next()?)?);
+        let session = number(rest.nth(1)?)?;
         let mut skip = |count| rest.nth(count).and_then(number);
-        let (terminal, flags): (u64, u64) = (skip(2)?, skip(1)?);
+        let (terminal, flags): (u64, u64) = (skip(0)?, skip(1)?);
         let (user_ticks, system_ticks, start_ticks) = (skip(4)?, skip(0)?, skip(6)?);
         let wait_status = rest.nth(29).and_then(number).filter(|_| state == b"Z");
         Some(Self {
@@ -49,6 +52,7 @@ impl Stat {
             name: text(line.get(open + 1..close)?),
             state: char::from(*state.first()?),
             parent: HostPid::unless_zero(parent),
+            session: HostPid::unless_zero(session),
             terminal: u32::try_from(terminal).ok().filter(|terminal| *terminal != 0).map(numbers_of),
             user_ticks,
             system_ticks,
@@ -77,6 +81,7 @@ mod tests {
         let stat = Stat::parse(format!("42 (sleep) {REST}\n").as_bytes()).unwrap();
         assert_eq!((stat.pid, stat.name.as_str(), stat.state), (HostPid(42), "sleep", 'S'));
         assert_eq!(stat.parent, Some(HostPid(1)));
+        assert_eq!(stat.session, Some(HostPid(40)));
         assert_eq!((stat.user_ticks, stat.system_ticks, stat.start_ticks), (17, 23, 987_654));
     }
 

@@ -117,6 +117,7 @@ pub fn child_step(step: &Step<'_>) -> Line {
         Step::EnterRoot { .. } => Line::new("take the root of another process", &["fchdir", "chroot"]),
         Step::Unshare(new) => Line::new(format!("make new namespaces: {}", kinds(new)), &["unshare", "sendmsg?"]),
         Step::Fork(_) => Line::new("fork into the pid namespace", &["clone3", "sendmsg?", "exit_group?"]),
+        Step::KeepOrphans => Line::new("be the parent of orphans that come from it", &["prctl"]),
         Step::NewSession => Line::new("begin a session", &["setsid"]),
         Step::Hostname(name) => Line::new(format!("set the host name {}", text(name)), &["sethostname"]),
         Step::Domainname(name) => Line::new(format!("set the domain name {}", text(name)), &["setdomainname"]),

@@ -50,6 +50,9 @@ pub fn child(step: &Step<'_>) -> &'static str {
         Step::EnterRoot { .. } => "whoever is in a mount namespace still has a root folder of its own in it",
         Step::Unshare(new) => unshared(*new),
         Step::Fork(_) => "a process never changes its own pid namespace: a child is born into the one that was joined",
+        Step::KeepOrphans => {
+            "who loses its parent gets this process as its next one, not PID 1: all that come from it can be found from it"
+        }
         Step::NewSession => "a new session has no terminal: keys pressed at the caller's send it no signal",
         Step::Hostname(_) | Step::Domainname(_) => {
             "the name is a field of the uts namespace: the host's own stays as it is"

@@ -22,7 +22,7 @@ use sys::namespace::Kinds;
 use crate::delegate;
 use crate::facts::{Facts, FurtherGroups};
 use crate::net_device::{self, Device};
-use crate::process::{self, Affinity, Listener, Start, Terms};
+use crate::process::{self, Affinity, Listener, Orphans, Start, Terms};
 use crate::{label, resctrl, scheduler};
 
 /// One thing that the host's side does.
@@ -395,6 +395,9 @@ pub fn plan_exec<'a>(
     }
     process::plan_keyring(terms, None, &mut steps)?;
     steps.push(Step::NewSession);
+    if terms.orphans == Orphans::Kept {
+        steps.push(Step::KeepOrphans);
+    }
     match target.root {
         RootOf::Namespace => steps.push(Step::AdoptRoot),
         RootOf::FirstProcess => {

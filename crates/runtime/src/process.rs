@@ -84,6 +84,18 @@ pub struct Terms<'f> {
     pub resctrl: Option<&'f resctrl::Place>,
     /// Whether the processors that the caller is bound to bind the process too.
     pub affinity: Affinity,
+    /// Whose children those become that one more process leaves behind.
+    pub orphans: Orphans,
+}
+
+/// Whose children those become that lose their parent below a process. prctl(2) `PR_SET_CHILD_SUBREAPER`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Orphans {
+    /// Those of PID 1.
+    #[default]
+    Left,
+    /// The process's own, while it lives.
+    Kept,
 }
 
 /// The processors of a process besides what its groups allow. sched_setaffinity(2).

@@ -1,6 +1,9 @@
 //! A container as one document: Docker's keys, and those of carboy's own for what Docker does not tell.
 
+use std::time::Duration;
+
 use engine::containers::Status;
+use engine::health::HealthWish;
 use engine::log::LogWish;
 use engine::options::{Access, Asked, Bind, Mount, VolumeMount, VolumeName};
 use engine::record::{LiveProcess, Record};
@@ -84,7 +87,7 @@ fn state(seen: &Seen) -> Value {
         "Error": exit.and_then(|exit| exit.error.as_deref()).unwrap_or_default(),
         "StartedAt": started.map_or_else(|| NEVER.to_owned(), |time| time.to_string()),
         "FinishedAt": exit.map_or_else(|| NEVER.to_owned(), |exit| exit.finished.to_string()),
-        "Health": null,
+        "Health": seen.container.health,
     })
 }
 
@@ -104,12 +107,30 @@ fn config(record: &Record) -> Value {
         "WorkingDir": process.map(|process| process.cwd.clone()),
         "Entrypoint": null,
         "Labels": record.options.labels,
+        "Healthcheck": healthcheck(&record.options.health),
         "StopSignal": record.options.stop.signal.map(signal::name),
         "StopTimeout": record.options.stop.patience.map(|patience| match patience {
             Patience::Seconds(seconds) => i64::from(seconds),
             Patience::Endless => -1,
         }),
     })
+}
+
+/// Docker's words; what was not given stands there as well, as 0.
+fn healthcheck(wish: &HealthWish) -> Value {
+    let nanos = |time: Option<Duration>| time.map_or(0, |time| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+    match wish {
+        HealthWish::Unsaid => Value::Null,
+        HealthWish::Unchecked => json!({"Test": ["NONE"]}),
+        HealthWish::Checked(check) => json!({
+            "Test": check.command.as_ref().map(|command| ["CMD-SHELL", command]),
+            "Interval": nanos(check.interval),
+            "Timeout": nanos(check.timeout),
+            "StartPeriod": nanos(check.start_period),
+            "StartInterval": nanos(check.start_interval),
+            "Retries": check.retries.unwrap_or(0),
+        }),
+    }
 }
 
 /// What was asked for that is this host's.

@@ -171,8 +171,11 @@ impl<'w> Filters<'w> {
                 values.any(|value| mounts(record).any(|mount| mount.source == value || mount.destination == value))
             }
             Key::Network => values.any(|value| value == network(record)),
-            // There are no checks of health yet.
-            Key::Health => values.any(|value| value == "none"),
+            Key::Health => {
+                let health =
+                    seen.container.health.as_ref().map_or_else(|| "none".to_owned(), |of| of.status.to_string());
+                values.any(|value| value == health)
+            }
             Key::Port => false,
             Key::Label | Key::Before | Key::Since => true,
         }

@@ -1,6 +1,7 @@
 //! Every flag of `run`, with values that it takes and values that it refuses.
 
 use super::*;
+use engine::health::HealthWish;
 use std::ffi::OsString;
 
 fn caller(name: &str) -> Option<OsString> {
@@ -73,6 +74,13 @@ const GOOD: &[(&str, &str, &str)] = &[
         "/a//b/:/c",
         "source: \"/a/b\", destination: ContainerPath(\"/c\"), access: ReadWrite, recursion: Recursive, propagation: RPrivate",
     ),
+    ("health-cmd", "test -e /up", "health: Checked(Healthcheck { command: Some(\"test -e /up\")"),
+    ("health-interval", "1m30s", "interval: Some(90s)"),
+    ("health-timeout", "1s", " timeout: Some(1s)"),
+    ("health-retries", "5", "retries: Some(5)"),
+    ("health-start-period", "1h", "start_period: Some(3600s)"),
+    ("health-start-interval", "500ms", "start_interval: Some(500ms)"),
+    ("no-healthcheck", "true", "health: Unchecked"),
     ("volume", "/a:/c:ro,z,rslave", "access: ReadOnly, recursion: Recursive, propagation: RSlave"),
     (
         "mount",
@@ -175,6 +183,10 @@ const BAD: &[(&str, &str)] = &[
     ("restart", "allways"),
     ("restart", "always:3"),
     ("restart", "on-failure:x"),
+    ("health-interval", "30"),
+    ("health-timeout", "-1s"),
+    ("health-start-period", "1us"),
+    ("health-retries", "-1"),
     ("volume", "a"),
     ("volume", "d:/a"),
     ("volume", "da/ta:/a"),
@@ -245,6 +257,15 @@ fn what_is_said_of_a_log_holds_on_either_side_of_its_driver() {
 }
 
 #[test]
+fn who_does_not_want_its_health_checked_does_not_say_how() {
+    let health = |words: &[&str]| options(&[words, &["host", "true"]].concat()).map(|options| options.health);
+    assert_eq!(health(&["--no-healthcheck"]).unwrap(), HealthWish::Unchecked);
+    assert_eq!(health(&["--health-interval=0", "--health-retries=0"]).unwrap(), HealthWish::Unsaid);
+    let refused = health(&["--no-healthcheck", "--health-cmd", "true"]).unwrap_err().to_string();
+    assert!(refused.contains("--no-healthcheck") && refused.contains("contradicts"), "{refused}");
+}
+
+#[test]
 fn every_flag_takes_its_values() {
     for (flag, value, expected) in GOOD {
         let shown = options(&[&format!("--{flag}={value}"), "host", "true"]).map(|options| format!("{options:?}"));
@@ -253,7 +274,7 @@ fn every_flag_takes_its_values() {
             Err(error) => panic!("--{flag} {value}: {error}"),
         }
     }
-    for flag in FLAGS.iter().chain(STARTED) {
+    for flag in FLAGS.iter().chain(STARTED).chain(health::FLAGS) {
         assert!(GOOD.iter().any(|(tested, ..)| *tested == flag.name), "--{} is not tested", flag.name);
     }
 }
@@ -322,6 +343,14 @@ fn a_refusal_names_flag_and_value_and_says_what_to_do() {
       -
     cannot use --restart on-failure:x: the number of starts behind on-failure: is no whole number
       for example: --restart on-failure:3
+    cannot use --health-interval 30: is no duration
+      use numbers with ns, us, ms, s, m or h, such as 1m30s
+    cannot use --health-timeout -1s: is negative
+      use numbers with ns, us, ms, s, m or h, such as 1m30s
+    cannot use --health-start-period 1us: is less than 1ms
+      use numbers with ns, us, ms, s, m or h, such as 1m30s
+    cannot use --health-retries -1: is not a whole number from 0 up
+      -
     cannot use --volume a: the destination "a" is no absolute path
       begin it with /
     cannot use --volume d:/a: "d" is no name for a volume
@@ -588,6 +617,13 @@ fn help_comes_from_the_table() {
           --time-offset OFFSETS              shift its clocks: monotonic=SECONDS,boottime=SECONDS
           --cgroup-parent GROUP              put its cgroup below this one
           --cgroup-manager MANAGER           who makes its cgroup: cgroupfs or systemd (as the host)
+          --health-cmd COMMAND               check its health by this line for its /bin/sh, which then ends with 0
+          --health-interval DURATION         how long to wait before each check (30s)
+          --health-retries COUNT             so many checks in a row must fail for it to be unhealthy (3)
+          --health-start-interval DURATION   the interval in the start period (5s)
+          --health-start-period DURATION     how long after its start failures are not counted (0s)
+          --health-timeout DURATION          how long a check may take (30s)
+          --no-healthcheck                   do not check its health
       -m, --memory BYTES                     limit memory; 0 is no limit
           --memory-swap BYTES                limit memory and swap together (twice --memory); -1 is no limit
           --memory-reservation BYTES         memory it keeps when the host runs short

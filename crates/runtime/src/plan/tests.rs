@@ -87,3 +87,17 @@ fn descriptors_are_let_go_of_before_anything_of_the_container_is_looked_at() {
         assert!(let_go < position(&steps, later), "{later}: {steps:?}");
     }
 }
+
+#[test]
+fn who_is_to_find_all_that_comes_from_a_process_lets_it_keep_its_orphans() {
+    let arena = Bump::new();
+    let process = process();
+    let target = target(PidBy::Child, RootOf::Namespace);
+    let planned = |orphans| {
+        let terms = Terms { orphans, ..Terms::default() };
+        names(&plan_exec((&target, &Hierarchies::default()), &process, &terms, &arena).unwrap())
+    };
+    assert!(!planned(Orphans::Left).contains(&"KeepOrphans".to_owned()));
+    let kept = planned(Orphans::Kept);
+    assert!(position(&kept, "Fork") < position(&kept, "KeepOrphans"), "a child does not inherit it: {kept:?}");
+}

@@ -60,6 +60,7 @@ const FILES: &[&str] = &[
     "compare",
     "cp",
     "format",
+    "health",
     "limits",
     "oci_apparmor",
     "oci_checkpoint",
