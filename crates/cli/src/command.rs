@@ -8,6 +8,7 @@ use error::{Refused, Result};
 use lexopt::{Arg, Parser};
 
 use crate::cp::{self, CP, Cp, DIFF, EXPORT, Export};
+use crate::events::{self, EVENTS, Events};
 use crate::explain::Form;
 use crate::flags::{End, Flag, Given, Read, Usage, nearest, text};
 use crate::help;
@@ -89,6 +90,8 @@ pub(crate) enum Command {
     Diff(String),
     /// Find what is not as it should be.
     Check(Check),
+    /// Show what happens.
+    Events(Events),
     /// Do something with volumes.
     Volume(Volume),
     /// Print this text.
@@ -152,6 +155,7 @@ pub(crate) fn read(words: impl IntoIterator<Item = OsString>, caller: Lookup<'_>
         "cp" => cp::read_cp(&mut parser),
         "export" => cp::read_export(&mut parser),
         "diff" => cp::read_diff(&mut parser),
+        "events" => events::read(&mut parser),
         "volume" => volume_flags::read(&mut parser),
         "system" => system::read(&mut parser),
         "help" => help(&mut parser),
@@ -165,7 +169,7 @@ fn before_command(written: &str) -> error::Error {
     refused.hint("name the command first, for example: carboy run -it host bash").into()
 }
 
-const COMMANDS: [(&str, &str); 29] = [
+const COMMANDS: [(&str, &str); 30] = [
     (RUN.command, RUN.doc),
     (CREATE.command, CREATE.doc),
     (START.command, START.doc),
@@ -182,6 +186,7 @@ const COMMANDS: [(&str, &str); 29] = [
     (INSPECT.command, INSPECT.doc),
     (KILL.command, KILL.doc),
     (LOGS.command, LOGS.doc),
+    (EVENTS.command, EVENTS.doc),
     (STOP.command, STOP.doc),
     (WAIT.command, WAIT.doc),
     (RM.command, RM.doc),
@@ -225,6 +230,7 @@ fn tables() -> Vec<serde_json::Value> {
         help::table(&INSPECT),
         help::table(&KILL),
         help::table(&LOGS),
+        help::table(&EVENTS),
         help::table(&STOP),
         help::table(&WAIT),
         help::table(&RM),

@@ -6,6 +6,7 @@ mod columns;
 mod command;
 mod cp;
 mod documents;
+mod events;
 mod explain;
 mod flags;
 mod format;
@@ -120,6 +121,7 @@ fn with_engine(engine: &Engine, command: Command) -> Result<ExitCode> {
         Command::Attach(attach) => run::attach(engine, &attach)?,
         Command::Boot => run::boot(engine)?,
         Command::Check(check) => system::check(engine, &check)?,
+        Command::Events(events) => events::run(engine, &events)?,
         Command::Exec(options) => run::exec(engine, &options)?,
         Command::Ps(ps) => ps::run(engine, &ps),
         Command::Inspect(inspect) => inspect::run(engine, &inspect)?,

@@ -69,7 +69,7 @@ fn enter(places: &Places) -> Result<Option<String>> {
     for folder in [&places.root, &places.run] {
         make_private(folder)?;
     }
-    rootless::enter(&Store { root: places.root.clone(), run: places.run.clone() })
+    rootless::enter(&Store::at(places.root.clone(), places.run.clone()))
 }
 
 /// Others find nothing in it: what belongs to subordinate ids may be set-user-ID.

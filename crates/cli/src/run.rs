@@ -187,7 +187,8 @@ pub(crate) fn restart(engine: &Engine, words: &[String], asked: Stop) -> ExitCod
     let mut stopping = stopping.into_iter();
     let again = |word: &str| {
         stopping.next().transpose()?.map_or(Ok(()), |stopping| stopping.finish(engine))?;
-        begin(engine, word, &Start::default()).map(drop)
+        begin(engine, word, &Start::default())?;
+        engine.has_restarted(word)
     };
     crate::list::each(words, again, |_| false)
 }

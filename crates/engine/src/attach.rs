@@ -106,6 +106,7 @@ impl Engine {
             send(attached.socket.as_fd(), &Request::Output(stream), Some(writes.as_fd()));
             *attached.of(stream) = Some(reads);
         }
+        self.store.tell(&container.record, "attach", &[]);
         if attachment.types {
             send(attached.socket.as_fd(), &Request::Input, None);
         }

@@ -84,7 +84,7 @@ impl Engine {
     /// The engine over its two folders as they are: for looking, not for making.
     #[must_use]
     pub const fn at(root: PathBuf, run: PathBuf) -> Self {
-        Self { store: Store { root, run } }
+        Self { store: Store::at(root, run) }
     }
 
     /// Undoes what is left of containers whose monitor is gone and whose first process is too. Gives what could not be
@@ -136,8 +136,9 @@ impl Engine {
                 let is_of_this_run = |exit: &Exit| ran.is_none_or(|ran| exit.finished >= ran.born);
                 if let (Some(ran), false) = (ran, record.exit.as_ref().is_some_and(is_of_this_run)) {
                     let health = self.store.health(&id).ok().flatten().map(Health::unattended);
-                    record.exit = Some(Exit { code, health, ..Exit::unseen(ran.started) });
+                    let exit = record.exit.insert(Exit { code, health, ..Exit::unseen(ran.started) }).clone();
                     self.store.write_record(&record)?;
+                    self.store.tell_end(&record, &exit, None);
                 }
             }
             // What cannot be read may be another carboy's, or mended.
@@ -147,16 +148,23 @@ impl Engine {
                 if live.after != After::RemoveButVolumes {
                     self.store.remove_own_volumes(&id)?;
                 }
-                let name = self.name_of(&id, live);
-                self.store.remove_container(&id, &name)?;
+                if let (Some(ran), Ok(Some(record))) = (ran, self.store.record(&id)) {
+                    self.store.tell_end(&record, &Exit { code, ..Exit::unseen(ran.started) }, None);
+                }
+                self.remove_files(&id, live)?;
             }
         }
         self.store.release(claim)
     }
 
-    /// What a container is called: it may have got another name than it was started with.
-    fn name_of(&self, id: &str, live: &Live) -> String {
-        self.store.record(id).ok().flatten().map_or_else(|| live.name.clone(), |record| record.name)
+    /// Removes a container's files; it may have got another name than it was started with.
+    pub(crate) fn remove_files(&self, id: &str, live: &Live) -> Result<()> {
+        let record = self.store.record(id).ok().flatten();
+        self.store.remove_container(id, record.as_ref().map_or(&live.name, |record| &record.name))?;
+        if let Some(record) = record {
+            self.store.tell(&record, "destroy", &[]);
+        }
+        Ok(())
     }
 
     /// Every container. One that cannot be told of hides no other, and nothing waits for whoever works on one.
@@ -280,7 +288,7 @@ impl Engine {
             After::Keep => Ok(()),
             After::Remove | After::RemoveButVolumes | After::KeepIfItRan => {
                 self.store.remove_own_volumes(&claim.id)?;
-                self.store.remove_container(&claim.id, &self.name_of(&claim.id, live))
+                self.remove_files(&claim.id, live)
             }
         };
         if remove_groups(live).and_then(|()| removed()).is_ok() {
@@ -310,6 +318,8 @@ impl Engine {
         };
         let paused = if signal == KILL { Paused::look(&container.record)? } else { None };
         let pidfd = open_process(process).ok_or_else(|| not_running(&container))?;
+        // Before it is sent: what comes of it is told by another process.
+        self.store.tell(&container.record, "kill", &[("signal", signal.to_string())]);
         match sys::process::send_signal(pidfd.as_fd(), signal) {
             Err(error::Errno::SRCH) => return Err(not_running(&container).into()),
             sent => sent.doing(|| format!("send signal {signal} to {word}"))?,
@@ -326,11 +336,17 @@ impl Engine {
         self.end(&container, removal)?;
         let id = &container.record.id;
         let takes_volumes = volumes == OwnVolumes::Removed || container.record.options.remove;
-        let remove_files = || {
+        let remove_files = || -> Result<()> {
+            // Of one that goes when it ends nothing is there any more, and its monitor has told of that.
+            let is_there = self.store.container(id).exists();
             if takes_volumes {
                 self.store.remove_own_volumes(id)?;
             }
-            self.store.remove_container(id, &container.record.name)
+            self.store.remove_container(id, &container.record.name)?;
+            if is_there {
+                self.store.tell(&container.record, "destroy", &[]);
+            }
+            Ok(())
         };
         loop {
             match self.store.lock(id)? {
@@ -383,6 +399,7 @@ impl Engine {
         self.change_record(&container.record.id, |record| record.wanted = Wanted::Stopped)?;
         self.settle(&container.record);
         if let Status::Running(process) = &container.status {
+            self.store.tell(&container.record, "kill", &[("signal", KILL.to_string())]);
             kill_and_wait(&container.record, process)?;
         }
         Ok(())
@@ -390,7 +407,7 @@ impl Engine {
 }
 
 /// SIGKILL, signal(7).
-const KILL: i32 = 9;
+pub(crate) const KILL: i32 = 9;
 
 /// Whether a running container is removed too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -21,6 +21,7 @@ use crate::options::ExecOptions;
 use crate::rootless::{Ids, check_ids};
 use crate::shortage::Shortage;
 use crate::streams::{Input, Wish};
+use crate::told::OfProcess;
 use crate::{place, spec, user};
 
 impl Engine {
@@ -32,7 +33,10 @@ impl Engine {
         let input = if options.interactive { Input::Once } else { Input::Null };
         let wish = Wish { input, terminal: options.tty, folder: None };
         let setup = Setup { wish, output: Output::Unkept, listener: None, inherits: Inherits::All };
-        self.with_process(options, (size, Orphans::Left), |process| monitor::fork(process, setup, attachment))
+        self.with_process(options, (size, Orphans::Left), |process| {
+            process.told.made(&options.command)?;
+            monitor::fork(process, setup, attachment)
+        })
     }
 
     /// Does this with one more process in a running container, of which everything is known and nothing is done yet.
@@ -80,7 +84,8 @@ impl Engine {
         place::approach(place::recorded(&container.record)?.as_ref())?;
         let arena = Bump::new();
         let plan = runtime::plan::plan_exec((&target, &hierarchies), &process, &terms, &arena)?;
-        then(&mut NewProcess { hierarchies: &hierarchies, plan: &plan, first: Some(held) })
+        let told = OfProcess::untold(&self.store, &container.record);
+        then(&mut NewProcess { hierarchies: &hierarchies, plan: &plan, first: Some(held), told })
     }
 }
 
@@ -101,6 +106,7 @@ pub(crate) struct NewProcess<'c> {
     plan: &'c Plan<'c>,
     /// The container's first process, until the new one is there.
     first: Option<OwnedFd>,
+    told: OfProcess<'c>,
 }
 
 impl Charge for NewProcess<'_> {
@@ -118,13 +124,15 @@ impl Charge for NewProcess<'_> {
             gate: None,
             hooks: None,
         };
-        runtime::apply::start(self.plan, stage)
+        runtime::apply::start(self.plan, stage).inspect(|_| self.told.started())
     }
 
     fn abandon(&mut self, _error: &Error) {}
 
     fn finish(&mut self, ended: Ended) -> Finished {
-        let event = Event::Exited { code: exit_code(ended), shortage: Shortage::default(), left: Vec::new() };
+        let code = exit_code(ended);
+        self.told.ended(code);
+        let event = Event::Exited { code, shortage: Shortage::default(), left: Vec::new() };
         Finished { event, again: None }
     }
 }

@@ -123,7 +123,10 @@ impl Engine {
             .and_then(|launch| self.record_undo(&launch, &claim, &mut live).map(|()| launch))
             .and_then(|launch| self.store.write_record(&launch.record).map(|()| launch));
         match made {
-            Ok(launch) => Ok((launch, claim, live)),
+            Ok(launch) => {
+                self.store.tell(&launch.record, "create", &[]);
+                Ok((launch, claim, live))
+            }
             Err(error) => {
                 self.abandon(claim, &live);
                 Err(error)

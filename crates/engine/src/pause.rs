@@ -26,6 +26,7 @@ impl Engine {
             return Err(conflict(&container.record, "is already paused").into());
         }
         groups.freeze(PATIENCE)?;
+        self.store.tell(&container.record, "pause", &[]);
         self.tell_checks(&container);
         Ok(())
     }
@@ -41,6 +42,7 @@ impl Engine {
             return Err(conflict(&container.record, "is not paused").into());
         }
         groups.thaw()?;
+        self.store.tell(&container.record, "unpause", &[]);
         self.tell_checks(&container);
         Ok(())
     }

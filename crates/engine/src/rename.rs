@@ -30,6 +30,7 @@ impl Engine {
         }
         let released = self.store.release_name(&old, &id);
         drop(held);
+        self.store.tell(&record, "rename", &[("oldName", format!("/{old}"))]);
         released
     }
 }

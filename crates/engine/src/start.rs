@@ -113,6 +113,7 @@ impl Engine {
             return Err(refused.hint("it goes when it ends, and cannot be started again").into());
         }
         self.change_record(&record.id, |record| record.options.restart = policy)?;
+        self.store.tell(&record, "update", &[]);
         self.settle(&record);
         Ok(())
     }
@@ -156,6 +157,9 @@ impl Engine {
         let setup = self.setup(&launch, &claimed.0);
         let mut charge = InCare::new(self, launch, claimed);
         let setup = setup.inspect_err(|error| charge.abandon(error))?;
+        if let Some(launch) = charge.launch.as_ref().filter(|_| !attachment.streams.is_empty()) {
+            self.store.tell(&launch.record, "attach", &[]);
+        }
         monitor::fork(&mut charge, setup, attachment)
     }
 
@@ -292,8 +296,13 @@ impl<'e> InCare<'e> {
 
     fn notice_checks(&mut self) {
         let Some(checks) = &mut self.checks else { return };
+        let former = checks.health().status;
         if checks.notice(self.engine, (&self.hierarchies, &self.group)).is_some() {
+            let status = checks.health().status;
             self.write_health();
+            if let (true, Ok(Some(record))) = (status != former, self.engine.store.record(&self.id)) {
+                self.engine.store.tell(&record, &format!("health_status: {status}"), &[]);
+            }
         }
     }
 
@@ -463,9 +472,11 @@ impl<'e> InCare<'e> {
     fn conclude(&mut self, exit: Exit) -> Result<Option<Duration>> {
         let store = &self.engine.store;
         if self.live.after == After::Remove {
-            let name = store.record(&self.id).ok().flatten().map(|record| record.name);
+            if let Ok(Some(record)) = store.record(&self.id) {
+                store.tell_end(&record, &exit, None);
+            }
             store.remove_own_volumes(&self.id)?;
-            store.remove_container(&self.id, name.as_ref().unwrap_or(&self.live.name))?;
+            self.engine.remove_files(&self.id, &self.live)?;
             return self.release().map(|()| None);
         }
         let _held = store.hold(&self.id)?.ok_or_else(|| no_such(&self.id))?;
@@ -473,21 +484,27 @@ impl<'e> InCare<'e> {
         let code = exit.code.unwrap_or_default();
         let again = record.wanted == Wanted::Running && record.options.restart.holds(code, record.restarts);
         let again = again.then(|| self.back_off.after(self.since.elapsed()));
-        record.exit = Some(exit);
+        let exit = record.exit.insert(exit).clone();
         let Some(delay) = again else {
             store.write_record(&record)?;
+            store.tell_end(&record, &exit, None);
             return self.release().map(|()| None);
         };
         // That it is started again is known from before it is known how it has ended.
         (self.live.process, self.live.again) = (None, Timestamp::now().checked_add(delay).ok());
         self.write_live()?;
-        store.write_record(&record).map(|()| Some(delay))
+        store.write_record(&record)?;
+        store.tell_end(&record, &exit, Some(delay));
+        Ok(Some(delay))
     }
 
     fn record_exit(&self, exit: Exit) -> Result<()> {
         match self.live.after {
             After::Remove => Ok(()),
-            _ => self.engine.change_record(&self.id, |record| record.exit = Some(exit)),
+            _ => self.engine.change_record(&self.id, |record| {
+                self.engine.store.tell_end(record, &exit, None);
+                record.exit = Some(exit);
+            }),
         }
     }
 
@@ -510,7 +527,9 @@ impl Charge for InCare<'_> {
         let started = self.start_from(&launch, standard).and_then(|running| {
             self.since = Instant::now();
             self.check_anew();
-            self.record_start(&launch).map(|()| running)
+            self.record_start(&launch)?;
+            self.engine.store.tell(&launch.record, "start", &[("pid", running.pid.0.to_string())]);
+            Ok(running)
         });
         self.is_new &= started.is_err();
         started.map_err(|error| launch.limits.in_flags(error))

@@ -8,7 +8,7 @@ use procfs::HostPid;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::{Deserialize, Serialize};
 
-use crate::containers::{Engine, Status, exit_code_of, kill_and_wait, open_process};
+use crate::containers::{Engine, KILL, Status, exit_code_of, kill_and_wait, open_process};
 use crate::options::Signal;
 use crate::record::{LiveProcess, Record, Wanted};
 
@@ -72,6 +72,7 @@ impl Engine {
         };
         let pidfd = open_process(&process);
         if let Some(pidfd) = &pidfd {
+            self.store.tell(&record, "kill", &[("signal", signal.to_string())]);
             match sys::process::send_signal(pidfd.as_fd(), i32::try_from(signal).unwrap_or_default()) {
                 Err(Errno::SRCH) => {}
                 sent => sent.doing(|| format!("send signal {signal} to {word}"))?,
@@ -116,12 +117,17 @@ impl Stopping {
         if let Some((process, pidfd)) = &self.process
             && !ended(pidfd, self.until)?
         {
+            engine.store.tell(&self.record, "kill", &[("signal", KILL.to_string())]);
             kill_and_wait(&self.record, process)?;
         }
         engine.store.wait_for(&self.record.id)?;
         // Where it had no monitor, this is who cleans up after it.
-        let code = self.process.and_then(|(process, pidfd)| exit_code_of(HostPid(process.pid), pidfd.as_fd()));
-        engine.sweep_as(&self.record.id, code)
+        let code = self.process.as_ref().and_then(|(one, pidfd)| exit_code_of(HostPid(one.pid), pidfd.as_fd()));
+        engine.sweep_as(&self.record.id, code)?;
+        if self.process.is_some() {
+            engine.store.tell(&self.record, "stop", &[]);
+        }
+        Ok(())
     }
 }
 

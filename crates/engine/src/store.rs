@@ -5,8 +5,10 @@
 //! ROOT/containers/ID/container.json   the record: what was asked, how it ended; who changes it locks the folder (flock)
 //! ROOT/containers/ID/{upper,work}     the container's changes
 //! ROOT/containers/ID/volumes/NAME     it uses this volume
+//! ROOT/containers/ID/diary.json       what has happened to it: journal.rs
 //! ROOT/names/NAME -> ID               claimed by making the link: the first one wins
 //! ROOT/volumes/NAME/                  a volume: volume.rs
+//! ROOT/events.json                    what has happened to any of them: journal.rs
 //! RUN/cgroup/                         mounts of cgroup hierarchies that containers need and the host has not mounted
 //! RUN/.namespace.json         the process that made the user namespace of a user's containers; RUN is locked meanwhile
 //! RUN/ID/live.json                    what exists on the host for it; the folder is locked (flock) by its monitor
@@ -33,6 +35,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::health::Health;
+use crate::journal::Journal;
 use crate::record::{Live, LiveProcess, Record};
 
 /// Where carboy keeps its files.
@@ -42,6 +45,8 @@ pub struct Store {
     pub root: PathBuf,
     /// What lives as long as the host does not restart.
     pub run: PathBuf,
+    /// Where it is told what happens.
+    pub(crate) journal: Journal,
 }
 
 /// A run folder that nobody else can work on while this value lives, here or in a fork.
@@ -115,12 +120,18 @@ const HEALTH: &str = "health.json";
 const CALLERS: i32 = 64;
 
 impl Store {
+    /// The store over its folders as they are.
+    #[must_use]
+    pub const fn at(root: PathBuf, run: PathBuf) -> Self {
+        Self { root, run, journal: Journal::new() }
+    }
+
     /// The store with its folders made.
     ///
     /// # Errors
     /// A kernel error that names the folder; without root rights a refusal that says so.
     pub fn open(root: PathBuf, run: PathBuf) -> Result<Self> {
-        let store = Self { root, run };
+        let store = Self::at(root, run);
         for folder in [store.containers(), store.names(), store.run.clone()] {
             make_folders(&folder)?;
         }

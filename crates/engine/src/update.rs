@@ -72,7 +72,9 @@ impl Engine {
             }
         }
         record.config.linux.get_or_insert_default().resources = Some(change.merged);
-        self.store.write_record(&record)
+        self.store.write_record(&record)?;
+        self.store.tell(&record, "update", &[]);
+        Ok(())
     }
 
     /// Changes a running container.

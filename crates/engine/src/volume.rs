@@ -153,7 +153,10 @@ impl Store {
             renamed.doing(|| format!("create {}", path.display()))
         });
         match made {
-            Ok(()) => Ok(true),
+            Ok(()) => {
+                self.tell_of_volume(&volume.name, "create");
+                Ok(true)
+            }
             Err(error) => {
                 let _ = remove_folder(&half);
                 if error.errno() == Some(Errno::EXIST) { Ok(false) } else { Err(error) }
@@ -216,6 +219,7 @@ impl Store {
         make_folders(&self.halves())?;
         let path = self.volume(name);
         fs::rename(&path, &half).doing(|| format!("remove {}", path.display()))?;
+        self.tell_of_volume(name, "destroy");
         remove_folder(&half)
     }
 
