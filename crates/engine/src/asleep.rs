@@ -210,8 +210,8 @@ impl Asleep {
         let mut charge = InCare::resumed(&engine, carried, (hierarchies, group), (claim, alarms), slept);
         let running = Running { pid: HostPid(self.pid), pidfd: process, terminal: None };
         let quiet = Quiet::after(self.quiet, slept);
-        Monitor { wish, output, listener, kept, clients: Vec::new(), running: Some(running), quiet }
-            .run(&mut charge, &null);
+        let (clients, running) = (Vec::new(), Some(running));
+        Monitor { wish, output, listener, kept, clients, running, quiet, crowded: None }.run(&mut charge, &null);
         Ok(())
     }
 }

@@ -13,10 +13,10 @@ use sys::process::Ended;
 use crate::health::{Health, HealthWish, Healthcheck};
 use crate::options::Signal;
 use crate::pause::Paused;
-use crate::record::{After, Exit, Live, LiveMonitor, LiveProcess, LiveTable, Record, Wanted};
+use crate::record::{After, Exit, Live, LiveMonitor, LiveProcess, LiveTable, Record};
 use crate::restart::Policy;
 use crate::start::wait_a_moment;
-use crate::store::{Claim, Holding, Lock, Store};
+use crate::store::{Claim, Holding, Lock, Store, takes_nothing};
 use crate::volume::OwnVolumes;
 
 /// The engine: operations on what is on disk and in the kernel.
@@ -133,11 +133,19 @@ impl Engine {
         let stays = live.after == After::Keep || live.after == After::KeepIfItRan && ran.is_some();
         match self.store.record(&id) {
             Ok(Some(mut record)) if stays => {
-                let is_of_this_run = |exit: &Exit| ran.is_none_or(|ran| exit.finished >= ran.born);
-                if let (Some(ran), false) = (ran, record.exit.as_ref().is_some_and(is_of_this_run)) {
+                // The clock may have been set meanwhile.
+                let is_of_this_run =
+                    |exit: &Exit| ran.is_none_or(|ran| exit.started == ran.started || exit.finished >= ran.born);
+                let is_known = record.exit.as_ref().is_some_and(is_of_this_run);
+                let unseen = ran.filter(|_| !is_known).map(|ran| {
                     let health = self.store.health(&id).ok().flatten().map(Health::unattended);
-                    let exit = record.exit.insert(Exit { code, health, ..Exit::unseen(ran.started) }).clone();
+                    Exit { code, health, ..Exit::unseen(ran.started) }
+                });
+                if let Some(exit) = live.exit.as_ref().or(unseen.as_ref()) {
+                    record.exit = Some(exit.clone());
                     self.store.write_record(&record)?;
+                }
+                if let (Some(exit), None) = (unseen, &live.exit) {
                     self.store.tell_end(&record, &exit, None);
                 }
             }
@@ -184,7 +192,7 @@ impl Engine {
     }
 
     /// The container of an id; `None` where there is none, or it is just being made.
-    fn container(&self, id: &str) -> Result<Option<Container>> {
+    pub(crate) fn container(&self, id: &str) -> Result<Option<Container>> {
         let Some(record) = self.store.record(id)? else { return Ok(None) };
         let (status, care) = self.status(&record)?;
         let health = self.health(&record, &status);
@@ -202,12 +210,12 @@ impl Engine {
     }
 
     fn status(&self, record: &Record) -> Result<(Status, Care)> {
-        let ended = || match &record.exit {
+        let ended = |live: Option<&Live>| match live.and_then(|live| live.exit.as_ref()).or(record.exit.as_ref()) {
             Some(exit) => Status::Exited(exit.clone()),
             None if record.begun.is_some() => Status::Gone,
             None => Status::Created,
         };
-        let Some(live) = self.live_or_recorded(record)? else { return Ok((ended(), Care::Nobody)) };
+        let Some(live) = self.live_or_recorded(record)? else { return Ok((ended(None), Care::Nobody)) };
         if let Some(process) = &live.process
             && let Some(stat) = running(process)?
         {
@@ -215,13 +223,13 @@ impl Engine {
             let process = LiveProcess { started: Some(process.born), ..process.clone() };
             return Ok((Status::Running(process), live.monitor.map_or(Care::Monitor, |monitor| monitor.care(&stat))));
         }
-        let status = match (live.process, &record.exit) {
+        let status = match (&live.process, &record.exit) {
             (None, exit) if live.again.is_some() => {
                 Status::Restarting(exit.clone().unwrap_or_else(|| Exit::unseen(None)))
             }
             (Some(process), None) if process.started.is_none() => Status::Created,
             (None, None) => Status::Created,
-            _ => ended(),
+            _ => ended(Some(&live)),
         };
         Ok((status, Care::Monitor))
     }
@@ -252,7 +260,8 @@ impl Engine {
     /// A handle on the first process of a container that runs; `None` of one that does not.
     #[must_use]
     pub fn process_of(&self, container: &Container) -> Option<OwnedFd> {
-        if let Status::Running(process) = &container.status { open_process(process) } else { None }
+        let Status::Running(process) = &container.status else { return None };
+        open_process(process).ok().flatten()
     }
 
     fn find_id(&self, word: &str) -> Result<String> {
@@ -306,7 +315,7 @@ impl Engine {
         let stops = container.record.options.stop.signal.unwrap_or(Signal::TERM).number();
         let ends = signal == KILL || i32::try_from(stops) == Ok(signal);
         if ends && matches!(container.status, Status::Running(_) | Status::Restarting(_)) {
-            self.change_record(&container.record.id, |record| record.wanted = Wanted::Stopped)?;
+            self.want_stopped(&container.record)?;
         }
         let process = match &container.status {
             Status::Running(process) => process,
@@ -317,7 +326,7 @@ impl Engine {
             Status::Created | Status::Exited(_) | Status::Gone => return Err(not_running(&container).into()),
         };
         let paused = if signal == KILL { Paused::look(&container.record)? } else { None };
-        let pidfd = open_process(process).ok_or_else(|| not_running(&container))?;
+        let pidfd = open_process(process)?.ok_or_else(|| not_running(&container))?;
         // Before it is sent: what comes of it is told by another process.
         self.store.tell(&container.record, "kill", &[("signal", signal.to_string())]);
         match sys::process::send_signal(pidfd.as_fd(), signal) {
@@ -355,6 +364,8 @@ impl Engine {
                     let after = if takes_volumes { After::Remove } else { After::RemoveButVolumes };
                     match self.store.claim(id, &Live::new(&container.record, after)) {
                         Err(error) if error.errno() == Some(Errno::EXIST) => {}
+                        // Where nothing can be written down, there is all the more to remove.
+                        Err(error) if takes_nothing(&error) => return remove_files(),
                         claim => {
                             let claim = claim?;
                             remove_files()?;
@@ -396,7 +407,7 @@ impl Engine {
                 .hint(format!("stop it first with carboy stop {name}, or use rm -f"))
                 .into());
         }
-        self.change_record(&container.record.id, |record| record.wanted = Wanted::Stopped)?;
+        self.want_stopped(&container.record)?;
         self.settle(&container.record);
         if let Status::Running(process) = &container.status {
             self.store.tell(&container.record, "kill", &[("signal", KILL.to_string())]);
@@ -428,22 +439,25 @@ pub(crate) fn not_running(container: &Container) -> Refused {
     Refused::new("the container", &container.record.name, "is not running").kind(RefusedKind::Conflict)
 }
 
-/// Whether the process that was recorded is still there, and not another with its number.
-fn is_alive(process: &LiveProcess) -> bool {
-    procfs::stat(HostPid(process.pid)).is_ok_and(|stat| stat.start_ticks == process.start_ticks && stat.state != 'Z')
+/// The process that was recorded, where it is still there, and not another with its number.
+///
+/// # Errors
+/// A kernel error where it cannot be told: what is not known to be gone is not treated as gone.
+fn living(process: &LiveProcess) -> Result<Option<procfs::Stat>> {
+    let is_it = |stat: &procfs::Stat| stat.start_ticks == process.start_ticks && stat.state != 'Z';
+    match procfs::stat(HostPid(process.pid)) {
+        Err(error) if matches!(error.errno(), Some(Errno::NOENT | Errno::SRCH)) => Ok(None),
+        stat => stat.map(|stat| Some(stat).filter(is_it)),
+    }
 }
 
 /// The process that was recorded, where it is still there and runs its command.
 ///
 /// # Errors
-/// A kernel error where it cannot be told: what is not known to be gone is not treated as gone.
+/// As [`living`].
 fn running(process: &LiveProcess) -> Result<Option<procfs::Stat>> {
     let executes = |stat: &procfs::Stat| process.started.is_some() || stat.has_executed;
-    let is_it = |stat: &procfs::Stat| stat.start_ticks == process.start_ticks && stat.state != 'Z';
-    match procfs::stat(HostPid(process.pid)) {
-        Err(error) if matches!(error.errno(), Some(Errno::NOENT | Errno::SRCH)) => Ok(None),
-        stat => stat.map(|stat| Some(stat).filter(|stat| is_it(stat) && executes(stat))),
-    }
+    Ok(living(process)?.filter(executes))
 }
 
 fn runs(process: &LiveProcess) -> Result<bool> {
@@ -460,14 +474,21 @@ impl LiveMonitor {
 }
 
 /// A handle on the process that was recorded; `None` where it is gone.
-pub(crate) fn open_process(process: &LiveProcess) -> Option<OwnedFd> {
-    let pidfd = sys::process::open(process.pid).ok()?;
-    is_alive(process).then_some(pidfd)
+///
+/// # Errors
+/// A kernel error where that cannot be told: `EMFILE`, `ENOMEM`.
+pub(crate) fn open_process(process: &LiveProcess) -> Result<Option<OwnedFd>> {
+    let pidfd = match sys::process::open(process.pid) {
+        // By now the number may be that of a thread.
+        Err(Errno::SRCH | Errno::INVAL | Errno::NOENT) => return Ok(None),
+        opened => opened.doing(|| format!("open process {}", process.pid))?,
+    };
+    Ok(living(process)?.map(|_| pidfd))
 }
 
 pub(crate) fn kill_and_wait(record: &Record, process: &LiveProcess) -> Result<()> {
     let action = || format!("kill process {}", process.pid);
-    let Some(pidfd) = open_process(process) else {
+    let Some(pidfd) = open_process(process)? else {
         return if runs(process)? { Err(Kernel::new(action(), Errno::BUSY).into()) } else { Ok(()) };
     };
     let mut paused = Paused::look(record)?;

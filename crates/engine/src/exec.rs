@@ -58,7 +58,7 @@ impl Engine {
         let path = GroupPath::parse("the recorded group", &container.record.group)?;
         let target = runtime::entry::target(HostPid(first.pid), &Groups::open(&hierarchies, &path)?);
         // The namespace files were found by number: that the process still lives says that they are its own.
-        let held = open_process(first).ok_or_else(|| not_running(&container))?;
+        let held = open_process(first)?.ok_or_else(|| not_running(&container))?;
         let target = target?;
         let root = Process::open(HostPid(first.pid))?.open_root()?;
         let passwd = runtime::root::read_within(&root, c"etc/passwd")?;

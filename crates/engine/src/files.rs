@@ -158,7 +158,7 @@ fn running(container: &Container, process: &LiveProcess) -> Result<Files> {
         None
     };
     // All of that was found by the process's number: that it still lives says that they are its own.
-    open_process(process).ok_or_else(|| not_running(container))?;
+    open_process(process)?.ok_or_else(|| not_running(container))?;
     Ok(Files { root, other, name: container.record.name.clone(), _held: None })
 }
 

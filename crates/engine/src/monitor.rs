@@ -120,7 +120,7 @@ pub(crate) fn fork(charge: &mut dyn Charge, setup: Setup, attachment: Attachment
             sys::process::exit(1);
         }
         let (kept, clients, quiet) = (Kept::default(), vec![client], Quiet::new());
-        let monitor = Monitor { wish, output, listener, kept, clients, running: None, quiet };
+        let monitor = Monitor { wish, output, listener, kept, clients, running: None, quiet, crowded: None };
         monitor.run(charge, &null);
         sys::process::exit(0);
     }
@@ -155,6 +155,9 @@ const REST: usize = 1 << 20;
 /// As much as a pipe holds.
 const CHUNK: usize = 64 * 1024;
 
+/// How long nobody is welcome after one could not be taken.
+const CROWDED: Duration = Duration::from_secs(1);
+
 /// A process that takes care of another one.
 pub(crate) struct Monitor {
     pub(crate) wish: Wish,
@@ -165,6 +168,8 @@ pub(crate) struct Monitor {
     /// The process, while it runs.
     pub(crate) running: Option<Running>,
     pub(crate) quiet: Quiet,
+    /// Until then nobody is welcome: there was no descriptor left for one.
+    pub(crate) crowded: Option<Instant>,
 }
 
 impl Monitor {
@@ -333,7 +338,8 @@ impl Monitor {
             waited.push((Source::Process, running.pidfd.as_fd(), PollFlags::IN));
             waited.extend(charge.waits().into_iter().map(|(file, flags)| (Source::Charge, file, flags)));
         }
-        waited.extend(self.listener.iter().map(|listener| (Source::Connection, listener.as_fd(), PollFlags::IN)));
+        let listener = self.listener.iter().filter(|_| self.is_crowded_until().is_none());
+        waited.extend(listener.map(|listener| (Source::Connection, listener.as_fd(), PollFlags::IN)));
         for (stream, file) in [(Stream::Stdout, &self.kept.out), (Stream::Stderr, &self.kept.err)] {
             let is_free = !self.clients.iter().any(|client| client.is_behind(stream));
             let file = file.iter().filter(|_| is_free);
@@ -350,6 +356,7 @@ impl Monitor {
 
     fn happened(&self, charge: &dyn Charge, due: Option<Instant>) -> Vec<Source> {
         let waited = self.waited(charge);
+        let due = due.into_iter().chain(self.is_crowded_until()).min();
         let left = due.map(|due| due.saturating_duration_since(Instant::now()));
         let left = left.map(Timespec::try_from).transpose().ok().flatten();
         let mut waits: Vec<_> = waited.iter().map(|(_, file, flags)| PollFd::from_borrowed_fd(*file, *flags)).collect();
@@ -360,12 +367,21 @@ impl Monitor {
         ready.map(|((source, ..), _)| *source).collect()
     }
 
+    fn is_crowded_until(&self) -> Option<Instant> {
+        self.crowded.filter(|until| *until > Instant::now())
+    }
+
     /// Takes one who wants to be attached.
     fn welcome(&mut self) {
         let Some(listener) = &self.listener else { return };
-        if let Ok(socket) = rustix::net::accept_with(listener, SocketFlags::CLOEXEC) {
-            self.clients.push(Client::new(socket, None));
-            self.introduce(self.clients.len() - 1);
+        match rustix::net::accept_with(listener, SocketFlags::CLOEXEC) {
+            Ok(socket) => {
+                self.clients.push(Client::new(socket, None));
+                self.introduce(self.clients.len() - 1);
+            }
+            Err(Errno::AGAIN | Errno::INTR | Errno::CONNABORTED) => {}
+            // Who wants to come waits, and is not looked at all the time.
+            Err(_) => self.crowded = Instant::now().checked_add(CROWDED),
         }
     }
 

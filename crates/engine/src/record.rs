@@ -102,6 +102,9 @@ pub struct Live {
     /// It has ended, and its monitor starts it again then.
     #[serde(default)]
     pub again: Option<jiff::Timestamp>,
+    /// How it ended, where its record could not be written.
+    #[serde(default)]
+    pub exit: Option<Exit>,
 }
 
 /// What becomes of a container when nothing of it is on the host any more.
@@ -170,8 +173,8 @@ impl Live {
 
     pub(crate) fn named(name: &str, group: &str, after: After) -> Self {
         let (name, group) = (name.to_owned(), group.to_owned());
-        let (process, monitor, table, baseline, again) = (None, None, None, None, None);
-        Self { name, group, parents: Vec::new(), after, process, monitor, table, baseline, again }
+        let (process, monitor, table, baseline, again, exit) = (None, None, None, None, None, None);
+        Self { name, group, parents: Vec::new(), after, process, monitor, table, baseline, again, exit }
     }
 }
 

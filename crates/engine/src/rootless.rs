@@ -175,7 +175,7 @@ fn living(store: &Store, user: u32, ours: BorrowedFd<'_>) -> Result<Option<Owned
 
 /// The user namespace of a process, or the one above that where the container has its own, as long as it is the user's.
 fn of_process(process: &LiveProcess, user: u32, ours: BorrowedFd<'_>) -> Option<OwnedFd> {
-    let _held = open_process(process)?;
+    let _held = open_process(process).ok()??;
     let mut namespace = Process::open(HostPid(process.pid)).ok()?.open_namespace(Kind::User).ok()?;
     let ours = identity(ours)?;
     loop {

@@ -27,7 +27,7 @@ use crate::monitor::{self, Charge, Finished, Inherits, Setup};
 use crate::record::{After, Exit, Live, LiveMonitor, LiveProcess, LiveTable, Record, Wanted};
 use crate::restart::{BackOff, Policy};
 use crate::shortage::{Baseline, Shortage, has_parents};
-use crate::store::{Claim, Lock};
+use crate::store::{Claim, Lock, takes_nothing};
 use crate::streams::{Input, Wish};
 
 /// So often in a row the groups above a container may go with others before it gives up.
@@ -99,7 +99,8 @@ impl Engine {
     /// Corrupt.
     pub(crate) fn has_just_ended(&self, id: &str) -> Result<bool> {
         let process = self.store.live(id)?.and_then(|live| live.process);
-        Ok(process.is_some_and(|process| process.started.is_some() && open_process(&process).is_none()))
+        let begun = process.filter(|process| process.started.is_some());
+        Ok(begun.map(|process| open_process(&process)).transpose()?.is_some_and(|process| process.is_none()))
     }
 
     /// Starts a container again by another policy from now on; its monitor, if it waits to, looks at it at once.
@@ -174,7 +175,7 @@ impl Engine {
         let (Some(live), Status::Running(process)) = (self.store.live(&record.id)?, &container.status) else {
             return Ok(false);
         };
-        let Some(handle) = open_process(process) else { return Ok(false) };
+        let Some(handle) = open_process(process)? else { return Ok(false) };
         let group = GroupPath::parse("the recorded group", &record.group)?;
         let hierarchies = crate::place::hierarchies_around(&group)?.of_container(&group)?;
         let setup = self.setup_of(record, Input::Null, &claim)?;
@@ -451,11 +452,15 @@ impl<'e> InCare<'e> {
         if self.is_new {
             return Ok(());
         }
-        self.engine.change_record(&self.id, |record| {
+        let changed = self.engine.change_record(&self.id, |record| {
             let Record { confinement, config, group, begun, restarts, .. } = launch.record.clone();
             let former = record.clone();
             *record = Record { confinement, config, group, begun, restarts, exit: None, ..former };
-        })
+        });
+        match changed {
+            Err(error) if launch.record.restarts == 0 || !takes_nothing(&error) => Err(error),
+            _ => Ok(()),
+        }
     }
 
     fn read_shortage(&self) -> Shortage {
@@ -482,30 +487,45 @@ impl<'e> InCare<'e> {
         let _held = store.hold(&self.id)?.ok_or_else(|| no_such(&self.id))?;
         let mut record = store.record(&self.id)?.ok_or_else(|| no_such(&self.id))?;
         let code = exit.code.unwrap_or_default();
-        let again = record.wanted == Wanted::Running && record.options.restart.holds(code, record.restarts);
+        let wanted = record.wanted == Wanted::Running && !store.is_marked_stopped(&self.id);
+        let again = wanted && record.options.restart.holds(code, record.restarts);
         let again = again.then(|| self.back_off.after(self.since.elapsed()));
         let exit = record.exit.insert(exit).clone();
         let Some(delay) = again else {
-            store.write_record(&record)?;
-            store.tell_end(&record, &exit, None);
+            self.write_ended(&record, &exit)?;
             return self.release().map(|()| None);
         };
         // That it is started again is known from before it is known how it has ended.
         (self.live.process, self.live.again) = (None, Timestamp::now().checked_add(delay).ok());
         self.write_live()?;
-        store.write_record(&record)?;
-        store.tell_end(&record, &exit, Some(delay));
+        match store.write_record(&record) {
+            // It may be what makes room again.
+            Err(error) if !takes_nothing(&error) => return Err(error),
+            _ => store.tell_end(&record, &exit, Some(delay)),
+        }
         Ok(Some(delay))
     }
 
-    fn record_exit(&self, exit: Exit) -> Result<()> {
-        match self.live.after {
-            After::Remove => Ok(()),
-            _ => self.engine.change_record(&self.id, |record| {
-                self.engine.store.tell_end(record, &exit, None);
-                record.exit = Some(exit);
-            }),
+    fn record_exit(&mut self, exit: &Exit) -> Result<()> {
+        if self.live.after == After::Remove {
+            return Ok(());
         }
+        let engine = self.engine;
+        let _held = engine.store.hold(&self.id)?.ok_or_else(|| no_such(&self.id))?;
+        let mut record = engine.store.record(&self.id)?.ok_or_else(|| no_such(&self.id))?;
+        record.exit = Some(exit.clone());
+        self.write_ended(&record, exit)
+    }
+
+    /// Writes the record of one that has ended, and where its disk takes nothing, how it ended, beside what is on the host
+    /// for it.
+    fn write_ended(&mut self, record: &Record, exit: &Exit) -> Result<()> {
+        let written = self.engine.store.write_record(record);
+        self.engine.store.tell_end(record, exit, None);
+        written.or_else(|error| {
+            (self.live.exit, self.live.again) = (Some(exit.clone()), None);
+            self.write_live().and(Err(error))
+        })
     }
 
     fn release(&mut self) -> Result<()> {
@@ -600,7 +620,7 @@ impl Charge for InCare<'_> {
         let concluded = match self.clean_up() {
             Ok(()) => self.conclude(exit),
             // What is left is still on record for the next command.
-            Err(error) => self.record_exit(exit).and(Err(error)),
+            Err(error) => self.record_exit(&exit).and(Err(error)),
         };
         let left = concluded.as_ref().err().map(|error| Failure::of(error).message).into_iter().collect();
         Finished { event: Event::Exited { code, shortage, left }, again: concluded.ok().flatten() }
@@ -611,6 +631,7 @@ impl Charge for InCare<'_> {
         let code = |record: &Record| record.exit.as_ref().and_then(|exit| exit.code).unwrap_or_default();
         let holds = |record: &Record| record.options.restart.holds(code(record), record.restarts);
         let wanted = record.is_some_and(|record| record.wanted == Wanted::Running && holds(&record));
+        let wanted = wanted && !self.engine.store.is_marked_stopped(&self.id);
         if !wanted {
             let _ = self.release();
         }

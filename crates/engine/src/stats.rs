@@ -133,7 +133,7 @@ impl Meters<'_> {
         let at = Instant::now();
         let sample = meter.sample(&self.roots, depth);
         // A user's container may have no groups at all.
-        if sample.is_absent() && live.process.as_ref().is_none_or(|process| open_process(process).is_none()) {
+        if sample.is_absent() && live.process.as_ref().is_none_or(|process| matches!(open_process(process), Ok(None))) {
             return None;
         }
         let first = live.process.as_ref().filter(|_| depth != Depth::CpuTime);

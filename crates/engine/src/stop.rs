@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use crate::containers::{Engine, KILL, Status, exit_code_of, kill_and_wait, open_process};
 use crate::options::Signal;
 use crate::record::{LiveProcess, Record, Wanted};
+use crate::restart::Policy;
+use crate::store::takes_nothing;
 
 /// How a container is asked to end.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,7 +61,7 @@ impl Engine {
         let record = container.record;
         let lives = matches!(container.status, Status::Running(_) | Status::Restarting(_));
         if lives || self.has_just_ended(&record.id)? {
-            self.change_record(&record.id, |record| record.wanted = Wanted::Stopped)?;
+            self.want_stopped(&record)?;
             self.settle(&record);
         }
         let Status::Running(process) = container.status else {
@@ -70,7 +72,7 @@ impl Engine {
             Patience::Seconds(seconds) => Instant::now().checked_add(Duration::from_secs(seconds.into())),
             Patience::Endless => None,
         };
-        let pidfd = open_process(&process);
+        let pidfd = open_process(&process)?;
         if let Some(pidfd) = &pidfd {
             self.store.tell(&record, "kill", &[("signal", signal.to_string())]);
             match sys::process::send_signal(pidfd.as_fd(), i32::try_from(signal).unwrap_or_default()) {
@@ -79,6 +81,28 @@ impl Engine {
             }
         }
         Ok(Stopping { record, process: pidfd.map(|pidfd| (process, pidfd)), until })
+    }
+
+    /// Undoes what is left of a container that has ended. What a disk does not take is written down by a later command.
+    fn clean_up_after(&self, id: &str, code: Option<i32>) -> Result<()> {
+        match self.sweep_as(id, code) {
+            Err(error) if takes_nothing(&error) => Ok(()),
+            swept => swept,
+        }
+    }
+
+    /// Writes down that a container is not to be started again: where its record's disk takes nothing, in its run folder.
+    ///
+    /// # Errors
+    /// A kernel error, where it would be started again otherwise.
+    pub(crate) fn want_stopped(&self, record: &Record) -> Result<()> {
+        match self.change_record(&record.id, |record| record.wanted = Wanted::Stopped) {
+            Err(error) if takes_nothing(&error) => {
+                let marked = self.store.mark_stopped(&record.id);
+                if marked.is_ok() || record.options.restart == Policy::No { Ok(()) } else { Err(error) }
+            }
+            changed => changed,
+        }
     }
 
     /// Waits for a container's end, after which nothing of it is left on the host but its record; gives its exit code.
@@ -91,7 +115,7 @@ impl Engine {
         let told = match &container.status {
             Status::Exited(exit) => return Ok(exit.code.unwrap_or(UNKNOWN)),
             Status::Created if container.record.begun.is_none() => return Ok(0),
-            Status::Running(process) => open_process(process).map(|pidfd| (process.pid, pidfd)),
+            Status::Running(process) => open_process(process)?.map(|pidfd| (process.pid, pidfd)),
             // Its monitor may be about to write down how it ended.
             Status::Created | Status::Restarting(_) | Status::Gone => None,
         };
@@ -102,9 +126,12 @@ impl Engine {
             code = exit_code_of(HostPid(pid), pidfd.as_fd());
         }
         self.store.wait_for(id)?;
-        self.sweep_as(id, code)?;
-        let exit = self.store.record(id)?.and_then(|record| record.exit);
-        Ok(exit.and_then(|exit| exit.code).or(code).unwrap_or(UNKNOWN))
+        self.clean_up_after(id, code)?;
+        let exit = match self.container(id)?.map(|container| container.status) {
+            Some(Status::Exited(exit)) => exit.code,
+            _ => None,
+        };
+        Ok(exit.or(code).unwrap_or(UNKNOWN))
     }
 }
 
@@ -123,7 +150,7 @@ impl Stopping {
         engine.store.wait_for(&self.record.id)?;
         // Where it had no monitor, this is who cleans up after it.
         let code = self.process.as_ref().and_then(|(one, pidfd)| exit_code_of(HostPid(one.pid), pidfd.as_fd()));
-        engine.sweep_as(&self.record.id, code)?;
+        engine.clean_up_after(&self.record.id, code)?;
         if self.process.is_some() {
             engine.store.tell(&self.record, "stop", &[]);
         }

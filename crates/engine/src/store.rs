@@ -14,6 +14,7 @@
 //! RUN/ID/live.json                    what exists on the host for it; the folder is locked (flock) by its monitor
 //! RUN/ID/{stdout,stderr}              fifos with what it has written and its monitor has not yet read
 //! RUN/ID/socket                       where its monitor takes those who want to be attached
+//! RUN/ID/stopped                      it is not to be started again, and its record could not be written
 //! ```
 //!
 //! The run folder is made first and removed last: whatever happens in between, the next command finds it unlocked and
@@ -116,6 +117,7 @@ const MOUNTS: &str = "cgroup";
 const NAMESPACE: &str = ".namespace.json";
 const SOCKET: &str = "socket";
 const HEALTH: &str = "health.json";
+const STOPPED: &str = "stopped";
 /// How many may wait to be attached to one container.
 const CALLERS: i32 = 64;
 
@@ -270,6 +272,20 @@ impl Store {
     /// Corrupt.
     pub(crate) fn health(&self, id: &str) -> Result<Option<Health>> {
         read_json(&self.run_folder(id).join(HEALTH))
+    }
+
+    /// Writes down in its run folder that a container is not to be started again.
+    ///
+    /// # Errors
+    /// A kernel error.
+    pub(crate) fn mark_stopped(&self, id: &str) -> Result<()> {
+        let path = self.run_folder(id).join(STOPPED);
+        fs::write(&path, "").doing(|| format!("write {}", path.display()))
+    }
+
+    /// Whether that is written down there.
+    pub(crate) fn is_marked_stopped(&self, id: &str) -> bool {
+        self.run_folder(id).join(STOPPED).exists()
     }
 
     /// Gives the run folder up: nothing of the container exists on the host any more.
@@ -518,6 +534,11 @@ impl Store {
     }
 }
 
+/// Whether a disk takes nothing: it is full, or must not be written to.
+pub(crate) fn takes_nothing(error: &Error) -> bool {
+    matches!(error.errno(), Some(Errno::NOSPC | Errno::DQUOT | Errno::ROFS))
+}
+
 fn is_taken(made: &std::io::Result<()>) -> bool {
     made.as_ref().is_err_and(|error| error.kind() == ErrorKind::AlreadyExists)
 }
@@ -610,5 +631,9 @@ fn ignore_absent(result: std::io::Result<()>) -> std::io::Result<()> {
 pub(crate) fn remove_folder(path: &Path) -> Result<()> {
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(()) };
     let parent = File::open(parent).doing(|| format!("open {}", parent.display()))?;
-    image::remove_tree(parent.as_fd(), name)
+    match image::remove_tree(parent.as_fd(), name) {
+        // So it is said of what there is not, too.
+        Err(error) if error.errno() == Some(Errno::ROFS) && path.symlink_metadata().is_err() => Ok(()),
+        removed => removed,
+    }
 }
