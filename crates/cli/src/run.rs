@@ -137,8 +137,7 @@ pub(crate) struct Start {
 /// `carboy start`.
 pub(crate) fn start(engine: &Engine, start: &Start) -> Result<ExitCode> {
     if !start.attach && !start.interactive {
-        let started = |word: &str| begin(engine, word, &Start::default()).map(drop);
-        return Ok(crate::list::each(&start.containers, started, |_| false));
+        return Ok(each(&start.containers, |word| begin(engine, word, &Start::default())));
     }
     match start.containers.as_slice() {
         [one] => match begin(engine, one, start) {
@@ -187,17 +186,36 @@ pub(crate) fn restart(engine: &Engine, words: &[String], asked: Stop) -> ExitCod
     let mut stopping = stopping.into_iter();
     let again = |word: &str| {
         stopping.next().transpose()?.map_or(Ok(()), |stopping| stopping.finish(engine))?;
-        begin(engine, word, &Start::default())?;
-        engine.has_restarted(word)
+        let begun = begin(engine, word, &Start::default())?;
+        if let None | Some(Outcome::Detached) = begun {
+            engine.has_restarted(word)?;
+        }
+        Ok(begun)
     };
-    crate::list::each(words, again, |_| false)
+    each(words, again)
+}
+
+/// Starts each container, says which run, and what keeps each of the others from it.
+fn each(words: &[String], mut begin: impl FnMut(&str) -> Result<Option<Outcome>>) -> ExitCode {
+    let mut code = ExitCode::SUCCESS;
+    for word in words {
+        match begin(word) {
+            Ok(None | Some(Outcome::Detached)) => {
+                report::line(word);
+                continue;
+            }
+            Ok(Some(outcome)) => drop(end(&outcome, word)),
+            Err(error) => report::error(&error),
+        }
+        code = ExitCode::FAILURE;
+    }
+    code
 }
 
 /// `carboy boot`: starts what is to run when the host has begun anew. No process of its own remains.
 pub(crate) fn boot(engine: &Engine) -> Result<ExitCode> {
     let names: Vec<String> = engine.to_boot()?.into_iter().map(|container| container.record.name).collect();
-    let started = |word: &str| begin(engine, word, &Start::default()).map(drop);
-    Ok(crate::list::each(&names, started, |_| false))
+    Ok(each(&names, |word| begin(engine, word, &Start::default())))
 }
 
 /// What `attach` was asked for.
