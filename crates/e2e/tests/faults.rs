@@ -1,9 +1,12 @@
 //! Every step fails once: each system call of a full run, in carboy's command, in its monitor and in the container's first
 //! process before its program, is made to fail, and, apart, its process is killed there. Nothing may hang, an error is one
 //! line that names the step, and at the latest after the next carboy command nothing is left. The same for the command
-//! that cleans up after a killed monitor, for `exec`, and for `rm -f`.
+//! that cleans up after a killed monitor, for `exec`, and for the commands of a container's life: `run -d`, `start`,
+//! `stop`, `restart`, `rm -f`. After each of those the container can still be stopped, started and removed.
 //!
-//! The list of calls comes from a run in which all goes well, so it covers steps that are added later.
+//! The list of calls comes from a run in which all goes well, so it covers steps that are added later. Each call fails with
+//! one of the [`ERRORS`], in turn; with the environment variable `CARBOY_ALL_FAULTS` with every one of them, and those
+//! calls that stand between calls of the same names are looked at all, and not only the first: that takes half an hour.
 #![expect(clippy::unwrap_used, reason = "tests stop at what goes wrong")]
 
 use std::collections::BTreeMap;
@@ -27,7 +30,7 @@ const NOT_FAILED: [&str; 9] =
 const MAY_FAIL: [&str; 4] = ["statx", "lseek", "umask", "getcwd"];
 
 /// Calls that a monitor makes as often as something happens: what happens at once in one run may not in the next.
-const AS_OFTEN_AS_NEEDED: [&str; 2] = ["ppoll", "read"];
+const AS_OFTEN_AS_NEEDED: [&str; 3] = ["ppoll", "read", "recvmsg"];
 
 /// What `--cidfile` and `--pidfile` make.
 const FILES: [&str; 2] = ["cid", "pid"];
@@ -41,10 +44,14 @@ struct Bench {
     words: Vec<String>,
     /// How many calls are looked at of those that stand between calls of the same two names.
     alike: usize,
+    /// Whether somebody stays to the end, and is told what is left.
+    attended: bool,
+    /// Whether a monitor that is not looked at decides how often it looks.
+    raced: bool,
     /// What is done before each run.
     before: fn(&Self),
-    /// What is done after each run, before it is looked at what is left.
-    after: fn(&Self),
+    /// What is done after each run, before it is looked at what is left. It gives what is wrong.
+    after: fn(&Self) -> Vec<String>,
 }
 
 impl Bench {
@@ -52,7 +59,8 @@ impl Bench {
         // The first command makes carboy's folders.
         assert_eq!(carboy.run(["ps"]).code, 0);
         let words = words.into_iter().map(Into::into).collect();
-        Self { carboy, words, alike: 1, before: |_| {}, after: |_| {} }
+        let alike = if all_faults() { usize::MAX } else { 1 };
+        Self { carboy, words, alike, attended: true, raced: false, before: |_| {}, after: |_| Vec::new() }
     }
 
     /// `carboy run` with these options and a command that ends at once.
@@ -82,8 +90,8 @@ impl Bench {
         (self.before)(self);
         let watched = run(&self.carboy.command(&self.words), self.carboy.folder(), fault);
         let at_once = self.left_at_once();
-        (self.after)(self);
-        let mut left = self.carboy.left_behind();
+        let mut left = (self.after)(self);
+        left.extend(self.carboy.left_behind());
         left.extend(self.groups());
         left.retain(|left| !is_of_other(&self.carboy, left));
         (watched, at_once, left)
@@ -180,7 +188,7 @@ fn wrong_with(bench: &Bench, (place, stage): &(Place, Stage), fault: Fault) -> O
         "it hangs"
     } else if !left.is_empty() {
         "something is left"
-    } else if !watched.struck && AS_OFTEN_AS_NEEDED.contains(&place.name) {
+    } else if !watched.struck && (bench.raced || AS_OFTEN_AS_NEEDED.contains(&place.name)) {
         return None;
     } else if !watched.struck {
         "this call was not made"
@@ -193,7 +201,7 @@ fn wrong_with(bench: &Bench, (place, stage): &(Place, Stage), fault: Fault) -> O
         "a file tells of a container that never was"
     } else if watched.code == 125 && *stage == Stage::Plan && !at_once.is_empty() {
         "something is left of a container that never was"
-    } else if at_once.iter().any(|left| !bench.stays(left)) && watched.stderr.is_empty() {
+    } else if bench.attended && at_once.iter().any(|left| !bench.stays(left)) && watched.stderr.is_empty() {
         "something was left to the next command without a word"
     } else if watched.code == 0 && *stage == Stage::Plan && !may_fail(place, fault) {
         "the step's failure is passed over"
@@ -211,9 +219,12 @@ fn wrong_with(bench: &Bench, (place, stage): &(Place, Stage), fault: Fault) -> O
 }
 
 /// A filter may forbid prctl(2), and where no device nodes can be made the host's are taken: neither keeps a container from
-/// running.
+/// running. What was interrupted is done again.
 fn may_fail(place: &Place, fault: Fault) -> bool {
-    let is_spared = matches!(fault, Fault::Error(Errno::EPERM)) && ["prctl", "mknodat"].contains(&place.name);
+    let is_spared = match fault {
+        Fault::Error(Errno::EPERM) => ["prctl", "mknodat"].contains(&place.name),
+        fault => fault == Fault::Error(Errno::EINTR),
+    };
     is_spared || MAY_FAIL.contains(&place.name)
 }
 
@@ -221,21 +232,36 @@ fn names_step(error: &str) -> bool {
     error.contains("(step ") || error.starts_with("error: cannot execute ")
 }
 
-fn each_call(bench: &Bench, role: Role, fault: impl Fn(usize) -> Fault) {
+fn each_call(bench: &Bench, role: Role, faults: impl Fn(usize, &Place) -> Vec<Fault>) {
     let places = bench.places(role);
-    let check = |(number, place)| wrong_with(bench, place, fault(number));
-    let wrong: Vec<String> = places.iter().enumerate().filter_map(check).collect();
+    let mut wrong = Vec::new();
+    for (number, place) in places.iter().enumerate() {
+        wrong.extend(faults(number, &place.0).into_iter().filter_map(|fault| wrong_with(bench, place, fault)));
+    }
     assert!(places.len() >= 10, "{places:?}");
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), places.len(), wrong.join("\n"));
 }
 
-/// In turn, so that no error is taken for a harmless one everywhere.
-fn error(number: usize) -> Fault {
-    Fault::Error([Errno::EIO, Errno::ENOMEM, Errno::ENOSPC, Errno::EPERM][number % 4])
+/// What a call may fail with on a host that has too little of something, or is broken.
+const ERRORS: [Errno; 6] = [Errno::EIO, Errno::ENOMEM, Errno::ENOSPC, Errno::EPERM, Errno::EBUSY, Errno::EINTR];
+
+/// Whether every call is to fail with every error.
+fn all_faults() -> bool {
+    std::env::var_os("CARBOY_ALL_FAULTS").is_some()
 }
 
-fn killed(_: usize) -> Fault {
-    Fault::Kill
+/// In turn, so that no error is taken for a harmless one everywhere.
+fn error(number: usize, place: &Place) -> Vec<Fault> {
+    let mut errors = ERRORS.to_vec();
+    // A group that cannot be removed because it is in use stays for whoever uses it.
+    errors.retain(|errno| *errno != Errno::EBUSY || place.name != "unlinkat");
+    let one = number % errors.len()..=number % errors.len();
+    let errors = if all_faults() { &errors[..] } else { &errors[one] };
+    errors.iter().copied().map(Fault::Error).collect()
+}
+
+fn killed(_: usize, _: &Place) -> Vec<Fault> {
+    vec![Fault::Kill]
 }
 
 /// Starts a container that stays, as nobody's child.
@@ -313,6 +339,7 @@ fn each_call_for_a_container_that_stays_on_record_that_fails_leaves_nothing_else
     let mut bench = Bench::of_run(Carboy::new(), ["--name", "kept"]);
     bench.after = |bench| {
         let _ = bench.carboy.run(["rm", "-f", "kept"]);
+        Vec::new()
     };
     each_call(&bench, Role::Monitor, error);
     each_call(&bench, Role::Monitor, killed);
@@ -363,6 +390,7 @@ fn of_run_with_volumes() -> Bench {
         let seen = bench.carboy.run(words);
         assert_eq!(seen.stdout, "onetwo", "whoever comes next finds all of it: {}", seen.stderr);
         assert_eq!(bench.carboy.run(["volume", "rm", "named"]).code, 0);
+        Vec::new()
     };
     bench
 }
@@ -433,7 +461,7 @@ fn each_call_of_exec_that_fails_leaves_nothing() {
 
 #[test]
 fn each_call_of_a_removal_that_fails_leaves_nothing_to_the_next_one() {
-    let mut bench = Bench::new(Carboy::new(), ["rm", "-f", OTHER]);
+    let mut bench = Bench { raced: true, ..Bench::new(Carboy::new(), ["rm", "-f", OTHER]) };
     bench.before = |bench| start_other(&bench.carboy, &[]);
     bench.after = |bench| {
         let _ = bench.carboy.run(["rm", "-f", OTHER]);
@@ -442,7 +470,114 @@ fn each_call_of_a_removal_that_fails_leaves_nothing_to_the_next_one() {
         while !bench.carboy.left_behind().is_empty() && began.elapsed() < Duration::from_secs(5) {
             std::thread::sleep(Duration::from_millis(5));
         }
+        Vec::new()
     };
+    each_call(&bench, Role::Command, error);
+    each_call(&bench, Role::Command, killed);
+}
+
+/// The name of the container whose life it is.
+const BOX: &str = "box";
+
+/// What a container does that stays when it is started first, and ends at once when it is started again.
+const STAYS_ONCE: &str = "test -e /ran && exit; : > /ran; exec sleep 1000";
+
+/// A command in a container's life, after which the container is there and can be stopped, started and removed.
+fn of_life(carboy: Carboy, words: &[&str], before: fn(&Bench)) -> Bench {
+    let after = |bench: &Bench| {
+        let checked = bench.carboy.run(["system", "check"]);
+        let mut wrong: Vec<String> = checked.stdout.lines().chain(checked.stderr.lines()).map(str::to_owned).collect();
+        if bench.carboy.run(["ps", "-aq"]).stdout.is_empty() {
+            // It may be that it never was, and must be if it was to be removed.
+            let is_well = ["run", "rm"].contains(&bench.words[0].as_str());
+            wrong.extend((!is_well).then(|| "the container is gone".to_owned()));
+            return wrong;
+        }
+        for words in [&["stop", "-t", "0", BOX][..], &["start", BOX], &["wait", BOX], &["rm", "-f", BOX]] {
+            let ended = bench.carboy.run(words);
+            if ended.code != 0 || !ended.stderr.is_empty() {
+                wrong.push(format!("{words:?} gives {}: {}", ended.code, ended.stderr));
+            }
+        }
+        wrong
+    };
+    Bench { attended: false, before, after, ..Bench::new(carboy, words.iter().copied()) }
+}
+
+/// Makes a container of these words and a script.
+fn make(bench: &Bench, words: &[&str], script: &str) {
+    let (root, group) = (bench.carboy.busybox().display().to_string(), parent_group(&bench.carboy));
+    let words = words.iter().copied().chain(["--name", BOX, "--cgroup-parent", &group, &root, "sh", "-c", script]);
+    let made = bench.carboy.run(words);
+    assert_eq!((made.code, made.stderr.as_str()), (0, ""));
+}
+
+/// Starts one that stays, and waits until it would not do so again.
+fn start_one_that_stays(bench: &Bench) {
+    make(bench, &["run", "-d"], STAYS_ONCE);
+    let folder = bench.carboy.folder().join("root/containers");
+    let id = fs::read_dir(&folder).unwrap().next().unwrap().unwrap().file_name();
+    let mark = folder.join(id).join("upper/ran");
+    let began = Instant::now();
+    while !mark.exists() {
+        assert!(began.elapsed() < Duration::from_secs(10), "it does not run");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn of_detached_run() -> Bench {
+    let carboy = Carboy::new();
+    let (root, group) = (carboy.busybox().display().to_string(), parent_group(&carboy));
+    of_life(carboy, &["run", "-d", "--name", BOX, "--cgroup-parent", &group, &root, "true"], |_| {})
+}
+
+fn of_start() -> Bench {
+    of_life(Carboy::new(), &["start", BOX], |bench| make(bench, &["create"], "true"))
+}
+
+fn of_restart() -> Bench {
+    Bench { raced: true, ..of_life(Carboy::new(), &["restart", "-t", "0", BOX], start_one_that_stays) }
+}
+
+#[test]
+fn each_call_of_a_detached_run_that_fails_leaves_nothing() {
+    let bench = of_detached_run();
+    each_call(&bench, Role::Command, error);
+    each_call(&bench, Role::Monitor, error);
+}
+
+#[test]
+fn a_detached_run_that_is_killed_at_any_call_leaves_nothing() {
+    let bench = of_detached_run();
+    each_call(&bench, Role::Command, killed);
+    each_call(&bench, Role::Monitor, killed);
+}
+
+#[test]
+fn each_call_of_a_start_that_fails_leaves_a_container_that_can_be_started() {
+    let bench = of_start();
+    each_call(&bench, Role::Command, error);
+    each_call(&bench, Role::Monitor, error);
+}
+
+#[test]
+fn a_start_that_is_killed_at_any_call_leaves_a_container_that_can_be_started() {
+    let bench = of_start();
+    each_call(&bench, Role::Command, killed);
+    each_call(&bench, Role::Monitor, killed);
+}
+
+#[test]
+fn each_call_of_a_restart_that_fails_or_is_where_it_is_killed_leaves_a_container_that_can_be_started() {
+    let bench = of_restart();
+    each_call(&bench, Role::Command, error);
+    each_call(&bench, Role::Command, killed);
+}
+
+#[test]
+fn each_call_of_a_stop_that_fails_or_is_where_it_is_killed_leaves_a_container_that_can_be_stopped() {
+    let bench = of_life(Carboy::new(), &["stop", "-t", "0", BOX], start_one_that_stays);
+    let bench = Bench { raced: true, ..bench };
     each_call(&bench, Role::Command, error);
     each_call(&bench, Role::Command, killed);
 }
