@@ -766,6 +766,7 @@ const LOGS: Usage<Logs> = Usage {
     doc: "Show what a container has said",
     flags: &[&[
         Flag::switch("follow", |logs: &mut Logs, on| logs.follow = on, "go on until it has ended").short('f'),
+        Flag::switch("details", |logs: &mut Logs, on| logs.details = on, "show what each line says of its container"),
         Flag::value("tail", "LINES", logs_tail, "show only so many of the last lines (all)").short('n'),
         Flag::switch("timestamps", |logs: &mut Logs, on| logs.timestamps = on, "show when each line came").short('t'),
         Flag::value(

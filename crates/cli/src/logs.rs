@@ -1,12 +1,12 @@
 //! `logs`: what a container that runs by itself has said, and what it goes on to say.
 
 use std::collections::VecDeque;
-use std::io::Write as _;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::process::ExitCode;
 
 use engine::containers::{Container, Engine};
 use engine::log::{Entry, LogWish, Reader, Stream};
+use engine::record::Record;
 use error::{Doing, Refused, RefusedKind, Result};
 use jiff::Timestamp;
 use rustix::event::{PollFd, PollFlags, poll};
@@ -21,6 +21,8 @@ pub(crate) struct Logs {
     pub(crate) follow: bool,
     /// Whether the time stands before each line.
     pub(crate) timestamps: bool,
+    /// Whether what a line says of its container stands before it.
+    pub(crate) details: bool,
     /// How many lines of what is there already; all if none.
     pub(crate) tail: Option<usize>,
     /// Nothing that is older.
@@ -47,11 +49,12 @@ fn shown(engine: &Engine, logs: &Logs) -> Result<()> {
     let folder = engine.store.container(&container.record.id);
     // Watched before it is read: nothing comes in between unnoticed.
     let watched = if logs.follow { Some(watch(&folder)?) } else { None };
-    if container.record.options.log == LogWish::Nothing {
+    let wish = &container.record.options.log;
+    if wish.path(&folder).is_none() {
         return Err(no_log(&container).into());
     }
     // One that was never started has said nothing.
-    let Some(mut reader) = Reader::open(&folder)? else { return Ok(()) };
+    let Some(mut reader) = Reader::open(wish, &folder)? else { return Ok(()) };
     let mut kept = VecDeque::new();
     while let Some(entry) = reader.next_entry()? {
         if logs.shows(&entry) {
@@ -61,7 +64,7 @@ fn shown(engine: &Engine, logs: &Logs) -> Result<()> {
             }
         }
         // Without a tail nothing must be kept for long.
-        if logs.tail.is_none() && !logs.print(&mut kept)? {
+        if logs.tail.is_none() && kept.len() >= MANY && !logs.print(&mut kept)? {
             return Ok(());
         }
     }
@@ -75,8 +78,13 @@ fn shown(engine: &Engine, logs: &Logs) -> Result<()> {
 }
 
 fn no_log(container: &Container) -> Refused {
-    let refused = Refused::new("logs", &container.record.name, "has no log").kind(RefusedKind::Conflict);
-    refused.hint("it was made with --log-driver none")
+    let Record { name, options, .. } = &container.record;
+    let reason = "configured logging driver does not support reading";
+    let hint = match &options.log {
+        LogWish::Journald(_) => format!("journalctl CONTAINER_NAME={name} shows what the journal has"),
+        other => format!("it was made with --log-driver {}", other.driver()),
+    };
+    Refused::new("logs", name, reason).kind(RefusedKind::Conflict).hint(hint)
 }
 
 fn watch(folder: &std::path::Path) -> Result<OwnedFd> {
@@ -88,6 +96,26 @@ fn watch(folder: &std::path::Path) -> Result<OwnedFd> {
     Ok(watched)
 }
 
+/// `colour=blue,tag=web `, in Docker's spelling: that of a query in a URL.
+fn details(attributes: &[(String, String)]) -> String {
+    let pairs: Vec<String> =
+        attributes.iter().map(|(name, value)| format!("{}={}", in_query(name), in_query(value))).collect();
+    format!("{} ", pairs.join(","))
+}
+
+fn in_query(text: &str) -> String {
+    let letter = |byte: u8| match byte {
+        b' ' => "+".to_owned(),
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => char::from(byte).to_string(),
+        byte => format!("%{byte:02X}"),
+    };
+    text.bytes().map(letter).collect()
+}
+
+/// How much is written at once, in bytes, and how many lines are held for that.
+const AT_ONCE: usize = 64 * 1024;
+const MANY: usize = 512;
+
 impl Logs {
     fn shows(&self, entry: &Entry) -> bool {
         self.since.is_none_or(|since| entry.time >= since) && self.until.is_none_or(|until| entry.time <= until)
@@ -96,19 +124,31 @@ impl Logs {
     /// Prints entries, each to the stream that it came from; whether the reader is still there.
     fn print(&self, entries: &mut VecDeque<Entry>) -> Result<bool> {
         let (mut out, mut err) = (std::io::stdout().lock(), std::io::stderr().lock());
-        for entry in entries.drain(..) {
-            let time = if self.timestamps { format!("{:.9} ", entry.time) } else { String::new() };
-            let text = format!("{time}{}", entry.log);
-            let stream: &mut dyn std::io::Write = if entry.stream == Stream::Stderr { &mut err } else { &mut out };
-            match stream.write_all(text.as_bytes()) {
-                Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(false),
-                written => written.doing(|| "write to standard output")?,
+        let (mut text, mut gathered) = (Vec::new(), Stream::Stdout);
+        let mut write = |text: &mut Vec<u8>, stream| {
+            let stream: &mut dyn std::io::Write = if stream == Stream::Stderr { &mut err } else { &mut out };
+            let written = stream.write_all(text).and_then(|()| stream.flush());
+            text.clear();
+            match written {
+                Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+                written => written.doing(|| "write to standard output").map(|()| true),
             }
+        };
+        for entry in entries.drain(..) {
+            // What goes to one stream goes there at once, and before what the other gets later.
+            if (entry.stream != gathered || text.len() > AT_ONCE) && !write(&mut text, gathered)? {
+                return Ok(false);
+            }
+            gathered = entry.stream;
+            if self.timestamps {
+                text.extend_from_slice(format!("{:.9} ", entry.time).as_bytes());
+            }
+            if self.details {
+                text.extend_from_slice(details(&entry.attributes).as_bytes());
+            }
+            text.extend_from_slice(&entry.log);
         }
-        match out.flush() {
-            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
-            flushed => flushed.doing(|| "write to standard output").map(|()| true),
-        }
+        write(&mut text, gathered)
     }
 
     /// Prints what is added until the container has ended for good and its monitor has written the last of it.

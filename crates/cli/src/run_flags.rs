@@ -2,11 +2,11 @@
 //! namespaces that Docker has none for.
 
 mod health;
+mod log;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use engine::log::LogWish;
 use engine::options::{Limits, Manager, Namespace, Root, RunOptions};
 use error::Result;
 use lexopt::Parser;
@@ -30,6 +30,7 @@ pub(crate) struct Draft {
     user_namespace: Option<Namespace>,
     time_namespace: Option<Namespace>,
     health: health::Said,
+    log: log::Said,
     form: Form,
 }
 
@@ -55,6 +56,7 @@ pub(crate) fn read(usage: &Usage<Draft>, parser: &mut Parser, form: Form, caller
         user_namespace: None,
         time_namespace: None,
         health: health::Said::default(),
+        log: log::Said::default(),
         form,
     };
     let mut words = match usage.read(parser, &mut draft)? {
@@ -80,6 +82,7 @@ impl Draft {
         (options.root, options.command) = (root, command);
         options.labels.extend(self.labels);
         options.health = self.health.wish()?;
+        (options.log, options.mentions) = self.log.wish()?;
         options.env = environment::variables(&self.env_files, &self.env, caller)?;
         let namespaces = &mut options.namespaces;
         let mapped = !namespaces.uid_mappings.is_empty() || !namespaces.gid_mappings.is_empty();
@@ -175,12 +178,17 @@ const FLAGS: &[Flag<Draft>] = &[
     Flag::value("name", "NAME", container_name, "call it this"),
     Flag::value("hostname", "NAME", hostname, "its host name (its short id)").short('h'),
     Flag::value("domainname", "NAME", domainname, "its NIS domain name"),
-    Flag::value("log-driver", "DRIVER", log_driver, "what is kept of its output: json-file or none (json-file)"),
+    Flag::value(
+        "log-driver",
+        "DRIVER",
+        log::driver,
+        "where its output is kept: json-file, local, journald, syslog or none (json-file)",
+    ),
     Flag::values(
         "log-opt",
         "NAME=VALUE",
-        log_option,
-        "max-size=10m and max-file=3: when a new file is begun, how many are kept",
+        log::option,
+        "say how: max-size=10m, max-file=3, compress=true, tag, labels, env, …",
     ),
     Flag::value(
         "restart",
@@ -266,37 +274,6 @@ fn detach_keys(draft: &mut Draft, given: Given<'_>) -> Result<()> {
 
 fn restart_policy(draft: &mut Draft, given: Given<'_>) -> Result<()> {
     draft.options.restart = policy::policy(given)?;
-    Ok(())
-}
-
-fn log_driver(draft: &mut Draft, given: Given<'_>) -> Result<()> {
-    draft.options.log = match given.value {
-        // What was said of its files before stays.
-        "json-file" if draft.options.log != LogWish::Nothing => draft.options.log,
-        "json-file" => LogWish::USUAL,
-        "none" => LogWish::Nothing,
-        _ => return Err(given.refused("is no log driver here").hint("use json-file or none").into()),
-    };
-    Ok(())
-}
-
-fn log_option(draft: &mut Draft, given: Given<'_>) -> Result<()> {
-    let LogWish::JsonFile { max_bytes, max_files } = &mut draft.options.log else {
-        return Err(given.refused("is nothing for the log driver none").into());
-    };
-    let hint = "use max-size=10m or max-file=3";
-    let Some((name, value)) = given.value.split_once('=') else {
-        return Err(given.refused("is not NAME=VALUE").hint(hint).into());
-    };
-    let value = given.part(value);
-    match name {
-        "max-size" => *max_bytes = quantity::bytes(value)?.max(1),
-        "max-file" => match value.value.parse() {
-            Ok(files) if files > 0 => *max_files = files,
-            _ => return Err(given.refused("is not a number of files above 0").into()),
-        },
-        _ => return Err(given.refused("is no option of json-file").hint(hint).into()),
-    }
     Ok(())
 }
 

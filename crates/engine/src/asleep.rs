@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use sys::rest::{ASLEEP, AWAKE};
 
 use crate::containers::Engine;
-use crate::log::LogWish;
+use crate::log::{LogWish, Origin};
 use crate::monitor::{self, Monitor, open_output};
 use crate::record::Live;
 use crate::restart::BackOff;
@@ -59,6 +59,7 @@ pub(crate) struct Carried {
     pub(crate) claim: Number,
     pub(crate) alarms: Vec<Number>,
     pub(crate) log: LogWish,
+    pub(crate) origin: Origin,
     pub(crate) live: Live,
     pub(crate) ends_whole: bool,
     pub(crate) shortage: Shortage,
@@ -204,7 +205,7 @@ impl Asleep {
         let group = GroupPath::parse("the recorded group", &carried.live.group)?;
         let folder = engine.store.container(&carried.id);
         let hierarchies = insist(|| crate::place::hierarchies_around(&group)?.of_container(&group));
-        let output = insist(|| open_output(carried.log, &folder));
+        let output = insist(|| open_output((&carried.log, &carried.origin), &folder));
         let wish =
             Wish { input: self.input, terminal: self.terminal, folder: Some(engine.store.run_folder(&carried.id)) };
         let mut charge = InCare::resumed(&engine, carried, (hierarchies, group), (claim, alarms), slept);

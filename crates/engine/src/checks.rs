@@ -89,8 +89,8 @@ impl Checks {
         }
     }
 
-    /// Something has happened, or the time has come; gives whether what is known of its health has changed.
-    pub(crate) fn notice(&mut self, engine: &Engine, place: Place<'_>) -> Option<Changed> {
+    /// Something has happened, or the time has come; gives what has changed what is known of its health.
+    pub(crate) fn notice(&mut self, engine: &Engine, place: Place<'_>) -> Option<Change> {
         let now = Instant::now();
         match &mut self.turn {
             Turn::Waiting(next) | Turn::Paused(next) if now < *next => {
@@ -139,7 +139,7 @@ impl Checks {
         }
     }
 
-    fn begin(&mut self, engine: &Engine, place: Place<'_>) -> Option<Changed> {
+    fn begin(&mut self, engine: &Engine, place: Place<'_>) -> Option<Change> {
         if is_paused(place) {
             return self.pause();
         }
@@ -157,7 +157,7 @@ impl Checks {
         }
     }
 
-    fn take(&mut self, result: CheckResult) -> Option<Changed> {
+    fn take(&mut self, result: CheckResult) -> Option<Change> {
         let began = Timestamp::now().duration_since(result.start);
         let age = self.since.elapsed().saturating_sub(Duration::try_from(began).unwrap_or_default());
         self.turn = match std::mem::replace(&mut self.turn, Turn::Paused(self.since)) {
@@ -165,11 +165,11 @@ impl Checks {
             turn => turn,
         };
         self.health.take(&self.check, result, age);
-        Some(Changed)
+        Some(Change::Checked)
     }
 
     /// Somebody wants it to be looked at: whoever has paused the container, or let it go on.
-    fn look_whether_paused(&mut self, place: Place<'_>, next: Instant) -> Option<Changed> {
+    fn look_whether_paused(&mut self, place: Place<'_>, next: Instant) -> Option<Change> {
         match (is_paused(place), &self.turn) {
             (true, Turn::Waiting(_) | Turn::Checking(_)) => self.pause(),
             (false, Turn::Paused(_)) => {
@@ -184,7 +184,7 @@ impl Checks {
         }
     }
 
-    fn pause(&mut self) -> Option<Changed> {
+    fn pause(&mut self) -> Option<Change> {
         let next = Instant::now() + self.health.pause(&self.check, self.since.elapsed());
         self.turn = match std::mem::replace(&mut self.turn, Turn::Paused(next)) {
             Turn::Checking(probe) => {
@@ -196,12 +196,18 @@ impl Checks {
         };
         let former = self.health.status;
         self.health.status = Condition::Unhealthy;
-        (former != Condition::Unhealthy).then_some(Changed)
+        (former != Condition::Unhealthy).then_some(Change::Paused)
     }
 }
 
-/// That something has changed in what is known of its health.
-pub(crate) struct Changed;
+/// What has changed what is known of a container's health.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// The result of a check.
+    Checked,
+    /// That it is paused.
+    Paused,
+}
 
 fn is_paused((hierarchies, group): Place<'_>) -> bool {
     crate::pause::stands_still(hierarchies, group).unwrap_or_default()

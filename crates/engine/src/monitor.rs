@@ -21,7 +21,7 @@ use crate::asleep::{self, Carried, Quiet};
 use crate::attach::{Attached, Attachment};
 use crate::clients::{Client, Wanted};
 use crate::event::{Event, Failure};
-use crate::log::{LogWish, Stream, Writer};
+use crate::log::{LogWish, Origin, Stream, Writer};
 use crate::streams::{Input, Kept, Wish};
 
 /// What a monitor does with its process: a container, or one more process in a container.
@@ -73,11 +73,8 @@ pub(crate) enum Output {
 ///
 /// # Errors
 /// A kernel error that names the file.
-pub(crate) fn open_output(wish: LogWish, folder: &Path) -> Result<Output> {
-    Ok(match wish {
-        LogWish::Nothing => Output::Unkept,
-        LogWish::JsonFile { max_bytes, max_files } => Output::Log(Writer::open(folder, max_bytes, max_files)?),
-    })
+pub(crate) fn open_output((wish, origin): (&LogWish, &Origin), folder: &Path) -> Result<Output> {
+    Ok(Writer::open(wish, folder, origin)?.map_or(Output::Unkept, Output::Log))
 }
 
 /// What a monitor is given besides its charge.
@@ -143,6 +140,8 @@ enum Source {
     Connection,
     Charge,
     Stream(Stream),
+    /// The log takes more.
+    Log,
     /// A message of the client with this number.
     Message(usize),
     /// Room in a pipe of that client.
@@ -275,7 +274,11 @@ impl Monitor {
     fn attend(&mut self, charge: &mut dyn Charge) -> Vec<Source> {
         let due = self.running.is_some().then(|| charge.due()).flatten();
         let bedtime = self.is_idle().then(|| self.quiet.until()).filter(|_| due.is_none());
-        let mut happened = self.attend_until(charge, due.or(bedtime));
+        let retry = if let Output::Log(log) = &self.output { log.due() } else { None };
+        let mut happened = self.attend_until(charge, [due, retry].into_iter().flatten().min().or(bedtime));
+        if let Output::Log(log) = &mut self.output {
+            log.go_on();
+        }
         if !happened.is_empty() {
             self.quiet.is_disturbed();
         } else if bedtime.is_some_and(|bedtime| bedtime <= Instant::now()) {
@@ -325,6 +328,9 @@ impl Monitor {
 
     /// Where it cannot, it tries again later.
     fn sleep(&mut self, charge: &dyn Charge) {
+        if let Output::Log(log) = &mut self.output {
+            log.settle();
+        }
         if let Some(carried) = charge.carried() {
             let waited: Vec<_> = self.waited(charge).into_iter().map(|(_, file, flags)| (file, flags)).collect();
             let _ = asleep::sleep(self, carried, &waited);
@@ -344,6 +350,9 @@ impl Monitor {
             let is_free = !self.clients.iter().any(|client| client.is_behind(stream));
             let file = file.iter().filter(|_| is_free);
             waited.extend(file.map(|file| (Source::Stream(stream), file.as_fd(), PollFlags::IN)));
+        }
+        if let Output::Log(log) = &self.output {
+            waited.extend(log.waits().map(|log| (Source::Log, log, PollFlags::OUT)));
         }
         for (number, client) in self.clients.iter().enumerate() {
             waited.extend(client.waits().map(|(file, flags)| {

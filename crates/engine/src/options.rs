@@ -18,7 +18,7 @@ pub use oci::{DeviceRule, IdMapping, NamespaceKind, Rdma, TimeOffset};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::health::HealthWish;
-use crate::log::LogWish;
+use crate::log::{LogWish, Mentions};
 use crate::restart::Policy;
 use crate::spec::HostFacts;
 use crate::stop::Stop;
@@ -72,6 +72,9 @@ pub struct RunOptions {
     pub detach: bool,
     /// What is kept of its output.
     pub log: LogWish,
+    /// What its log's lines say of it.
+    #[serde(default)]
+    pub mentions: Mentions,
     /// How it is asked to end.
     pub stop: Stop,
     /// When it is started again by itself.
@@ -656,6 +659,7 @@ impl RunOptions {
             security: Security::default(),
             detach: false,
             log: LogWish::USUAL,
+            mentions: Mentions::default(),
             stop: Stop::default(),
             restart: Policy::default(),
             health: HealthWish::default(),

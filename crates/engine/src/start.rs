@@ -16,13 +16,14 @@ use sys::process::Ended;
 
 use crate::asleep::{Carried, Number};
 use crate::attach::{Attached, Attachment};
-use crate::checks::Checks;
+use crate::checks::{Change, Checks};
 use crate::containers::{
     Container, Engine, Status, exit_code, no_such, open_process, remove_empty_groups, remove_groups,
 };
 use crate::event::{Event, Failure};
 use crate::health::{Health, HealthWish};
 use crate::launch::{Launch, Names};
+use crate::log::Origin;
 use crate::monitor::{self, Charge, Finished, Inherits, Setup};
 use crate::record::{After, Exit, Live, LiveMonitor, LiveProcess, LiveTable, Record, Wanted};
 use crate::restart::{BackOff, Policy};
@@ -195,7 +196,7 @@ impl Engine {
 
     fn setup_of(&self, record: &Record, input: Input, claim: &Claim) -> Result<Setup> {
         let Record { id, options, .. } = record;
-        let output = monitor::open_output(options.log, &self.store.container(id))?;
+        let output = monitor::open_output((&options.log, &Origin::of(record)), &self.store.container(id))?;
         let wish = Wish { input, terminal: options.tty, folder: Some(self.store.run_folder(id)) };
         Ok(Setup { wish, output, listener: Some(self.store.listen(claim)?), inherits: Inherits::All })
     }
@@ -298,10 +299,11 @@ impl<'e> InCare<'e> {
     fn notice_checks(&mut self) {
         let Some(checks) = &mut self.checks else { return };
         let former = checks.health().status;
-        if checks.notice(self.engine, (&self.hierarchies, &self.group)).is_some() {
+        if let Some(change) = checks.notice(self.engine, (&self.hierarchies, &self.group)) {
             let status = checks.health().status;
+            let is_told = change == Change::Checked && status != former;
             self.write_health();
-            if let (true, Ok(Some(record))) = (status != former, self.engine.store.record(&self.id)) {
+            if let (true, Ok(Some(record))) = (is_told, self.engine.store.record(&self.id)) {
                 self.engine.store.tell(&record, &format!("health_status: {status}"), &[]);
             }
         }
@@ -581,6 +583,7 @@ impl Charge for InCare<'_> {
             id: self.id.clone(),
             claim: Number::of(claim),
             alarms: self.alarms.iter().map(Number::of).collect(),
+            origin: Origin::of(&record),
             log: record.options.log,
             live: self.live.clone(),
             ends_whole: self.ends_whole,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use engine::containers::Status;
 use engine::health::HealthWish;
-use engine::log::LogWish;
+use engine::log::{LogWish, Mentions, Rotation};
 use engine::options::{Access, Asked, Bind, Mount, VolumeMount, VolumeName};
 use engine::record::{LiveProcess, Record};
 use engine::restart::Policy;
@@ -27,7 +27,7 @@ pub(super) fn document(seen: &Seen, store: &Store, size: Option<Size>) -> Value 
     let (process, linux) = (record.config.process.as_ref(), record.config.linux.as_ref());
     let args = process.map_or(&[][..], |process| process.args.as_slice());
     let folder = store.container(&record.id);
-    let log = matches!(record.options.log, LogWish::JsonFile { .. }).then(|| engine::log::path(&folder));
+    let log = record.options.log.path(&folder);
     let running = if let Status::Running(process) = &seen.container.status { Some(process) } else { None };
     let mut document = json!({
         "Id": record.id,
@@ -137,16 +137,9 @@ fn healthcheck(wish: &HealthWish) -> Value {
 fn host_config(record: &Record) -> Value {
     let (process, linux) = (record.config.process.as_ref(), record.config.linux.as_ref());
     let binds: Vec<String> = record.options.mounts.iter().filter_map(bound).collect();
-    let log = match record.options.log {
-        LogWish::JsonFile { max_bytes, max_files } => json!({
-            "Type": "json-file",
-            "Config": {"max-size": max_bytes.to_string(), "max-file": max_files.to_string()},
-        }),
-        LogWish::Nothing => json!({"Type": "none", "Config": {}}),
-    };
     let mut document = json!({
         "Binds": if binds.is_empty() { Value::Null } else { binds.into() },
-        "LogConfig": log,
+        "LogConfig": {"Type": record.options.log.driver(), "Config": log_options(record)},
         "NetworkMode": network(record),
         "RestartPolicy": restart_policy(record.options.restart),
         "AutoRemove": record.options.remove,
@@ -172,6 +165,37 @@ fn host_config(record: &Record) -> Value {
         fields.extend(limits(record));
     }
     document
+}
+
+/// The options of its log, as they would be given.
+fn log_options(record: &Record) -> Map<String, Value> {
+    let rotation = |rotation: &Rotation| {
+        json!({
+            "max-size": rotation.max_bytes.to_string(),
+            "max-file": rotation.max_files.to_string(),
+            "compress": rotation.compress.to_string(),
+        })
+    };
+    let options = match &record.options.log {
+        LogWish::Nothing => json!({}),
+        LogWish::JsonFile(files) | LogWish::Local(files) => rotation(files),
+        LogWish::Journald(buffer) => json!({"max-buffer-size": buffer.max_bytes.to_string()}),
+        LogWish::Syslog(syslog, buffer) => json!({
+            "syslog-address": syslog.target.to_string(),
+            "syslog-facility": syslog.facility.to_string(),
+            "syslog-format": syslog.format.word(),
+            "max-buffer-size": buffer.max_bytes.to_string(),
+        }),
+    };
+    let mut options = if let Value::Object(options) = options { options } else { Map::new() };
+    let Mentions { tag, labels, env } = &record.options.mentions;
+    options.extend(tag.iter().map(|tag| ("tag".to_owned(), tag.as_str().into())));
+    for (name, words) in [("labels", labels), ("env", env)] {
+        if !words.is_empty() {
+            options.insert(name.to_owned(), words.join(",").into());
+        }
+    }
+    options
 }
 
 /// What it is held to, where Docker has it; `Resources` has all.

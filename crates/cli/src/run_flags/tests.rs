@@ -2,6 +2,7 @@
 
 use super::*;
 use engine::health::HealthWish;
+use engine::log::{LogWish, Rotation};
 use std::ffi::OsString;
 
 fn caller(name: &str) -> Option<OsString> {
@@ -27,11 +28,17 @@ fn refusal(words: &[&str]) -> String {
 const GOOD: &[(&str, &str, &str)] = &[
     ("tty", "true", "tty: true"),
     ("interactive", "1", "interactive: true"),
-    ("detach", "true", "detach: true, log: JsonFile { max_bytes: 10000000, max_files: 3 }"),
-    ("log-driver", "json-file", "log: JsonFile { max_bytes: 10000000, max_files: 3 }"),
+    ("detach", "true", "detach: true, log: JsonFile(Rotation { max_bytes: 10000000, max_files: 3, compress: false })"),
+    ("log-driver", "json-file", "log: JsonFile(Rotation { max_bytes: 10000000, max_files: 3, compress: false })"),
     ("log-driver", "none", "log: Nothing"),
-    ("log-opt", "max-size=2m", "log: JsonFile { max_bytes: 2097152, max_files: 3 }"),
-    ("log-opt", "max-file=1", "log: JsonFile { max_bytes: 10000000, max_files: 1 }"),
+    ("log-driver", "local", "log: Local(Rotation { max_bytes: 20971520, max_files: 5, compress: true })"),
+    ("log-driver", "journald", "log: Journald(Buffer { max_bytes: 1048576 })"),
+    ("log-driver", "syslog", "log: Syslog(Syslog { target: Datagrams(\"/dev/log\"), facility: 3, format: Unix }"),
+    ("log-opt", "compress=true", "compress: true"),
+    ("log-opt", "labels=a,b", "labels: [\"a\", \"b\"]"),
+    ("log-opt", "tag={{ .Name }}!", "tag: Some(\"{{.Name}}!\")"),
+    ("log-opt", "max-size=2m", "log: JsonFile(Rotation { max_bytes: 2097152, max_files: 3, compress: false }"),
+    ("log-opt", "max-file=1", "log: JsonFile(Rotation { max_bytes: 10000000, max_files: 1, compress: false }"),
     ("entrypoint", "/bin/x y", "entrypoint: Some(\"/bin/x y\")"),
     ("entrypoint", "", "entrypoint: Some(\"\")"),
     ("env", "A=b=c", "env: [Variable { name: \"A\", value: Some(\"b=c\") }]"),
@@ -250,10 +257,67 @@ const BAD: &[(&str, &str)] = &[
 #[test]
 fn what_is_said_of_a_log_holds_on_either_side_of_its_driver() {
     let log = |words: &[&str]| options(&[words, &["host", "true"]].concat()).unwrap().log;
-    let wished = LogWish::JsonFile { max_bytes: 2 << 20, max_files: 3 };
+    let wished = LogWish::JsonFile(Rotation { max_bytes: 2 << 20, max_files: 3, compress: false });
     assert_eq!(log(&["--log-opt", "max-size=2m", "--log-driver", "json-file"]), wished);
     assert_eq!(log(&["--log-driver", "json-file", "--log-opt", "max-size=2m"]), wished);
     assert_eq!(log(&["--log-driver", "none", "--log-driver", "json-file"]), LogWish::USUAL);
+}
+
+#[test]
+fn what_is_said_of_a_log_is_for_its_driver() {
+    let asked = |driver: &str, option: &str| refusal(&["--log-driver", driver, "--log-opt", option, "host", "true"]);
+    let all = [
+        ("json-file", "max-sise=1m"),
+        ("json-file", "mode=non-blocking"),
+        ("json-file", "compress=yes"),
+        ("none", "max-size=1m"),
+        ("local", "tag=x"),
+        ("journald", "mode=blocking"),
+        ("syslog", "tag={{.Date}}"),
+        ("syslog", "syslog-facility=local8"),
+        ("syslog", "syslog-format=json"),
+        ("syslog", "syslog-address=udp://log.example:514"),
+        ("syslog", "syslog-address=tcp+tls://127.0.0.1"),
+    ];
+    let said = all.map(|(driver, option)| asked(driver, option)).join("\n");
+    insta::assert_snapshot!(said, @r"
+    cannot use --log-opt max-sise=1m: is nothing for the log driver json-file
+      did you mean max-size?
+    cannot use --log-opt mode=non-blocking: is nothing for the log driver json-file
+      it has max-size, max-file, compress, labels, env, tag
+    cannot use --log-opt compress=yes: is neither true nor false
+      -
+    cannot use --log-opt max-size=1m: is nothing for the log driver none
+      leave it out
+    cannot use --log-opt tag=x: is nothing for the log driver local
+      it has max-size, max-file, compress
+    cannot use --log-opt mode=blocking: would let a log that is slow hold the container up, which none does here
+      use mode=non-blocking, and max-buffer-size for how much may wait
+    cannot use --log-opt tag={{.Date}}: has something in it that a tag cannot have
+      it can have {{.ID}}, {{.FullID}}, {{.Name}}, {{.ImageName}}, {{.ImageID}}, {{.DaemonName}}
+    cannot use --log-opt syslog-facility=local8: is no facility
+      for example: daemon, user, local0
+    cannot use --log-opt syslog-format=json: is no format
+      use rfc3164, rfc5424 or rfc5424micro
+    cannot use --log-opt syslog-address=udp://log.example:514: is no address of a syslog daemon here
+      use unixgram:///dev/log, unix:///PATH, or udp:// or tcp:// with an address in numbers and a port
+    cannot use --log-opt syslog-address=tcp+tls://127.0.0.1: is no address of a syslog daemon here
+      use unixgram:///dev/log, unix:///PATH, or udp:// or tcp:// with an address in numbers and a port
+    ");
+    let taken = |option: &str| asked("syslog", option);
+    for (option, expected) in [
+        ("syslog-address=udp://127.0.0.1", "Udp(127.0.0.1:514)"),
+        ("syslog-address=tcp://[::1]:601", "Tcp([::1]:601)"),
+        ("syslog-address=unix:///run/log", "Stream(\"/run/log\")"),
+        ("syslog-facility=local7", "facility: 23"),
+        ("syslog-facility=4", "facility: 4"),
+        ("max-buffer-size=4m", "max_bytes: 4194304"),
+        ("mode=non-blocking", "TAKEN"),
+    ] {
+        assert!(taken(option).contains(expected), "{option}: {}", taken(option));
+    }
+    let refused = refusal(&["--log-opt", "compress=true", "--log-opt", "max-file=1", "host", "true"]);
+    assert!(refused.starts_with("cannot use --log-opt compress=true"), "{refused}");
 }
 
 #[test]
@@ -585,8 +649,8 @@ fn help_comes_from_the_table() {
           --name NAME                        call it this
       -h, --hostname NAME                    its host name (its short id)
           --domainname NAME                  its NIS domain name
-          --log-driver DRIVER                what is kept of its output: json-file or none (json-file)
-          --log-opt NAME=VALUE               max-size=10m and max-file=3: when a new file is begun, how many are kept (repeatable)
+          --log-driver DRIVER                where its output is kept: json-file, local, journald, syslog or none (json-file)
+          --log-opt NAME=VALUE               say how: max-size=10m, max-file=3, compress=true, tag, labels, env, … (repeatable)
           --restart POLICY                   when it is started again: no, on-failure[:MOST], always, unless-stopped (no)
           --rm                               remove it when it ends
       -l, --label KEY[=VALUE]                write this on it; ps --filter finds it by that (repeatable)

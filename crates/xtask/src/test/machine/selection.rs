@@ -62,6 +62,7 @@ const FILES: &[&str] = &[
     "format",
     "health",
     "limits",
+    "logs",
     "oci_apparmor",
     "oci_checkpoint",
     "oci_events",

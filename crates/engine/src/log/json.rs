@@ -1,0 +1,116 @@
+//! Docker's json-file: a JSON document a line, in which what is not UTF-8 becomes U+FFFD.
+//!
+//! `{"log":"hello\n","stream":"stdout","time":"2026-11-26T14:05:54.123456789Z"}`, with `attrs` before the time where there
+//! are any.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use super::{Entry, Line, Origin, Stream};
+
+/// Writes entries: all that was read at once has the same time, which is written but once.
+#[derive(Debug)]
+pub(super) struct Writer {
+    /// From the stream's name to the time.
+    attributes: String,
+    time: Timestamp,
+    stamp: String,
+}
+
+impl Writer {
+    pub(super) fn new(origin: &Origin) -> Self {
+        let attributes = match serde_json::to_string(&origin.attributes) {
+            Ok(text) if !origin.attributes.is_empty() => format!("\"attrs\":{text},"),
+            _ => String::new(),
+        };
+        Self { attributes, time: Timestamp::UNIX_EPOCH, stamp: Timestamp::UNIX_EPOCH.to_string() }
+    }
+
+    pub(super) fn write(&mut self, text: &mut Vec<u8>, line: &Line<'_>) {
+        if line.time != self.time {
+            (self.time, self.stamp) = (line.time, line.time.to_string());
+        }
+        text.extend_from_slice(b"{\"log\":\"");
+        match std::str::from_utf8(line.bytes) {
+            Ok(_) => escape(text, line.bytes),
+            Err(_) => escape(text, String::from_utf8_lossy(line.bytes).as_bytes()),
+        }
+        text.extend_from_slice(match line.stream {
+            Stream::Stdout => b"\",\"stream\":\"stdout\",",
+            Stream::Stderr => b"\",\"stream\":\"stderr\",",
+        });
+        text.extend_from_slice(self.attributes.as_bytes());
+        text.extend_from_slice(b"\"time\":\"");
+        text.extend_from_slice(self.stamp.as_bytes());
+        text.extend_from_slice(b"\"}\n");
+    }
+}
+
+/// RFC 8259, 7: what must be escaped is.
+fn escape(text: &mut Vec<u8>, mut bytes: &[u8]) {
+    const DIGITS: [u8; 16] = *b"0123456789abcdef";
+    let is_special = |byte: &u8| *byte < 0x20 || matches!(byte, b'"' | b'\\');
+    while let Some(at) = bytes.iter().position(is_special) {
+        let (plain, rest) = bytes.split_at(at);
+        text.extend_from_slice(plain);
+        let Some((special, rest)) = rest.split_first() else { return };
+        bytes = rest;
+        match special {
+            b'"' => text.extend_from_slice(b"\\\""),
+            b'\\' => text.extend_from_slice(b"\\\\"),
+            b'\n' => text.extend_from_slice(b"\\n"),
+            b'\r' => text.extend_from_slice(b"\\r"),
+            b'\t' => text.extend_from_slice(b"\\t"),
+            other => {
+                let digit = |number: u8| DIGITS.get(usize::from(number)).copied().unwrap_or_default();
+                text.extend_from_slice(&[b'\\', b'u', b'0', b'0', digit(other >> 4), digit(other & 15)]);
+            }
+        }
+    }
+    text.extend_from_slice(bytes);
+}
+
+#[derive(Deserialize)]
+struct Document {
+    log: String,
+    stream: Stream,
+    time: Timestamp,
+    #[serde(default)]
+    attrs: BTreeMap<String, String>,
+}
+
+/// An entry, from a line; why it is none.
+pub(super) fn parse(line: &[u8]) -> Result<Entry, String> {
+    let Document { log, stream, time, attrs } = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+    Ok(Entry { log: log.into_bytes(), stream, time, attributes: attrs.into_iter().collect() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_again_whatever_bytes_it_has() {
+        let origin = Origin {
+            id: String::new(),
+            name: String::new(),
+            image: String::new(),
+            tag: String::new(),
+            attributes: [("colour \"x\"".to_owned(), "blue\n".to_owned())].into(),
+        };
+        let mut writer = Writer::new(&origin);
+        let all: Vec<u8> = (0..=127).collect();
+        let time = Timestamp::new(1, 5).unwrap();
+        for bytes in [&b""[..], b"plain\n", "ü€\u{1f600}\n".as_bytes(), &all, b"\xff\xfe", b"\"\\\"\\"] {
+            let mut text = Vec::new();
+            writer.write(&mut text, &Line { bytes, stream: Stream::Stderr, time, part: None });
+            assert_eq!(text.iter().filter(|byte| **byte == b'\n').count(), 1);
+            let entry = parse(&text).unwrap();
+            assert_eq!(String::from_utf8(entry.log).unwrap(), String::from_utf8_lossy(bytes));
+            assert_eq!((entry.stream, entry.time, entry.attributes.len()), (Stream::Stderr, time, 1));
+        }
+        assert!(parse(b"{\"log\":1}\n").is_err());
+    }
+}
