@@ -2,7 +2,7 @@
 //! namespaces that Docker has none for.
 
 mod health;
-mod log;
+mod output;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -30,7 +30,7 @@ pub(crate) struct Draft {
     user_namespace: Option<Namespace>,
     time_namespace: Option<Namespace>,
     health: health::Said,
-    log: log::Said,
+    log: output::Said,
     form: Form,
 }
 
@@ -56,7 +56,7 @@ pub(crate) fn read(usage: &Usage<Draft>, parser: &mut Parser, form: Form, caller
         user_namespace: None,
         time_namespace: None,
         health: health::Said::default(),
-        log: log::Said::default(),
+        log: output::Said::default(),
         form,
     };
     let mut words = match usage.read(parser, &mut draft)? {
@@ -181,13 +181,13 @@ const FLAGS: &[Flag<Draft>] = &[
     Flag::value(
         "log-driver",
         "DRIVER",
-        log::driver,
+        output::driver,
         "where its output is kept: json-file, local, journald, syslog or none (json-file)",
     ),
     Flag::values(
         "log-opt",
         "NAME=VALUE",
-        log::option,
+        output::option,
         "say how: max-size=10m, max-file=3, compress=true, tag, labels, env, …",
     ),
     Flag::value(
