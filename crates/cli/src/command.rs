@@ -10,7 +10,7 @@ use lexopt::{Arg, Parser};
 use crate::cp::{self, CP, Cp, DIFF, EXPORT, Export};
 use crate::events::{self, EVENTS, Events};
 use crate::explain::Form;
-use crate::flags::{End, Flag, Given, Read, Usage, nearest, text};
+use crate::flags::{End, Flag, Given, Read, Usage, nearest, text, wrong_words};
 use crate::help;
 use crate::inspect::{self, INSPECT, Inspect};
 use crate::limits;
@@ -258,7 +258,7 @@ fn carboy_help() -> Command {
 }
 
 fn unknown(word: &str) -> error::Error {
-    let refused = Refused::new(word, "", "carboy has no such command");
+    let refused = wrong_words(word, "", "carboy has no such command");
     let hint = match nearest(word, COMMANDS.iter().map(|(name, _)| *name)) {
         Some(name) => format!("did you mean carboy {name}?"),
         None => "carboy --help lists them".to_owned(),
@@ -345,7 +345,7 @@ fn attach(parser: &mut Parser) -> Result<Command> {
     attach.container = words.next().unwrap_or_default();
     match words.next() {
         None => Ok(Command::Attach(attach)),
-        Some(word) => Err(Refused::new("attach", word, "it attaches to one container at a time").into()),
+        Some(word) => Err(wrong_words("attach", word, "it attaches to one container at a time").into()),
     }
 }
 
@@ -365,7 +365,7 @@ fn boot(parser: &mut Parser) -> Result<Command> {
         Read::Words(words) => match words.first() {
             None => Ok(Command::Boot),
             Some(word) => {
-                let refused = Refused::new("boot", word, "it takes no words");
+                let refused = wrong_words("boot", word, "it takes no words");
                 Err(refused.hint("carboy start starts one container").into())
             }
         },
@@ -404,7 +404,7 @@ fn explain_limits(parser: &mut Parser, form: Form) -> Result<Command> {
         Read::Help => Ok(Command::Help(help::of_command(&EXPLAIN_LIMITS))),
         Read::Words(words) => match words.first() {
             None => Ok(Command::Limits(form)),
-            Some(word) => Err(Refused::new("explain limits", word, "it takes no words").into()),
+            Some(word) => Err(wrong_words("explain limits", word, "it takes no words").into()),
         },
     }
 }
@@ -525,7 +525,7 @@ fn exec(parser: &mut Parser, caller: Lookup<'_>) -> Result<Command> {
     options.container = words.next().unwrap_or_default();
     options.command = words.collect();
     if options.command.is_empty() {
-        let refused = Refused::new("exec", &options.container, "there is no command");
+        let refused = wrong_words("exec", &options.container, "there is no command");
         return Err(refused.hint(format!("name one, for example: carboy exec {} ps", options.container)).into());
     }
     options.env = environment::variables(&draft.env_files, &draft.env, caller)?;
@@ -805,7 +805,7 @@ fn logs(parser: &mut Parser) -> Result<Command> {
     let container = words.next().unwrap_or_default();
     match words.next() {
         None => Ok(Command::Logs(Logs { container, ..logs })),
-        Some(word) => Err(Refused::new("logs", word, "it shows one container's at a time").into()),
+        Some(word) => Err(wrong_words("logs", word, "it shows one container's at a time").into()),
     }
 }
 
@@ -891,7 +891,7 @@ fn rename(parser: &mut Parser) -> Result<Command> {
     match <[String; 2]>::try_from(words) {
         Ok([word, name]) => Ok(Command::Rename(word, name)),
         Err(words) => {
-            let refused = Refused::new("rename", words.join(" "), "it needs a container and its new name");
+            let refused = wrong_words("rename", words.join(" "), "it needs a container and its new name");
             Err(refused.hint("for example: carboy rename web web-old").into())
         }
     }
@@ -920,7 +920,7 @@ fn update(parser: &mut Parser) -> Result<Command> {
         Ok(containers) => containers,
     };
     if update == Update::default() {
-        let refused = Refused::new("update", containers.join(" "), "there is nothing to change");
+        let refused = wrong_words("update", containers.join(" "), "there is nothing to change");
         return Err(refused.hint("give one or more flags, for example: carboy update -m 512m web").into());
     }
     Ok(Command::Update(Box::new(Update { containers, ..update })))
@@ -935,7 +935,7 @@ pub(crate) fn containers<T>(
     match usage.read(parser, target)? {
         Read::Help => Ok(Err(Command::Help(help::of_command(usage)))),
         Read::Words(words) if words.is_empty() => {
-            let refused = Refused::new(usage.command, "", "it needs the name of a container");
+            let refused = wrong_words(usage.command, "", "it needs the name of a container");
             Err(refused.hint("carboy ps -a lists them").into())
         }
         Read::Words(words) => Ok(Ok(words)),

@@ -12,7 +12,7 @@ use image::{SkippedWhat, Unpacked};
 use lexopt::Parser;
 
 use crate::command::Command;
-use crate::flags::{End, Flag, Given, Read, Usage};
+use crate::flags::{End, Flag, Given, Read, Usage, wrong_words};
 use crate::help;
 use crate::report;
 
@@ -100,7 +100,7 @@ pub(crate) fn read_cp(parser: &mut Parser) -> Result<Command> {
         Read::Words(words) => words,
     };
     let hint = "use CONTAINER:PATH PATH or PATH CONTAINER:PATH; a path of yours with a colon in it begins with ./ or /";
-    let refused = |value: &str, reason: &str| Err(Refused::new("cp", value, reason).hint(hint).into());
+    let refused = |value: &str, reason: &str| Err(wrong_words("cp", value, reason).hint(hint).into());
     let [from, to] = words.as_slice() else {
         return refused(&words.join(" "), "it needs what is copied and where it goes");
     };
@@ -156,10 +156,10 @@ fn one<T>(usage: &Usage<T>, parser: &mut Parser, target: &mut T) -> Result<std::
     match words.as_slice() {
         [container] => Ok(Ok(container.clone())),
         [] => {
-            let refused = Refused::new(usage.command, "", "it needs the name of a container");
+            let refused = wrong_words(usage.command, "", "it needs the name of a container");
             Err(refused.hint("carboy ps -a lists them").into())
         }
-        [_, word, ..] => Err(Refused::new(usage.command, word, "it takes one container").into()),
+        [_, word, ..] => Err(wrong_words(usage.command, word, "it takes one container").into()),
     }
 }
 

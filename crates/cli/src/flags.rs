@@ -5,7 +5,7 @@
 
 use std::ffi::OsString;
 
-use error::{Refused, Result};
+use error::{Refused, RefusedKind, Result};
 use lexopt::{Arg, Parser};
 
 /// A flag of a command; `T` is what the command collects.
@@ -217,6 +217,11 @@ impl<T> Usage<T> {
         };
         Err(refused.hint(hint).into())
     }
+}
+
+/// A command line with too many words, or too few, or one that is no command.
+pub(crate) fn wrong_words(command: impl Into<String>, words: impl Into<String>, reason: impl Into<String>) -> Refused {
+    Refused::new(command, words, reason).kind(RefusedKind::Words)
 }
 
 /// A word of the command line as text.

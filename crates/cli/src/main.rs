@@ -102,7 +102,7 @@ fn carboy(program: &OsStr, mut words: Vec<OsString>) -> Result<ExitCode> {
         return explain::run(&engine, options, *form).map_err(|error| options.in_flags(error));
     }
     if let Command::Stats(stats) = &command {
-        return stats::run(&Engine::at(places.root, places.run), stats);
+        return Ok(declined(stats::run(&Engine::at(places.root, places.run), stats)));
     }
     let engine = Engine::open(places.root, places.run)?;
     for error in engine.sweep() {
@@ -115,7 +115,7 @@ fn carboy(program: &OsStr, mut words: Vec<OsString>) -> Result<ExitCode> {
 fn with_engine(engine: &Engine, command: Command) -> Result<ExitCode> {
     Ok(match command {
         Command::Run(options) => run::run(engine, &options).map_err(|error| options.in_flags(error))?,
-        Command::Create(options) => run::create(engine, &options).map_err(|error| options.in_flags(error))?,
+        Command::Create(options) => declined(run::create(engine, &options).map_err(|error| options.in_flags(error))),
         Command::Start(start) => run::start(engine, &start)?,
         Command::Restart(stop, containers) => run::restart(engine, &containers, stop),
         Command::Attach(attach) => run::attach(engine, &attach)?,
@@ -151,6 +151,14 @@ fn with_engine(engine: &Engine, command: Command) -> Result<ExitCode> {
         | Command::Why(_)
         | Command::Help(_)
         | Command::Version => ExitCode::from(OWN_ERROR),
+    })
+}
+
+/// Where Docker's client passes on what its daemon refuses, it ends with 1.
+fn declined(ended: Result<ExitCode>) -> ExitCode {
+    ended.unwrap_or_else(|error| {
+        report::error(&error);
+        ExitCode::FAILURE
     })
 }
 

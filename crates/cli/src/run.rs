@@ -21,8 +21,12 @@ use crate::report;
 /// `carboy run`.
 pub(crate) fn run(engine: &Engine, options: &RunOptions) -> Result<ExitCode> {
     let settings = match options.detach {
-        true => None,
-        false => terminal(&Typing { tty: options.tty, interactive: options.interactive })?,
+        true => Ok(None),
+        false => terminal(&Typing { tty: options.tty, interactive: options.interactive }),
+    };
+    let settings = match settings {
+        Err(error) => return Ok(declined(&error)),
+        settings => settings?,
     };
     let mut new = New::make(options)?;
     let (launch, claim, live) = prepared(engine, options, &mut new)?;

@@ -12,7 +12,7 @@ use error::Result;
 use lexopt::Parser;
 
 use crate::explain::Form;
-use crate::flags::{End, Flag, Given, Read, Usage};
+use crate::flags::{End, Flag, Given, Read, Usage, wrong_words};
 use crate::limit_flags::{LimitFlags, Limited};
 use crate::value::environment::Lookup;
 use crate::value::quantity::Clock;
@@ -64,7 +64,7 @@ pub(crate) fn read(usage: &Usage<Draft>, parser: &mut Parser, form: Form, caller
         Read::Words(words) => words.into_iter(),
     };
     let Some(word) = words.next() else {
-        let refused = error::Refused::new("the root", "", "there is none");
+        let refused = wrong_words("the root", "", "there is none");
         return Err(refused.hint("name one, for example: carboy run -it host bash").into());
     };
     draft.finish(root::root(&word)?, words.collect(), caller)

@@ -3,11 +3,11 @@
 use std::process::ExitCode;
 
 use engine::containers::Engine;
-use error::{Refused, Result};
+use error::Result;
 use lexopt::Parser;
 
 use crate::command::Command;
-use crate::flags::{End, Flag, Read, Usage};
+use crate::flags::{End, Flag, Read, Usage, wrong_words};
 use crate::help;
 use crate::report;
 
@@ -47,14 +47,14 @@ pub(crate) fn read(parser: &mut Parser) -> Result<Command> {
     match word {
         "check" => {}
         "" => return Ok(Command::Help(help::of_command(&SYSTEM))),
-        _ => return Err(Refused::new("system", word, "it has no such command").hint("use check").into()),
+        _ => return Err(wrong_words("system", word, "it has no such command").hint("use check").into()),
     }
     let mut check = Check::default();
     match CHECK.read(&mut Parser::from_args(words), &mut check)? {
         Read::Help => Ok(Command::Help(help::of_command(&CHECK))),
         Read::Words(words) => match words.first() {
             None => Ok(Command::Check(check)),
-            Some(word) => Err(Refused::new("system check", word, "it takes no words").into()),
+            Some(word) => Err(wrong_words("system check", word, "it takes no words").into()),
         },
     }
 }

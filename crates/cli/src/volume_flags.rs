@@ -1,11 +1,11 @@
 //! The words of `volume`: Docker's subcommands and flags.
 
 use engine::options::Traits;
-use error::{Refused, Result};
+use error::Result;
 use lexopt::Parser;
 
 use crate::command::Command;
-use crate::flags::{End, Flag, Given, Read, Usage};
+use crate::flags::{End, Flag, Given, Read, Usage, wrong_words};
 use crate::help;
 use crate::value;
 
@@ -246,7 +246,7 @@ pub(crate) fn read(parser: &mut Parser) -> Result<Command> {
         "prune" => words_of(&PRUNE, &mut parser, Words::None, |prune, _| Volume::Prune(prune)),
         "" => Ok(Command::Help(help::of_command(&VOLUME))),
         _ => {
-            let refused = Refused::new("volume", word, "it has no such command");
+            let refused = wrong_words("volume", word, "it has no such command");
             Err(refused.hint("use create, ls, inspect, rm or prune").into())
         }
     }
@@ -271,9 +271,9 @@ fn words_of<T: Default>(
         Read::Words(words) => words,
     };
     match (wanted, words.first()) {
-        (Words::None, Some(word)) => Err(Refused::new(usage.command, word, "it takes no words").into()),
+        (Words::None, Some(word)) => Err(wrong_words(usage.command, word, "it takes no words").into()),
         (Words::Some, None) => {
-            let refused = Refused::new(usage.command, "", "it needs the name of a volume");
+            let refused = wrong_words(usage.command, "", "it needs the name of a volume");
             Err(refused.hint("carboy volume ls lists them").into())
         }
         _ => Ok(Command::Volume(volume(target, words))),
@@ -289,7 +289,7 @@ fn create(parser: &mut Parser) -> Result<Command> {
     let name = words.next();
     match words.next() {
         None => Ok(Command::Volume(Volume::Create(name, traits))),
-        Some(word) => Err(Refused::new("volume create", word, "it makes one volume at a time").into()),
+        Some(word) => Err(wrong_words("volume create", word, "it makes one volume at a time").into()),
     }
 }
 

@@ -54,7 +54,7 @@ fn a_container_that_runs_has_its_new_name_from_then_on() {
     declines(&carboy.run(["rename", "none", "x1"]), 1, "the container none: no such container");
     declines(&carboy.run(["rename", "new", "-x"]), 125, "-x: carboy rename has no such flag");
     declines(&carboy.run(["rename", "new", "a/b"]), 1, "the name a/b: is no name for a container");
-    declines(&carboy.run(["rename", "new"]), 125, "rename new: it needs a container and its new name");
+    declines(&carboy.run(["rename", "new"]), 1, "rename new: it needs a container and its new name");
 
     // Its monitor knows the name it was made with; what is kept of its end is under the new one.
     eventually("it has set its trap", || says(&carboy, &["top", "new"]).contains("sleep 1000"));

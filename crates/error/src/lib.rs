@@ -43,6 +43,8 @@ pub enum RefusedKind {
     /// The value cannot be had.
     #[default]
     Invalid,
+    /// The command line has too many words, or too few, or one that is no command: exit code 1.
+    Words,
     /// The command exists in the container but cannot be executed: exit code 126.
     NotExecutable,
     /// The command does not exist in the container: exit code 127.
