@@ -100,6 +100,13 @@ pub(crate) enum Command {
     Version,
 }
 
+impl Command {
+    /// Whether a process that it starts, or the monitor that it makes, runs this program in a container.
+    pub(crate) const fn enters(&self) -> bool {
+        matches!(self, Self::Run(_) | Self::Start(_) | Self::Restart(..) | Self::Boot | Self::Exec(_) | Self::Check(_))
+    }
+}
+
 /// What `rm` was asked for.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Rm {

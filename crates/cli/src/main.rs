@@ -104,6 +104,9 @@ fn carboy(program: &OsStr, mut words: Vec<OsString>) -> Result<ExitCode> {
     if let Command::Stats(stats) = &command {
         return Ok(declined(stats::run(&Engine::at(places.root, places.run), stats)));
     }
+    if command.enters() {
+        runtime::seal::own_program(std::env::args_os().collect(), std::env::vars_os())?;
+    }
     let engine = Engine::open(places.root, places.run)?;
     for error in engine.sweep() {
         report::error(&error);

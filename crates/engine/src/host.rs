@@ -1,21 +1,24 @@
 //! What must be known of the host before a container can be configured: read once.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 
 use cgroup::Hierarchies;
-use error::{Doing, Result};
+use error::{Doing, Refused, Result};
 
 use crate::containers::Engine;
 use crate::options::RunOptions;
-use crate::spec::HostFacts;
+use crate::record::Record;
+use crate::spec::{self, HostFacts};
 
-/// Reads what the configuration of a container depends on.
+/// Reads what the configuration of a container depends on, one that is there already where there is a record of it.
 ///
 /// # Errors
 /// A kernel error that names what could not be read; refused for a device that is not there.
-pub fn read(options: &RunOptions) -> Result<HostFacts> {
+pub(crate) fn read(options: &RunOptions, former: Option<&Record>) -> Result<HostFacts> {
     let hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let cpus = online_cpus()?;
     let thermal = |cpu: &u32| Path::new(&format!("/sys/devices/system/cpu/cpu{cpu}/thermal_throttle")).exists();
@@ -25,7 +28,7 @@ pub fn read(options: &RunOptions) -> Result<HostFacts> {
         last_capability: read_number("/proc/sys/kernel/cap_last_cap")?,
         withheld_capabilities: withheld_capabilities()?,
         thermal_throttle: cpus.iter().copied().filter(thermal).collect(),
-        init: if options.init { Some(own_program()?) } else { None },
+        init: if options.init { Some(own_program(former)?) } else { None },
         devices: crate::device::read(options)?,
         ids: crate::rootless::Ids::read()?,
         disks: crate::disk::read(&options.resources.limits)?,
@@ -45,12 +48,29 @@ impl Engine {
     }
 }
 
-/// Where carboy's own program is, which is also its `--init`.
+/// Where carboy's own program is, which is also its `--init`. It runs from a view of its file that is mounted nowhere
+/// ([`sys::entry`]), of which the kernel tells no path: the one that it was called by leads to the same file, or the one that
+/// a container has had before.
 ///
 /// # Errors
-/// A kernel error.
-pub fn own_program() -> Result<std::path::PathBuf> {
-    procfs::Process::this()?.program()
+/// A kernel error; refused where no such path is known.
+fn own_program(former: Option<&Record>) -> Result<PathBuf> {
+    let this = procfs::Process::this()?;
+    let told = this.program()?;
+    let file = fs::File::from(this.open_program()?);
+    let identity = |file: &fs::Metadata| (file.dev(), file.ino());
+    let own = identity(&file.metadata().doing(|| "look at carboy's own program")?);
+    let called = std::env::args_os().next().map(PathBuf::from).unwrap_or_default();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let names = [called.file_name().unwrap_or_default(), OsStr::new("carboy")];
+    let found = std::env::split_paths(&path).flat_map(|folder| names.map(|name| folder.join(name)));
+    let is_own = |path: &PathBuf| fs::metadata(path).is_ok_and(|file| identity(&file) == own);
+    let mut candidates = [told].into_iter().chain(fs::canonicalize(&called)).chain(found);
+    let former = || former.and_then(|record| spec::init_of(&record.config)).filter(|path| path.is_file());
+    candidates.find(is_own).or_else(former).ok_or_else(|| {
+        let refused = Refused::new("--init", called.display().to_string(), "is not where carboy's program is");
+        refused.hint("call carboy by its path, as /usr/bin/carboy").into()
+    })
 }
 
 /// The capabilities that this process does not have, a bit each by number: capget(2).

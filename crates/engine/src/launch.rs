@@ -179,7 +179,7 @@ impl Engine {
         let container = self.store.container(&names.id);
         let options = &*self.with_volumes(self.settled(asked)?)?;
         rootless::check(options)?;
-        let host = HostFacts { volumes: self.locate_volumes(options)?, ..crate::host::read(options)? };
+        let host = HostFacts { volumes: self.locate_volumes(options)?, ..crate::host::read(options, former)? };
         options.check(&host)?;
         let user = resolve_user(options, &container)?;
         if let Some(ids) = &host.ids {

@@ -9,6 +9,7 @@ mod process;
 mod resources;
 
 pub use self::mounts::INIT;
+pub(crate) use self::mounts::init_of;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

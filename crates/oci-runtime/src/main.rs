@@ -60,7 +60,7 @@ fn main() -> ExitCode {
     // A process of a container that is joined must not reach this program or what it holds open through /proc.
     let _ = sys::credentials::set_not_dumpable();
     let sealed = if sys::entry::ENTERING.contains(&invocation.command.as_str()) {
-        runtime::seal::own_program(std::env::args_os().collect(), std::env::vars_os().collect())
+        runtime::seal::own_program(std::env::args_os().collect(), std::env::vars_os())
     } else {
         Ok(())
     };

@@ -22,7 +22,10 @@ use sys::process::{Argument, Arguments};
 ///
 /// # Errors
 /// A kernel error where there is neither a mount nor memory to execute it from.
-pub fn own_program(arguments: Vec<OsString>, environment: Vec<(OsString, OsString)>) -> Result<()> {
+pub fn own_program(
+    arguments: Vec<OsString>,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<()> {
     let program = Process::this()?.open_program()?;
     if is_sealed(program.as_fd())? {
         return Ok(());

@@ -166,4 +166,5 @@ macro_rules! entering {
     };
 }
 
-entering!("create", "run", "start", "exec", "restore", "mounts");
+// Commands of carboy-runtime and of carboy. What carries a container's monitor may start it again.
+entering!("create", "run", "start", "exec", "restore", "mounts", "restart", "boot", "system");

@@ -5,7 +5,7 @@
 //! As in [`crate::entry`] nothing has been set up where these instructions run, and nothing need be. What was open and is
 //! not close-on-exec goes through both: descriptor 0 is the epoll descriptor, 1 the program.
 //!
-//! Linked with `--entry=carboy_rest_entry`; who is not asleep goes on at the C library's `_start`. On other architectures the program
+//! Linked with `--entry=carboy_rest_entry`; who is not asleep goes on at `carboy_entry`. On other architectures the program
 //! sees the word `asleep` itself, and waits with all that it has set up by then.
 
 /// The word, behind the program's name, of a process that waits.
@@ -27,13 +27,13 @@ core::arch::global_asm!(
     "carboy_rest_entry:",
     // rsp leads to argc, the arguments, null, the environment, null. rdx is for _start.
     "cmp qword ptr [rsp], 2",
-    "jl _start",
+    "jl carboy_entry",
     "mov rsi, [rsp + 16]",
     "lea rdi, [rip + 91b]",
     "xor ecx, ecx",
     "2: mov al, [rdi + rcx]",
     "cmp al, [rsi + rcx]",
-    "jne _start",
+    "jne carboy_entry",
     "inc rcx",
     "test al, al",
     "jnz 2b",

@@ -1,5 +1,7 @@
 //! What is mounted in a container: the defaults, and what was asked for. Runtime specification, "Mounts".
 
+use std::path::PathBuf;
+
 use namespace::mnt::options::BELOW;
 use oci::{IdMapping, Mount};
 
@@ -34,6 +36,11 @@ pub(super) fn mounts(options: &RunOptions, host: &HostFacts) -> Vec<Mount> {
         mounts.push(mount("bind", &init.to_string_lossy(), INIT, &["bind", "ro"]));
     }
     mounts
+}
+
+/// Where the program is that a container has for `--init`, if it has.
+pub(crate) fn init_of(config: &oci::Config) -> Option<PathBuf> {
+    config.mounts.iter().find(|mount| mount.destination == INIT)?.source.as_ref().map(PathBuf::from)
 }
 
 fn mount(kind: &str, source: &str, destination: &str, options: &[&str]) -> Mount {
