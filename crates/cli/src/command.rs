@@ -7,7 +7,9 @@ use engine::stop::Stop;
 use error::{Refused, Result};
 use lexopt::{Arg, Parser};
 
+use crate::container::{self, CONTAINER};
 use crate::cp::{self, CP, Cp, DIFF, EXPORT, Export};
+use crate::disk_usage::{DISK_USAGE, DiskUsage};
 use crate::events::{self, EVENTS, Events};
 use crate::explain::Form;
 use crate::flags::{End, Flag, Given, Read, Usage, nearest, text, wrong_words};
@@ -15,6 +17,7 @@ use crate::help;
 use crate::inspect::{self, INSPECT, Inspect};
 use crate::limits;
 use crate::logs::Logs;
+use crate::prune::{self, Prune};
 use crate::ps::{self, PS, Ps};
 use crate::run::{Attach, Start};
 use crate::run_flags::{self, CREATE, Draft, EXPLAIN_RUN, RUN, Run};
@@ -92,6 +95,12 @@ pub(crate) enum Command {
     Check(Check),
     /// Show what happens.
     Events(Events),
+    /// Show what takes room on the disk.
+    DiskUsage(DiskUsage),
+    /// Remove the containers that do not run.
+    PruneContainers(Prune),
+    /// Remove what nobody uses.
+    Prune(Prune),
     /// Do something with volumes.
     Volume(Volume),
     /// Print this text.
@@ -134,40 +143,46 @@ pub(crate) fn read(words: impl IntoIterator<Item = OsString>, caller: Lookup<'_>
         Ok(Some(Arg::Short(letter))) => return Err(before_command(&format!("-{letter}"))),
         Err(error) => return Err(before_command(&error.to_string())),
     };
-    match word.as_str() {
-        "run" => run(&RUN, &mut parser, caller),
-        "create" => create(&mut parser, caller),
-        "start" => start(&mut parser),
-        "restart" => restart(&mut parser),
-        "attach" => attach(&mut parser),
-        "boot" => boot(&mut parser),
-        "explain" => explain(&mut parser, caller),
-        "exec" => exec(&mut parser, caller),
-        "ps" => ps::read(&mut parser),
-        "stats" => stats(&mut parser),
-        "see" => see_what(&mut parser),
-        "compare" => compare(&mut parser),
-        "why" => why(&mut parser),
-        "inspect" => inspect::read(&mut parser),
-        "kill" => kill(&mut parser),
-        "logs" => logs(&mut parser),
-        "stop" => stop(&mut parser),
-        "wait" => Ok(containers(&WAIT, &mut parser, &mut ())?.map_or_else(|help| help, Command::Wait)),
-        "rm" => rm(&mut parser),
-        "rename" => rename(&mut parser),
-        "top" => top::read(&mut parser),
-        "update" => update(&mut parser),
-        "pause" => Ok(containers(&PAUSE, &mut parser, &mut ())?.map_or_else(|help| help, Command::Pause)),
-        "unpause" => Ok(containers(&UNPAUSE, &mut parser, &mut ())?.map_or_else(|help| help, Command::Unpause)),
-        "cp" => cp::read_cp(&mut parser),
-        "export" => cp::read_export(&mut parser),
-        "diff" => cp::read_diff(&mut parser),
-        "events" => events::read(&mut parser),
-        "volume" => volume_flags::read(&mut parser),
-        "system" => system::read(&mut parser),
-        "help" => help(&mut parser),
+    named(&word, &mut parser, caller)
+}
+
+/// The command of this name, and the words behind it.
+fn named(word: &str, parser: &mut Parser, caller: Lookup<'_>) -> Result<Command> {
+    match word {
+        "run" => run(&RUN, parser, caller),
+        "create" => create(parser, caller),
+        "start" => start(parser),
+        "restart" => restart(parser),
+        "attach" => attach(parser),
+        "boot" => boot(parser),
+        "explain" => explain(parser, caller),
+        "exec" => exec(parser, caller),
+        "ps" => ps::read(parser),
+        "stats" => stats(parser),
+        "see" => see_what(parser),
+        "compare" => compare(parser),
+        "why" => why(parser),
+        "inspect" => inspect::read(parser),
+        "kill" => kill(parser),
+        "logs" => logs(parser),
+        "stop" => stop(parser),
+        "wait" => Ok(containers(&WAIT, parser, &mut ())?.map_or_else(|help| help, Command::Wait)),
+        "rm" => rm(parser),
+        "rename" => rename(parser),
+        "top" => top::read(parser),
+        "update" => update(parser),
+        "pause" => Ok(containers(&PAUSE, parser, &mut ())?.map_or_else(|help| help, Command::Pause)),
+        "unpause" => Ok(containers(&UNPAUSE, parser, &mut ())?.map_or_else(|help| help, Command::Unpause)),
+        "cp" => cp::read_cp(parser),
+        "export" => cp::read_export(parser),
+        "diff" => cp::read_diff(parser),
+        "events" => events::read(parser),
+        "volume" => volume_flags::read(parser),
+        "container" => container::read(parser, |word, parser| named(word, parser, caller)),
+        "system" => system::read(parser),
+        "help" => help(parser),
         "version" => Ok(Command::Version),
-        _ => Err(unknown(&word)),
+        _ => Err(unknown(word)),
     }
 }
 
@@ -176,7 +191,7 @@ fn before_command(written: &str) -> error::Error {
     refused.hint("name the command first, for example: carboy run -it host bash").into()
 }
 
-const COMMANDS: [(&str, &str); 30] = [
+const COMMANDS: [(&str, &str); 31] = [
     (RUN.command, RUN.doc),
     (CREATE.command, CREATE.doc),
     (START.command, START.doc),
@@ -206,6 +221,7 @@ const COMMANDS: [(&str, &str); 30] = [
     (EXPORT.command, EXPORT.doc),
     (DIFF.command, DIFF.doc),
     (VOLUME.command, VOLUME.doc),
+    (CONTAINER.command, CONTAINER.doc),
     (SYSTEM.command, SYSTEM.doc),
 ];
 
@@ -255,8 +271,12 @@ fn tables() -> Vec<serde_json::Value> {
         help::table(&volume_flags::INSPECT),
         help::table(&volume_flags::REMOVE),
         help::table(&volume_flags::PRUNE),
+        help::table(&CONTAINER),
+        help::table(&prune::OF_CONTAINERS),
         help::table(&SYSTEM),
         help::table(&CHECK),
+        help::table(&DISK_USAGE),
+        help::table(&prune::OF_ALL),
     ]
 }
 

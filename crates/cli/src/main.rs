@@ -4,7 +4,9 @@
 mod attend;
 mod columns;
 mod command;
+mod container;
 mod cp;
+mod disk_usage;
 mod documents;
 mod events;
 mod explain;
@@ -17,6 +19,7 @@ mod limit_flags;
 mod limits;
 mod list;
 mod logs;
+mod prune;
 mod ps;
 mod relay;
 mod report;
@@ -125,6 +128,9 @@ fn with_engine(engine: &Engine, command: Command) -> Result<ExitCode> {
         Command::Boot => run::boot(engine)?,
         Command::Check(check) => system::check(engine, &check)?,
         Command::Events(events) => events::run(engine, &events)?,
+        Command::DiskUsage(asked) => disk_usage::run(engine, &asked)?,
+        Command::PruneContainers(asked) => prune::containers(engine, &asked)?,
+        Command::Prune(asked) => prune::all(engine, &asked)?,
         Command::Exec(options) => run::exec(engine, &options)?,
         Command::Ps(ps) => ps::run(engine, &ps),
         Command::Inspect(inspect) => inspect::run(engine, &inspect)?,

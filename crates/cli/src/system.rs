@@ -1,4 +1,4 @@
-//! `system check`: what is not as it should be, and making it so.
+//! `system`, and `system check`: what is not as it should be, and making it so.
 
 use std::process::ExitCode;
 
@@ -7,8 +7,10 @@ use error::Result;
 use lexopt::Parser;
 
 use crate::command::Command;
+use crate::disk_usage;
 use crate::flags::{End, Flag, Read, Usage, wrong_words};
 use crate::help;
+use crate::prune;
 use crate::report;
 
 /// What `system check` was asked for.
@@ -21,8 +23,11 @@ pub(crate) struct Check {
 /// `carboy system`.
 pub(crate) const SYSTEM: Usage<()> = Usage {
     command: "system",
-    words: "check",
-    doc: "Look after carboy's own files\n\ncheck   what is not as it should be: containers without a monitor, damaged records, folders and names of nobody",
+    words: "check|df|prune [WORDS]",
+    doc: "Look after carboy's own files\n\n\
+          check   what is not as it should be: containers without a monitor, damaged records, folders and names of nobody\n\
+          df      what takes room on the disk\n\
+          prune   remove what nobody uses",
     flags: &[],
     end: End::FirstWord,
 };
@@ -46,8 +51,10 @@ pub(crate) fn read(parser: &mut Parser) -> Result<Command> {
     let (word, words) = words.split_first().map_or(("", &[][..]), |(word, rest)| (word.as_str(), rest));
     match word {
         "check" => {}
+        "df" => return disk_usage::read(&mut Parser::from_args(words)),
+        "prune" => return prune::read(&prune::OF_ALL, &mut Parser::from_args(words), Command::Prune),
         "" => return Ok(Command::Help(help::of_command(&SYSTEM))),
-        _ => return Err(wrong_words("system", word, "it has no such command").hint("use check").into()),
+        _ => return Err(wrong_words("system", word, "it has no such command").hint("use check, df or prune").into()),
     }
     let mut check = Check::default();
     match CHECK.read(&mut Parser::from_args(words), &mut check)? {

@@ -1,7 +1,6 @@
 //! `volume`: what there is of volumes, and what can be done with them. Output as Docker's.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, IsTerminal as _};
 use std::process::ExitCode;
 
 use engine::containers::Engine;
@@ -13,6 +12,7 @@ use serde_json::{Value, json};
 use crate::documents::{Documents, NO_TEMPLATE};
 use crate::format::{Format, Rows};
 use crate::list::each;
+use crate::prune::{Freed, agreed};
 use crate::report;
 use crate::template::Data;
 use crate::volume_flags::{Filter, Inspect, List, Prune, Remove, Volume as Asked};
@@ -121,15 +121,10 @@ fn volumes(engine: &Engine) -> Result<Vec<Volume>> {
 
 fn is_meant(engine: &Engine, volume: &Volume, filters: &[Filter]) -> Result<bool> {
     for filter in filters {
-        let labelled = |name: &String, value: &Option<String>| {
-            let found = volume.traits.labels.get(name);
-            found.is_some_and(|found| value.as_ref().is_none_or(|value| value == found))
-        };
         let meant = match filter {
             Filter::Dangling(wanted) => engine.volume_users(volume)?.is_empty() == *wanted,
             Filter::Driver(driver) => driver == DRIVER,
-            Filter::Label(name, value) => labelled(name, value),
-            Filter::NotLabel(name, value) => !labelled(name, value),
+            Filter::Label(labelled) => labelled.holds_for(&volume.traits.labels),
             Filter::Name(part) => volume.name.contains(part.as_str()),
         };
         if !meant {
@@ -185,45 +180,40 @@ fn remove(engine: &Engine, asked: &Remove) -> ExitCode {
 }
 
 fn prune(engine: &Engine, asked: &Prune) -> Result<ExitCode> {
-    let which = if asked.all { "all" } else { "anonymous" };
-    let question = format!(
-        "WARNING! This will remove {which} local volumes not used by at least one container.\n\
-         Are you sure you want to continue? [y/N] "
-    );
+    let (which, kind) = if asked.all { ("all", Kind::Any) } else { ("anonymous", Kind::Anonymous) };
+    let question = format!("WARNING! This will remove {which} local volumes not used by at least one container.");
     if !asked.force && !agreed(&question) {
         return Ok(ExitCode::SUCCESS);
     }
-    let (mut removed, mut freed, mut code) = (Vec::new(), 0, ExitCode::SUCCESS);
-    for volume in volumes(engine)? {
-        let wanted = volume.anonymous || asked.all;
-        if !wanted || !is_meant(engine, &volume, &asked.filters)? || !engine.volume_users(&volume)?.is_empty() {
-            continue;
-        }
-        let bytes = engine.volume_bytes(&volume)?;
-        match engine.remove_volume(&volume.name) {
-            Ok(()) => {
-                removed.push(volume.name);
-                freed += bytes;
-            }
-            // A new container has it meanwhile, or somebody else has removed it.
-            Err(Error::Refused(_)) => {}
-            Err(error) => code = failed(&error),
-        }
-    }
-    if !removed.is_empty() {
-        report::line(&format!("Deleted Volumes:\n{}\n", removed.join("\n")));
-    }
-    report::line(&format!("Total reclaimed space: {}", report::decimal_size(freed)));
-    Ok(code)
+    let mut freed = Freed::default();
+    freed.volumes(engine, kind, &asked.filters)?;
+    Ok(freed.told())
 }
 
-/// Whether a person says yes; nobody at the other end says no.
-fn agreed(question: &str) -> bool {
-    let _ = report::written(|out| out.write_all(question.as_bytes()));
-    let mut answer = String::new();
-    let read = std::io::stdin().lock().read_line(&mut answer);
-    if !std::io::stdin().is_terminal() {
-        report::line("");
+/// Which volumes go that nobody uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Those that nobody has given a name.
+    Anonymous,
+    /// All.
+    Any,
+}
+
+impl Freed {
+    /// Removes the volumes that no container uses.
+    pub(crate) fn volumes(&mut self, engine: &Engine, kind: Kind, filters: &[Filter]) -> Result<()> {
+        let mut removed = Vec::new();
+        for volume in volumes(engine)? {
+            let wanted = volume.anonymous || kind == Kind::Any;
+            if !wanted || !is_meant(engine, &volume, filters)? || !engine.volume_users(&volume)?.is_empty() {
+                continue;
+            }
+            let bytes = engine.volume_bytes(&volume)?;
+            if self.takes(engine.remove_volume(&volume.name), bytes) {
+                removed.push(volume.name);
+            }
+        }
+        self.removed("Volumes", &removed);
+        Ok(())
     }
-    read.is_ok() && matches!(answer.trim(), "y" | "Y")
 }

@@ -8,6 +8,7 @@ use crate::command::Command;
 use crate::flags::{End, Flag, Given, Read, Usage, wrong_words};
 use crate::help;
 use crate::value;
+use crate::value::label::Labelled;
 
 /// What `volume` was asked for.
 #[derive(Debug, PartialEq, Eq)]
@@ -71,10 +72,8 @@ pub(crate) enum Filter {
     Dangling(bool),
     /// Of this driver.
     Driver(String),
-    /// With this label, and with this value where one is given.
-    Label(String, Option<String>),
-    /// Without it.
-    NotLabel(String, Option<String>),
+    /// With a label or without it.
+    Label(Labelled),
     /// With this in its name.
     Name(String),
 }
@@ -201,24 +200,15 @@ fn filter(filters: &mut Vec<Filter>, given: Given<'_>) -> Result<()> {
     let Some((name, value)) = given.value.split_once('=') else {
         return Err(given.refused("is not NAME=VALUE").hint(hint).into());
     };
-    let labelled = || match value.split_once('=') {
-        Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
-        None => (value.to_owned(), None),
-    };
     filters.push(match (name, value) {
         ("dangling", "true" | "1") => Filter::Dangling(true),
         ("dangling", "false" | "0") => Filter::Dangling(false),
         ("driver", driver) => Filter::Driver(driver.to_owned()),
         ("name", part) => Filter::Name(part.to_owned()),
-        ("label", _) => {
-            let (name, value) = labelled();
-            Filter::Label(name, value)
+        _ => {
+            let labelled = Labelled::of_filter(name, value);
+            Filter::Label(labelled.ok_or_else(|| given.refused("is no filter of volumes").hint(hint))?)
         }
-        ("label!", _) => {
-            let (name, value) = labelled();
-            Filter::NotLabel(name, value)
-        }
-        _ => return Err(given.refused("is no filter of volumes").hint(hint).into()),
     });
     Ok(())
 }
@@ -317,7 +307,7 @@ mod tests {
             ),
             (
                 &["list", "-q", "-f", "dangling=true", "--filter", "label!=a=b"],
-                "Volume(List(List { quiet: true, format: \"\", filters: [Dangling(true), NotLabel(\"a\", Some(\"b\"))] }))",
+                "Volume(List(List { quiet: true, format: \"\", filters: [Dangling(true), Label(Labelled { there: false, name: \"a\", value: Some(\"b\") })] }))",
             ),
             (
                 &["inspect", "-f", "json", "a", "b"],

@@ -178,13 +178,14 @@ impl Watching {
 
     fn event(&mut self, pid: Pid, event: i32) {
         if event == Event::PTRACE_EVENT_EXEC as i32 {
-            let role = match self.processes.get(&pid) {
-                // The shell becomes the command, which may execute itself once more.
+            let role = match self.processes.get(&pid).map(|process| process.role) {
+                // The shell becomes the command.
                 None => Role::Command,
-                Some(_) if self.watch == Watch::Runtime && pid == self.command => Role::Command,
+                // Either may execute itself once more.
+                Some(role @ (Role::Command | Role::Monitor)) => role,
                 Some(_) => Role::Program,
             };
-            if role != Role::Command || !self.processes.contains_key(&pid) {
+            if role == Role::Program || !self.processes.contains_key(&pid) {
                 self.add(pid, role);
             }
             // It is still within execve, of whose end the next stop tells.

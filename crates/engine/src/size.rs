@@ -30,6 +30,16 @@ impl Engine {
     }
 }
 
+impl Engine {
+    /// What the log of a container takes.
+    #[must_use]
+    pub fn log_bytes(&self, container: &Container) -> u64 {
+        let files = fs::read_dir(self.store.container(&container.record.id)).into_iter().flatten().flatten();
+        let logs = files.filter(|file| file.file_name().as_encoded_bytes().starts_with(b"output."));
+        logs.filter_map(|log| log.metadata().ok()).map(|log| log.len()).sum()
+    }
+}
+
 fn bytes_below(folder: PathBuf) -> u64 {
     let mut bytes = 0;
     let mut seen = BTreeSet::new();

@@ -15,6 +15,36 @@ pub(crate) fn label(given: Given<'_>) -> Result<(String, String)> {
     Ok((key.to_owned(), value.to_owned()))
 }
 
+/// What a label of something must be for it to be meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Labelled {
+    /// Whether it is to be there.
+    there: bool,
+    name: String,
+    /// Its value, where one is given.
+    value: Option<String>,
+}
+
+impl Labelled {
+    /// Of the filters `label=NAME`, `label=NAME=VALUE`, `label!=…`; `None` of others.
+    pub(crate) fn of_filter(filter: &str, text: &str) -> Option<Self> {
+        let there = match filter {
+            "label" => true,
+            "label!" => false,
+            _ => return None,
+        };
+        let (name, value) = text.split_once('=').map_or((text, None), |(name, value)| (name, Some(value.to_owned())));
+        Some(Self { there, name: name.to_owned(), value })
+    }
+
+    /// Whether something with these labels is meant.
+    pub(crate) fn holds_for(&self, labels: &BTreeMap<String, String>) -> bool {
+        let found = labels.get(&self.name);
+        let there = found.is_some_and(|found| self.value.as_ref().is_none_or(|value| value == found));
+        there == self.there
+    }
+}
+
 /// The labels of a file: one a line; empty lines and those that begin with # do not count.
 pub(crate) fn file(given: Given<'_>) -> Result<BTreeMap<String, String>> {
     let text = std::fs::read(given.value).doing(|| format!("read --{} {}", given.flag, given.value))?;
