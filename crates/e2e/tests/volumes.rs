@@ -455,3 +455,24 @@ fn in_a_user_namespace_files_of_a_volume_belong_to_whom_they_belong_in_the_root(
     let plain = ok(carboy.run(["run", "--rm", "-v", "mapped:/data", &root, "stat", "-c", "%u", "/data/new"]));
     assert_eq!(plain, "0\n");
 }
+
+#[test]
+fn a_folder_is_made_for_v_where_its_source_is_not_there_and_stays() {
+    let carboy = Carboy::new();
+    let source = carboy.folder().join("not/yet");
+    let root = carboy.busybox();
+    let asked = format!("{}:/data", source.display());
+    let words = ["create", "--name", "box", "-v", &asked, root.to_str().unwrap(), "sh", "-c", "echo in >> /data/file"];
+    let explained = ["explain"].iter().chain(&["run"]).chain(&words[3..]).copied();
+    assert_eq!(carboy.run(explained).code, 0);
+    assert!(!source.exists(), "nothing is made by who explains");
+    assert_eq!(carboy.run(words).code, 0);
+    assert_eq!(fs::metadata(&source).unwrap().permissions().mode() & 0o7777, 0o755);
+    for _ in 0..2 {
+        assert_eq!(carboy.run(["start", "-a", "box"]).code, 0);
+        assert_eq!(fs::read_to_string(source.join("file")).unwrap(), "in\n");
+        fs::remove_dir_all(&source).unwrap();
+    }
+    assert_eq!(carboy.run(["rm", "box"]).code, 0);
+    assert_eq!(carboy.left_behind(), [""; 0]);
+}

@@ -20,7 +20,7 @@ use runtime::root::{Keep, Remembers};
 use seccomp::Arch;
 
 use crate::containers::{Engine, Status, not_running};
-use crate::options::{Join, Limits, Namespace, Root, RunOptions, SeccompChoice};
+use crate::options::{Absent, Bind, Join, Limits, Mount, Namespace, Root, RunOptions, SeccompChoice};
 use crate::place::Place;
 use crate::record::{After, Confinement, Live, Record, Wanted};
 use crate::rootless;
@@ -119,6 +119,7 @@ impl Engine {
             .root
             .prepare(&self.store.container(&names.id), [&self.store.root, &self.store.run])
             .and_then(|()| self.take_volumes(options, &names.id))
+            .and_then(|()| make_sources(options))
             .and_then(|()| self.launch(options, names))
             .and_then(|launch| self.record_undo(&launch, &claim, &mut live).map(|()| launch))
             .and_then(|launch| self.store.write_record(&launch.record).map(|()| launch));
@@ -208,6 +209,9 @@ impl Engine {
             // It is made with the container.
             facts.mounts.sources.insert(volume.folder.display().to_string(), Source::Folder);
         }
+        for bind in made_sources(options).filter(|bind| !bind.source.exists()) {
+            facts.mounts.sources.insert(bind.source.display().to_string(), Source::Folder);
+        }
         let (now, group) = (Timestamp::now(), names.place.site.group.to_string());
         let record = Record {
             version: Record::VERSION,
@@ -290,6 +294,22 @@ impl Engine {
         })?;
         Ok(path)
     }
+}
+
+/// The mounts whose sources are made where they are not there.
+fn made_sources(options: &RunOptions) -> impl Iterator<Item = &Bind> {
+    options.mounts.iter().filter_map(|mount| match mount {
+        Mount::Bind(bind) => Some(bind).filter(|bind| bind.absent == Absent::Made),
+        _ => None,
+    })
+}
+
+/// Makes them: folders, which stay, as they do with Docker.
+pub(crate) fn make_sources(options: &RunOptions) -> Result<()> {
+    made_sources(options).filter(|bind| !bind.source.exists()).try_for_each(|bind| {
+        let action = || format!("create {}, the source for {}", bind.source.display(), bind.destination.as_str());
+        fs::create_dir_all(&bind.source).doing(action)
+    })
 }
 
 /// The flag that chooses a namespace of this kind.

@@ -229,8 +229,21 @@ pub struct Bind {
     pub recursion: Recursion,
     /// How mounts that are made later reach over.
     pub propagation: Propagation,
+    /// What becomes of a source that is not there.
+    #[serde(default)]
+    pub absent: Absent,
     /// The modes as they were written, for `inspect`.
     pub mode: String,
+}
+
+/// What becomes of the source of a mount that is not there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Absent {
+    /// It is refused.
+    #[default]
+    Refused,
+    /// A folder is made there.
+    Made,
 }
 
 /// A view of a volume.

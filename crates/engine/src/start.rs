@@ -22,7 +22,7 @@ use crate::containers::{
 };
 use crate::event::{Event, Failure};
 use crate::health::{Health, HealthWish};
-use crate::launch::{Launch, Names};
+use crate::launch::{Launch, Names, make_sources};
 use crate::log::Origin;
 use crate::monitor::{self, Charge, Finished, Inherits, Setup};
 use crate::record::{After, Exit, Live, LiveMonitor, LiveProcess, LiveTable, Record, Wanted};
@@ -137,6 +137,7 @@ impl Engine {
 
     fn launch_again(&self, record: &Record) -> Result<Launch> {
         self.store.renew_work(&record.id)?;
+        make_sources(&record.options)?;
         self.launch_as(&record.options, &Names::of(record)?, Some(record))
     }
 

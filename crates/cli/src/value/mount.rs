@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use engine::options::{
-    Access, Asked, Bind, ContainerPath, Fill, Mount, Propagation, Recursion, Tmpfs, Traits, VolumeMount, VolumeName,
-    VolumesFrom,
+    Absent, Access, Asked, Bind, ContainerPath, Fill, Mount, Propagation, Recursion, Tmpfs, Traits, VolumeMount,
+    VolumeName, VolumesFrom,
 };
 use engine::volume::Volume;
 use error::{Doing, Refused, Result};
@@ -24,7 +24,8 @@ pub(crate) fn volume(given: Given<'_>) -> Result<Mount> {
     };
     let destination = self::destination(given, destination)?;
     if let Some(source) = source.filter(|source| source.starts_with(['/', '.'])) {
-        let mut bind = Bind { mode: mode.to_owned(), ..bind(given, source, destination)? };
+        let bind = bind(given, source, destination)?;
+        let mut bind = Bind { absent: Absent::Made, mode: mode.to_owned(), ..bind };
         modes(given, mode, |word| match (word, propagation(word)) {
             (_, Some(propagation)) => {
                 bind.propagation = propagation;
@@ -120,7 +121,8 @@ fn bind(given: Given<'_>, source: &str, destination: ContainerPath) -> Result<Bi
         std::path::absolute(Path::new(source)).doing(|| format!("find --{} {source}", given.flag))?
     };
     let (access, recursion, propagation) = (Access::default(), Recursion::default(), Propagation::default());
-    Ok(Bind { source, destination, access, recursion, propagation, mode: String::new() })
+    let (absent, mode) = (Absent::default(), String::new());
+    Ok(Bind { source, destination, access, recursion, propagation, absent, mode })
 }
 
 /// Takes double slashes and dots out; where `..` leads only the kernel knows.

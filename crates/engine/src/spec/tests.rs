@@ -65,6 +65,7 @@ fn bind(destination: &str) -> Bind {
         access: Access::ReadWrite,
         recursion: Recursion::Recursive,
         propagation: Propagation::RPrivate,
+        absent: Absent::default(),
         mode: String::new(),
     }
 }
