@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use engine::containers::{Engine, Removal};
+use engine::record::Wanted;
 use engine::stop::Stop;
 use engine::volume::OwnVolumes;
 use error::{Error, Refused, RefusedKind, Result};
@@ -23,7 +24,7 @@ pub(crate) fn rm(engine: &Engine, words: &[String], (removal, volumes): (Removal
 
 /// `carboy stop`: all are asked before one is waited for, so that the patience with one is that with all.
 pub(crate) fn stop(engine: &Engine, words: &[String], asked: Stop) -> ExitCode {
-    let stopping: Vec<_> = words.iter().map(|word| engine.stop(word, asked)).collect();
+    let stopping: Vec<_> = words.iter().map(|word| engine.stop(word, asked, Wanted::Stopped)).collect();
     let mut code = ExitCode::SUCCESS;
     for (word, stopping) in words.iter().zip(stopping) {
         match stopping.and_then(|stopping| stopping.finish(engine)) {

@@ -8,7 +8,7 @@ use engine::containers::Engine;
 use engine::launch::{Launch, Names, NewFile};
 use engine::log::Stream;
 use engine::options::{ExecOptions, RunOptions};
-use engine::record::Live;
+use engine::record::{Live, Wanted};
 use engine::shortage::{ForksRefused, Oom, Shortage};
 use engine::stop::Stop;
 use engine::store::Claim;
@@ -186,7 +186,7 @@ fn begin(engine: &Engine, word: &str, start: &Start) -> Result<Option<Outcome>> 
 
 /// `carboy restart`: all are asked to end before one is waited for.
 pub(crate) fn restart(engine: &Engine, words: &[String], asked: Stop) -> ExitCode {
-    let stopping: Vec<_> = words.iter().map(|word| engine.stop(word, asked)).collect();
+    let stopping: Vec<_> = words.iter().map(|word| engine.stop(word, asked, Wanted::Again)).collect();
     let mut stopping = stopping.into_iter();
     let again = |word: &str| {
         stopping.next().transpose()?.map_or(Ok(()), |stopping| stopping.finish(engine))?;

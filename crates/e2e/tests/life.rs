@@ -101,6 +101,7 @@ fn an_end_that_the_policy_is_for_is_followed_by_a_start_until_it_is_stopped() {
     assert_eq!(says(&carboy, &["kill", "always"]), "always\n", "it wants no other run");
     eventually("it has ended", || status(&carboy, "always") == "exited");
     assert_eq!(says(&carboy, &["start", "always"]), "always\n");
+    eventually("its policy holds anew", || carboy.inspect("always")["RestartCount"].as_u64() > Some(0));
     assert_eq!(says(&carboy, &["stop", "always"]), "always\n");
     assert_eq!(status(&carboy, "always"), "exited");
     made(&carboy, &["run", "-d", "--restart", "unless-stopped", "--name", "killed"], "sleep 1000");
@@ -188,6 +189,18 @@ fn a_restart_is_a_stop_and_a_start_of_one_that_runs_or_has_ended() {
     assert_eq!((ended.code, ended.stdout.as_str()), (1, "box\n"));
     assert!(ended.stderr.contains("nowhere"), "{}", ended.stderr);
     assert_eq!(carboy.run(["rm", "-f", "box"]).code, 0);
+    // One that would go when it ends stays, with what it wrote, until it ends for another reason.
+    for kill_its_monitor in [false, true] {
+        made(&carboy, &["run", "-d", "--rm", "--name", "brief"], "echo run >> /runs; exec sleep 1000");
+        eventually("it runs", || carboy.run(["exec", "brief", "cat", "/runs"]).stdout == "run\n");
+        if kill_its_monitor {
+            kill(monitor(&carboy, "brief"), Signal::SIGKILL).unwrap();
+        }
+        assert_eq!(says(&carboy, &["restart", "-t", "0", "brief"]), "brief\n");
+        eventually("it runs again", || carboy.run(["exec", "brief", "cat", "/runs"]).stdout == "run\nrun\n");
+        assert_eq!(says(&carboy, &["stop", "-t", "0", "brief"]), "brief\n");
+        assert_eq!(carboy.run(["inspect", "brief"]).code, 1);
+    }
     assert_eq!(carboy.left_behind(), [""; 0]);
 }
 

@@ -13,7 +13,7 @@ use sys::process::Ended;
 use crate::health::{Health, HealthWish, Healthcheck};
 use crate::options::Signal;
 use crate::pause::Paused;
-use crate::record::{After, Exit, Live, LiveMonitor, LiveProcess, LiveTable, Record};
+use crate::record::{After, Exit, Live, LiveMonitor, LiveProcess, LiveTable, Record, Wanted};
 use crate::restart::Policy;
 use crate::start::wait_a_moment;
 use crate::store::{Claim, Holding, Lock, Store, takes_nothing};
@@ -132,7 +132,7 @@ impl Engine {
         let ran = live.process.as_ref().filter(|process| process.started.is_some());
         let stays = live.after == After::Keep || live.after == After::KeepIfItRan && ran.is_some();
         match self.store.record(&id) {
-            Ok(Some(mut record)) if stays => {
+            Ok(Some(mut record)) if stays || record.wanted == Wanted::Again => {
                 // The clock may have been set meanwhile.
                 let is_of_this_run =
                     |exit: &Exit| ran.is_none_or(|ran| exit.started == ran.started || exit.finished >= ran.born);
@@ -315,7 +315,7 @@ impl Engine {
         let stops = container.record.options.stop.signal.unwrap_or(Signal::TERM).number();
         let ends = signal == KILL || i32::try_from(stops) == Ok(signal);
         if ends && matches!(container.status, Status::Running(_) | Status::Restarting(_)) {
-            self.want_stopped(&container.record)?;
+            self.want(&container.record, Wanted::Stopped)?;
         }
         let process = match &container.status {
             Status::Running(process) => process,
@@ -407,7 +407,7 @@ impl Engine {
                 .hint(format!("stop it first with carboy stop {name}, or use rm -f"))
                 .into());
         }
-        self.want_stopped(&container.record)?;
+        self.want(&container.record, Wanted::Stopped)?;
         self.settle(&container.record);
         if let Status::Running(process) = &container.status {
             self.store.tell(&container.record, "kill", &[("signal", KILL.to_string())]);

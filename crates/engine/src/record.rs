@@ -44,6 +44,8 @@ pub enum Wanted {
     Running,
     /// That it does not: it was stopped.
     Stopped,
+    /// That it is started again by whoever stops it just now: one that would go when it ends stays.
+    Again,
 }
 
 /// Where a container's seccomp filter comes from.

@@ -64,8 +64,11 @@ impl Engine {
         let id = self.find(word)?.record.id;
         loop {
             match self.store.lock(&id)? {
-                Lock::Busy if self.has_just_ended(&id)? => wait_a_moment(),
-                Lock::Busy => return Ok(None),
+                Lock::Busy => match self.container(&id)?.ok_or_else(|| no_such(word))?.status {
+                    Status::Running(_) | Status::Restarting(_) => return Ok(None),
+                    // It is just being started, or has ended and its monitor lets it go.
+                    Status::Created | Status::Exited(_) | Status::Gone => wait_a_moment(),
+                },
                 // What is left of an earlier run goes first.
                 Lock::Taken(claim) => {
                     drop(claim);
@@ -84,7 +87,7 @@ impl Engine {
             Err(error) if error.errno() == Some(Errno::EXIST) => return Ok(None),
             claim => claim?,
         };
-        let launched = self.launch_again(&record);
+        let launched = self.want_running(&record).and_then(|()| self.launch_again(&record));
         match launched.and_then(|launch| self.record_undo(&launch, &claim, &mut live).map(|()| launch)) {
             Ok(launch) => Ok(Some((launch, claim, live))),
             Err(error) => {
@@ -133,6 +136,17 @@ impl Engine {
         });
         containers.reverse();
         Ok(containers)
+    }
+
+    /// Writes down that a container that was stopped is to run, and to be started again by itself where its policy is so.
+    fn want_running(&self, record: &Record) -> Result<()> {
+        if record.wanted == Wanted::Running {
+            return Ok(());
+        }
+        match self.change_record(&record.id, |record| record.wanted = Wanted::Running) {
+            Err(error) if takes_nothing(&error) && record.options.restart == Policy::No => Ok(()),
+            changed => changed,
+        }
     }
 
     fn launch_again(&self, record: &Record) -> Result<Launch> {
@@ -479,8 +493,9 @@ impl<'e> InCare<'e> {
     /// Writes down how it ended, or removes it; gives after how long it is to be started again, if it is.
     fn conclude(&mut self, exit: Exit) -> Result<Option<Duration>> {
         let store = &self.engine.store;
-        if self.live.after == After::Remove {
-            if let Ok(Some(record)) = store.record(&self.id) {
+        let record = || store.record(&self.id).ok().flatten();
+        if self.live.after == After::Remove && record().is_none_or(|record| record.wanted != Wanted::Again) {
+            if let Some(record) = record() {
                 store.tell_end(&record, &exit, None);
             }
             store.remove_own_volumes(&self.id)?;

@@ -12,7 +12,8 @@ use crate::containers::{Engine, KILL, Status, exit_code_of, kill_and_wait, open_
 use crate::options::Signal;
 use crate::record::{LiveProcess, Record, Wanted};
 use crate::restart::Policy;
-use crate::store::takes_nothing;
+use crate::start::wait_a_moment;
+use crate::store::{Lock, takes_nothing};
 
 /// How a container is asked to end.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,18 +53,26 @@ pub struct Stopping {
 
 impl Engine {
     /// Asks a container to end, by the signal and with the patience of `asked`, else by those it was made with, and not to
-    /// be started again. One that does not run has ended.
+    /// be started again by itself: `wanted` is what its end is for. One that does not run has ended.
     ///
     /// # Errors
     /// Refused where there is none; a kernel error.
-    pub fn stop(&self, word: &str, asked: Stop) -> Result<Stopping> {
-        let container = self.find(word)?;
-        let record = container.record;
-        let lives = matches!(container.status, Status::Running(_) | Status::Restarting(_));
-        if lives || self.has_just_ended(&record.id)? {
-            self.want_stopped(&record)?;
-            self.settle(&record);
+    pub fn stop(&self, word: &str, asked: Stop, wanted: Wanted) -> Result<Stopping> {
+        let mut container = self.find(word)?;
+        let id = container.record.id.clone();
+        if self.store.live(&id)?.is_some() {
+            self.want(&container.record, wanted)?;
+            self.settle(&container.record);
         }
+        // What its monitor had begun before it saw that comes to its end, or to a start.
+        while !matches!(container.status, Status::Running(_)) && matches!(self.store.lock(&id)?, Lock::Busy) {
+            wait_a_moment();
+            match self.container(&id)? {
+                Some(found) => container = found,
+                None => break,
+            }
+        }
+        let record = container.record;
         let Status::Running(process) = container.status else {
             return Ok(Stopping { record, process: None, until: None });
         };
@@ -91,12 +100,12 @@ impl Engine {
         }
     }
 
-    /// Writes down that a container is not to be started again: where its record's disk takes nothing, in its run folder.
+    /// Writes down that a container is not to be started again by itself: where its record's disk takes nothing, in its run folder.
     ///
     /// # Errors
     /// A kernel error, where it would be started again otherwise.
-    pub(crate) fn want_stopped(&self, record: &Record) -> Result<()> {
-        match self.change_record(&record.id, |record| record.wanted = Wanted::Stopped) {
+    pub(crate) fn want(&self, record: &Record, wanted: Wanted) -> Result<()> {
+        match self.change_record(&record.id, |record| record.wanted = wanted) {
             Err(error) if takes_nothing(&error) => {
                 let marked = self.store.mark_stopped(&record.id);
                 if marked.is_ok() || record.options.restart == Policy::No { Ok(()) } else { Err(error) }
