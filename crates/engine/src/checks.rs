@@ -143,7 +143,7 @@ impl Checks {
         if is_paused(place) {
             return self.pause();
         }
-        match Probe::begin(engine, &self.id, &self.command) {
+        match Probe::begin(engine, &self.id, &self.command, self.check.timeout()) {
             Ok(probe) => {
                 self.turn = Turn::Checking(probe);
                 None
@@ -226,8 +226,9 @@ struct Probe {
 }
 
 impl Probe {
-    fn begin(engine: &Engine, id: &str, command: &str) -> Result<Self> {
-        let mut charge = NewCheck { engine, options: ExecOptions::of_shell(id, command) };
+    fn begin(engine: &Engine, id: &str, command: &str, timeout: Duration) -> Result<Self> {
+        let end = Instant::now().checked_add(timeout + STARTING + SPARE);
+        let mut charge = NewCheck { engine, options: ExecOptions::of_shell(id, command), end };
         let wish = Wish { input: Input::Null, terminal: false, folder: None };
         let setup = Setup { wish, output: Output::Unkept, listener: None, inherits: Inherits::Nothing };
         let streams = vec![Stream::Stdout, Stream::Stderr];
@@ -303,21 +304,8 @@ impl Probe {
     /// Kills all that has come from it: first all of it is stopped, since what loses its parent would not be found any
     /// more. Who runs the check stays, to wait for it.
     fn kill(&self) {
-        let Some(runner) = self.attached.monitor_pid() else { return };
-        let mut stopped = Vec::new();
-        for _ in 0..ROUNDS {
-            let mut found = descendants(runner, self.process);
-            found.retain(|one| !stopped.contains(one));
-            if found.is_empty() {
-                break;
-            }
-            for one in &found {
-                signal_exactly(*one, STOP);
-            }
-            stopped.append(&mut found);
-        }
-        for one in stopped {
-            signal_exactly(one, KILL);
+        if let Some(runner) = self.attached.monitor_pid() {
+            kill_all(runner, self.process);
         }
     }
 
@@ -337,12 +325,34 @@ impl Probe {
 /// So often it is looked what has been started meanwhile by what is being killed.
 const ROUNDS: usize = 64;
 
+/// How much later than the container's monitor one who runs a check ends it.
+const SPARE: Duration = Duration::from_secs(10);
+
 /// How long one who runs a check has to notice that it was killed.
 const LONG: Timespec = Timespec { tv_sec: 2, tv_nsec: 0 };
 
 /// signal(7).
 const KILL: i32 = 9;
 const STOP: i32 = 19;
+
+/// Kills all that come from whoever runs a check, and all of the check's session.
+fn kill_all(runner: HostPid, process: Option<HostPid>) {
+    let mut stopped = Vec::new();
+    for _ in 0..ROUNDS {
+        let mut found = descendants(runner, process);
+        found.retain(|one| !stopped.contains(one));
+        if found.is_empty() {
+            break;
+        }
+        for one in &found {
+            signal_exactly(*one, STOP);
+        }
+        stopped.append(&mut found);
+    }
+    for one in stopped {
+        signal_exactly(one, KILL);
+    }
+}
 
 /// All that come from whoever runs a check, and all of the check's session: by their numbers and when they began.
 fn descendants(runner: HostPid, process: Option<HostPid>) -> Vec<(HostPid, u64)> {
@@ -374,12 +384,25 @@ fn signal_exactly((pid, start_ticks): (HostPid, u64), signal: i32) {
 struct NewCheck<'e> {
     engine: &'e Engine,
     options: ExecOptions,
+    /// When it ends the check itself: whoever should have done that long ago was killed.
+    end: Option<Instant>,
 }
 
 impl Charge for NewCheck<'_> {
     fn start(&mut self, standard: [BorrowedFd<'_>; 3]) -> Result<Running> {
         let terms = (sys::terminal::Size::default(), Orphans::Kept);
         self.engine.with_process(&self.options, terms, |process| process.start(standard))
+    }
+
+    fn due(&self) -> Option<Instant> {
+        self.end
+    }
+
+    fn notice(&mut self, process: &Running) {
+        if self.end.is_some_and(|end| end <= Instant::now()) {
+            self.end = None;
+            kill_all(HostPid(rustix::process::getpid().as_raw_nonzero().get()), Some(process.pid));
+        }
     }
 
     fn abandon(&mut self, _error: &Error) {}
