@@ -162,7 +162,7 @@ fn one_whose_monitor_is_killed_between_two_runs_has_ended() {
     let id = made(&carboy, &["run", "-d", "--restart", "always", "--name", "box"], "exit 9");
     let live = carboy.folder().join("run").join(id.trim_end()).join("live.json");
     eventually("it is between two runs", || {
-        status(&carboy, "box") == "restarting" && carboy.inspect("box")["RestartCount"].as_u64() > Some(3)
+        carboy.inspect("box")["RestartCount"].as_u64() > Some(3) && status(&carboy, "box") == "restarting"
     });
     let live: serde_json::Value = serde_json::from_slice(&std::fs::read(live).unwrap()).unwrap();
     let monitor = i32::try_from(live["monitor"]["pid"].as_i64().unwrap()).unwrap();
@@ -273,5 +273,35 @@ fn what_cannot_be_started_again_stays_as_it_was_and_the_reason_is_told() {
         assert!(refused.code == 125 && refused.stderr.contains("contradicts --rm"), "{}", refused.stderr);
     }
     assert_eq!(carboy.run(["rm", "-f", "other", "joined"]).code, 0);
+    assert_eq!(carboy.left_behind(), [""; 0]);
+}
+
+#[test]
+fn a_monitor_that_is_asked_to_end_ends_its_container_which_runs_again_with_the_host() {
+    let carboy = Carboy::new();
+    let heeds = "trap 'echo bye; exit 3' TERM; echo up; while :; do sleep 1000 & wait; done";
+    made(&carboy, &["run", "-d", "--restart", "always", "--name", "heeds"], heeds);
+    made(&carboy, &["run", "-d", "--stop-timeout", "1", "--name", "deaf"], "trap '' TERM; sleep 1000; exit 9");
+    made(&carboy, &["run", "-d", "--restart", "always", "--name", "between"], "exit 5");
+    eventually("it is up", || carboy.run(["logs", "heeds"]).stdout == "up\n");
+    for name in ["heeds", "deaf"] {
+        kill(monitor(&carboy, name), Signal::SIGTERM).unwrap();
+    }
+    assert_eq!(says(&carboy, &["wait", "heeds", "deaf"]), "3\n137\n");
+    assert_eq!(says(&carboy, &["logs", "heeds"]), "up\nbye\n");
+    assert_eq!(carboy.inspect("heeds")["RestartCount"], 0);
+    eventually("a monitor waits for the next run", || status(&carboy, "between") == "restarting");
+    eventually("it is asked to end", || {
+        let folder = carboy.inspect("between")["Id"].as_str().unwrap().to_owned();
+        let live = std::fs::read(carboy.folder().join("run").join(folder).join("live.json")).unwrap_or_default();
+        let live: serde_json::Value = serde_json::from_slice(&live).unwrap_or_default();
+        live["monitor"]["pid"]
+            .as_i64()
+            .is_some_and(|pid| kill(Pid::from_raw(pid.try_into().unwrap()), Signal::SIGTERM).is_ok())
+    });
+    eventually("it has ended", || status(&carboy, "between") == "exited");
+    assert_eq!(carboy.run(["boot"]).code, 0);
+    assert_eq!((status(&carboy, "heeds").as_str(), status(&carboy, "deaf").as_str()), ("running", "exited"));
+    assert_eq!(carboy.run(["rm", "-f", "heeds", "deaf", "between"]).code, 0);
     assert_eq!(carboy.left_behind(), [""; 0]);
 }

@@ -79,6 +79,7 @@ struct Asleep {
     pid: i32,
     process: Number,
     listener: Option<Number>,
+    terminate: Option<Number>,
     /// The monitor's ends of its input, its output and its standard error.
     kept: [Option<Number>; 3],
     carried: Carried,
@@ -139,7 +140,8 @@ pub(crate) fn sleep(
         epoll::add(&events, file, epoll::EventData::new_u64(0), flags).doing(action)?;
     }
     let Kept { input, out, err } = &monitor.kept;
-    let own = [Some(&running.pidfd), monitor.listener.as_ref(), input.as_ref(), out.as_ref(), err.as_ref()];
+    let of_process = [Some(&running.pidfd), input.as_ref(), out.as_ref(), err.as_ref()];
+    let own = of_process.into_iter().chain([monitor.listener.as_ref(), monitor.terminate.as_ref()]);
     let name = carried.live.name.clone();
     let asleep = Asleep {
         since: monotonic(),
@@ -149,13 +151,14 @@ pub(crate) fn sleep(
         pid: running.pid.0,
         process: Number::of(&running.pidfd),
         listener: monitor.listener.as_ref().map(Number::of),
+        terminate: monitor.terminate.as_ref().map(Number::of),
         kept: [input, out, err].map(|end| end.as_ref().map(Number::of)),
         carried,
     };
     let text = serde_json::to_string(&asleep).map_err(|error| Corrupt::new("a monitor", error.to_string()))?;
     let arguments = [PROGRAM, ASLEEP, &name, &text].map(OsString::from).to_vec();
     let null = rustix::io::fcntl_dupfd_cloexec(std::io::stdin(), 3).doing(action)?;
-    let kept: Vec<_> = own.into_iter().flatten().map(AsFd::as_fd).chain(files).collect();
+    let kept: Vec<_> = own.flatten().map(AsFd::as_fd).chain(files).collect();
     let inherit = |flags| kept.iter().try_for_each(|file| rustix::io::fcntl_setfd(file, flags)).doing(action);
     // What the command that made the monitor was given is not to be kept open by it.
     let foreign = sys::clone::close_on_exec_from(3).doing(action);
@@ -195,7 +198,7 @@ impl Asleep {
         let slept = monotonic().saturating_sub(self.since);
         let take = |number: Option<Number>| number.map(Number::take).transpose();
         let process = self.process.take()?;
-        let listener = take(self.listener)?;
+        let (listener, terminate) = (take(self.listener)?, take(self.terminate)?);
         let [input, out, err] = self.kept;
         let kept = Kept { input: take(input)?, out: take(out)?, err: take(err)? };
         let (carried, null) = (self.carried, monitor::null()?);
@@ -211,8 +214,9 @@ impl Asleep {
         let mut charge = InCare::resumed(&engine, carried, (hierarchies, group), (claim, alarms), slept);
         let running = Running { pid: HostPid(self.pid), pidfd: process, terminal: None };
         let quiet = Quiet::after(self.quiet, slept);
-        let (clients, running) = (Vec::new(), Some(running));
-        Monitor { wish, output, listener, kept, clients, running, quiet, crowded: None }.run(&mut charge, &null);
+        let (clients, running, crowded, doom) = (Vec::new(), Some(running), None, None);
+        let monitor = Monitor { wish, output, listener, kept, clients, running, quiet, crowded, terminate, doom };
+        monitor.run(&mut charge, &null);
         Ok(())
     }
 }

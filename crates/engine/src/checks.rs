@@ -16,7 +16,7 @@ use rustix::io::Errno;
 use sys::process::Ended;
 
 use crate::attach::{Attached, Attachment};
-use crate::containers::{Engine, exit_code};
+use crate::containers::{Engine, KILL, exit_code};
 use crate::event::{Event, Failure, receive};
 use crate::health::{Beginning, CheckResult, Condition, Health, Healthcheck, NO_CODE, in_go_s_words};
 use crate::log::Stream;
@@ -331,8 +331,7 @@ const SPARE: Duration = Duration::from_secs(10);
 /// How long one who runs a check has to notice that it was killed.
 const LONG: Timespec = Timespec { tv_sec: 2, tv_nsec: 0 };
 
-/// signal(7).
-const KILL: i32 = 9;
+/// SIGSTOP, signal(7).
 const STOP: i32 = 19;
 
 /// Kills all that come from whoever runs a check, and all of the check's session.

@@ -20,6 +20,7 @@ use sys::signal::Signals;
 use crate::asleep::{self, Carried, Quiet};
 use crate::attach::{Attached, Attachment};
 use crate::clients::{Client, Wanted};
+use crate::containers::KILL;
 use crate::event::{Event, Failure};
 use crate::log::{LogWish, Origin, Stream, Writer};
 use crate::streams::{Input, Kept, Wish};
@@ -42,6 +43,11 @@ pub(crate) trait Charge {
     fn notice(&mut self, _process: &Running) {}
     /// What its monitor goes on with after a sleep, and the files that it needs; `None` where it is not to sleep.
     fn carried(&self) -> Option<(Carried, Vec<BorrowedFd<'_>>)> {
+        None
+    }
+    /// Asks the process, if it runs, to end and not to be started again, because its monitor is asked to; gives how long it
+    /// has before it is killed.
+    fn ask_to_end(&mut self, _process: Option<&Running>) -> Option<Duration> {
         None
     }
     /// Cleans up after the process has ended.
@@ -117,7 +123,8 @@ pub(crate) fn fork(charge: &mut dyn Charge, setup: Setup, attachment: Attachment
             sys::process::exit(1);
         }
         let (kept, clients, quiet) = (Kept::default(), vec![client], Quiet::new());
-        let monitor = Monitor { wish, output, listener, kept, clients, running: None, quiet, crowded: None };
+        let (running, crowded, terminate, doom) = (None, None, None, None);
+        let monitor = Monitor { wish, output, listener, kept, clients, running, quiet, crowded, terminate, doom };
         monitor.run(charge, &null);
         sys::process::exit(0);
     }
@@ -139,6 +146,8 @@ enum Source {
     Process,
     Connection,
     Charge,
+    /// Somebody asks the monitor to end: the host, when it does.
+    Terminate,
     Stream(Stream),
     /// The log takes more.
     Log,
@@ -153,6 +162,9 @@ const REST: usize = 1 << 20;
 
 /// As much as a pipe holds.
 const CHUNK: usize = 64 * 1024;
+
+/// SIGTERM, signal(7).
+const TERMINATE: u32 = 15;
 
 /// How long nobody is welcome after one could not be taken.
 const CROWDED: Duration = Duration::from_secs(1);
@@ -169,6 +181,10 @@ pub(crate) struct Monitor {
     pub(crate) quiet: Quiet,
     /// Until then nobody is welcome: there was no descriptor left for one.
     pub(crate) crowded: Option<Instant>,
+    /// Tells that the monitor is asked to end.
+    pub(crate) terminate: Option<OwnedFd>,
+    /// When the process is killed that was asked to end.
+    pub(crate) doom: Option<Instant>,
 }
 
 impl Monitor {
@@ -178,6 +194,9 @@ impl Monitor {
         let _ = sys::credentials::set_not_dumpable();
         for number in 0..3 {
             let _ = sys::process::place_descriptor(null.as_fd(), number);
+        }
+        if self.terminate.is_none() {
+            self.terminate = sys::signal::descriptor(Signals::NONE.with(TERMINATE)).ok();
         }
         loop {
             if self.running.is_none()
@@ -264,7 +283,10 @@ impl Monitor {
     fn pause(&mut self, delay: Duration, charge: &mut dyn Charge) -> bool {
         let until = Instant::now() + delay;
         while Instant::now() < until {
-            if self.attend_until(charge, Some(until)).contains(&Source::Charge) && !charge.is_still_wanted() {
+            let happened = self.attend_until(charge, Some(until));
+            self.heed(&happened, charge);
+            let asks = happened.contains(&Source::Charge) || happened.contains(&Source::Terminate);
+            if asks && !charge.is_still_wanted() {
                 return false;
             }
         }
@@ -275,7 +297,9 @@ impl Monitor {
         let due = self.running.is_some().then(|| charge.due()).flatten();
         let bedtime = self.is_idle().then(|| self.quiet.until()).filter(|_| due.is_none());
         let retry = if let Output::Log(log) = &self.output { log.due() } else { None };
-        let mut happened = self.attend_until(charge, [due, retry].into_iter().flatten().min().or(bedtime));
+        let due_first = [due, retry, self.doom].into_iter().flatten().min();
+        let mut happened = self.attend_until(charge, due_first.or(bedtime));
+        self.heed(&happened, charge);
         if let Output::Log(log) = &mut self.output {
             log.go_on();
         }
@@ -291,6 +315,20 @@ impl Monitor {
             charge.notice(running);
         }
         happened
+    }
+
+    /// Passes on that the monitor is asked to end, and kills what did not heed it in time.
+    fn heed(&mut self, happened: &[Source], charge: &mut dyn Charge) {
+        if let Some(asked) = self.terminate.as_ref().filter(|_| happened.contains(&Source::Terminate)) {
+            while matches!(sys::signal::next(asked.as_fd()), Ok(Some(_))) {}
+            self.doom = charge.ask_to_end(self.running.as_ref()).and_then(|left| Instant::now().checked_add(left));
+        }
+        if self.doom.is_some_and(|doom| doom <= Instant::now()) {
+            self.doom = None;
+            if let Some(running) = &self.running {
+                let _ = sys::process::send_signal(running.pidfd.as_fd(), KILL);
+            }
+        }
     }
 
     /// Waits until something happens, and does what it asks for.
@@ -323,7 +361,7 @@ impl Monitor {
             Output::Unkept => true,
             Output::Log(log) => log.is_whole(),
         };
-        is_whole && self.running.is_some() && self.clients.is_empty()
+        is_whole && self.running.is_some() && self.clients.is_empty() && self.doom.is_none()
     }
 
     /// Where it cannot, it tries again later.
@@ -344,6 +382,7 @@ impl Monitor {
             waited.push((Source::Process, running.pidfd.as_fd(), PollFlags::IN));
             waited.extend(charge.waits().into_iter().map(|(file, flags)| (Source::Charge, file, flags)));
         }
+        waited.extend(self.terminate.iter().map(|asked| (Source::Terminate, asked.as_fd(), PollFlags::IN)));
         let listener = self.listener.iter().filter(|_| self.is_crowded_until().is_none());
         waited.extend(listener.map(|listener| (Source::Connection, listener.as_fd(), PollFlags::IN)));
         for (stream, file) in [(Stream::Stdout, &self.kept.out), (Stream::Stderr, &self.kept.err)] {

@@ -25,9 +25,11 @@ use crate::health::{Health, HealthWish};
 use crate::launch::{Launch, Names, make_sources};
 use crate::log::Origin;
 use crate::monitor::{self, Charge, Finished, Inherits, Setup};
+use crate::options::Signal;
 use crate::record::{After, Exit, Live, LiveMonitor, LiveProcess, LiveTable, Record, Wanted};
 use crate::restart::{BackOff, Policy};
 use crate::shortage::{Baseline, Shortage, has_parents};
+use crate::stop::{Patience, Stop};
 use crate::store::{Claim, Lock, takes_nothing};
 use crate::streams::{Input, Wish};
 
@@ -627,6 +629,22 @@ impl Charge for InCare<'_> {
             });
         }
         self.engine.abandon(claim, &self.live);
+    }
+
+    fn ask_to_end(&mut self, process: Option<&Running>) -> Option<Duration> {
+        // Its record still wants it to run when the host has begun anew.
+        let _ = self.engine.store.mark_stopped(&self.id);
+        let stop = self.engine.store.record(&self.id).ok().flatten().map(|record| record.options.stop);
+        let Stop { signal, patience } = stop.unwrap_or_default();
+        if let Some(process) = process {
+            let signal = signal.unwrap_or(Signal::TERM);
+            let _ =
+                sys::process::send_signal(process.pidfd.as_fd(), i32::try_from(signal.number()).unwrap_or_default());
+        }
+        match patience.unwrap_or(Patience::USUAL) {
+            Patience::Seconds(seconds) => Some(Duration::from_secs(seconds.into())),
+            Patience::Endless => None,
+        }
     }
 
     fn finish(&mut self, ended: Ended) -> Finished {
