@@ -69,6 +69,12 @@ impl Alarm {
         };
     }
 
+    /// The descriptor alone, for whoever remembers what it is of.
+    #[must_use]
+    pub fn into_descriptor(self) -> OwnedFd {
+        self.descriptor
+    }
+
     /// Whether the kernel tells before it has killed.
     #[must_use]
     pub const fn is_early(&self) -> bool {

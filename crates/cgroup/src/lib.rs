@@ -49,6 +49,8 @@ pub mod rdma;
 mod remove;
 pub mod sample;
 pub mod setting;
+pub mod spent;
+pub mod stall;
 pub mod systemd;
 mod tree;
 pub mod unified;

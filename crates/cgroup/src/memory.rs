@@ -50,6 +50,8 @@ pub(crate) const OF_A_LINE: [&str; 4] = [LIMIT_V2, USAGE_V1, USAGE_V2, STAT];
 pub(crate) const OF_A_RUNG: [&str; 1] = [LIMIT_V2];
 /// Those that tell what is used.
 pub(crate) const OF_USE: [&str; 3] = [USAGE_V1, USAGE_V2, STAT];
+/// Those that tell the most that was ever used.
+pub(crate) const OF_A_PEAK: [&str; 2] = [PEAK_V1, PEAK_V2];
 /// The files of a level's own limit.
 pub(crate) const OF_A_LIMIT: [&str; 2] = [LIMIT_V1, LIMIT_V2];
 

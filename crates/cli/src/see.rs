@@ -8,6 +8,7 @@ mod over;
 mod page;
 mod passport;
 mod picture;
+mod story;
 mod thing;
 pub(crate) mod why;
 

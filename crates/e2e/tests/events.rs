@@ -23,6 +23,10 @@ fn made(carboy: &Carboy, command: &[&str], script: &str) -> String {
     says(carboy, &words)
 }
 
+fn status(carboy: &Carboy, name: &str) -> String {
+    carboy.inspect(name)["State"]["Status"].as_str().unwrap().to_owned()
+}
+
 /// All that has happened, as this template shows it.
 fn events(carboy: &Carboy, filters: &[&str], format: &str) -> Vec<String> {
     let words = ["events", "--since", "1h", "--until", "0s", "--format", format];
@@ -195,8 +199,7 @@ fn twenty_who_change_something_at_once_lose_nothing_and_a_half_line_is_passed_ov
 #[test]
 fn it_ends_at_a_moment_and_tells_what_cannot_be_asked_for() {
     let carboy = Carboy::new();
-    let mut follower =
-        Follower::of(&carboy, &["--since", "1m", "--until", &in_a_second(), "--format", "{{.Actor.ID}}"]);
+    let mut follower = Follower::of(&carboy, &["--since", "1m", "--until", &moment(1.0), "--format", "{{.Actor.ID}}"]);
     says(&carboy, &["volume", "create", "data"]);
     assert_eq!(follower.next(), "data");
     assert_eq!(follower.next(), "");
@@ -212,8 +215,63 @@ fn it_ends_at_a_moment_and_tells_what_cannot_be_asked_for() {
     }
 }
 
-/// A moment from now, in seconds since 1970.
-fn in_a_second() -> String {
+/// A moment from now on, in seconds since 1970.
+fn moment(seconds: f64) -> String {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    format!("{:.3}", now.as_secs_f64() + 1.0)
+    format!("{:.3}", now.as_secs_f64() + seconds)
+}
+
+#[test]
+fn what_the_kernel_killed_is_told_while_it_runs_and_why_tells_its_story_and_what_it_cost() {
+    let carboy = Carboy::new();
+    let format = "{{.Action}} {{.Actor.Attributes.kills}} {{.Actor.Attributes.limit}} {{.Actor.Attributes.level}}";
+    let until = moment(20.0);
+    let mut follower = Follower::of(&carboy, &["--filter", "event=oom", "--format", format, "--until", &until]);
+    let script = "dd if=/dev/zero of=/dev/null bs=100M count=1 2>&1; while [ ! -e /told ]; do sleep 0.05; done; exit 3";
+    made(&carboy, &["run", "-d", "--name", "eater", "-m", "32m"], script);
+    let told = follower.next();
+    let group = carboy.inspect("eater")["CgroupPath"].as_str().unwrap().to_owned();
+    assert_eq!(told, format!("oom 1 33554432 {group}"));
+    assert_eq!(status(&carboy, "eater"), "running", "it was told before it ended");
+    says(&carboy, &["exec", "eater", "touch", "/told"]);
+    assert_eq!(says(&carboy, &["wait", "eater"]), "3\n");
+    assert_eq!(events(&carboy, &["event=oom", "event=die"], "{{.Action}}"), ["oom", "die"], "it is told once");
+    let receipt = carboy.inspect("eater")["State"]["Receipt"].clone();
+    let at_least = |field: &str, least: u64| receipt[field].as_u64().is_some_and(|number| number >= least);
+    assert!(
+        at_least("CPUUsec", 1000) && at_least("MemoryPeakBytes", 16 << 20) && at_least("RanUsec", 1000),
+        "{receipt}"
+    );
+    assert!(at_least("ReadBytes", 0) && at_least("WrittenBytes", 0) && at_least("SentBytes", 0), "{receipt}");
+    let why = carboy.run(["why", "eater"]).stdout;
+    for part in [
+        "created",
+        "started, pid ",
+        "killed for want of memory: 1 in all; cause /",
+        "ended with 3",
+        "ran ",
+        "memory at most 3",
+    ] {
+        assert!(why.contains(part), "{part}: {why}");
+    }
+    assert_eq!(carboy.run(["start", "eater"]).code, 0);
+    assert_eq!(carboy.run(["kill", "eater"]).code, 0);
+    says(&carboy, &["wait", "eater"]);
+    let why = carboy.run(["why", "eater"]).stdout;
+    assert!(why.contains("signal 9 was sent by carboy") && !why.contains("who sent a signal"), "{why}");
+    assert_eq!(carboy.left_behind(), [""; 0]);
+}
+
+#[test]
+fn one_that_is_held_back_is_told_of_once_with_the_level_whose_quota_ran_out() {
+    let carboy = Carboy::new();
+    let format = "{{.Action}} {{.Actor.Attributes.cpus}} {{.Actor.Attributes.level}}";
+    let until = moment(25.0);
+    let mut follower = Follower::of(&carboy, &["--filter", "event=throttled", "--format", format, "--until", &until]);
+    made(&carboy, &["run", "-d", "--name", "busy", "--cpus", "0.2"], "while :; do :; done");
+    let group = carboy.inspect("busy")["CgroupPath"].as_str().unwrap().to_owned();
+    assert_eq!(follower.next(), format!("throttled 0.20 {group}"));
+    says(&carboy, &["stop", "-t", "0", "busy"]);
+    let throttled = carboy.inspect("busy")["State"]["Receipt"]["ThrottledUsec"].as_u64().unwrap();
+    assert!(throttled > 100_000, "{throttled}");
 }

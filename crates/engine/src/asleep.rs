@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use cgroup::GroupPath;
+use cgroup::stall::Resource;
 use error::{Corrupt, Doing, Refused, Result};
 use procfs::{HostPid, Process};
 use runtime::apply::Running;
@@ -21,6 +22,7 @@ use rustix::io::FdFlags;
 use serde::{Deserialize, Serialize};
 use sys::rest::{ASLEEP, AWAKE};
 
+use crate::alarms::Alarms;
 use crate::containers::Engine;
 use crate::log::{LogWish, Origin};
 use crate::monitor::{self, Monitor, open_output};
@@ -58,6 +60,8 @@ pub(crate) struct Carried {
     /// The locked run folder.
     pub(crate) claim: Number,
     pub(crate) alarms: Vec<Number>,
+    pub(crate) early_alarm: Option<Number>,
+    pub(crate) stalls: Vec<(Resource, Number)>,
     pub(crate) log: LogWish,
     pub(crate) origin: Origin,
     pub(crate) live: Live,
@@ -66,6 +70,8 @@ pub(crate) struct Carried {
     pub(crate) back_off: BackOff,
     /// For how long it had run.
     pub(crate) ran: Duration,
+    /// The interfaces of its own network namespace.
+    pub(crate) interfaces: Option<Number>,
 }
 
 /// A monitor that sleeps.
@@ -204,6 +210,9 @@ impl Asleep {
         let (carried, null) = (self.carried, monitor::null()?);
         let claim = Claim::of(&carried.id, carried.claim.take()?);
         let alarms = carried.alarms.iter().map(|alarm| alarm.take()).collect::<Result<Vec<_>>>()?;
+        let stalls = carried.stalls.iter().map(|(resource, file)| Ok((*resource, file.take()?)));
+        let alarms = Alarms::found(alarms, take(carried.early_alarm)?, stalls.collect::<Result<_>>()?);
+        let interfaces = take(carried.interfaces)?;
         let engine = Engine::at(carried.root.clone(), carried.run.clone());
         let group = GroupPath::parse("the recorded group", &carried.live.group)?;
         let folder = engine.store.container(&carried.id);
@@ -211,7 +220,7 @@ impl Asleep {
         let output = insist(|| open_output((&carried.log, &carried.origin), &folder));
         let wish =
             Wish { input: self.input, terminal: self.terminal, folder: Some(engine.store.run_folder(&carried.id)) };
-        let mut charge = InCare::resumed(&engine, carried, (hierarchies, group), (claim, alarms), slept);
+        let mut charge = InCare::resumed(&engine, carried, (hierarchies, group), (claim, alarms, interfaces), slept);
         let running = Running { pid: HostPid(self.pid), pidfd: process, terminal: None };
         let quiet = Quiet::after(self.quiet, slept);
         let (clients, running, crowded, doom) = (Vec::new(), Some(running), None, None);

@@ -1,6 +1,7 @@
 //! What exists, and the operations on it.
 #![forbid(unsafe_code)]
 
+mod alarms;
 pub mod asleep;
 pub mod attach;
 pub mod check;
@@ -23,6 +24,7 @@ pub mod options;
 pub mod pause;
 mod place;
 mod processes;
+pub mod receipt;
 pub mod record;
 mod rename;
 pub mod restart;

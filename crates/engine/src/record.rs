@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::health::Health;
 use crate::options::RunOptions;
+use crate::receipt::Receipt;
 use crate::shortage::{Baseline, Shortage};
 
 /// A container as it was asked for, and how it ended last.
@@ -77,6 +78,9 @@ pub struct Exit {
     /// What it had too little of.
     #[serde(flatten)]
     pub shortage: Shortage,
+    /// What it has cost; `None` where nobody was there to read it.
+    #[serde(default)]
+    pub receipt: Option<Receipt>,
 }
 
 /// What exists on the host for a container, so that it can be undone by whoever comes next.
@@ -163,7 +167,7 @@ impl Exit {
     /// An end of which nothing is known but that it is over now.
     pub(crate) fn unseen(started: Option<jiff::Timestamp>) -> Self {
         let (finished, shortage) = (jiff::Timestamp::now(), Shortage::default());
-        Self { code: None, started, finished, error: None, health: None, shortage }
+        Self { code: None, started, finished, error: None, health: None, shortage, receipt: None }
     }
 }
 

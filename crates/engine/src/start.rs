@@ -14,6 +14,7 @@ use runtime::plan::Plan;
 use rustix::event::{PollFlags, Timespec, poll};
 use sys::process::Ended;
 
+use crate::alarms::Alarms;
 use crate::asleep::{Carried, Number};
 use crate::attach::{Attached, Attachment};
 use crate::checks::{Change, Checks};
@@ -26,6 +27,7 @@ use crate::launch::{Launch, Names, make_sources};
 use crate::log::Origin;
 use crate::monitor::{self, Charge, Finished, Inherits, Setup};
 use crate::options::Signal;
+use crate::receipt::Receipt;
 use crate::record::{After, Exit, Live, LiveMonitor, LiveProcess, LiveTable, Record, Wanted};
 use crate::restart::{BackOff, Policy};
 use crate::shortage::{Baseline, Shortage, has_parents};
@@ -237,11 +239,13 @@ pub(crate) struct InCare<'e> {
     ends_whole: bool,
     /// Tell of what runs out while it happens: systemd takes the groups of its units away as soon as they are empty, and
     /// their numbers with them.
-    alarms: Vec<OwnedFd>,
+    alarms: Alarms,
     /// What was noticed by them.
     shortage: Shortage,
     back_off: BackOff,
     since: Instant,
+    /// The interfaces of its own network namespace, which are there until it is known what went through them.
+    interfaces: Option<Interfaces>,
     /// The checks of its health, while it runs.
     checks: Option<Checks>,
 }
@@ -259,10 +263,11 @@ impl<'e> InCare<'e> {
             found: None,
             claim: Some(claim),
             live,
-            alarms: Vec::new(),
+            alarms: Alarms::default(),
             shortage: Shortage::default(),
             back_off: BackOff::new(),
             since: Instant::now(),
+            interfaces: None,
             checks: None,
         }
     }
@@ -286,10 +291,11 @@ impl<'e> InCare<'e> {
             live,
             // Whoever ended first was not seen to be its first process.
             ends_whole: false,
-            alarms: Vec::new(),
+            alarms: Alarms::default(),
             shortage: Shortage::default(),
             back_off: BackOff::new(),
             since: Instant::now(),
+            interfaces: None,
             checks: None,
         }
     }
@@ -338,7 +344,7 @@ impl<'e> InCare<'e> {
         engine: &'e Engine,
         carried: Carried,
         (hierarchies, group): (Hierarchies, GroupPath),
-        (claim, alarms): (Claim, Vec<OwnedFd>),
+        (claim, alarms, interfaces): (Claim, Alarms, Option<OwnedFd>),
         slept: Duration,
     ) -> Self {
         let Carried { id, live, ends_whole, shortage, back_off, ran, .. } = carried;
@@ -357,6 +363,7 @@ impl<'e> InCare<'e> {
             shortage,
             back_off,
             since: Instant::now().checked_sub(ran + slept).unwrap_or_else(Instant::now),
+            interfaces: interfaces.and_then(|file| Interfaces::of(file).ok()),
             checks: None,
         }
     }
@@ -381,7 +388,7 @@ impl<'e> InCare<'e> {
             self.engine.record_undo(&launch, claim, &mut self.live)?;
         }
         (self.hierarchies, self.group) = (launch.facts.hierarchies.clone(), launch.facts.group.clone());
-        (self.alarms, self.shortage) = (Vec::new(), Shortage::default());
+        (self.alarms, self.shortage) = (Alarms::default(), Shortage::default());
         Ok(launch)
     }
 
@@ -419,9 +426,7 @@ impl<'e> InCare<'e> {
         }
         self.live.baseline = Some(Baseline::read(&launch.facts));
         self.write_live()?;
-        if launch.facts.cgroup.systemd.is_some() {
-            self.alarms = cgroup::Groups::open(&launch.facts.hierarchies, &launch.facts.group)?.alarms();
-        }
+        self.alarms = Alarms::of(&launch.record, (&launch.facts.hierarchies, &launch.facts.group));
         Ok(running)
     }
 
@@ -454,7 +459,8 @@ impl<'e> InCare<'e> {
                     started: None,
                     interfaces: None,
                 });
-                process.interfaces = own_interfaces(pid)?;
+                self.interfaces = own_interfaces(pid)?;
+                process.interfaces = self.interfaces.as_ref().map(Interfaces::inode);
                 self.live.monitor = Some(LiveMonitor::this()?);
             }
             // A container of the engine has a mount namespace of its own.
@@ -486,6 +492,28 @@ impl<'e> InCare<'e> {
         let none = Baseline::default();
         let before = self.live.baseline.as_ref().unwrap_or(&none);
         Shortage::read((&self.hierarchies, &self.group), before).or(self.shortage.clone())
+    }
+
+    /// Reads it again, and tells of what was killed since the last time.
+    fn notice_shortage(&mut self) {
+        let kills = |shortage: &Shortage| shortage.oom.as_ref().map_or(0, |oom| oom.kills);
+        let former = kills(&self.shortage);
+        self.shortage = self.read_shortage();
+        if let Some(oom) = self.shortage.oom.as_ref().filter(|oom| oom.kills > former) {
+            self.alarms.have_been_heard();
+            if let Ok(Some(record)) = self.engine.store.record(&self.id) {
+                self.engine.store.tell_oom(&record, oom);
+            }
+        }
+    }
+
+    fn notice_stalls(&mut self) {
+        let place = (&self.hierarchies, &self.group);
+        for resource in self.alarms.stalled(place) {
+            if let Ok(Some(record)) = self.engine.store.record(&self.id) {
+                self.engine.store.tell_stall(&record, resource, place);
+            }
+        }
     }
 
     fn clean_up(&self) -> Result<()> {
@@ -566,6 +594,9 @@ impl Charge for InCare<'_> {
         let launch = self.launch()?;
         let started = self.start_from(&launch, standard).and_then(|running| {
             self.since = Instant::now();
+            if !has_own_network(&launch.record.config) {
+                self.interfaces = None;
+            }
             self.check_anew();
             self.record_start(&launch)?;
             self.engine.store.tell(&launch.record, "start", &[("pid", running.pid.0.to_string())]);
@@ -576,19 +607,19 @@ impl Charge for InCare<'_> {
     }
 
     fn waits(&self) -> Vec<(BorrowedFd<'_>, PollFlags)> {
-        let alarms = self.alarms.iter().map(|alarm| (alarm.as_fd(), PollFlags::PRI));
-        alarms.chain(self.checks.iter().flat_map(Checks::waits)).collect()
+        self.alarms.waits().chain(self.checks.iter().flat_map(Checks::waits)).collect()
     }
 
     fn due(&self) -> Option<Instant> {
-        self.checks.as_ref().and_then(Checks::due)
+        let checks = self.checks.as_ref().and_then(Checks::due);
+        checks.into_iter().chain(self.alarms.due()).min()
     }
 
     fn notice(&mut self, _process: &Running) {
         self.notice_checks();
-        self.shortage = self.read_shortage();
-        // Reading one is what lets it tell of the next change; of a group that is gone there is none.
-        self.alarms.retain(|alarm| rustix::io::pread(alarm, &mut [0_u8; 512], 0).is_ok());
+        self.alarms.clear();
+        self.notice_shortage();
+        self.notice_stalls();
     }
 
     fn carried(&self) -> Option<(Carried, Vec<BorrowedFd<'_>>)> {
@@ -600,16 +631,22 @@ impl Charge for InCare<'_> {
             run: self.engine.store.run.clone(),
             id: self.id.clone(),
             claim: Number::of(claim),
-            alarms: self.alarms.iter().map(Number::of).collect(),
             origin: Origin::of(&record),
+            alarms: self.alarms.files().map(|file| Number::of(&file)).collect(),
+            early_alarm: self.alarms.early().map(|file| Number::of(&file)),
+            stalls: self.alarms.stalls().iter().map(|(resource, file)| (*resource, Number::of(file))).collect(),
             log: record.options.log,
             live: self.live.clone(),
             ends_whole: self.ends_whole,
             shortage: self.shortage.clone(),
             back_off: self.back_off,
             ran: self.since.elapsed(),
+            interfaces: self.interfaces.as_ref().map(Number::of),
         };
-        Some((carried, self.alarms.iter().map(AsFd::as_fd).chain([claim.as_fd()]).collect()))
+        let interfaces = self.interfaces.iter().map(AsFd::as_fd);
+        let stalls = self.alarms.stalls().iter().map(|(_, file)| file.as_fd());
+        let alarms = self.alarms.files().chain(self.alarms.early()).chain(stalls);
+        Some((carried, alarms.chain(interfaces).chain([claim.as_fd()]).collect()))
     }
 
     fn abandon(&mut self, error: &Error) {
@@ -648,12 +685,16 @@ impl Charge for InCare<'_> {
     }
 
     fn finish(&mut self, ended: Ended) -> Finished {
-        let shortage = self.read_shortage();
+        self.notice_shortage();
+        let shortage = self.shortage.clone();
         let code = exit_code(ended);
         let started = self.live.process.as_ref().and_then(|process| process.started);
         // One that is just being started may not be in the container's pid namespace yet.
         let health = self.checks.take().map(Checks::end);
-        let exit = Exit { code: Some(code), health, shortage: shortage.clone(), ..Exit::unseen(started) };
+        let receipt =
+            Receipt::read((&self.hierarchies, &self.group), self.interfaces.take().as_ref(), self.since.elapsed());
+        let shown = Exit { code: Some(code), health, shortage: shortage.clone(), ..Exit::unseen(started) };
+        let exit = Exit { receipt: Some(receipt), ..shown };
         let concluded = match self.clean_up() {
             Ok(()) => self.conclude(exit),
             // What is left is still on record for the next command.
@@ -683,9 +724,18 @@ impl LiveMonitor {
     }
 }
 
-/// The inode of the interfaces of a process that was just made, unless they are carboy's own or it has ended already.
-fn own_interfaces(pid: HostPid) -> Result<Option<u64>> {
-    let own = Proc::open()?.interfaces_inode(pid)?;
+/// Whether what goes through a container's interfaces is its own alone.
+fn has_own_network(config: &oci::Config) -> bool {
+    let namespaces = config.linux.iter().flat_map(|linux| &linux.namespaces);
+    namespaces.into_iter().any(|one| one.kind == oci::NamespaceKind::Net && one.path.is_none())
+}
+
+/// The interfaces of a process that was just made, unless they are carboy's own or it has ended already.
+fn own_interfaces(pid: HostPid) -> Result<Option<Interfaces>> {
+    let own = match Proc::open()?.interfaces(pid) {
+        Err(error) if matches!(error.errno(), Some(Errno::NOENT | Errno::SRCH)) => return Ok(None),
+        own => own?,
+    };
     let ours = Interfaces::of_this()?.inode();
-    Ok(own.filter(|own| *own != ours))
+    Ok(Some(own).filter(|own| own.inode() != ours))
 }

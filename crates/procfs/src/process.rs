@@ -64,18 +64,6 @@ impl Proc {
     pub fn interfaces(&self, pid: HostPid) -> Result<Interfaces> {
         Interfaces::open(self.0.as_fd(), format!("{pid}/net/dev"))
     }
-
-    /// Their inode, without opening them; `None` where the process has ended.
-    ///
-    /// # Errors
-    /// A kernel error.
-    pub fn interfaces_inode(&self, pid: HostPid) -> Result<Option<u64>> {
-        let file = format!("{pid}/net/dev");
-        match statat(&self.0, &file, AtFlags::empty()) {
-            Err(Errno::NOENT | Errno::SRCH) => Ok(None),
-            stat => stat.map(|stat| Some(stat.st_ino)).doing(|| format!("look at /proc/{file}")),
-        }
-    }
 }
 
 /// The interfaces of one network namespace: /proc/PID/net/dev, held open. Each namespace has such a file of its own,
@@ -93,6 +81,15 @@ impl Interfaces {
         let file = open_below(folder, &name, OFlags::RDONLY).doing(action)?;
         let inode = fstat(&file).doing(action)?.st_ino;
         Ok(Self { file, name, inode })
+    }
+
+    /// Those of which the file was open before.
+    ///
+    /// # Errors
+    /// A kernel error.
+    pub fn of(file: OwnedFd) -> Result<Self> {
+        let inode = fstat(&file).doing(|| "look at /proc/PID/net/dev")?.st_ino;
+        Ok(Self { file, name: "PID/net/dev".to_owned(), inode })
     }
 
     /// Opens those of the caller.
@@ -115,6 +112,12 @@ impl Interfaces {
     /// A kernel error.
     pub fn traffic(&self) -> Result<Traffic> {
         read_opened(&self.file, || format!("/proc/{}", self.name), Traffic::parse)
+    }
+}
+
+impl AsFd for Interfaces {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
     }
 }
 

@@ -6,6 +6,7 @@ use engine::containers::Status;
 use engine::health::HealthWish;
 use engine::log::{LogWish, Mentions, Rotation};
 use engine::options::{Access, Asked, Bind, Mount, VolumeMount, VolumeName};
+use engine::receipt::Receipt;
 use engine::record::{LiveProcess, Record};
 use engine::restart::Policy;
 use engine::size::Size;
@@ -87,7 +88,22 @@ fn state(seen: &Seen) -> Value {
         "Error": exit.and_then(|exit| exit.error.as_deref()).unwrap_or_default(),
         "StartedAt": started.map_or_else(|| NEVER.to_owned(), |time| time.to_string()),
         "FinishedAt": exit.map_or_else(|| NEVER.to_owned(), |exit| exit.finished.to_string()),
+    "Receipt": exit.and_then(|exit| exit.receipt.as_ref()).map(receipt),
         "Health": seen.container.health,
+    })
+}
+
+/// What its last run has cost; `null` where that could not be read.
+fn receipt(receipt: &Receipt) -> Value {
+    json!({
+        "RanUsec": receipt.ran_usec,
+        "CPUUsec": receipt.cpu_usec,
+        "ThrottledUsec": receipt.throttled_usec,
+        "MemoryPeakBytes": receipt.memory_peak_bytes,
+        "ReadBytes": receipt.read_bytes,
+        "WrittenBytes": receipt.written_bytes,
+        "ReceivedBytes": receipt.received_bytes,
+        "SentBytes": receipt.sent_bytes,
     })
 }
 

@@ -4,17 +4,20 @@
 use std::path::{Path, PathBuf};
 
 use engine::containers::{self, Status};
+use engine::journal::Entry;
 use engine::record::{Exit, Record};
 use inspect::ended::{self, Ended};
 use inspect::find::What;
 use inspect::log::{Kill, Log, Reach, Short};
 use inspect::snapshot::VERSION;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::report;
 use crate::see::list;
 use crate::see::page::{Page, Style};
+use crate::see::story;
 use crate::see::why::{path, row};
+use crate::{report, zone};
 
 /// What is known of one that has ended.
 #[derive(Debug)]
@@ -23,6 +26,8 @@ pub(crate) struct Over {
     word: String,
     /// carboy's own record.
     record: Option<Record>,
+    /// What has happened to it, as far as its diary reaches back.
+    diary: Vec<Entry>,
     /// What another engine wrote down.
     written: Option<Ended>,
     /// Who was killed, as the kernel logged.
@@ -33,6 +38,8 @@ pub(crate) struct Over {
 
 /// Fewer digits of an id may be a word.
 const FEWEST_DIGITS: usize = 12;
+/// The kernel's log and the record are by different clocks, in microseconds.
+const CLOCKS_DIFFER: u32 = 50_000;
 /// How many kills are told one by one.
 const TOLD: usize = 5;
 
@@ -42,7 +49,8 @@ pub(crate) fn find(word: &str, what: &What, places: &[(PathBuf, PathBuf)]) -> Op
     let mut log = Log::read();
     let is_name = matches!(what, What::Name(_) | What::Pid(_));
     let record = || places.iter().find_map(|(root, run)| recorded(word, root, run));
-    let record = if is_name { record() } else { None };
+    let (record, diary) = if is_name { record() } else { None }.unzip();
+    let diary = diary.unwrap_or_default();
     let written = || ended::find(word);
     let written = if is_name && record.is_none() { written() } else { None };
     let id = record.as_ref().map(|record| record.id.as_str()).or(written.as_ref().map(|one| one.id.as_str()));
@@ -63,18 +71,19 @@ pub(crate) fn find(word: &str, what: &What, places: &[(PathBuf, PathBuf)]) -> Op
     };
     log.kills.clear();
     let is_known = record.is_some() || written.is_some() || !kills.is_empty();
-    is_known.then(|| Over { word: word.to_owned(), record, written, kills, reach: log.reach })
+    is_known.then(|| Over { word: word.to_owned(), record, diary, written, kills, reach: log.reach })
 }
 
 fn is_victim(kill: &Kill, group: &Path) -> bool {
     kill.victim.as_ref().is_some_and(|victim| victim.starts_with(group))
 }
 
-/// carboy's record of a container that does not run.
-fn recorded(word: &str, root: &Path, run: &Path) -> Option<Record> {
+/// carboy's record and diary of a container that does not run.
+fn recorded(word: &str, root: &Path, run: &Path) -> Option<(Record, Vec<Entry>)> {
     let engine = containers::Engine::at(root.to_owned(), run.to_owned());
     let found = engine.find(word).ok()?;
-    (!matches!(found.status, Status::Running(_))).then_some(found.record)
+    let diary = engine.diary(&found.record).unwrap_or_default();
+    (!matches!(found.status, Status::Running(_))).then_some((found.record, diary))
 }
 
 impl Over {
@@ -103,7 +112,10 @@ impl Over {
     fn was_short_of_memory(&self) -> bool {
         let recorded = self.exit().is_some_and(|exit| exit.shortage.oom.is_some());
         let written = self.written.as_ref().is_some_and(|written| written.oom_killed == Some(true));
-        recorded || written || !self.kills.is_empty()
+        let since = self.exit().and_then(|exit| exit.started);
+        let since = since.map(|since| Timestamp::now().duration_since(since).as_micros() + i128::from(CLOCKS_DIFFER));
+        let in_this_run = |kill: &Kill| since.is_none_or(|since| i128::from(kill.ago_usec) <= since);
+        recorded || written || self.kills.iter().any(in_this_run)
     }
 
     /// What is to be thought of it, from the strongest evidence that there is.
@@ -116,6 +128,10 @@ impl Over {
             (Some(code), true, _) => format!("a process of it was killed: memory was short; it ended with code {code}"),
             (None, false, _) => "nobody saw how".to_owned(),
             (Some(0), false, _) => "by itself, without an error".to_owned(),
+            (Some(_), false, Some(number)) if self.was_sent(number) => {
+                let name = sys::signal::name(number).map_or_else(String::new, |name| format!(" ({name})"));
+                format!("by signal {number}{name}, which was sent by carboy")
+            }
             (Some(_), false, Some(number)) => {
                 let name = sys::signal::name(number).map_or_else(String::new, |name| format!(" ({name})"));
                 format!("by signal {number}{name}, or by itself with a code that looks so")
@@ -125,14 +141,23 @@ impl Over {
         }
     }
 
+    /// Whether carboy has sent this signal to it since it was started last.
+    fn was_sent(&self, signal: u32) -> bool {
+        let last = self.diary.iter().rposition(|entry| entry.action == "start").unwrap_or_default();
+        let sent = |entry: &Entry| entry.attributes.get("signal").is_some_and(|sent| *sent == signal.to_string());
+        self.diary.get(last..).unwrap_or_default().iter().any(sent)
+    }
+
     /// What nobody knows, and why.
     fn unknown(&self) -> Vec<String> {
         let mut unknown = Vec::new();
         if self.record.is_none() && self.written.is_none() {
             unknown.push("its exit code: no engine's files on this host tell of it".to_owned());
         }
-        if self.code().is_some_and(|code| (129..=192).contains(&code)) && !self.was_short_of_memory() {
-            unknown.push("who sent a signal: nobody writes that down".to_owned());
+        let signal =
+            self.code().filter(|code| (129..=192).contains(code)).and_then(|code| u32::try_from(code - 128).ok());
+        if signal.is_some_and(|signal| !self.was_sent(signal)) && !self.was_short_of_memory() {
+            unknown.push("who sent a signal: it was not carboy, and nobody else writes that down".to_owned());
         }
         match self.reach {
             Reach::Unreadable(_) => {
@@ -159,6 +184,10 @@ impl Over {
         }
         self.shortages(page);
         self.logged(page);
+        story::tell(page, &self.diary, &zone::local(&|name| std::env::var_os(name)));
+        if let Some(record) = &self.record {
+            story::cost(page, record);
+        }
         if let Some(written) = &self.written {
             let engine = list::engine(written.engine);
             if let Some(oom) = written.oom_killed {
@@ -210,7 +239,8 @@ impl Over {
             "kind": "ended", "name": self.name(), "verdict": self.verdict(), "code": self.code(),
             "id": self.record.as_ref().map(|one| &one.id).or(self.written.as_ref().map(|one| &one.id)),
             "finished": exit.map(|exit| exit.finished.to_string()).or_else(|| self.written.as_ref()?.finished.clone()),
-            "shortage": exit.map(|exit| &exit.shortage), "written": self.written, "kills": self.kills,
+            "shortage": exit.map(|exit| &exit.shortage), "receipt": exit.map(|exit| &exit.receipt),
+            "diary": self.diary, "written": self.written, "kills": self.kills,
             "log": self.reach, "unknown": self.unknown(),
         }]})
     }

@@ -59,6 +59,7 @@ const FILES: &[&str] = &[
     "codes",
     "compare",
     "cp",
+    "events",
     "format",
     "health",
     "limits",
