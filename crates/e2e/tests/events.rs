@@ -259,6 +259,7 @@ fn what_the_kernel_killed_is_told_while_it_runs_and_why_tells_its_story_and_what
     says(&carboy, &["wait", "eater"]);
     let why = carboy.run(["why", "eater"]).stdout;
     assert!(why.contains("signal 9 was sent by carboy") && !why.contains("who sent a signal"), "{why}");
+    says(&carboy, &["rm", "eater"]);
     assert_eq!(carboy.left_behind(), [""; 0]);
 }
 

@@ -76,7 +76,7 @@ fn lines(receipt: &Receipt, record: &Record) -> [String; 3] {
     let time = |usec: Option<u64>| usec.map_or_else(|| "not known".to_owned(), seconds);
     let size = |bytes: Option<u64>| bytes.map_or_else(|| "not known".to_owned(), report::size);
     let cpu = format!(
-        "ran {}; cpu {}, held back by its quota {}",
+        "ran {}; cpu {}, held back by its own quota {}",
         seconds(receipt.ran_usec),
         time(receipt.cpu_usec),
         time(receipt.throttled_usec)
