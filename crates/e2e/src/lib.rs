@@ -475,3 +475,22 @@ pub fn eventually(what: &str, mut is_true: impl FnMut() -> bool) {
         std::thread::sleep(Duration::from_millis(20));
     }
 }
+
+/// What a command of carboy says that goes well and complains of nothing.
+///
+/// # Panics
+/// Where it does not.
+pub fn says(carboy: &Carboy, words: &[&str]) -> String {
+    let ended = carboy.run(words);
+    assert_eq!((ended.code, ended.stderr.as_str()), (0, ""), "{words:?}");
+    ended.stdout
+}
+
+/// What `command` says that makes a container of busybox with this script.
+///
+/// # Panics
+/// Where it does not.
+pub fn made(carboy: &Carboy, command: &[&str], script: &str) -> String {
+    let root = carboy.busybox().display().to_string();
+    says(carboy, &[command, &[root.as_str(), "sh", "-c", script]].concat())
+}

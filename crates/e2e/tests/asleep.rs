@@ -5,13 +5,7 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::process::Stdio;
 
-use carboy_e2e::{Carboy, eventually};
-
-fn says(carboy: &Carboy, words: &[&str]) -> String {
-    let ended = carboy.run(words);
-    assert_eq!((ended.code, ended.stderr.as_str()), (0, ""), "{words:?}");
-    ended.stdout
-}
+use carboy_e2e::{Carboy, eventually, says};
 
 /// Starts a container of busybox and waits until its monitor sleeps; gives the monitor's PID.
 fn asleep(carboy: &Carboy, flags: &[&str], script: &str) -> String {

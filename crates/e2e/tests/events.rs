@@ -5,23 +5,10 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Stdio};
 
-use carboy_e2e::{Carboy, eventually};
+use carboy_e2e::{Carboy, eventually, made, says};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
-
-fn says(carboy: &Carboy, words: &[&str]) -> String {
-    let ended = carboy.run(words);
-    assert_eq!((ended.code, ended.stderr.as_str()), (0, ""), "{words:?}");
-    ended.stdout
-}
-
-/// What a container of busybox that `command` makes is told.
-fn made(carboy: &Carboy, command: &[&str], script: &str) -> String {
-    let root = carboy.busybox();
-    let words: Vec<&str> = command.iter().copied().chain([root.to_str().unwrap(), "sh", "-c", script]).collect();
-    says(carboy, &words)
-}
 
 fn status(carboy: &Carboy, name: &str) -> String {
     carboy.inspect(name)["State"]["Status"].as_str().unwrap().to_owned()

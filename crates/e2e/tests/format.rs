@@ -4,14 +4,8 @@
 use std::fs::{self, File};
 use std::time::{Duration, Instant};
 
-use carboy_e2e::{Carboy, Ended, eventually};
+use carboy_e2e::{Carboy, Ended, eventually, says};
 use rustix::fs::{FlockOperation, flock};
-
-fn says(carboy: &Carboy, words: &[&str]) -> String {
-    let ended = carboy.run(words);
-    assert_eq!((ended.code, ended.stderr.as_str()), (0, ""), "{words:?}");
-    ended.stdout
-}
 
 /// Leaves a container to run by itself.
 fn run(carboy: &Carboy, flags: &[&str], script: &str) -> String {

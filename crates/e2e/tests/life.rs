@@ -6,22 +6,9 @@ use std::io::Write as _;
 use std::process::Stdio;
 use std::time::Duration;
 
-use carboy_e2e::{Carboy, eventually};
+use carboy_e2e::{Carboy, eventually, made, says};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-
-fn says(carboy: &Carboy, words: &[&str]) -> String {
-    let ended = carboy.run(words);
-    assert_eq!((ended.code, ended.stderr.as_str()), (0, ""), "{words:?}");
-    ended.stdout
-}
-
-/// What `command` says to a container of busybox that these words make.
-fn made(carboy: &Carboy, command: &[&str], script: &str) -> String {
-    let root = carboy.busybox();
-    let words: Vec<&str> = command.iter().copied().chain([root.to_str().unwrap(), "sh", "-c", script]).collect();
-    says(carboy, &words)
-}
 
 fn status(carboy: &Carboy, name: &str) -> String {
     carboy.inspect(name)["State"]["Status"].as_str().unwrap().to_owned()

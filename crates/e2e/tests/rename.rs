@@ -4,13 +4,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use carboy_e2e::{Carboy, Ended, eventually};
-
-fn says(carboy: &Carboy, words: &[&str]) -> String {
-    let ended = carboy.run(words);
-    assert_eq!((ended.code, ended.stderr.as_str()), (0, ""), "{words:?}");
-    ended.stdout
-}
+use carboy_e2e::{Carboy, Ended, eventually, says};
 
 fn run(carboy: &Carboy, flags: &[&str], script: &str) -> String {
     let root = carboy.busybox();
