@@ -167,8 +167,10 @@ const BAD_WORDS: [(&[&str], &[&str]); 38] = [
     (&["-u", "nobodyknows", "ROOT", "true"], &["--user nobodyknows", "/etc/passwd"]),
     (&["-u", "0:nogroup", "ROOT", "true"], &["--user nogroup", "/etc/group"]),
     (&["--group-add", "nogroup", "ROOT", "true"], &["--group-add nogroup"]),
-    (&["-v", "/no/such/source:/data", "ROOT", "true"], &["/no/such/source", "does not exist", "create it first"]),
-    (&["--mount", "type=bind,src=/no/such/source,dst=/data", "ROOT", "true"], &["/no/such/source", "does not exist"]),
+    (
+        &["--mount", "type=bind,src=/no/such/source,dst=/data", "ROOT", "true"],
+        &["/no/such/source", "does not exist", "create it first"],
+    ),
     (&["--security-opt", "seccomp=/no/such/profile", "ROOT", "true"], &["/no/such/profile", "No such file"]),
     (&["--net", "container:gone", "ROOT", "true"], &["container gone", "carboy ps -a"]),
     (&["--pid", "pid:4194303", "ROOT", "true"], &["--pid pid:4194303", "gone"]),

@@ -241,7 +241,9 @@ fn to_explain_does_nothing() {
     let traced = Traced::run(&carboy.command(&words), carboy.folder());
     assert_eq!(traced.ended.code, 0, "{}", traced.ended.stderr);
     let writes = ["O_WRONLY", "O_RDWR", "O_CREAT"];
-    for call in &traced.command {
+    // By the word `run` the program executes itself once more from a view of its file, before it reads what it is to do.
+    let own = traced.command.iter().position(|call| call.name == "execveat").map_or(0, |executed| executed + 1);
+    for call in traced.command.iter().skip(own) {
         assert!(!CHANGING.contains(&call.name.as_str()), "{call:?}");
         let opens = matches!(call.name.as_str(), "open" | "openat" | "openat2" | "creat");
         assert!(!opens || writes.iter().all(|flag| !call.says(flag)), "{call:?}");
