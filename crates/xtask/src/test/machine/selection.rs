@@ -59,7 +59,6 @@ const FILES: &[&str] = &[
     "codes",
     "compare",
     "cp",
-    "events",
     "format",
     "health",
     "limits",
