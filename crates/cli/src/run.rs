@@ -218,6 +218,9 @@ fn each(words: &[String], mut begin: impl FnMut(&str) -> Result<Option<Outcome>>
 
 /// `carboy boot`: starts what is to run when the host has begun anew. No process of its own remains.
 pub(crate) fn boot(engine: &Engine) -> Result<ExitCode> {
+    for error in engine.clear_after_reset()? {
+        report::error(&error);
+    }
     let names: Vec<String> = engine.to_boot()?.into_iter().map(|container| container.record.name).collect();
     Ok(each(&names, |word| begin(engine, word, &Start::default())))
 }

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 
 use error::{Error, Result};
 
-use crate::containers::{Care, Container, Engine, Status};
+use crate::containers::{Care, Container, Engine, Removal, Status};
 use crate::record::short;
 use crate::store::Lock;
+use crate::volume::OwnVolumes;
 
 /// Something that is not as it should be.
 #[derive(Debug)]
@@ -64,11 +65,32 @@ impl Engine {
             }
         }
         for (name, id) in self.store.claimed_names()? {
-            if !self.store.container(&id).exists() && self.is_nobodys(&id) {
+            if matches!(self.store.record(&id), Ok(None)) && self.is_nobodys(&id) {
                 found.push(Finding::Name { name, id });
             }
         }
         Ok(found)
+    }
+
+    /// Removes what a host that was cut off has left half made, and the containers that were to go when they end. Gives what
+    /// could not be removed.
+    ///
+    /// # Errors
+    /// A kernel error where carboy's own folders cannot be read.
+    pub fn clear_after_reset(&self) -> Result<Vec<Error>> {
+        let mut left = Vec::new();
+        for finding in self.findings()? {
+            if let Finding::Folder { .. } | Finding::Name { .. } = finding {
+                left.extend(self.repair(&finding).err());
+            }
+        }
+        for Container { record, status, .. } in self.list()?.containers {
+            let has_ended = matches!(status, Status::Exited(_) | Status::Gone);
+            if record.options.remove && record.begun.is_some() && has_ended && self.is_nobodys(&record.id) {
+                left.extend(self.remove(&record.id, Removal::Unforced, OwnVolumes::Removed).err());
+            }
+        }
+        Ok(left)
     }
 
     /// Whether nobody is making or removing what is called by this id, nor the next command will.

@@ -588,6 +588,10 @@ pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
         Err(Errno::NOENT) => return Ok(None),
         read => read.doing(|| format!("read {}", path.display()))?,
     };
+    // A host that was cut off has the name of a new file on its disk before it has what is in it.
+    if text.is_empty() {
+        return Ok(None);
+    }
     serde_json::from_slice(&text)
         .map(Some)
         .map_err(|error| Corrupt::new(path.display().to_string(), error.to_string()).into())

@@ -66,13 +66,13 @@ impl Files {
     pub(super) fn open(path: PathBuf, rotation: Rotation, form: Form) -> Result<Self> {
         let action = || format!("open {}", path.display());
         let mut file = create(&path).doing(action)?;
-        let mut length = file.metadata().doing(action)?.len();
-        if matches!(form, Form::Local) {
-            let whole = local::whole_length(&mut file).doing(action)?;
-            if whole < length {
-                file.set_len(whole).doing(action)?;
-            }
-            length = whole;
+        let end = file.metadata().doing(action)?.len();
+        let length = match form {
+            Form::Local => local::whole_length(&mut file).doing(action)?,
+            Form::Json(_) => json::whole_length(&file, end).doing(action)?,
+        };
+        if length < end {
+            file.set_len(length).doing(action)?;
         }
         let (text, lines, lost, packing) = (Vec::new(), 0, 0, None);
         Ok(Self { path, file, length, rotation, form, text, lines, lost, packing })

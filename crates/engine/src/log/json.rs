@@ -4,11 +4,35 @@
 //! are any.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
 
 use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::{Entry, Line, Origin, Stream};
+
+/// The longest entry there can be: each byte of the longest line as an escape, and what stands around that.
+const LONGEST: u64 = 256 * 1024;
+
+/// How long a file is that ends at `end` without what a crash has cut off of its last entry.
+///
+/// # Errors
+/// What reading gives.
+pub(super) fn whole_length(file: &File, end: u64) -> std::io::Result<u64> {
+    let mut last = [b'\n'];
+    if end > 0 {
+        file.read_exact_at(&mut last, end - 1)?;
+    }
+    if last == [b'\n'] {
+        return Ok(end);
+    }
+    let start = end.saturating_sub(LONGEST);
+    let mut tail = vec![0; usize::try_from(end - start).unwrap_or_default()];
+    file.read_exact_at(&mut tail, start)?;
+    let line = tail.iter().rposition(|byte| *byte == b'\n').map_or(0, |place| place + 1);
+    Ok(start + u64::try_from(line).unwrap_or_default())
+}
 
 /// Writes entries: all that was read at once has the same time, which is written but once.
 #[derive(Debug)]

@@ -140,13 +140,14 @@ fn older_files_are_compressed_and_read_as_if_they_were_not() {
 }
 
 #[test]
-fn a_log_of_the_own_form_goes_on_behind_what_a_crash_has_cut_off() {
-    let folder = tempfile::tempdir().unwrap();
-    let wish = LogWish::LOCAL;
-    writer(&wish, folder.path()).take(Stream::Stdout, b"one\ntwo\n");
-    let file = File::options().write(true).open(folder.path().join("output.log")).unwrap();
-    file.set_len(file.metadata().unwrap().len() - 1).unwrap();
-    writer(&wish, folder.path()).take(Stream::Stderr, b"three\n");
-    let expected = [(Stream::Stdout, "one\n".to_owned()), (Stream::Stderr, "three\n".to_owned())];
-    assert_eq!(read_as(&wish, folder.path()), expected);
+fn a_log_goes_on_behind_what_a_crash_has_cut_off() {
+    for (wish, name) in [(LogWish::LOCAL, "output.log"), (LogWish::USUAL, "output.json")] {
+        let folder = tempfile::tempdir().unwrap();
+        writer(&wish, folder.path()).take(Stream::Stdout, b"one\ntwo\n");
+        let file = File::options().write(true).open(folder.path().join(name)).unwrap();
+        file.set_len(file.metadata().unwrap().len() - 1).unwrap();
+        writer(&wish, folder.path()).take(Stream::Stderr, b"three\n");
+        let expected = [(Stream::Stdout, "one\n".to_owned()), (Stream::Stderr, "three\n".to_owned())];
+        assert_eq!(read_as(&wish, folder.path()), expected);
+    }
 }
