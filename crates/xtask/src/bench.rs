@@ -9,6 +9,7 @@ mod bundle;
 mod contender;
 mod docker_stats;
 pub(crate) mod floor;
+pub(crate) mod life;
 pub(crate) mod limits;
 pub(crate) mod order;
 pub(crate) mod see;
@@ -53,6 +54,7 @@ pub(crate) fn run(root: &Path, rounds: usize) -> Result<()> {
     }
     program::run(std::process::Command::new(&ours.floor).arg(limits::WORD).arg(&ours.carboy))?;
     program::run(&mut see::command(&ours.floor, &ours.carboy, see::PROCESSES))?;
+    program::run(std::process::Command::new(&ours.floor).arg(life::WORD).arg(&ours.carboy))?;
     print_dependencies(root)
 }
 

@@ -24,6 +24,7 @@ usage: cargo xtask TASK
   test --host HOST [TEST]  runs the tests that ask the kernel in a machine with another host: v1, v2 or systemd;
                            or those with one of the words TEST in their names
   machine HOST [COMMAND]   runs a command in such a machine, or a shell
+  reset                    cuts the v2 machine off amid a load of containers, and looks at what it finds when it boots again
   install [--prefix DIR] [--destdir DIR]
                            builds and installs the programs, man pages and completions (/usr/local unless said)
   bench [ROUNDS]           compares carboy with the installed peers and the floor (30 rounds unless said)
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         ["machine", host, command @ ..] => {
             Flavour::parse(host).and_then(|host| machine::command(&root(), host, command))
         }
+        ["reset"] => machine::reset(&root()),
         [machine::inside::WORD] => machine::inside::run(),
         ["install", options @ ..] => install::run(&root(), options),
         ["order"] => bench::order::run(&root()),
@@ -49,6 +51,8 @@ fn main() -> ExitCode {
         ["bench", rounds] => rounds_of(rounds).and_then(|rounds| bench::run(&root(), rounds)),
         [bench::floor::WORD, shape, root] => bench::floor::run(shape, root),
         [bench::limits::WORD, carboy] => bench::limits::run(Path::new(carboy)),
+        [bench::life::WORD, carboy] => bench::life::run(Path::new(carboy)),
+        [bench::life::WORD, carboy, folder] => bench::life::measure(Path::new(carboy), Path::new(folder)),
         [bench::see::WORD, carboy, processes] => bench::see::run(Path::new(carboy), processes),
         [bench::worker::WORD, mode, command @ ..] => bench::worker::run(mode, command),
         [] | ["help" | "--help" | "-h"] => {
@@ -56,7 +60,7 @@ fn main() -> ExitCode {
             Ok(())
         }
         [other, ..] => Err(Refused::new("task", *other, "there is no such task")
-            .hint("use cargo xtask tidy, test, machine, install, bench or order")
+            .hint("use cargo xtask tidy, test, machine, reset, install, bench or order")
             .into()),
     };
     match result {

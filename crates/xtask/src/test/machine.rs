@@ -24,6 +24,7 @@ use error::{Doing, Refused, Result};
 use super::needs;
 use crate::program;
 use base::Base;
+use boot::Changes;
 
 /// A host that can be had as a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,7 +92,8 @@ pub(crate) fn command(root: &Path, flavour: Flavour, words: &[&str]) -> Result<(
     disk.add_carboy(root)?;
     if words.is_empty() {
         let shell = "setsid --ctty --wait bash -i <>/dev/ttyS0 >&0 2>&0";
-        return boot::attach(&mut boot::qemu(&Base::get()?, flavour, &disk.finish(flavour, shell)?));
+        let image = disk.finish(flavour, shell)?;
+        return boot::attach(&mut boot::qemu(&Base::get()?, flavour, (&image, Changes::Forgotten)));
     }
     match run(flavour, &disk, words)? {
         0 => Ok(()),
@@ -103,7 +105,34 @@ pub(crate) fn command(root: &Path, flavour: Flavour, words: &[&str]) -> Result<(
 fn run(flavour: Flavour, disk: &Disk, words: &[&str]) -> Result<i32> {
     let quoted: Vec<String> = words.iter().map(|word| format!("'{}'", word.replace('\'', r"'\''"))).collect();
     let image = disk.finish(flavour, &quoted.join(" "))?;
-    boot::watch(&mut boot::qemu(&Base::get()?, flavour, &image))
+    boot::watch(&mut boot::qemu(&Base::get()?, flavour, (&image, Changes::Forgotten)))
+}
+
+/// How often the machine is cut off, and after which line of its load.
+const CUTS: [&str; 2] = ["load: 2 3", "load: 3 3"];
+
+/// Cuts a machine off amid a load of containers, boots it again on the same disk, and looks at what it finds there.
+///
+/// # Errors
+/// When the machine cannot be had, or a container is not whole after a cut.
+pub(crate) fn reset(root: &Path) -> Result<()> {
+    needs::meet()?;
+    let disk = Disk::new()?;
+    disk.add_carboy(root)?;
+    disk.add_script("reset", include_str!("machine/reset.sh"))?;
+    let image = disk.finish(Flavour::V2, &format!("./reset {}", CUTS.len()))?;
+    let tune = program::find("tune2fs").unwrap_or_else(|| "tune2fs".into());
+    program::run(std::process::Command::new(tune).arg("-j").arg(&image).stdout(std::process::Stdio::null()))?;
+    let base = Base::get()?;
+    let machine = || boot::qemu(&base, Flavour::V2, (&image, Changes::Kept));
+    for last in CUTS {
+        boot::cut_off(&mut machine(), last)?;
+        println!("cut off");
+    }
+    match boot::watch(&mut machine())? {
+        0 => Ok(()),
+        code => Err(Refused::new("reset", "", format!("it ended with {code}")).into()),
+    }
 }
 
 /// The disk of one run while it is put together; removed with the run.

@@ -4,7 +4,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
@@ -24,15 +24,23 @@ pub(super) const STARTED: &str = "machine: started";
 /// that user space may write to.
 pub(super) const ENDED: &str = "machine: ended with ";
 
+/// What becomes of what a machine writes on the disk with its job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Changes {
+    Forgotten,
+    Kept,
+}
+
 /// A machine with two disks: the base, whose changes are forgotten, and `disk` with the job.
-pub(super) fn qemu(base: &Base, flavour: Flavour, disk: &Path) -> Command {
+pub(super) fn qemu(base: &Base, flavour: Flavour, (disk, changes): (&Path, Changes)) -> Command {
     let mut qemu = Command::new("qemu-system-x86_64");
     qemu.args(["-M", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "2048"]);
-    qemu.args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-snapshot"]);
-    for disk in [base.disk.as_path(), disk] {
+    qemu.args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"]);
+    for (disk, changes) in [(base.disk.as_path(), Changes::Forgotten), (disk, changes)] {
         // In an option's value, a comma is written twice.
         let file = disk.display().to_string().replace(',', ",,");
-        qemu.arg("-drive").arg(format!("if=virtio,format=raw,discard=unmap,file={file}"));
+        let snapshot = if changes == Changes::Kept { "off" } else { "on" };
+        qemu.arg("-drive").arg(format!("if=virtio,format=raw,discard=unmap,snapshot={snapshot},file={file}"));
     }
     qemu.arg("-kernel").arg(&base.kernel).arg("-initrd").arg(&base.initrd);
     qemu.arg("-append").arg(command_line(flavour));
@@ -60,23 +68,12 @@ fn command_line(flavour: Flavour) -> String {
 /// # Errors
 /// When qemu cannot be started, the machine does not boot, hangs, or dies before its job ends.
 pub(super) fn watch(qemu: &mut Command) -> Result<i32> {
-    qemu.args(["-serial", "stdio"]).stdin(Stdio::null()).stdout(Stdio::piped());
-    let mut child = qemu.spawn().doing(|| "start qemu-system-x86_64")?;
-    let console = child.stdout.take();
-    let (sender, receiver) = mpsc::channel();
-    std::thread::spawn(move || {
-        for line in console.into_iter().flat_map(|console| BufReader::new(console).split(b'\n')).flatten() {
-            if sender.send(line).is_err() {
-                return;
-            }
-        }
-    });
+    let Console { qemu: mut child, lines } = Console::start(qemu)?;
     let deadline = Instant::now() + LIMIT;
     let (mut started, mut code) = (false, None);
     let hangs = loop {
-        match receiver.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+        match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
             Ok(line) => {
-                let line = String::from_utf8_lossy(&line).replace('\r', "");
                 started |= line == STARTED;
                 code = line.strip_prefix(ENDED).and_then(|code| code.parse().ok()).or(code);
                 println!("{line}");
@@ -96,6 +93,52 @@ pub(super) fn watch(qemu: &mut Command) -> Result<i32> {
         _ => format!("did not boot (qemu: {status})"),
     };
     Err(Refused::new("machine", "", reason).into())
+}
+
+/// Runs a machine and cuts it off as soon as its job prints this line.
+///
+/// # Errors
+/// When qemu cannot be started, or the machine ends before that, or does not come to it.
+pub(super) fn cut_off(qemu: &mut Command, last: &str) -> Result<()> {
+    let mut child = Console::start(qemu)?;
+    let deadline = Instant::now() + LIMIT;
+    let came = loop {
+        match child.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(line) => {
+                println!("{line}");
+                if line == last {
+                    break true;
+                }
+            }
+            Err(_) => break false,
+        }
+    };
+    child.qemu.kill().doing(|| "kill qemu-system-x86_64")?;
+    child.qemu.wait().doing(|| "wait for qemu-system-x86_64")?;
+    if came { Ok(()) } else { Err(Refused::new("machine", "", format!("did not come to {last:?}")).into()) }
+}
+
+/// A machine that runs, and the lines that come out of its serial console.
+struct Console {
+    qemu: Child,
+    lines: mpsc::Receiver<String>,
+}
+
+impl Console {
+    fn start(qemu: &mut Command) -> Result<Self> {
+        qemu.args(["-serial", "stdio"]).stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut qemu = qemu.spawn().doing(|| "start qemu-system-x86_64")?;
+        let console = qemu.stdout.take();
+        let (sender, lines) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in console.into_iter().flat_map(|console| BufReader::new(console).split(b'\n')).flatten() {
+                if sender.send(String::from_utf8_lossy(&line).replace('\r', "")).is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(Self { qemu, lines })
+    }
 }
 
 /// Runs a machine whose console is this terminal.
