@@ -222,7 +222,7 @@ fn with_few_descriptors_a_container_is_run_or_refused_and_nothing_is_left() {
     let carboy = Carboy::new();
     let root = carboy.busybox().display().to_string();
     for words in [&["run", "--rm", &root, "true"][..], &["run", "-d", "--rm", "-t", &root, "true"]] {
-        let fits = (4..64).find(|most| {
+        let fits = (4..128).find(|most| {
             let ran = ended(&mut with_descriptors(&carboy, *most, words));
             if ran.code != 0 {
                 is_refused(&ran, 125, "Too many open files");
@@ -240,7 +240,7 @@ fn a_monitor_with_few_descriptors_lets_callers_wait_and_lives_on() {
     let carboy = Carboy::new();
     let root = carboy.busybox().display().to_string();
     let words = ["run", "-d", "--name", "box", &root, "sh", "-c", "while :; do echo tick; sleep 0.05; done"];
-    assert_eq!(ended(&mut with_descriptors(&carboy, 64, &words)).code, 0);
+    assert_eq!(ended(&mut with_descriptors(&carboy, 80, &words)).code, 0);
     let attach = || carboy.command(["attach", "--no-stdin", "box"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
     let mut callers: Vec<_> = (0..40).map(|_| attach().unwrap()).collect();
     let pid = carboy.inspect("box")["State"]["Pid"].as_i64().unwrap();
