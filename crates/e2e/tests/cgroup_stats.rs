@@ -155,7 +155,7 @@ fn a_paused_container_is_shown_and_one_that_has_ended_only_when_all_are_asked_fo
 fn a_container_that_is_not_there_is_refused() {
     let carboy = Carboy::new();
     let ended = carboy.run(["stats", "--no-stream", "nobody"]);
-    assert_eq!((ended.code, ended.stdout.as_str()), (125, ""));
+    assert_eq!((ended.code, ended.stdout.as_str()), (1, ""));
     assert!(
         ended.stderr.starts_with("error: cannot use the container nobody: no such container\n"),
         "{}",

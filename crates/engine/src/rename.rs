@@ -19,18 +19,16 @@ impl Engine {
             let refused = Refused::new("the name", name, "is what the container is called already");
             return Err(refused.kind(RefusedKind::Conflict).into());
         }
-        self.store.claim_name(name, &id).map_err(|error| match error {
+        self.store.begin_renaming(&record, name)?;
+        let old = std::mem::replace(&mut record.name, name.to_owned());
+        let renamed = self.store.claim_name(name, &id).and_then(|()| self.store.write_record(&record));
+        let ended = self.store.end_renaming(&id);
+        renamed.map_err(|error| match error {
             error::Error::Refused(refused) => Refused { field: "the name".to_owned(), ..*refused }.into(),
             other => other,
         })?;
-        let old = std::mem::replace(&mut record.name, name.to_owned());
-        if let Err(error) = self.store.write_record(&record) {
-            let _ = self.store.release_name(name, &id);
-            return Err(error);
-        }
-        let released = self.store.release_name(&old, &id);
         drop(held);
         self.store.tell(&record, "rename", &[("oldName", format!("/{old}"))]);
-        released
+        ended
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! ROOT/containers/ID/container.json   the record: what was asked, how it ended; who changes it locks the folder (flock)
+//! ROOT/containers/ID/renaming.json    the old and the new name, while it gets another one
 //! ROOT/containers/ID/{upper,work}     the container's changes
 //! ROOT/containers/ID/volumes/NAME     it uses this volume
 //! ROOT/containers/ID/diary.json       what has happened to it: journal.rs
@@ -116,6 +117,7 @@ struct Version {
 const MOUNTS: &str = "cgroup";
 const NAMESPACE: &str = ".namespace.json";
 const SOCKET: &str = "socket";
+const RENAMING: &str = "renaming.json";
 const HEALTH: &str = "health.json";
 const STOPPED: &str = "stopped";
 /// How many may wait to be attached to one container.
@@ -202,7 +204,11 @@ impl Store {
             let folder = match lock_folder(&path, FlockOperation::LockExclusive) {
                 // Another command saw the folder between its making and its locking, and swept it.
                 Err(error) if error.errno() == Some(Errno::NOENT) => continue,
-                folder => folder?,
+                Err(error) => {
+                    let _ = fs::remove_dir(&path);
+                    return Err(error);
+                }
+                Ok(folder) => folder,
             };
             let claim = Claim { id: id.to_owned(), folder };
             match self.write_live(&claim, live) {
@@ -406,6 +412,29 @@ impl Store {
         }
     }
 
+    /// Writes down that a container is about to get another name, so that whoever comes next finds both.
+    ///
+    /// # Errors
+    /// A kernel error.
+    pub(crate) fn begin_renaming(&self, record: &Record, name: &str) -> Result<()> {
+        self.end_renaming(&record.id)?;
+        write_json(&self.container(&record.id), RENAMING, &[record.name.as_str(), name])
+    }
+
+    /// Gives up what a container is not called by its record, of the two names that it had when it was about to get another.
+    ///
+    /// # Errors
+    /// A kernel error.
+    pub(crate) fn end_renaming(&self, id: &str) -> Result<()> {
+        let path = self.container(id).join(RENAMING);
+        let Some(names) = read_json::<[String; 2]>(&path)? else { return Ok(()) };
+        let record = self.record(id)?;
+        for name in names.iter().filter(|name| record.as_ref().is_none_or(|record| record.name != **name)) {
+            self.release_name(name, id)?;
+        }
+        ignore_absent(fs::remove_file(&path)).doing(|| format!("remove {}", path.display()))
+    }
+
     /// The id that a name stands for.
     #[must_use]
     pub fn name_owner(&self, name: &str) -> Option<String> {
@@ -509,6 +538,8 @@ impl Store {
     /// A kernel error that names what is left.
     pub fn remove_container(&self, id: &str, name: &str) -> Result<()> {
         let _held = self.hold(id)?;
+        // What is damaged is removed all the same.
+        let _ = self.end_renaming(id);
         if let Ok(Some(record)) = self.record(id) {
             self.release_name(&record.name, id)?;
         }
