@@ -57,13 +57,14 @@ const TRIGGER: &str = "full 800000 2000000";
 const STALLED: u32 = 500;
 
 impl Groups {
-    /// Descriptors that tell by `POLLPRI`, of each resource for which that can be had: on v2, and of the v2 group on a hybrid
+    /// Descriptors that tell by `POLLPRI`, of each of these resources for which that can be had: on v2, and of the v2 group on a hybrid
     /// host.
     #[must_use]
-    pub fn stall_alarms(&self) -> Vec<(Resource, OwnedFd)> {
+    pub fn stall_alarms(&self, resources: &[Resource]) -> Vec<(Resource, OwnedFd)> {
         // Without it nothing is asked for that would cost a thread.
         let Ok(_without) = Without::sys_resource() else { return Vec::new() };
-        Resource::ALL.into_iter().filter_map(|resource| Some((resource, self.stall_alarm(resource).ok()?))).collect()
+        let alarm = |resource: &Resource| Some((*resource, self.stall_alarm(*resource).ok()?));
+        resources.iter().filter_map(alarm).collect()
     }
 
     fn stall_alarm(&self, resource: Resource) -> Result<OwnedFd> {

@@ -21,8 +21,8 @@ pub(crate) struct Alarms {
     early: Option<OwnedFd>,
     /// What tells when it stalls, of each resource until that was told.
     stalls: Vec<(Resource, OwnedFd)>,
-    /// When those are made: of one that ends soon nobody wants to know.
-    begin: Option<Instant>,
+    /// When those are made, of which resources: of one that ends soon nobody wants to know.
+    begin: Option<(Instant, Vec<Resource>)>,
     /// When it is looked again whether the kernel has killed, and how long that is done.
     look: Option<(Instant, Instant)>,
 }
@@ -34,13 +34,17 @@ const LOOK: Duration = Duration::from_millis(10);
 const SOON: Duration = Duration::from_secs(1);
 
 impl Alarms {
-    /// Those of a container that is held by a limit of memory: of any other there is nothing to hear.
+    /// Those of what a container is held by: of any other resource there is nothing to hear, and to let go of what tells of a
+    /// stall the kernel waits for a hundredth of a second each.
     pub(crate) fn of(record: &Record, (hierarchies, group): (&Hierarchies, &GroupPath)) -> Self {
-        let resources = record.config.linux.as_ref().and_then(|linux| linux.resources.as_ref());
-        let is_limited =
-            resources.and_then(|resources| resources.memory.as_ref()).is_some_and(|memory| memory.limit.is_some());
-        let alarms = Self { begin: Some(Instant::now() + SOON), ..Self::default() };
-        if !is_limited && !has_parents(group) {
+        let mut limited = limited(record);
+        if has_parents(group) {
+            limited = Resource::ALL.to_vec();
+        }
+        let hears_of_memory = limited.contains(&Resource::Memory);
+        let begin = Some((Instant::now() + SOON, limited)).filter(|(_, limited)| !limited.is_empty());
+        let alarms = Self { begin, ..Self::default() };
+        if !hears_of_memory {
             return alarms;
         }
         let Ok(groups) = Groups::open(hierarchies, group) else { return alarms };
@@ -73,7 +77,7 @@ impl Alarms {
 
     /// When it is to be looked at in any case.
     pub(crate) fn due(&self) -> Option<Instant> {
-        self.begin.into_iter().chain(self.look.map(|(next, _)| next)).min()
+        self.begin.iter().map(|(begin, _)| *begin).chain(self.look.map(|(next, _)| next)).min()
     }
 
     /// Lets them tell of the next change, before anything is read.
@@ -88,9 +92,9 @@ impl Alarms {
 
     /// What it stalls on since it was looked last; nothing is told of that again in this run.
     pub(crate) fn stalled(&mut self, (hierarchies, group): (&Hierarchies, &GroupPath)) -> Vec<Resource> {
-        if self.begin.is_some_and(|begin| begin <= Instant::now()) {
-            self.begin = None;
-            self.stalls = Groups::open(hierarchies, group).map(|groups| groups.stall_alarms()).unwrap_or_default();
+        if let Some((_, limited)) = self.begin.take_if(|(begin, _)| *begin <= Instant::now()) {
+            let groups = Groups::open(hierarchies, group);
+            self.stalls = groups.map(|groups| groups.stall_alarms(&limited)).unwrap_or_default();
         }
         let mut stalled = Vec::new();
         self.stalls.retain(|(resource, alarm)| {
@@ -105,6 +109,19 @@ impl Alarms {
     pub(crate) const fn have_been_heard(&mut self) {
         self.look = None;
     }
+}
+
+/// The resources of which a container has a limit of its own.
+fn limited(record: &Record) -> Vec<Resource> {
+    let Some(resources) = record.config.linux.as_ref().and_then(|linux| linux.resources.as_ref()) else {
+        return Vec::new();
+    };
+    let has_limit = |resource: &Resource| match resource {
+        Resource::Cpu => resources.cpu.as_ref().is_some_and(|cpu| cpu.quota.is_some_and(|quota| quota > 0)),
+        Resource::Memory => resources.memory.as_ref().is_some_and(|memory| memory.limit.is_some()),
+        Resource::Io => resources.block_io.is_some(),
+    };
+    Resource::ALL.into_iter().filter(has_limit).collect()
 }
 
 impl Store {
