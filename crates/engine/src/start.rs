@@ -732,10 +732,9 @@ fn has_own_network(config: &oci::Config) -> bool {
 
 /// The interfaces of a process that was just made, unless they are carboy's own or it has ended already.
 fn own_interfaces(pid: HostPid) -> Result<Option<Interfaces>> {
-    let own = match Proc::open()?.interfaces(pid) {
-        Err(error) if matches!(error.errno(), Some(Errno::NOENT | Errno::SRCH)) => return Ok(None),
-        own => own?,
-    };
     let ours = Interfaces::of_this()?.inode();
-    Ok(Some(own).filter(|own| own.inode() != ours))
+    match Proc::open()?.interfaces(pid) {
+        Err(error) if matches!(error.errno(), Some(Errno::NOENT | Errno::SRCH)) => Ok(None),
+        own => Ok(Some(own?).filter(|own| own.inode() != ours)),
+    }
 }
