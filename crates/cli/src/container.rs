@@ -83,7 +83,7 @@ mod tests {
           -
         cannot use --filter size=1: is no filter of containers
           use until=24h, label=NAME=VALUE or label!=NAME
-        cannot use --filter soon: is no moment
+        cannot use --filter until=soon: holds no moment
           use a date as 2026-11-26T14:05:54Z, seconds since 1970, or how long ago as 10m
         cannot use container build: it has no such command
           carboy --help lists them

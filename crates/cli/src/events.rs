@@ -10,12 +10,12 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use lexopt::Parser;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::inotify;
 use serde_json::{Value, json};
 
 use crate::command::Command;
 use crate::documents::NO_TEMPLATE;
 use crate::flags::{End, Flag, Given, Read, Usage, nearest};
+use crate::logs::watch;
 use crate::template::{Data, FaultKind, Purpose, Template};
 use crate::value::moment;
 use crate::{format, help, report, zone};
@@ -172,15 +172,6 @@ pub(crate) fn run(engine: &Engine, events: &Events) -> Result<ExitCode> {
         }
         wait(&watched, events.until.map(|until| until.duration_since(now)))?;
     }
-}
-
-fn watch(folder: &std::path::Path) -> Result<OwnedFd> {
-    let action = || format!("watch {}", folder.display());
-    let flags = inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK;
-    let watched = inotify::init(flags).doing(action)?;
-    let events = inotify::WatchFlags::MODIFY | inotify::WatchFlags::CREATE | inotify::WatchFlags::MOVED_TO;
-    inotify::add_watch(&watched, folder, events).doing(action)?;
-    Ok(watched)
 }
 
 /// Waits until there may be more to read, or the time is over.

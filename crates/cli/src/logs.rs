@@ -87,7 +87,11 @@ fn no_log(container: &Container) -> Refused {
     Refused::new("logs", name, reason).kind(RefusedKind::Conflict).hint(hint)
 }
 
-fn watch(folder: &std::path::Path) -> Result<OwnedFd> {
+/// Tells when a file in a folder may have grown, or another taken its place.
+///
+/// # Errors
+/// A kernel error.
+pub(crate) fn watch(folder: &std::path::Path) -> Result<OwnedFd> {
     let action = || format!("watch {}", folder.display());
     let flags = inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK;
     let watched = inotify::init(flags).doing(action)?;

@@ -78,7 +78,10 @@ fn filter(prune: &mut Prune, given: Given<'_>) -> Result<()> {
         return Err(given.refused("is not NAME=VALUE").hint(hint).into());
     };
     prune.filters.push(match name {
-        "until" => Filter::Until(moment::moment(Given { value, ..given })?),
+        "until" => {
+            let until = moment::read(value).ok_or_else(|| given.refused("holds no moment").hint(moment::HINT))?;
+            Filter::Until(until)
+        }
         _ => {
             let labelled = Labelled::of_filter(name, value);
             Filter::Label(labelled.ok_or_else(|| given.refused("is no filter of containers").hint(hint))?)
