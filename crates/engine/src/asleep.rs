@@ -25,7 +25,7 @@ use sys::rest::{ASLEEP, AWAKE};
 use crate::alarms::Alarms;
 use crate::containers::Engine;
 use crate::log::{LogWish, Origin};
-use crate::monitor::{self, Monitor, open_output};
+use crate::monitor::{self, Charge as _, Monitor, open_output};
 use crate::record::Live;
 use crate::restart::BackOff;
 use crate::shortage::Shortage;
@@ -222,6 +222,10 @@ impl Asleep {
             Wish { input: self.input, terminal: self.terminal, folder: Some(engine.store.run_folder(&carried.id)) };
         let mut charge = InCare::resumed(&engine, carried, (hierarchies, group), (claim, alarms, interfaces), slept);
         let running = Running { pid: HostPid(self.pid), pidfd: process, terminal: None };
+        // A stall is told of once to whoever waits, which were the few instructions.
+        if !charge.waits().is_empty() {
+            charge.notice(&running);
+        }
         let quiet = Quiet::after(self.quiet, slept);
         let (clients, running, crowded, doom) = (Vec::new(), Some(running), None, None);
         let monitor = Monitor { wish, output, listener, kept, clients, running, quiet, crowded, terminate, doom };
