@@ -1,14 +1,19 @@
-//! Root file systems: tar archives unpacked safely, trees packed, copied and removed, all by descriptors.
+//! Images and root file systems: names and digests; tar archives unpacked safely, trees packed, copied and removed, all
+//! by descriptors.
 
 mod compression;
+mod digest;
 mod pack;
 mod pax;
+pub mod reference;
 mod remove;
 mod tar;
 mod unpack;
 mod walk;
 
+pub use digest::{Hasher, Hashing, chain_ids, sha256};
 pub use pack::{copy, pack};
+pub use reference::Reference;
 pub use remove::remove_tree;
 pub use unpack::{Owners, Replaces, Skipped, SkippedWhat, Unpacked, Unpacking, unpack, unpack_file, unpack_over};
 pub use walk::{Mounts, Rights, Tree, tree_bytes};

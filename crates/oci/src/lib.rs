@@ -12,6 +12,7 @@ mod check;
 mod config;
 pub mod document;
 mod hooks;
+pub mod image;
 mod landlock;
 mod linux;
 mod merge;
