@@ -1,5 +1,5 @@
 //! `rename` and `top`: another name for a container at any moment of its life, and what runs in it.
-#![expect(clippy::unwrap_used, reason = "tests stop at what goes wrong")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "tests stop at what goes wrong")]
 
 use std::fs;
 use std::os::unix::fs::symlink;
