@@ -3,6 +3,7 @@
 
 mod compression;
 mod digest;
+pub mod layer;
 mod pack;
 mod pax;
 pub mod reference;

@@ -98,6 +98,16 @@ pub(crate) struct Reader<R> {
     padding: u64,
     /// What a pax global header said about all that follows.
     global: Pax,
+    end_mark: EndMark,
+}
+
+/// What the end of the source means where no end mark stands before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EndMark {
+    /// The archive was cut off.
+    Needed,
+    /// Its end, where an entry would begin: a digest says whether all of it is there.
+    NotNeeded,
 }
 
 impl<R: Read> Content for Reader<R> {
@@ -118,9 +128,9 @@ impl<R: Read> Content for Reader<R> {
 }
 
 impl<R: Read> Reader<R> {
-    pub(crate) fn new(source: R) -> Self {
+    pub(crate) fn new(source: R, end_mark: EndMark) -> Self {
         let buffer = vec![0; BUFFER].into_boxed_slice();
-        Self { source, buffer, start: 0, end: 0, content: 0, padding: 0, global: Pax::default() }
+        Self { source, buffer, start: 0, end: 0, content: 0, padding: 0, global: Pax::default(), end_mark }
     }
 
     /// The next entry; what was not read of the one before is passed over. `None` after the end mark.
@@ -151,15 +161,25 @@ impl<R: Read> Reader<R> {
         }
     }
 
-    /// Reads the source to its end, so that a decompressor checks its checksum.
-    pub(crate) fn finish(mut self) -> Result<(), Fault> {
-        while self.source.read(&mut self.buffer).map_err(Fault::Read)? > 0 {}
-        Ok(())
+    /// Reads the source to its end, so that a decompressor checks its checksum. Gives the source back.
+    pub(crate) fn finish(mut self) -> Result<R, Fault> {
+        loop {
+            match self.source.read(&mut self.buffer) {
+                Ok(0) => return Ok(self.source),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Fault::Read(error)),
+            }
+        }
     }
 
     /// The next header, checked; `None` at the end mark, which is two zero blocks, or one and the end of the source.
     fn header(&mut self) -> Result<Option<[u8; BLOCK]>, Fault> {
-        let block = self.block()?.ok_or(Fault::Truncated)?;
+        let block = match (self.block()?, self.end_mark) {
+            (Some(block), _) => block,
+            (None, EndMark::Needed) => return Err(Fault::Truncated),
+            (None, EndMark::NotNeeded) => return Ok(None),
+        };
         if block == [0; BLOCK] {
             return match self.block()? {
                 Some(second) if second != [0; BLOCK] => {

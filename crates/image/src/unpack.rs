@@ -4,6 +4,9 @@
 //! it would lead inside a container. The last component is never followed. Owners are numeric; a layer's
 //! whiteouts (`.wh.`) are plain files here.
 
+mod lower;
+mod merged;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::File;
@@ -22,7 +25,10 @@ use rustix::io::{Errno, pwrite};
 
 use crate::compression::{Decompressed, Unreadable};
 use crate::remove::remove_tree;
-use crate::tar::{Content, Entry, Fault, Kind, Reader};
+use crate::tar::{Content, EndMark, Entry, Fault, Kind, Reader};
+
+pub(crate) use self::lower::{HardLink, Lower};
+pub(crate) use self::merged::Merged;
 
 /// The longest path of an entry: PATH_MAX of <linux/limits.h> without its NUL.
 const PATH_MAX: usize = 4095;
@@ -121,7 +127,7 @@ fn unpack_named(
     unpacking: Unpacking<'_>,
 ) -> Result<Unpacked> {
     let source = Decompressed::detect(archive).map_err(|unreadable| unreadable_error(name, unreadable))?;
-    let mut reader = Reader::new(source);
+    let mut reader = Reader::new(source, EndMark::Needed);
     let mut unpacker = Unpacker::new(into, name, unpacking)?;
     while let Some(entry) = reader.next().map_err(|fault| unpacker.fault(fault))? {
         unpacker.make(&entry, &mut reader)?;
@@ -172,9 +178,20 @@ pub(crate) struct Unpacker<'a> {
     directory_xattrs: usize,
     /// The owner that new files have without being told, where that is certain.
     own: Option<(u32, u32)>,
+    form: Form,
     /// The entry being made, for errors.
     current: Vec<u8>,
     unpacked: Unpacked,
+}
+
+/// What an archive is of.
+pub(crate) enum Form {
+    /// A whole root.
+    Root,
+    /// A layer, and nothing of those below it is there.
+    Lower(Lower),
+    /// A layer, and what lies below it is there and changes.
+    Merged(Merged),
 }
 
 /// Where an entry is made.
@@ -200,6 +217,7 @@ impl<'a> Unpacker<'a> {
             directories: BTreeMap::new(),
             directory_xattrs: 0,
             own,
+            form: Form::Root,
             current: Vec::new(),
             unpacked: Unpacked::default(),
         })
@@ -220,6 +238,9 @@ impl<'a> Unpacker<'a> {
         if entry.uid == u32::MAX || entry.gid == u32::MAX {
             return Err(self.refuse_entry("has the owner 4294967295, which no file can have"));
         }
+        if let Form::Merged(merged) = &mut self.form {
+            merged.brings(&path);
+        }
         if path.is_empty() {
             return self.make_root(entry);
         }
@@ -232,10 +253,7 @@ impl<'a> Unpacker<'a> {
             Kind::HardLink { target } => self.make_hard_link(&place, target)?,
             Kind::Fifo => self.make_node(entry, &place, FileType::Fifo, 0)?,
             Kind::CharacterDevice { major, minor } => self.make_character_device(entry, &place, (*major, *minor))?,
-            Kind::BlockDevice { major, minor } => {
-                self.skip(&path, SkippedWhat::BlockDevice { major: *major, minor: *minor });
-                Made::Skipped
-            }
+            Kind::BlockDevice { major, minor } => self.make_block_device(entry, &place, (*major, *minor))?,
         };
         if made == Made::Whole {
             self.unpacked.entries += 1;
@@ -287,6 +305,9 @@ impl<'a> Unpacker<'a> {
                     }
                     self.clear(place)?;
                     mkdirat(&place.parent, place.name, Mode::RWXU).map_err(|errno| self.failed("make", errno))?;
+                    if is_whiteout(&there) {
+                        self.took_the_place_of_a_whiteout(place)?;
+                    }
                 }
             }
             Err(errno) => return Err(self.failed("make", errno)),
@@ -300,6 +321,9 @@ impl<'a> Unpacker<'a> {
         if self.directory_xattrs > DIRECTORY_XATTRS_MAX {
             let reason = format!("and directories before it have more than {DIRECTORY_XATTRS_MAX} bytes of attributes");
             return Err(self.refuse_entry(&reason));
+        }
+        if let Form::Lower(lower) = &mut self.form {
+            lower.implied.remove(path);
         }
         self.directories.insert(path.to_vec(), Directory::of(entry));
         Ok(())
@@ -346,12 +370,15 @@ impl<'a> Unpacker<'a> {
             self.skip(place.path, SkippedWhat::HardLink { target });
             return Ok(Made::Skipped);
         }
+        if matches!(self.form, Form::Lower(_)) && errno == Errno::NOENT {
+            return self.link_later(place, target.into_vec());
+        }
         Err(self.failed(&format!("make the hard link to {} at", shown(target.as_bytes())), errno))
     }
 
     fn make_character_device(&mut self, entry: &Entry, place: &Place<'_>, device: (u32, u32)) -> Result<Made> {
         let (major, minor) = device;
-        if is_standard(device) {
+        if self.makes_device(device) {
             match self.make_node(entry, place, FileType::CharacterDevice, makedev(major, minor)) {
                 Err(Error::Kernel(error)) if error.errno == Errno::PERM => {}
                 made => return made,
@@ -359,6 +386,26 @@ impl<'a> Unpacker<'a> {
         }
         self.skip(place.path, SkippedWhat::CharacterDevice { major, minor });
         Ok(Made::Skipped)
+    }
+
+    fn make_block_device(&mut self, entry: &Entry, place: &Place<'_>, (major, minor): (u32, u32)) -> Result<Made> {
+        if !matches!(self.form, Form::Root) {
+            match self.make_node(entry, place, FileType::BlockDevice, makedev(major, minor)) {
+                Err(Error::Kernel(error)) if error.errno == Errno::PERM => {}
+                made => return made,
+            }
+        }
+        self.skip(place.path, SkippedWhat::BlockDevice { major, minor });
+        Ok(Made::Skipped)
+    }
+
+    /// An image is made by whom its user trusts with a root, and a container may use no device that it was not given; the
+    /// archive of a root comes from anywhere. 0:0 would be a whiteout.
+    fn makes_device(&self, device: (u32, u32)) -> bool {
+        match self.form {
+            Form::Root => is_standard(device),
+            Form::Lower(_) | Form::Merged(_) => device != (0, 0),
+        }
     }
 
     fn make_node(&mut self, entry: &Entry, place: &Place<'_>, kind: FileType, device: u64) -> Result<Made> {
@@ -395,6 +442,9 @@ impl<'a> Unpacker<'a> {
                 let below: Vec<_> = self.directories.range(first..last).map(|(path, _)| path.clone()).collect();
                 for path in below.iter().map(Vec::as_slice).chain([place.path]) {
                     self.directories.remove(path);
+                    if let Form::Lower(lower) = &mut self.form {
+                        lower.implied.remove(path);
+                    }
                 }
                 remove_tree(place.parent.as_fd(), std::ffi::OsStr::from_bytes(place.name))
             }
@@ -413,30 +463,43 @@ impl<'a> Unpacker<'a> {
         }
         let opened = match self.open_directory(path) {
             Err(Errno::NOENT) => self.make_parents(path)?,
-            opened => opened.map_err(|errno| self.failed("open the directory of", errno))?,
+            Err(_) if matches!(self.form, Form::Lower(_)) => self.make_parents(path)?,
+            opened => Rc::new(opened.map_err(|errno| self.failed("open the directory of", errno))?),
         };
-        let opened = Rc::new(opened);
+        self.keep_time(path, &opened)?;
         self.parent = Some((path.to_vec(), Rc::clone(&opened)));
         Ok(opened)
     }
 
-    fn make_parents(&mut self, path: &[u8]) -> Result<OwnedFd> {
+    fn make_parents(&mut self, path: &[u8]) -> Result<Rc<OwnedFd>> {
         let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at).chain([path.len()]);
-        let mut above = self.open_directory(b"").map_err(|errno| self.failed("open the root for", errno))?;
+        let mut above = Rc::new(self.open_directory(b"").map_err(|errno| self.failed("open the root for", errno))?);
         for end in ends {
             let prefix = path.get(..end).unwrap_or_default();
-            let failed = |errno| self.failed("make the directory of", errno);
-            above = match self.open_directory(prefix) {
-                Err(Errno::NOENT) => {
-                    mkdirat(&above, split(prefix).1, Mode::RWXU).map_err(failed)?;
-                    let made = self.open_directory(prefix).map_err(failed)?;
-                    self.directories.insert(prefix.to_vec(), Directory::implied(self.own));
-                    made
+            let opened = match self.open_directory(prefix) {
+                Ok(opened) => opened,
+                Err(errno) => {
+                    let place = Place { parent: Rc::clone(&above), name: split(prefix).1, path: prefix };
+                    self.make_parent(&place, errno)?;
+                    self.open_directory(prefix).map_err(|errno| self.failed("make the directory of", errno))?
                 }
-                opened => opened.map_err(failed)?,
             };
+            above = Rc::new(opened);
         }
         Ok(above)
+    }
+
+    /// Makes a directory without an entry of its own, where opening it gave `errno`.
+    fn make_parent(&mut self, place: &Place<'_>, errno: Errno) -> Result<()> {
+        match mkdirat(&place.parent, place.name, Mode::RWXU) {
+            Ok(()) => {
+                self.directories.insert(place.path.to_vec(), Directory::implied(self.own));
+                self.implies(place)
+            }
+            Err(Errno::EXIST) if matches!(self.form, Form::Lower(_)) => self.make_parent_in_layer(place, errno),
+            Err(Errno::EXIST) => Err(self.failed("make the directory of", errno)),
+            Err(errno) => Err(self.failed("make the directory of", errno)),
+        }
     }
 
     /// Opens a directory as a process would whose root is the new root.
@@ -486,8 +549,35 @@ impl<'a> Unpacker<'a> {
             .map_err(|errno| self.failed("set the time of", errno))
     }
 
-    /// Gives the directories their attributes, those below before those above.
+    pub(crate) fn with_form(self, form: Form) -> Self {
+        Self { form, ..self }
+    }
+
+    /// Why the error before this one says no more than that the layers below are needed.
+    pub(crate) fn elsewhere(&self) -> Option<String> {
+        match &self.form {
+            Form::Lower(lower) => lower.elsewhere.clone(),
+            Form::Root | Form::Merged(_) => None,
+        }
+    }
+
+    /// Gives the directories their attributes, and all that became known.
     pub(crate) fn finish(mut self) -> Result<Unpacked> {
+        self.set_directories()?;
+        Ok(self.unpacked)
+    }
+
+    /// The same of a layer.
+    pub(crate) fn finish_layer(mut self) -> Result<(Unpacked, Lower)> {
+        self.set_directories()?;
+        match self.form {
+            Form::Lower(lower) => Ok((self.unpacked, lower)),
+            Form::Root | Form::Merged(_) => Ok((self.unpacked, Lower::default())),
+        }
+    }
+
+    /// Those below before those above.
+    fn set_directories(&mut self) -> Result<()> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         for (path, attributes) in std::mem::take(&mut self.directories).into_iter().rev() {
             self.current.clone_from(&path);
@@ -498,7 +588,7 @@ impl<'a> Unpacker<'a> {
                 Err(errno) => return Err(self.failed("open", errno)),
             }
         }
-        Ok(self.unpacked)
+        Ok(())
     }
 
     fn skip_xattr(&mut self, path: &[u8], name: &[u8]) {
@@ -514,7 +604,7 @@ impl<'a> Unpacker<'a> {
     }
 
     /// A path from the root on, without empty components, "." and a leading slash.
-    fn checked(&self, name: &[u8]) -> Result<Vec<u8>> {
+    pub(crate) fn checked(&self, name: &[u8]) -> Result<Vec<u8>> {
         if name.contains(&0) {
             return Err(self.refuse_entry("has a NUL byte in a name"));
         }
@@ -552,7 +642,7 @@ impl<'a> Unpacker<'a> {
         }
     }
 
-    fn fault(&self, fault: Fault) -> Error {
+    pub(crate) fn fault(&self, fault: Fault) -> Error {
         let after = if self.current.is_empty() {
             "at its beginning".to_owned()
         } else {
@@ -630,6 +720,11 @@ pub(crate) fn is_kept(xattr: &[u8]) -> bool {
         || xattr.starts_with(b"user.") && !xattr.starts_with(b"user.overlay.")
 }
 
+/// Whether it is what hides a name from below, to an overlay.
+pub(crate) fn is_whiteout(found: &rustix::fs::Stat) -> bool {
+    FileType::from_raw_mode(found.st_mode) == FileType::CharacterDevice && found.st_rdev == 0
+}
+
 fn same_file(a: (&OwnedFd, &[u8]), b: (&OwnedFd, &[u8])) -> bool {
     let stat = |(directory, name): (&OwnedFd, &[u8])| statat(directory, name, AtFlags::SYMLINK_NOFOLLOW);
     matches!((stat(a), stat(b)), (Ok(a), Ok(b)) if (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino))
@@ -654,18 +749,18 @@ fn times(mtime: Timespec) -> Timestamps {
 }
 
 /// The parent's path and the last component.
-fn split(path: &[u8]) -> (&[u8], &[u8]) {
+pub(crate) fn split(path: &[u8]) -> (&[u8], &[u8]) {
     match path.iter().rposition(|byte| *byte == b'/') {
         Some(at) => (path.get(..at).unwrap_or_default(), path.get(at + 1..).unwrap_or_default()),
         None => (&[], path),
     }
 }
 
-fn dot_if_empty(path: &[u8]) -> &[u8] {
+pub(crate) fn dot_if_empty(path: &[u8]) -> &[u8] {
     if path.is_empty() { b"." } else { path }
 }
 
-fn shown(name: &[u8]) -> String {
+pub(crate) fn shown(name: &[u8]) -> String {
     format!("\"{}\"", String::from_utf8_lossy(name.get(..PATH_MAX).unwrap_or(name)).escape_debug())
 }
 
@@ -677,7 +772,7 @@ fn read_error(archive: &str, errno: Errno) -> Error {
     Kernel::new(format!("read the archive {archive}").trim_end(), errno).into()
 }
 
-fn unreadable_error(archive: &str, unreadable: Unreadable) -> Error {
+pub(crate) fn unreadable_error(archive: &str, unreadable: Unreadable) -> Error {
     match unreadable {
         Unreadable::Empty => Refused::new("the archive", archive, "it is empty").into(),
         Unreadable::Format(format) => {

@@ -358,6 +358,21 @@ fn xattrs(file: &OwnedFd) -> rustix::io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
     Ok(found)
 }
 
+/// The entry that a directory has as `path`.
+pub(crate) fn directory_entry(directory: &OwnedFd, path: &[u8]) -> Result<Entry> {
+    let action = || format!("look at {}", shown(path));
+    let found = look(directory.as_fd(), c"").doing(action)?;
+    Ok(Entry {
+        name: path.to_vec(),
+        kind: Kind::Directory,
+        mode: u32::from(found.stx_mode) & 0o7777,
+        uid: found.stx_uid,
+        gid: found.stx_gid,
+        mtime: Timespec { tv_sec: found.stx_mtime.tv_sec, tv_nsec: found.stx_mtime.tv_nsec.into() },
+        xattrs: xattrs(directory).doing(action)?,
+    })
+}
+
 fn shown(path: &[u8]) -> String {
     String::from_utf8_lossy(path).escape_debug().to_string()
 }

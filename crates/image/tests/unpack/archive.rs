@@ -1,5 +1,6 @@
 //! Archives for tests, written header by header: also those that no sane program writes.
 
+#[derive(Clone)]
 pub(crate) struct Archive(Vec<u8>);
 
 /// One ustar header and its content; the fields are public so that a test can lie in each.

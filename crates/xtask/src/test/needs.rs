@@ -66,6 +66,7 @@ const NEEDS: &[Need] = &[
         why: "hosts with other cgroups",
         found_by: FoundBy::Program("qemu-system-x86_64"),
     },
+    Need { package: "zstd", why: "layers that are compressed by it", found_by: FoundBy::Program("zstd") },
     Need { package: "e2fsprogs", why: "to make such a host's disks", found_by: FoundBy::Program("mke2fs") },
 ];
 
