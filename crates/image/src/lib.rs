@@ -1,4 +1,4 @@
-//! Images and root file systems: names and digests; tar archives unpacked safely, trees packed, copied and removed, all
+//! Images and root file systems: names, digests and registries; tar archives unpacked safely, trees packed, copied and removed, all
 //! by descriptors.
 
 mod compression;
@@ -8,6 +8,7 @@ mod pack;
 mod pax;
 pub mod reference;
 pub mod registries;
+pub mod registry;
 mod remove;
 mod tar;
 mod unpack;
