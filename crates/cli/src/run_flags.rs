@@ -238,7 +238,8 @@ const FLAGS: &[Flag<Draft>] = &[
 ];
 
 fn entrypoint(draft: &mut Draft, given: Given<'_>) -> Result<()> {
-    draft.options.entrypoint = Some(given.value.to_owned());
+    let word = Some(given.value.to_owned()).filter(|word| !word.is_empty());
+    draft.options.entrypoint = Some(word.into_iter().collect());
     Ok(())
 }
 

@@ -455,7 +455,8 @@ fn annotations_entrypoint_and_command_are_on_record() {
     let ended = carboy.run(flags.into_iter().chain([root.to_str().unwrap(), "-n", "said"]));
     assert_eq!((ended.code, ended.stdout.as_str(), ended.stderr.as_str()), (0, "said", ""));
     let document = carboy.inspect("it");
-    assert_eq!(document["Config"]["Cmd"], serde_json::json!(["echo", "-n", "said"]));
+    assert_eq!(document["Config"]["Entrypoint"], serde_json::json!(["echo"]));
+    assert_eq!(document["Config"]["Cmd"], serde_json::json!(["-n", "said"]));
     assert_eq!(document["OCIConfig"]["annotations"], serde_json::json!({"org.example.a": "1", "b": "x=y"}));
     assert_eq!(document["State"]["Status"], "exited");
     assert_eq!(carboy.run(["rm", "it"]).code, 0);

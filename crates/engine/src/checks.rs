@@ -34,7 +34,7 @@ const STARTING: Duration = Duration::from_secs(30);
 pub(crate) struct Checks {
     id: String,
     check: Healthcheck,
-    command: String,
+    command: Vec<String>,
     health: Health,
     /// When the container began to run.
     since: Instant,
@@ -60,7 +60,7 @@ pub(crate) type Place<'p> = (&'p Hierarchies, &'p GroupPath);
 impl Checks {
     /// Those of a container that has run for so long, with what was told of it before; `None` where it is not checked.
     pub(crate) fn new(id: &str, check: &Healthcheck, health: Health, age: Duration) -> Option<Self> {
-        let command = check.command.clone()?;
+        let command = check.words()?;
         let now = Instant::now();
         let turn = Turn::Waiting(now + health.pause(check, age));
         let since = now.checked_sub(age).unwrap_or(now);
@@ -226,9 +226,9 @@ struct Probe {
 }
 
 impl Probe {
-    fn begin(engine: &Engine, id: &str, command: &str, timeout: Duration) -> Result<Self> {
+    fn begin(engine: &Engine, id: &str, command: &[String], timeout: Duration) -> Result<Self> {
         let end = Instant::now().checked_add(timeout + STARTING + SPARE);
-        let mut charge = NewCheck { engine, options: ExecOptions::of_shell(id, command), end };
+        let mut charge = NewCheck { engine, options: ExecOptions::of_command(id, command.to_vec()), end };
         let wish = Wish { input: Input::Null, terminal: false, folder: None };
         let setup = Setup { wish, output: Output::Unkept, listener: None, inherits: Inherits::Nothing };
         let streams = vec![Stream::Stdout, Stream::Stderr];

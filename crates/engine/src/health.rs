@@ -23,8 +23,11 @@ pub enum HealthWish {
 /// What a container is checked by. What was not given is Docker's.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Healthcheck {
-    /// A line for /bin/sh in the container; without one nothing is checked.
-    pub command: Option<String>,
+    /// What is run in the container, and ends with 0 if it is well; without it nothing is checked.
+    pub command: Option<Test>,
+    /// The words that a line is given to; without any `/bin/sh -c`.
+    #[serde(default)]
+    pub shell: Vec<String>,
     /// From the end of a check, or the container's start, to the next check.
     pub interval: Option<Duration>,
     /// How long a check may take.
@@ -37,11 +40,30 @@ pub struct Healthcheck {
     pub start_interval: Option<Duration>,
 }
 
+/// What a check runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Test {
+    /// A line for the container's shell.
+    Line(String),
+    /// A program and its arguments.
+    Words(Vec<String>),
+}
+
 impl Healthcheck {
     const INTERVAL: Duration = Duration::from_secs(30);
     const TIMEOUT: Duration = Duration::from_secs(30);
     const START_INTERVAL: Duration = Duration::from_secs(5);
     const RETRIES: u32 = 3;
+
+    /// The words that a check runs, if anything is checked.
+    pub(crate) fn words(&self) -> Option<Vec<String>> {
+        match self.command.as_ref()? {
+            Test::Words(words) => Some(words.clone()),
+            Test::Line(line) if self.shell.is_empty() => Some(["/bin/sh", "-c", line].map(str::to_owned).to_vec()),
+            Test::Line(line) => Some(self.shell.iter().chain([line]).cloned().collect()),
+        }
+    }
 
     /// How long a check may take.
     pub(crate) fn timeout(&self) -> Duration {

@@ -4,9 +4,10 @@
 //! An option that was not given is `None`, one that lifts a limit is [`Limit::Unlimited`], and a zero is a zero.
 
 mod check;
+mod image;
 mod limits;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 
@@ -30,8 +31,9 @@ pub struct RunOptions {
     pub root: Root,
     /// The words after the root.
     pub command: Vec<String>,
-    /// What the command's words are given to; an empty one is as none.
-    pub entrypoint: Option<String>,
+    /// What the command's words are given to. Without words it is none, and takes the place of an image's all the same.
+    #[serde(default, deserialize_with = "words")]
+    pub entrypoint: Option<Vec<String>>,
     /// Whether the container gets a terminal.
     pub tty: bool,
     /// Whether standard input is passed on.
@@ -75,6 +77,9 @@ pub struct RunOptions {
     /// What its log's lines say of it.
     #[serde(default)]
     pub mentions: Mentions,
+    /// The ports that it says it listens at: `80/tcp`.
+    #[serde(default)]
+    pub exposed_ports: BTreeSet<String>,
     /// How it is asked to end.
     pub stop: Stop,
     /// When it is started again by itself.
@@ -163,15 +168,20 @@ impl ContainerPath {
     /// Cleans a path by its words alone, as Docker does; `None` where it is not absolute.
     #[must_use]
     pub fn new(path: &str) -> Option<Self> {
+        path.starts_with('/').then(|| Self::clean(path))
+    }
+
+    /// The same where one that is not absolute counts from the root.
+    fn clean(path: &str) -> Self {
         let mut parts = Vec::new();
-        for part in path.strip_prefix('/')?.split('/') {
+        for part in path.split('/') {
             match part {
                 "" | "." => {}
                 ".." => drop(parts.pop()),
                 part => parts.push(part),
             }
         }
-        Some(Self(format!("/{}", parts.join("/"))))
+        Self(format!("/{}", parts.join("/")))
     }
 
     /// The path.
@@ -263,6 +273,19 @@ pub struct VolumeMount {
     pub traits: Traits,
     /// The modes as they were written, for `inspect`.
     pub mode: String,
+    /// Who wishes for it.
+    #[serde(default)]
+    pub origin: Origin,
+}
+
+/// Who wishes for a volume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Origin {
+    /// Whoever asks for the container.
+    #[default]
+    Asked,
+    /// Its image: where another container's volumes are mounted, too, those hold.
+    Image,
 }
 
 /// The name of a volume that is mounted.
@@ -410,6 +433,20 @@ fn known_rlimit<'de, D: Deserializer<'de>>(document: D) -> Result<KernelName, D:
     let name = String::deserialize(document)?;
     let known = oci::RLIMITS.iter().map(|(known, _)| *known).find(|known| *known == name);
     known.ok_or_else(|| de::Error::custom(format!("{name} is no limit of setrlimit(2)")))
+}
+
+/// Records of former versions have one word in place of the words.
+fn words<'de, D: Deserializer<'de>>(document: D) -> Result<Option<Vec<String>>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Words {
+        One(String),
+        Some(Vec<String>),
+    }
+    Ok(Option::deserialize(document)?.map(|words| match words {
+        Words::One(word) => Some(word).filter(|word| !word.is_empty()).into_iter().collect(),
+        Words::Some(words) => words,
+    }))
 }
 
 fn known_capability<'de, D: Deserializer<'de>>(document: D) -> Result<KernelName, D::Error> {
@@ -624,11 +661,11 @@ pub struct DeviceMapping {
 }
 
 impl ExecOptions {
-    /// A line for the shell of a container, as its own user, at its own place.
-    pub(crate) fn of_shell(container: &str, line: &str) -> Self {
+    /// A command in a container, as its own user, at its own place.
+    pub(crate) fn of_command(container: &str, command: Vec<String>) -> Self {
         Self {
             container: container.to_owned(),
-            command: ["/bin/sh", "-c", line].map(str::to_owned).to_vec(),
+            command,
             tty: false,
             interactive: false,
             env: Vec::new(),
@@ -673,6 +710,7 @@ impl RunOptions {
             detach: false,
             log: LogWish::USUAL,
             mentions: Mentions::default(),
+            exposed_ports: BTreeSet::new(),
             stop: Stop::default(),
             restart: Policy::default(),
             health: HealthWish::default(),

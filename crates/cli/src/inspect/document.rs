@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use engine::containers::Status;
-use engine::health::HealthWish;
+use engine::health::{HealthWish, Test};
 use engine::log::{LogWish, Mentions, Rotation};
 use engine::options::{Access, Asked, Bind, Mount, VolumeMount, VolumeName};
 use engine::receipt::Receipt;
@@ -109,7 +109,9 @@ fn receipt(receipt: &Receipt) -> Value {
 
 /// What was asked for that would hold on any host.
 fn config(record: &Record) -> Value {
-    let process = record.config.process.as_ref();
+    let (process, options) = (record.config.process.as_ref(), &record.options);
+    let is_new = |mount: &&Mount| matches!(mount, Mount::Volume(volume) if matches!(volume.name, VolumeName::New | VolumeName::Own(_)));
+    let volumes = options.mounts.iter().filter(is_new).map(|mount| mount.destination().as_str());
     json!({
         "Hostname": record.config.hostname.as_deref().unwrap_or_default(),
         "Domainname": record.config.domainname.as_deref().unwrap_or_default(),
@@ -118,10 +120,12 @@ fn config(record: &Record) -> Value {
         "OpenStdin": record.options.interactive,
         "StdinOnce": record.options.interactive && !record.options.detach,
         "Env": process.map(|process| process.env.clone()),
-        "Cmd": process.map(|process| process.args.clone()),
+        "Cmd": Some(&options.command).filter(|words| !words.is_empty()),
         "Image": record.image,
         "WorkingDir": process.map(|process| process.cwd.clone()),
-        "Entrypoint": null,
+        "Volumes": set(volumes),
+        "ExposedPorts": set(options.exposed_ports.iter().map(String::as_str)),
+        "Entrypoint": options.entrypoint.as_ref().filter(|words| !words.is_empty()),
         "Labels": record.options.labels,
         "Healthcheck": healthcheck(&record.options.health),
         "StopSignal": record.options.stop.signal.map(signal::name),
@@ -132,6 +136,12 @@ fn config(record: &Record) -> Value {
     })
 }
 
+/// A set in the form of Docker's documents; `null` if it is empty.
+fn set<'a>(names: impl Iterator<Item = &'a str>) -> Value {
+    let set: Map<String, Value> = names.map(|name| (name.to_owned(), json!({}))).collect();
+    if set.is_empty() { Value::Null } else { set.into() }
+}
+
 /// Docker's words; what was not given stands there as well, as 0.
 fn healthcheck(wish: &HealthWish) -> Value {
     let nanos = |time: Option<Duration>| time.map_or(0, |time| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
@@ -139,13 +149,20 @@ fn healthcheck(wish: &HealthWish) -> Value {
         HealthWish::Unsaid => Value::Null,
         HealthWish::Unchecked => json!({"Test": ["NONE"]}),
         HealthWish::Checked(check) => json!({
-            "Test": check.command.as_ref().map(|command| ["CMD-SHELL", command]),
+            "Test": check.command.as_ref().map(test),
             "Interval": nanos(check.interval),
             "Timeout": nanos(check.timeout),
             "StartPeriod": nanos(check.start_period),
             "StartInterval": nanos(check.start_interval),
             "Retries": check.retries.unwrap_or(0),
         }),
+    }
+}
+
+fn test(test: &Test) -> Value {
+    match test {
+        Test::Line(line) => json!(["CMD-SHELL", line]),
+        Test::Words(words) => std::iter::once("CMD").chain(words.iter().map(String::as_str)).collect(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use engine::health::{HealthWish, Healthcheck};
+use engine::health::{HealthWish, Healthcheck, Test};
 use error::{Refused, Result};
 
 use super::Draft;
@@ -53,7 +53,8 @@ impl Said {
 }
 
 fn command(draft: &mut Draft, given: Given<'_>) -> Result<()> {
-    draft.health.check.command = Some(given.value.to_owned()).filter(|command| !command.is_empty());
+    let line = Some(given.value.to_owned()).filter(|line| !line.is_empty());
+    draft.health.check.command = line.map(Test::Line);
     Ok(())
 }
 

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use engine::options::{
-    Absent, Access, Asked, Bind, ContainerPath, Fill, Mount, Propagation, Recursion, Tmpfs, Traits, VolumeMount,
-    VolumeName, VolumesFrom,
+    Absent, Access, Asked, Bind, ContainerPath, Fill, Mount, Origin, Propagation, Recursion, Tmpfs, Traits,
+    VolumeMount, VolumeName, VolumesFrom,
 };
 use engine::volume::Volume;
 use error::{Doing, Refused, Result};
@@ -97,7 +97,8 @@ fn volume_name(given: Given<'_>, name: &str) -> Result<String> {
 
 fn of_volume(name: VolumeName, destination: ContainerPath) -> VolumeMount {
     let (access, subpath, fill) = (Access::default(), None, Fill::default());
-    VolumeMount { name, destination, access, subpath, fill, traits: Traits::default(), mode: String::new() }
+    let (traits, mode, origin) = (Traits::default(), String::new(), Origin::Asked);
+    VolumeMount { name, destination, access, subpath, fill, traits, mode, origin }
 }
 
 /// `CONTAINER[:ro]`.

@@ -75,8 +75,7 @@ fn no_command() -> error::Error {
 }
 
 fn arguments(options: &RunOptions) -> Result<Vec<String>> {
-    let entrypoint = options.entrypoint.iter().filter(|word| !word.is_empty());
-    let words: Vec<String> = entrypoint.chain(&options.command).cloned().collect();
+    let words: Vec<String> = options.entrypoint.iter().flatten().chain(&options.command).cloned().collect();
     if words.first().is_none_or(String::is_empty) {
         return Err(no_command());
     }

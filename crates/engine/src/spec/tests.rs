@@ -440,7 +440,7 @@ fn the_host_name_is_what_was_asked_or_the_short_id() {
 fn init_stands_before_the_command() {
     let host = HostFacts { init: Some("/usr/bin/carboy".into()), ..host() };
     let mut options = options();
-    (options.init, options.entrypoint) = (true, Some("sh".to_owned()));
+    (options.init, options.entrypoint) = (true, Some(vec!["sh".to_owned()]));
     let spec = config(&options, &host, &user(0), &identity()).unwrap().config;
     assert_eq!(spec.process.unwrap().args, ["/sbin/carboy-init", "--", "sh", "true"]);
     let mount = spec.mounts.last().unwrap();

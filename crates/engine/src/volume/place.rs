@@ -12,7 +12,7 @@ use sys::path::{Access as Opened, Within, open_below};
 
 use super::{DATA, GIVEN, OWN};
 use crate::containers::Engine;
-use crate::options::{Access, Asked, Fill, Mount, RunOptions, Traits, VolumeMount, VolumeName, VolumesFrom};
+use crate::options::{Access, Asked, Fill, Mount, Origin, RunOptions, Traits, VolumeMount, VolumeName, VolumesFrom};
 
 /// Where a volume is on the host.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -73,7 +73,10 @@ impl Engine {
                 others.push(mount);
             }
         }
-        others.retain(|other| options.mounts.iter().all(|own| own.destination() != other.destination()));
+        let is_at = |mount: &Mount, other: &Mount| mount.destination() == other.destination();
+        let is_of_image = |mount: &Mount| matches!(mount, Mount::Volume(volume) if volume.origin == Origin::Image);
+        options.mounts.retain(|own| !is_of_image(own) || !others.iter().any(|other| is_at(own, other)));
+        others.retain(|other| options.mounts.iter().all(|own| !is_at(own, other)));
         options.mounts.append(&mut others);
         Ok(Cow::Owned(options))
     }
