@@ -6,7 +6,7 @@
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::Read as _;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -105,18 +105,48 @@ impl Root {
     }
 }
 
+/// Several read-only layers as they are together, the topmost first, to be looked at alone.
+///
+/// # Errors
+/// A kernel error.
+pub fn look_at(layers: &[PathBuf], remembers: Remembers) -> Result<OwnedFd> {
+    let layers: Vec<&Path> = layers.iter().map(PathBuf::as_path).collect();
+    look(&layers, remembers)
+}
+
+fn look(layers: &[&Path], remembers: Remembers) -> Result<OwnedFd> {
+    let context = sys::mount::fsopen(c"overlay").doing(|| "make an overlay")?;
+    let _lower = Lower::set(context.as_fd(), layers)?;
+    set_manner(context.as_fd(), remembers)?;
+    sys::mount::fsmount(context.as_fd(), Attributes::READ_ONLY).doing(|| {
+        let shown: Vec<String> = layers.iter().map(|layer| layer.display().to_string()).collect();
+        format!("look at the overlay of {}", shown.join(", "))
+    })
+}
+
+fn set_manner(context: BorrowedFd<'_>, remembers: Remembers) -> Result<()> {
+    let action = || "make an overlay";
+    if remembers == Remembers::AsUser {
+        sys::mount::set_flag(context, c"userxattr").map_err(|errno| {
+            let hint = "a user's overlay needs Linux 5.11 or newer: use sudo carboy …";
+            error::Error::from(error::Kernel::new(action(), errno).hint(hint))
+        })?;
+    }
+    sys::mount::set_string(context, c"source", c"carboy").doing(action)
+}
+
 impl Overlay {
     fn make(&self, userns: Option<BorrowedFd<'_>>) -> Result<OwnedFd> {
         let action = || format!("make the overlay on {}", self.upper.display());
         let context = sys::mount::fsopen(c"overlay").doing(action)?;
-        let layers = match userns {
-            None => self.set_paths(context.as_fd()).map(|()| None)?,
-            Some(userns) => Some(self.set_mapped(context.as_fd(), userns)?),
+        let (_lower, layers) = match userns {
+            None => (Some(self.set_paths(context.as_fd())?), None),
+            Some(userns) => (None, Some(self.set_mapped(context.as_fd(), userns)?)),
         };
         if self.keep == Keep::Volatile {
             sys::mount::set_flag(context.as_fd(), c"volatile").doing(action)?;
         }
-        self.set_manner(context.as_fd())?;
+        set_manner(context.as_fd(), self.remembers)?;
         let Some(Layers { _mounts, user, group }) = layers else {
             return sys::mount::fsmount(context.as_fd(), Attributes::NONE).doing(action);
         };
@@ -130,35 +160,19 @@ impl Overlay {
 
     /// The changes as the topmost of the layers that stay as they are.
     fn look(&self) -> Result<OwnedFd> {
-        let action = || format!("look at the overlay on {}", self.upper.display());
-        let context = sys::mount::fsopen(c"overlay").doing(action)?;
-        let layers: Vec<Vec<u8>> = [&self.upper].into_iter().chain(&self.lower).map(|path| escape(path)).collect();
-        sys::mount::set_string(context.as_fd(), c"lowerdir", &text(&layers.join(&b':'))?).doing(action)?;
-        self.set_manner(context.as_fd())?;
-        sys::mount::fsmount(context.as_fd(), Attributes::READ_ONLY).doing(action)
+        let layers: Vec<&Path> = [&self.upper].into_iter().chain(&self.lower).map(PathBuf::as_path).collect();
+        look(&layers, self.remembers)
     }
 
-    fn set_manner(&self, context: BorrowedFd<'_>) -> Result<()> {
-        let action = || format!("make the overlay on {}", self.upper.display());
-        if self.remembers == Remembers::AsUser {
-            sys::mount::set_flag(context, c"userxattr").map_err(|errno| {
-                let hint = "a user's overlay needs Linux 5.11 or newer: use sudo carboy …";
-                error::Error::from(error::Kernel::new(action(), errno).hint(hint))
-            })?;
-        }
-        sys::mount::set_string(context, c"source", c"carboy").doing(action)
-    }
-
-    fn set_paths(&self, context: BorrowedFd<'_>) -> Result<()> {
-        let escaped: Vec<Vec<u8>> = self.lower.iter().map(|path| escape(path)).collect();
-        let lower = text(&escaped.join(&b':'))?;
+    fn set_paths(&self, context: BorrowedFd<'_>) -> Result<Lower> {
         let upper = text(self.upper.as_os_str().as_bytes())?;
         let work = text(self.work.as_os_str().as_bytes())?;
-        for (key, value) in [(c"lowerdir", lower), (c"upperdir", upper), (c"workdir", work)] {
-            let action = || format!("use {} as the overlay's {}", value.to_string_lossy(), key.to_string_lossy());
-            sys::mount::set_string(context, key, &value).doing(action)?;
+        let layers: Vec<&Path> = self.lower.iter().map(PathBuf::as_path).collect();
+        let lower = Lower::set(context, &layers)?;
+        for (key, value) in [(c"upperdir", upper), (c"workdir", work)] {
+            set_text(context, key, &value)?;
         }
-        Ok(())
+        Ok(lower)
     }
 
     fn set_mapped(&self, context: BorrowedFd<'_>, userns: BorrowedFd<'_>) -> Result<Layers> {
@@ -182,6 +196,71 @@ impl Overlay {
         mounts.push(changes);
         Ok(Layers { _mounts: mounts, user: owner.uid(), group: owner.gid() })
     }
+}
+
+/// The longest value that fsconfig(2) takes as text, with its NUL.
+const TEXT_MAX: usize = 256;
+
+/// The read-only layers of an overlay, as long as it is being made.
+struct Lower {
+    /// Those that are named by their descriptors.
+    _folders: Vec<OwnedFd>,
+    /// The working directory, where it is another meanwhile.
+    back: Option<OwnedFd>,
+}
+
+impl Lower {
+    /// Names the layers, the topmost first. An image may have more of them than fit into one text: then each is named by
+    /// itself (Linux 6.13), or all by the numbers of their descriptors, of which some eighty fit.
+    fn set(context: BorrowedFd<'_>, layers: &[&Path]) -> Result<Self> {
+        let escaped: Vec<Vec<u8>> = layers.iter().map(|path| escape(path)).collect();
+        let paths = text(&escaped.join(&b':'))?;
+        if paths.as_bytes_with_nul().len() <= TEXT_MAX {
+            set_text(context, c"lowerdir", &paths)?;
+            return Ok(Self { _folders: Vec::new(), back: None });
+        }
+        let folders: Vec<OwnedFd> = layers.iter().map(|path| handle(path)).collect::<Result<_>>()?;
+        let mut each = folders.iter().map(|folder| sys::mount::set_fd(context, c"lowerdir+", folder.as_fd()));
+        let set = each.by_ref().find_map(std::result::Result::err);
+        match set {
+            None => Ok(Self { _folders: folders, back: None }),
+            Some(error::Errno::INVAL) => Self::set_numbers(context, folders),
+            Some(errno) => Err(errno).doing(|| format!("use {} layers for an overlay", layers.len())),
+        }
+    }
+
+    fn set_numbers(context: BorrowedFd<'_>, folders: Vec<OwnedFd>) -> Result<Self> {
+        let action = || "use the layers by the numbers of their descriptors";
+        let numbers: Vec<String> = folders.iter().map(|folder| folder.as_raw_fd().to_string()).collect();
+        let numbers = text(numbers.join(":").as_bytes())?;
+        if numbers.as_bytes_with_nul().len() > TEXT_MAX {
+            let refused =
+                Refused::new("the root", format!("{} layers", folders.len()), "are more than this kernel takes");
+            return Err(refused.hint("use Linux 6.13 or newer, or an image with fewer layers").into());
+        }
+        let here = sys::path::open_handle(c".").doing(action)?;
+        let numbered = sys::path::open_handle(procfs::descriptor::FOLDER).doing(action)?;
+        rustix::process::fchdir(&numbered).doing(action)?;
+        let lower = Self { _folders: folders, back: Some(here) };
+        set_text(context, c"lowerdir", &numbers).map(|()| lower)
+    }
+}
+
+impl Drop for Lower {
+    fn drop(&mut self) {
+        if let Some(back) = &self.back {
+            let _ = rustix::process::fchdir(back);
+        }
+    }
+}
+
+fn set_text(context: BorrowedFd<'_>, key: &CStr, value: &CStr) -> Result<()> {
+    let action = || format!("use {} as the overlay's {}", value.to_string_lossy(), key.to_string_lossy());
+    sys::mount::set_string(context, key, value).doing(action)
+}
+
+fn handle(path: &Path) -> Result<OwnedFd> {
+    sys::path::open_handle(&text(path.as_os_str().as_bytes())?).doing(|| format!("open {}", path.display()))
 }
 
 /// What an overlay of id-mapped layers needs until it is made.
