@@ -12,7 +12,7 @@ pub fn sha256(bytes: &[u8]) -> Digest {
 }
 
 /// Takes bytes as they pass; it is a sink to write to, too.
-#[derive(Clone, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Hasher {
     state: Sha256,
     bytes: u64,

@@ -1,7 +1,9 @@
 //! Images and root file systems: names, digests and registries; tar archives unpacked safely, trees packed, copied and removed, all
 //! by descriptors.
 
+pub mod archive;
 mod compression;
+pub mod content;
 mod digest;
 pub mod layer;
 mod pack;

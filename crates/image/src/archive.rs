@@ -1,0 +1,168 @@
+//! Archives of images, as `docker save` and `podman save` write them: a tar of blobs and of the documents that name them.
+//!
+//! They are read in one pass, from a pipe as well: what is large goes to the content store as it comes, under the digest that
+//! it turns out to have; what is small is kept in memory. What it all means is for whoever reads the documents.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+
+use error::{Doing, Refused, Result};
+use oci::image::Digest;
+
+use crate::compression::Decompressed;
+use crate::content::{Content, Staged};
+use crate::digest::sha256;
+use crate::tar::{Content as _, EndMark, Fault, Kind, Reader};
+use crate::unpack::unreadable_error;
+
+/// Files up to this many bytes are kept in memory, as long as all of them together take no more than [`MEMORY_MAX`].
+const SMALL: u64 = 256 << 10;
+const MEMORY_MAX: u64 = 16 << 20;
+/// The most files of an archive: an image has at most a thousand layers, and some writers make three files a layer.
+const MEMBERS_MAX: usize = 100_000;
+const PIECE: u64 = 256 << 10;
+
+/// What an archive of images held.
+#[derive(Debug, Default)]
+pub struct Archive {
+    members: BTreeMap<String, Member>,
+    /// Names that stand for other names.
+    links: BTreeMap<String, String>,
+}
+
+/// A file of an archive.
+#[derive(Debug, Clone)]
+pub struct Member {
+    /// Its digest.
+    pub digest: Digest,
+    /// Its size in bytes.
+    pub size: u64,
+    /// The file, where it is not in the content store.
+    pub bytes: Option<Vec<u8>>,
+}
+
+impl Archive {
+    /// Reads an archive, plain or compressed. `keep` is given each blob that is whole, to say that it is wanted before it
+    /// becomes visible.
+    ///
+    /// # Errors
+    /// Refused for what is no such archive; a kernel error.
+    pub fn read(tar: impl Read, content: &Content, mut keep: impl FnMut(Staged) -> Result<()>) -> Result<Self> {
+        let source = Decompressed::detect(tar).map_err(|unreadable| unreadable_error("", unreadable))?;
+        let mut reader = Reader::new(source, EndMark::NotNeeded);
+        let mut archive = Self::default();
+        let mut in_memory = 0;
+        while let Some(entry) = reader.next().map_err(damaged)? {
+            let Some(name) = clean(&entry.name) else { continue };
+            if archive.members.len() + archive.links.len() >= MEMBERS_MAX {
+                return Err(refused(format!("has more than {MEMBERS_MAX} files")));
+            }
+            match entry.kind {
+                Kind::File { size, segments } => {
+                    if segments.iter().map(|segment| segment.len).sum::<u64>() != size {
+                        return Err(refused(format!("has a sparse file, {name}")));
+                    }
+                    let member = if size <= SMALL && in_memory + size <= MEMORY_MAX {
+                        in_memory += size;
+                        small(&mut reader, size)?
+                    } else {
+                        large(&mut reader, size, content, &mut keep)?
+                    };
+                    archive.members.insert(name, member);
+                }
+                Kind::Symlink { target } => archive.link(&name, &String::from_utf8_lossy(&target)),
+                Kind::HardLink { target } => {
+                    if let Some(target) = clean(&target) {
+                        archive.links.insert(name, target);
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(archive)
+    }
+
+    /// A symbolic link leads from where it stands.
+    fn link(&mut self, name: &str, target: &str) {
+        let folder = name.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let mut parts: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
+        for part in target.split('/') {
+            match part {
+                "" | "." => {}
+                ".." => drop(parts.pop()),
+                part => parts.push(part),
+            }
+        }
+        self.links.insert(name.to_owned(), parts.join("/"));
+    }
+
+    /// The file of this name, wherever links lead.
+    #[must_use]
+    pub fn member(&self, name: &str) -> Option<&Member> {
+        let mut name = name.trim_start_matches("./");
+        for _ in 0..8 {
+            if let Some(member) = self.members.get(name) {
+                return Some(member);
+            }
+            name = self.links.get(name)?;
+        }
+        None
+    }
+
+    /// The file with this digest.
+    #[must_use]
+    pub fn by_digest(&self, digest: &Digest) -> Option<&Member> {
+        self.members.values().find(|member| member.digest == *digest)
+    }
+}
+
+/// Its name from the archive's root on; `None` for the root itself and for what is not text.
+fn clean(name: &[u8]) -> Option<String> {
+    let name = std::str::from_utf8(name).ok()?.trim_start_matches("./").trim_matches('/');
+    (!name.is_empty()).then(|| name.to_owned())
+}
+
+fn small<R: Read>(reader: &mut Reader<R>, size: u64) -> Result<Member> {
+    let mut bytes = Vec::new();
+    while (bytes.len() as u64) < size {
+        bytes.extend_from_slice(reader.content(size - bytes.len() as u64).map_err(damaged)?);
+    }
+    Ok(Member { digest: sha256(&bytes), size, bytes: Some(bytes) })
+}
+
+fn large<R: Read>(
+    reader: &mut Reader<R>,
+    size: u64,
+    content: &Content,
+    keep: &mut impl FnMut(Staged) -> Result<()>,
+) -> Result<Member> {
+    let mut staged = content.stage()?;
+    let mut left = size;
+    while left > 0 {
+        let piece = reader.content(left.min(PIECE)).map_err(damaged)?;
+        left -= piece.len() as u64;
+        staged.write(piece)?;
+    }
+    let digest = staged.digest();
+    keep(staged)?;
+    Ok(Member { digest, size, bytes: None })
+}
+
+fn damaged(fault: Fault) -> error::Error {
+    match fault {
+        Fault::Read(error) => match error.kind() {
+            io::ErrorKind::UnexpectedEof => refused("is truncated".to_owned()),
+            io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => refused(format!("is damaged: {error}")),
+            _ => Err::<(), _>(error).doing(|| "read the archive").err().unwrap_or_else(|| refused(String::new())),
+        },
+        Fault::Truncated => refused("is truncated".to_owned()),
+        Fault::Source(error) => error,
+        Fault::Damaged(reason) => refused(reason),
+    }
+}
+
+fn refused(reason: String) -> error::Error {
+    Refused::new("the archive", "", reason)
+        .hint("give one that docker save, podman save or carboy save has written")
+        .into()
+}
