@@ -14,6 +14,7 @@ use crate::events::{self, EVENTS, Events};
 use crate::explain::Form;
 use crate::flags::{End, Flag, Given, Read, Usage, nearest, text, wrong_words};
 use crate::help;
+use crate::images::{self, IMAGE, Image};
 use crate::inspect::{self, INSPECT, Inspect};
 use crate::limits;
 use crate::logs::Logs;
@@ -103,6 +104,8 @@ pub(crate) enum Command {
     Prune(Prune),
     /// Do something with volumes.
     Volume(Volume),
+    /// Do something with images.
+    Image(Image),
     /// Print this text.
     Help(String),
     /// Print the version.
@@ -178,6 +181,11 @@ fn named(word: &str, parser: &mut Parser, caller: Lookup<'_>) -> Result<Command>
         "diff" => cp::read_diff(parser),
         "events" => events::read(parser),
         "volume" => volume_flags::read(parser),
+        "image" => images::read(parser),
+        "pull" => images::pull::read(parser),
+        "load" => images::load::read(parser),
+        "rmi" => images::rm::read(parser),
+        "tag" => images::tag::read(parser),
         "container" => container::read(parser, |word, parser| named(word, parser, caller)),
         "system" => system::read(parser),
         "help" => help(parser),
@@ -191,7 +199,7 @@ fn before_command(written: &str) -> error::Error {
     refused.hint("name the command first, for example: carboy run -it host bash").into()
 }
 
-const COMMANDS: [(&str, &str); 31] = [
+const COMMANDS: [(&str, &str); 36] = [
     (RUN.command, RUN.doc),
     (CREATE.command, CREATE.doc),
     (START.command, START.doc),
@@ -220,6 +228,11 @@ const COMMANDS: [(&str, &str); 31] = [
     (CP.command, CP.doc),
     (EXPORT.command, EXPORT.doc),
     (DIFF.command, DIFF.doc),
+    (images::pull::PULL.command, images::pull::PULL.doc),
+    (images::load::LOAD.command, images::load::LOAD.doc),
+    (images::rm::REMOVE.command, images::rm::REMOVE.doc),
+    (images::tag::TAG.command, images::tag::TAG.doc),
+    (IMAGE.command, IMAGE.doc),
     (VOLUME.command, VOLUME.doc),
     (CONTAINER.command, CONTAINER.doc),
     (SYSTEM.command, SYSTEM.doc),
@@ -265,6 +278,12 @@ fn tables() -> Vec<serde_json::Value> {
         help::table(&CP),
         help::table(&EXPORT),
         help::table(&DIFF),
+        help::table(&images::pull::PULL),
+        help::table(&images::load::LOAD),
+        help::table(&images::rm::REMOVE),
+        help::table(&images::tag::TAG),
+        help::table(&IMAGE),
+        help::table(&images::prune::PRUNE),
         help::table(&VOLUME),
         help::table(&volume_flags::CREATE),
         help::table(&volume_flags::LIST),
@@ -438,7 +457,7 @@ fn explain_limits(parser: &mut Parser, form: Form) -> Result<Command> {
 
 const EXPLAIN: Usage<Form> = Usage {
     command: "explain",
-    words: "run ROOT COMMAND [ARG...] | limits",
+    words: "run ROOT [COMMAND] [ARG...] | limits",
     doc: "Print what carboy would do, without doing it\n\nrun     the plan of a container: what carboy run would do with the same words\n\
           limits  every limit: its flag, its files in cgroup v1 and v2, what the kernel does, what this host has",
     flags: &[&[

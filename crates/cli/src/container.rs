@@ -77,7 +77,7 @@ mod tests {
         Usage: carboy container COMMAND [WORDS]
         same: ps
         same: run
-        PruneContainers(Prune { force: true, volumes: false, filters: [Label(Labelled { there: false, name: "a", value: None })] })
+        PruneContainers(Prune { all: false, force: true, volumes: false, filters: [Label(Labelled { there: false, name: "a", value: None })] })
         Usage: carboy container prune [FLAGS]
         cannot use container prune box: it takes no words
           -

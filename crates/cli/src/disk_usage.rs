@@ -3,9 +3,11 @@
 use std::process::ExitCode;
 
 use engine::containers::{Container, Engine, Status};
+use engine::images::Used;
 use engine::record::short;
 use engine::volume::Volume;
 use error::{Refused, Result};
+use image::Reference;
 use lexopt::Parser;
 use serde_json::{Value, json};
 
@@ -88,6 +90,20 @@ const CONTAINERS: Rows = Rows {
     ],
 };
 
+const IMAGES: Rows = Rows {
+    table: "{{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.Size}}\t{{.SharedSize}}\t{{.UniqueSize}}\t{{.Containers}}",
+    raw: "",
+    fields: &[
+        ("Repository", "REPOSITORY"),
+        ("Tag", "TAG"),
+        ("ID", "IMAGE ID"),
+        ("Size", "SIZE"),
+        ("SharedSize", "SHARED SIZE"),
+        ("UniqueSize", "UNIQUE SIZE"),
+        ("Containers", "CONTAINERS"),
+    ],
+};
+
 const VOLUMES: Rows = Rows {
     table: "{{.Name}}\t{{.Links}}\t{{.Size}}",
     raw: "",
@@ -114,8 +130,11 @@ pub(crate) fn run(engine: &Engine, asked: &DiskUsage) -> Result<ExitCode> {
     let containers: Vec<Measured> =
         listing.containers.into_iter().map(|container| Measured::of(engine, container)).collect();
     let volumes: Vec<(Volume, usize, u64)> = volumes.whole.into_iter().map(|volume| measured(engine, volume)).collect();
+    let images = engine.image_usage()?;
     if asked.each {
-        report::line("Containers space usage:\n");
+        report::line("Images space usage:\n");
+        table(&IMAGES, images.each.iter().map(image))?;
+        report::line("\nContainers space usage:\n");
         table(&CONTAINERS, containers.iter().map(Measured::row))?;
         report::line("\nLocal Volumes space usage:\n");
         table(
@@ -131,7 +150,9 @@ pub(crate) fn run(engine: &Engine, asked: &DiskUsage) -> Result<ExitCode> {
     };
     let used = volumes.iter().map(|(_, links, bytes)| Taker { bytes: *bytes, active: *links > 0 });
     let mut rows = String::new();
+    let in_use = images.each.iter().filter(|used| used.containers > 0).count();
     for row in [
+        totals("Images", (images.each.len(), in_use), (images.bytes, images.free_bytes)),
         total("Containers", own(|measured| measured.own_bytes)),
         total("Container Logs", own(|measured| measured.log_bytes)),
         total("Local Volumes", used),
@@ -170,6 +191,20 @@ impl Measured {
     }
 }
 
+fn image(used: &Used) -> Value {
+    let name = used.named.names.first();
+    let none = || "<none>".to_owned();
+    json!({
+        "Repository": name.map_or_else(none, Reference::familiar_name),
+        "Tag": name.and_then(|name| name.tag.clone()).unwrap_or_else(none),
+        "ID": used.named.image.short(),
+        "Size": decimal_size(used.bytes),
+        "SharedSize": decimal_size(used.bytes - used.unique_bytes),
+        "UniqueSize": decimal_size(used.unique_bytes),
+        "Containers": used.containers,
+    })
+}
+
 /// A volume, how many containers use it, and what it takes as far as that can be read.
 fn measured(engine: &Engine, volume: Volume) -> (Volume, usize, u64) {
     let told = |error: &error::Error| report::error(error);
@@ -179,13 +214,17 @@ fn measured(engine: &Engine, volume: Volume) -> (Volume, usize, u64) {
 }
 
 fn total(kind: &str, takers: impl Iterator<Item = Taker>) -> Value {
-    let (mut count, mut active, mut bytes, mut free) = (0_u64, 0_u64, 0_u64, 0_u64);
+    let (mut count, mut active, mut bytes, mut free) = (0, 0, 0_u64, 0_u64);
     for taker in takers {
         count += 1;
-        active += u64::from(taker.active);
+        active += usize::from(taker.active);
         bytes += taker.bytes;
         free += if taker.active { 0 } else { taker.bytes };
     }
+    totals(kind, (count, active), (bytes, free))
+}
+
+fn totals(kind: &str, (count, active): (usize, usize), (bytes, free): (u64, u64)) -> Value {
     let share = (free * 100).checked_div(bytes).map(|share| format!(" ({share}%)")).unwrap_or_default();
     json!({
         "Type": kind,

@@ -24,7 +24,6 @@ pub(crate) enum Form {
 
 /// `carboy explain run`.
 pub(crate) fn run(engine: &Engine, options: &RunOptions, form: Form) -> Result<ExitCode> {
-    options.root.check()?;
     let launch = engine.launch(options, &Names::new(options)?)?;
     let arena = bumpalo::Bump::new();
     let plan = launch.plan(&arena)?;

@@ -13,6 +13,7 @@ mod explain;
 mod flags;
 mod format;
 mod help;
+mod images;
 mod init;
 mod inspect;
 mod limit_flags;
@@ -152,6 +153,7 @@ fn with_engine(engine: &Engine, command: Command) -> Result<ExitCode> {
         Command::Export(export) => cp::export(engine, &export),
         Command::Diff(container) => cp::diff(engine, &container),
         Command::Volume(volume) => volume::run(engine, &volume)?,
+        Command::Image(asked) => images::run(engine, &asked)?,
         Command::Explain(..)
         | Command::Limits(_)
         | Command::Stats(_)

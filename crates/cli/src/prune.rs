@@ -12,6 +12,7 @@ use lexopt::Parser;
 use crate::command::Command;
 use crate::flags::{End, Flag, Given, Read, Usage, wrong_words};
 use crate::help;
+use crate::images;
 use crate::report;
 use crate::value::label::Labelled;
 use crate::value::moment;
@@ -21,6 +22,8 @@ use crate::volume_flags;
 /// What `container prune` or `system prune` was asked for.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Prune {
+    /// Whether images go, too, that have a name.
+    pub(crate) all: bool,
     /// Whether nobody is asked.
     pub(crate) force: bool,
     /// Whether volumes go, too, that nobody has given a name.
@@ -59,10 +62,11 @@ pub(crate) const OF_CONTAINERS: Usage<Prune> = Usage {
 pub(crate) const OF_ALL: Usage<Prune> = Usage {
     command: "system prune",
     words: "",
-    doc: "Remove what nobody uses: containers that do not run, and with --volumes volumes without a name of their own",
+    doc: "Remove what nobody uses: containers that do not run, images without a name, and with --volumes such volumes",
     flags: &[&[
         FORCE,
         FILTER,
+        Flag::switch("all", |prune: &mut Prune, on| prune.all = on, "remove images with a name, too").short('a'),
         Flag::switch(
             "volumes",
             |prune: &mut Prune, on| prune.volumes = on,
@@ -118,11 +122,21 @@ pub(crate) fn containers(engine: &Engine, asked: &Prune) -> Result<ExitCode> {
 /// `carboy system prune`.
 pub(crate) fn all(engine: &Engine, asked: &Prune) -> Result<ExitCode> {
     let volumes = if asked.volumes { "  - all anonymous volumes not used by at least one container\n" } else { "" };
-    if !asked.force && !agreed(&format!("WARNING! This will remove:\n  - all stopped containers\n{volumes}")) {
+    let images =
+        if asked.all { "all images without at least one container associated to them" } else { "all dangling images" };
+    if !asked.force
+        && !agreed(&format!("WARNING! This will remove:\n  - all stopped containers\n{volumes}  - {images}\n"))
+    {
         return Ok(ExitCode::SUCCESS);
     }
     let mut freed = Freed::default();
     freed.containers(engine, &asked.filters)?;
+    let mut images = images::prune::Prune { all: asked.all, force: true, filters: Vec::new() };
+    images.filters.extend(asked.filters.iter().map(|filter| match filter {
+        Filter::Until(until) => images::prune::Filter::Until(*until),
+        Filter::Label(labelled) => images::prune::Filter::Label(labelled.clone()),
+    }));
+    freed.bytes += images::prune::remove(engine, &images)?.0;
     if asked.volumes {
         let labelled = asked.filters.iter().filter_map(|filter| match filter {
             Filter::Label(labelled) => Some(volume_flags::Filter::Label(labelled.clone())),

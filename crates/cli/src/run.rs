@@ -15,6 +15,7 @@ use engine::store::Claim;
 use error::{Error, Refused, RefusedKind, Result};
 
 use crate::attend::{self, Outcome, SignalWish, Wishes};
+use crate::images;
 use crate::relay;
 use crate::report;
 
@@ -28,6 +29,7 @@ pub(crate) fn run(engine: &Engine, options: &RunOptions) -> Result<ExitCode> {
         Err(error) => return Ok(declined(&error)),
         settings => settings?,
     };
+    images::pull::ensure(engine, options)?;
     let mut new = New::make(options)?;
     let (launch, claim, live) = prepared(engine, options, &mut new)?;
     let attachment = match options.detach {
@@ -65,6 +67,7 @@ pub(crate) fn run(engine: &Engine, options: &RunOptions) -> Result<ExitCode> {
 
 /// `carboy create`.
 pub(crate) fn create(engine: &Engine, options: &RunOptions) -> Result<ExitCode> {
+    images::pull::ensure(engine, options)?;
     let mut new = New::make(options)?;
     let (launch, claim, live) = prepared(engine, options, &mut new)?;
     let created = engine.create(&launch, claim, &live);

@@ -7,8 +7,8 @@ mod output;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use engine::options::{Limits, Manager, Namespace, Root, RunOptions};
-use error::Result;
+use engine::options::{Limits, Manager, Namespace, Platform, Pull, Root, RunOptions};
+use error::{Refused, Result};
 use lexopt::Parser;
 
 use crate::explain::Form;
@@ -31,6 +31,7 @@ pub(crate) struct Draft {
     time_namespace: Option<Namespace>,
     health: health::Said,
     log: output::Said,
+    platform: Option<Platform>,
     form: Form,
 }
 
@@ -57,6 +58,7 @@ pub(crate) fn read(usage: &Usage<Draft>, parser: &mut Parser, form: Form, caller
         time_namespace: None,
         health: health::Said::default(),
         log: output::Said::default(),
+        platform: None,
         form,
     };
     let mut words = match usage.read(parser, &mut draft)? {
@@ -80,6 +82,14 @@ impl Draft {
     fn finish(self, root: Root, command: Vec<String>, caller: Lookup<'_>) -> Result<Run> {
         let mut options = self.options;
         (options.root, options.command) = (root, command);
+        match (&mut options.root, self.platform) {
+            (Root::Image(image), platform) => image.platform = platform,
+            (root, Some(platform)) if !Platform::host().matches(&platform) => {
+                let refused = Refused::new("--platform", platform.to_string(), format!("cannot be chosen for {root}"));
+                return Err(refused.hint("leave it out: it chooses among the images of a name").into());
+            }
+            _ => {}
+        }
         options.labels.extend(self.labels);
         options.health = self.health.wish()?;
         (options.log, options.mentions) = self.log.wish()?;
@@ -98,8 +108,8 @@ impl Draft {
 pub(crate) const RUN: Usage<Draft> = Usage {
     command: "run",
     words: WORDS,
-    doc: "Run a command in a new container\n\nROOT is host (a private view of this machine's own root), a folder (./rootfs) or a tar file\n\
-        (./rootfs.tar, .gz, .zst). What is written in it reaches none of them.",
+    doc: "Run a command in a new container\n\nROOT is an image (debian:12), host (a private view of this machine's own root), a folder (./rootfs) or a\n\
+        tar file (./rootfs.tar, .gz, .zst). What is written in it reaches none of them.",
     flags: &[STARTED, FLAGS, health::FLAGS, LimitFlags::ALL],
     end: End::FirstWord,
 };
@@ -135,7 +145,7 @@ pub(crate) const EXPLAIN_RUN: Usage<Draft> = Usage {
     end: End::FirstWord,
 };
 
-const WORDS: &str = "ROOT COMMAND [ARG...]";
+const WORDS: &str = "ROOT [COMMAND] [ARG...]";
 
 const NAMESPACE: &str = "NAMESPACE";
 
@@ -199,6 +209,8 @@ const FLAGS: &[Flag<Draft>] = &[
     Flag::switch("rm", |draft, on| draft.options.remove = on, "remove it when it ends"),
     Flag::values("label", "KEY[=VALUE]", label, "write this on it; ps --filter finds it by that").short('l'),
     Flag::values("label-file", "FILE", label_file, "write the lines of a file on it"),
+    Flag::value("pull", "WHEN", pull, "when its image is brought: always, missing or never (missing)"),
+    Flag::value("platform", "OS/ARCH[/VARIANT]", platform, "bring the image for this kind of machine (this one)"),
     Flag::values("annotation", "KEY=VALUE", annotation, "add to the configuration's annotations"),
     Flag::value("cidfile", "FILE", cidfile, "write its id to a new file"),
     // What it sees of files.
@@ -236,6 +248,26 @@ const FLAGS: &[Flag<Draft>] = &[
     Flag::value("cgroup-parent", "GROUP", cgroup_parent, "put its cgroup below this one"),
     Flag::value("cgroup-manager", "MANAGER", cgroup_manager, "who makes its cgroup: cgroupfs or systemd (as the host)"),
 ];
+
+fn pull(draft: &mut Draft, given: Given<'_>) -> Result<()> {
+    draft.options.pull = match given.value {
+        "always" => Pull::Always,
+        "missing" => Pull::Missing,
+        "never" => Pull::Never,
+        _ => {
+            return Err(given
+                .refused("is no time at which an image is brought")
+                .hint("use always, missing or never")
+                .into());
+        }
+    };
+    Ok(())
+}
+
+fn platform(draft: &mut Draft, given: Given<'_>) -> Result<()> {
+    draft.platform = Some(given.value.parse()?);
+    Ok(())
+}
 
 fn entrypoint(draft: &mut Draft, given: Given<'_>) -> Result<()> {
     let word = Some(given.value.to_owned()).filter(|word| !word.is_empty());

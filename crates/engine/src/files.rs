@@ -11,7 +11,7 @@ mod transfer;
 
 use std::ffi::CString;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use error::{Doing, Errno, Refused, RefusedKind, Result};
 use image::{Mounts, Rights, Tree};
@@ -22,7 +22,7 @@ use sys::namespace::Kinds;
 use sys::path::{Access, Within, open_below};
 
 use crate::containers::{Container, Engine, Status, not_running, open_process};
-use crate::options::{Mount, Root as Source};
+use crate::options::Mount;
 use crate::record::{LiveProcess, Record};
 use crate::rootless;
 use crate::store::Held;
@@ -91,7 +91,7 @@ impl Engine {
     fn overlay(&self, record: &Record, purpose: Purpose) -> Result<OwnedFd> {
         let folder = self.store.container(&record.id);
         let remembers = if rootless::is_in_user_namespace()? { Remembers::AsUser } else { Remembers::AsTrusted };
-        let layers = source_of(record, &folder).layers(&folder, Keep::Durable, remembers);
+        let layers = record.options.root.layers((&self.store, &record.id), Keep::Durable, remembers);
         if purpose == Purpose::ReadRoot {
             return layers.look();
         }
@@ -113,12 +113,6 @@ impl Engine {
             }
         }
         Ok(root)
-    }
-
-    /// What the root of a container is made of, for who compares: the layer below its changes, and these.
-    fn layers(&self, record: &Record) -> (PathBuf, PathBuf) {
-        let folder = self.store.container(&record.id);
-        (source_of(record, &folder).lower(&folder), folder.join("upper"))
     }
 }
 
@@ -164,15 +158,6 @@ fn running(container: &Container, process: &LiveProcess) -> Result<Files> {
 
 fn being_made(record: &Record) -> error::Error {
     Refused::new("the container", &record.name, "is being made").kind(RefusedKind::Conflict).into()
-}
-
-/// What a container's root was asked to be, by its record and what is in its folder.
-fn source_of(record: &Record, folder: &Path) -> Source {
-    match record.image.as_str() {
-        "host" => Source::Host,
-        path if folder.join("root").is_dir() => Source::Archive(path.into()),
-        path => Source::Folder(path.into()),
-    }
 }
 
 /// Puts a view of the host in its place in the root; what is missing of the place is not made.

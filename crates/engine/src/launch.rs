@@ -20,12 +20,12 @@ use runtime::root::{Keep, Remembers};
 use seccomp::Arch;
 
 use crate::containers::{Engine, Status, not_running};
-use crate::options::{Absent, Bind, Join, Limits, Mount, Namespace, Root, RunOptions, SeccompChoice};
+use crate::options::{Absent, Bind, Join, Limits, Mount, Namespace, RunOptions, SeccompChoice};
 use crate::place::Place;
 use crate::record::{After, Confinement, Live, Record, Wanted};
 use crate::rootless;
 use crate::spec::{self, HostFacts, Identity};
-use crate::store::Claim;
+use crate::store::{Claim, Store};
 use crate::streams::Input;
 use crate::user::{self, ResolvedUser};
 
@@ -109,15 +109,16 @@ impl Engine {
     /// # Errors
     /// Refused, naming the flag; a kernel error.
     pub fn prepare(&self, options: &RunOptions, names: &Names) -> Result<(Launch, Claim, Live)> {
+        let (options, _images) = self.with_image(options)?;
         options.root.check()?;
-        rootless::check(options)?;
-        let options = &*self.with_volumes(Cow::Borrowed(options))?;
+        rootless::check(&options)?;
+        let options = &*self.with_volumes(options)?;
         let after = if options.remove { After::Remove } else { After::KeepIfItRan };
         let mut live = Live::named(&names.name, &names.place.site.group.to_string(), after);
         let claim = self.claim(&names.id, &live)?;
         let made = options
             .root
-            .prepare(&self.store.container(&names.id), [&self.store.root, &self.store.run])
+            .prepare((&self.store, &names.id))
             .and_then(|()| self.take_volumes(options, &names.id))
             .and_then(|()| make_sources(options))
             .and_then(|()| self.launch(options, names))
@@ -178,11 +179,12 @@ impl Engine {
     /// The same for a container that is there, if one is: what it has learnt since it was made stays.
     pub(crate) fn launch_as(&self, asked: &RunOptions, names: &Names, former: Option<&Record>) -> Result<Launch> {
         let container = self.store.container(&names.id);
-        let options = &*self.with_volumes(self.settled(asked)?)?;
+        let (asked, _images) = self.with_image(asked)?;
+        let options = &*self.with_volumes(self.settled(&asked)?)?;
         rootless::check(options)?;
         let host = HostFacts { volumes: self.locate_volumes(options)?, ..crate::host::read(options, former)? };
         options.check(&host)?;
-        let user = resolve_user(options, &container)?;
+        let user = resolve_user(options, (&self.store, &names.id))?;
         if let Some(ids) = &host.ids {
             rootless::check_ids(ids, &user, &options.group_add)?;
             rootless::check_groups(options, &names.place.site.hierarchies)?;
@@ -219,7 +221,7 @@ impl Engine {
             name: names.name.clone(),
             image: options.root.to_string(),
             created: former.map_or(now, |former| former.created),
-            options: asked.clone(),
+            options: asked.clone().into_owned(),
             confinement,
             config: spec.config,
             group,
@@ -237,7 +239,7 @@ impl Engine {
         let keep = if options.remove { Keep::Volatile } else { Keep::Durable };
         Ok(Launch {
             record,
-            root: options.root.layers(&container, keep, remembers),
+            root: options.root.layers((&self.store, &names.id), keep, remembers),
             facts,
             filter,
             calls_allowed,
@@ -331,14 +333,14 @@ fn check_namespace(kind: NamespaceKind, path: &str) -> std::result::Result<(), S
     Err(format!("is no {} namespace: {path} is {name}", kind.name()))
 }
 
-fn resolve_user(options: &RunOptions, container: &Path) -> Result<ResolvedUser> {
+fn resolve_user(options: &RunOptions, container: (&Store, &str)) -> Result<ResolvedUser> {
     let word = options.user.as_deref().unwrap_or_default();
-    let unpacked = !matches!(options.root, Root::Archive(_)) || container.join("root").is_dir();
-    let (passwd, group) = if unpacked {
-        (options.root.read(c"etc/passwd", container)?, options.root.read(c"etc/group", container)?)
-    } else {
-        (Vec::new(), Vec::new())
-    };
+    let (mut passwd, mut group) = (Vec::new(), Vec::new());
+    if options.root.is_there(container) {
+        let root = options.root.open_lower(container)?;
+        passwd = runtime::root::read_within(&root, c"etc/passwd")?;
+        group = runtime::root::read_within(&root, c"etc/group")?;
+    }
     user::resolve(word, &options.group_add, &passwd, &group)
 }
 

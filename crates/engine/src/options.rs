@@ -14,6 +14,7 @@ use std::path::PathBuf;
 pub use cgroup::Limit;
 pub use cgroup::cpuset::Set;
 pub use limits::{DiskRate, DiskWeight, Limits};
+pub use oci::image::{Digest, Platform};
 pub use oci::{DeviceRule, IdMapping, NamespaceKind, Rdma, TimeOffset};
 
 use serde::{Deserialize, Deserializer, Serialize, de};
@@ -29,6 +30,9 @@ use crate::stop::Stop;
 pub struct RunOptions {
     /// What the container's root is made of.
     pub root: Root,
+    /// When that is brought, if it is an image.
+    #[serde(default)]
+    pub pull: Pull,
     /// The words after the root.
     pub command: Vec<String>,
     /// What the command's words are given to. Without words it is none, and takes the place of an image's all the same.
@@ -139,14 +143,50 @@ pub enum Root {
     Folder(PathBuf),
     /// A tar file, maybe compressed.
     Archive(PathBuf),
+    /// An image.
+    Image(Box<ImageRoot>),
 }
 
-/// `host` or the path.
+/// An image that a container is made from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageRoot {
+    /// As it was asked for: a name, an id.
+    pub name: String,
+    /// For which machine, where it was asked for another than this one.
+    pub platform: Option<Platform>,
+    /// Which image that is; `None` until it was looked for.
+    pub id: Option<Digest>,
+    /// The chain ids of its layers, the lowest first.
+    pub layers: Vec<Digest>,
+}
+
+impl ImageRoot {
+    /// Of this name, not looked for yet.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        Self { name: name.to_owned(), platform: None, id: None, layers: Vec::new() }
+    }
+}
+
+/// When an image is brought from its registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Pull {
+    /// Each time.
+    Always,
+    /// When it is not here.
+    #[default]
+    Missing,
+    /// It must be here.
+    Never,
+}
+
+/// `host`, the path, or the image's name.
 impl fmt::Display for Root {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Host => f.write_str("host"),
             Self::Folder(path) | Self::Archive(path) => path.display().fmt(f),
+            Self::Image(image) => f.write_str(&image.name),
         }
     }
 }
@@ -687,6 +727,7 @@ impl RunOptions {
     pub fn new(root: Root, command: Vec<String>) -> Self {
         Self {
             root,
+            pull: Pull::default(),
             command,
             entrypoint: None,
             tty: false,

@@ -1,7 +1,6 @@
-//! The roots that need no image store: this host itself, a folder, an archive of a root file system. Each is a read-only
-//! layer under the container's own changes.
+//! What containers' roots are made of: this host itself, a folder, an archive of a root file system, an image. Each is one or
+//! more read-only layers under the container's own changes.
 
-use std::ffi::CStr;
 use std::fs::{self, File};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
@@ -13,6 +12,7 @@ use rustix::fs::{XattrFlags, setxattr};
 
 use crate::options::Root as Source;
 use crate::rootless;
+use crate::store::Store;
 
 /// The folders of the host that a `host` container sees empty, with their modes.
 pub(crate) const EMPTY_IN_HOST: [(&str, u32); 4] = [("home", 0o755), ("root", 0o700), ("tmp", 0o1777), ("run", 0o755)];
@@ -30,6 +30,14 @@ impl Source {
             Self::Host => return Ok(()),
             Self::Folder(path) => (path, true),
             Self::Archive(path) => (path, false),
+            Self::Image(image) if image.id.is_some() => return Ok(()),
+            Self::Image(image) => {
+                let refused = Refused::new("the image", &image.name, "is not on this host");
+                return Err(refused
+                    .kind(RefusedKind::NoSuchObject)
+                    .hint(format!("carboy pull {} brings it", image.name))
+                    .into());
+            }
         };
         let shown = path.display().to_string();
         let refused = match fs::metadata(path) {
@@ -41,48 +49,67 @@ impl Source {
         Err(refused.hint("use host, a folder with a root file system, or such a folder as a tar archive").into())
     }
 
-    /// The layers of a container whose folder is `container`.
+    /// The layers of the container `id`.
     #[must_use]
-    pub fn layers(&self, container: &Path, keep: Keep, remembers: Remembers) -> Root {
-        let (lower, upper, work) = (vec![self.lower(container)], container.join("upper"), container.join("work"));
+    pub fn layers(&self, (store, id): (&Store, &str), keep: Keep, remembers: Remembers) -> Root {
+        let container = store.container(id);
+        let (lower, upper, work) = (self.lower((store, id)), container.join("upper"), container.join("work"));
         Root::Overlay(Overlay { lower, upper, work, keep, remembers })
     }
 
-    /// The layer that stays as it is.
-    pub(crate) fn lower(&self, container: &Path) -> PathBuf {
+    /// The layers that stay as they are, the topmost first.
+    pub(crate) fn lower(&self, (store, id): (&Store, &str)) -> Vec<PathBuf> {
         match self {
-            Self::Host => PathBuf::from("/"),
-            Self::Folder(path) => fs::canonicalize(path).unwrap_or_else(|_| path.clone()),
-            Self::Archive(_) => container.join("root"),
+            Self::Host => vec![PathBuf::from("/")],
+            Self::Folder(path) => vec![fs::canonicalize(path).unwrap_or_else(|_| path.clone())],
+            Self::Archive(_) => vec![store.container(id).join("root")],
+            Self::Image(image) => image.layers.iter().rev().map(|chain| store.layer_files(chain)).collect(),
         }
     }
 
-    /// Puts the layers of a container together in its folder; `data` is where carboy keeps its own files.
+    /// Puts the layers of a container together in its folder.
     ///
     /// # Errors
     /// A kernel error; what an archive is refused for.
-    pub fn prepare(&self, container: &Path, data: [&Path; 2]) -> Result<()> {
-        let (upper, lower) = (container.join("upper"), self.lower(container));
+    pub fn prepare(&self, (store, id): (&Store, &str)) -> Result<()> {
+        let upper = store.container(id).join("upper");
+        let lower = self.lower((store, id));
+        let Some(top) = lower.first() else { return Ok(()) };
         match self {
-            Self::Host => hide_in_host(&upper, data)?,
-            Self::Folder(_) => {}
+            Self::Host => hide_in_host(&upper, [&store.root, &store.run])?,
+            Self::Folder(_) | Self::Image(_) => {}
             Self::Archive(path) => {
-                fs::DirBuilder::new().mode(0o755).create(&lower).doing(|| format!("create {}", lower.display()))?;
-                let folder = File::open(&lower).doing(|| format!("open {}", lower.display()))?;
+                fs::DirBuilder::new().mode(0o755).create(top).doing(|| format!("create {}", top.display()))?;
+                let folder = File::open(top).doing(|| format!("open {}", top.display()))?;
                 image::unpack_file(path, folder.as_fd()).map_err(rootless::hinted)?;
             }
         }
-        copy_owner(&lower, &upper)
+        copy_owner(top, &upper)
     }
 
-    /// Reads a file of the root as the container will find it, as far as links lead within the root; absent is empty.
+    /// Whether there is something to be looked at below the container's changes: an archive may not be unpacked yet, an
+    /// image not be here.
+    pub(crate) fn is_there(&self, (store, id): (&Store, &str)) -> bool {
+        match self {
+            Self::Host | Self::Folder(_) => true,
+            Self::Archive(_) => self.lower((store, id)).iter().all(|path| path.is_dir()),
+            Self::Image(image) => image.id.is_some(),
+        }
+    }
+
+    /// What is below the container's changes, as one folder.
     ///
     /// # Errors
-    /// A kernel error, but for a file that is not there.
-    pub fn read(&self, path: &CStr, container: &Path) -> Result<Vec<u8>> {
-        let lower = self.lower(container);
-        let root: OwnedFd = File::open(&lower).doing(|| format!("open {}", lower.display()))?.into();
-        runtime::root::read_within(&root, path)
+    /// A kernel error.
+    pub(crate) fn open_lower(&self, (store, id): (&Store, &str)) -> Result<OwnedFd> {
+        match self.lower((store, id)).as_slice() {
+            [one] => File::open(one).map(OwnedFd::from).doing(|| format!("open {}", one.display())),
+            layers => {
+                let inside = rootless::is_in_user_namespace()?;
+                let remembers = if inside { Remembers::AsUser } else { Remembers::AsTrusted };
+                runtime::root::look_at(layers, remembers)
+            }
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use super::*;
 use engine::health::HealthWish;
 use engine::log::{LogWish, Rotation};
+use engine::options::ImageRoot;
 use std::ffi::OsString;
 
 fn caller(name: &str) -> Option<OsString> {
@@ -73,6 +74,8 @@ const GOOD: &[(&str, &str, &str)] = &[
     ("label", "a.b/c=d=e", "labels: {\"a.b/c\": \"d=e\"}"),
     ("label-file", "/dev/null", "labels: {}"),
     ("label", "bare", "labels: {\"bare\": \"\"}"),
+    ("pull", "always", "pull: Always"),
+    ("platform", "linux/amd64", ""),
     ("annotation", "a.b/c=d=e", "annotations: {\"a.b/c\": \"d=e\"}"),
     ("cidfile", "id", "cidfile: Some(\"id\")"),
     ("pidfile", "pid", "pidfile: Some(\"pid\")"),
@@ -569,12 +572,16 @@ fn variables_of_files_come_before_those_of_the_command_line() {
 }
 
 #[test]
-fn a_root_is_host_or_a_path_that_exists() {
+fn a_root_is_host_or_a_path_that_exists_or_an_image() {
     let root = |word: &str| options(&[word, "true"]).map(|options| options.root);
     assert_eq!(root("host").unwrap(), Root::Host);
     assert_eq!(root("/etc").unwrap(), Root::Folder("/etc".into()));
     assert_eq!(root("/etc/passwd").unwrap(), Root::Archive("/etc/passwd".into()));
-    assert_eq!(root("src").unwrap(), Root::Folder(std::env::current_dir().unwrap().join("src")));
+    assert_eq!(root("./src").unwrap(), Root::Folder(std::env::current_dir().unwrap().join("./src")));
+    for word in ["src", "debian:12", "localhost:5000/a/b", "3f2a"] {
+        let named = Root::Image(Box::new(ImageRoot::named(word)));
+        assert_eq!(root(word).unwrap(), named, "{word}");
+    }
 }
 
 #[test]
@@ -588,7 +595,8 @@ fn what_is_wrong_with_the_words_is_one_clear_line() {
         &["--rm=perhaps", "host"],
         &[],
         &["./nowhere", "true"],
-        &["debian", "true"],
+        &["Debian", "true"],
+        &["--pull", "soon", "debian"],
         &["", "true"],
         &["--env-file", "/nowhere/vars", "host", "true"],
     ];
@@ -608,11 +616,13 @@ fn what_is_wrong_with_the_words_is_one_clear_line() {
     cannot use the root: there is none
       name one, for example: carboy run -it host bash
     cannot use the root ./nowhere: does not exist
-      use host, a folder such as ./rootfs, or a tar file such as ./rootfs.tar
-    cannot use the root debian: is neither host nor a file here
-      use host, a folder such as ./rootfs, or a tar file such as ./rootfs.tar
+      use a folder such as ./rootfs, or a tar file such as ./rootfs.tar
+    cannot use the image's name Debian: has a repository with upper-case letters, and registries take none
+      say debian
+    cannot use --pull soon: is no time at which an image is brought
+      use always, missing or never
     cannot use the root: its name is empty
-      use host, a folder such as ./rootfs, or a tar file such as ./rootfs.tar
+      use host, an image such as debian:12, a folder such as ./rootfs, or a tar file such as ./rootfs.tar
     cannot read --env-file /nowhere/vars
       -
     ");
@@ -622,12 +632,12 @@ fn what_is_wrong_with_the_words_is_one_clear_line() {
 #[expect(clippy::too_many_lines, reason = "the snapshot stands beside what gives it")]
 fn help_comes_from_the_table() {
     insta::assert_snapshot!(crate::help::of_command(&RUN), @r#"
-    Usage: carboy run [FLAGS] ROOT COMMAND [ARG...]
+    Usage: carboy run [FLAGS] ROOT [COMMAND] [ARG...]
 
     Run a command in a new container
 
-    ROOT is host (a private view of this machine's own root), a folder (./rootfs) or a tar file
-    (./rootfs.tar, .gz, .zst). What is written in it reaches none of them.
+    ROOT is an image (debian:12), host (a private view of this machine's own root), a folder (./rootfs) or a
+    tar file (./rootfs.tar, .gz, .zst). What is written in it reaches none of them.
 
     Flags:
       -d, --detach                           print its id and leave it to run by itself
@@ -655,6 +665,8 @@ fn help_comes_from_the_table() {
           --rm                               remove it when it ends
       -l, --label KEY[=VALUE]                write this on it; ps --filter finds it by that (repeatable)
           --label-file FILE                  write the lines of a file on it (repeatable)
+          --pull WHEN                        when its image is brought: always, missing or never (missing)
+          --platform OS/ARCH[/VARIANT]       bring the image for this kind of machine (this one)
           --annotation KEY=VALUE             add to the configuration's annotations (repeatable)
           --cidfile FILE                     write its id to a new file
       -v, --volume [SOURCE:]DEST[:ro]        mount a path of the host, or a volume by its name or a new one (repeatable)

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::ffi::{CStr, CString, OsString};
 use std::fmt;
-use std::fs::{self, File};
+use std::fs;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::OsStringExt as _;
@@ -14,6 +14,8 @@ use error::{Doing, Errno, Result};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, Stat, fgetxattr, openat, statat};
 
 use crate::containers::Engine;
+use crate::images;
+use crate::options::Root;
 use crate::roots::EMPTY_IN_HOST;
 
 /// What has become of a path.
@@ -57,11 +59,10 @@ impl Engine {
     /// Refused where there is none; a kernel error.
     pub fn changes(&self, word: &str) -> Result<Vec<Difference>> {
         let record = self.find(word)?.record;
-        let (lower, upper) = self.layers(&record);
-        let open = |path: &Path| File::open(path).map(OwnedFd::from).doing(|| format!("open {}", path.display()));
-        let hidden = if record.image == "host" { self.hidden_of_host() } else { Hidden::default() };
+        let upper = images::open_folder(&self.store.container(&record.id).join("upper"))?;
+        let lower = record.options.root.open_lower((&self.store, &record.id))?;
+        let hidden = if record.options.root == Root::Host { self.hidden_of_host() } else { Hidden::default() };
         let mut comparison = Comparison { hidden, found: Vec::new() };
-        let (upper, lower) = (open(&upper)?, open(&lower)?);
         comparison.folder(&upper, Some(&lower), (Path::new("/"), DEEPEST))?;
         let mut found = comparison.found;
         found.sort_by(|one, other| one.path.cmp(&other.path));

@@ -1,0 +1,104 @@
+//! `image`, and the commands of images that have a name of their own: `pull`, `rmi`, `tag`. Words and output as Docker's.
+
+pub(crate) mod load;
+mod progress;
+pub(crate) mod prune;
+pub(crate) mod pull;
+mod registries;
+pub(crate) mod rm;
+pub(crate) mod tag;
+
+use std::process::ExitCode;
+
+use engine::containers::Engine;
+use error::Result;
+use lexopt::Parser;
+
+use crate::command::Command;
+use crate::flags::{End, Read, Usage, wrong_words};
+use crate::help;
+use crate::images::load::Load;
+use crate::images::prune::Prune;
+use crate::images::pull::Pull;
+use crate::images::rm::Remove;
+use crate::images::tag::Tag;
+
+/// What is to be done with images.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Image {
+    /// Bring one from its registry.
+    Pull(Pull),
+    /// Bring those of an archive.
+    Load(Load),
+    /// Remove these.
+    Remove(Remove),
+    /// Give one a name.
+    Tag(Tag),
+    /// Remove what nobody uses.
+    Prune(Prune),
+}
+
+/// `carboy image`, which has commands of its own.
+pub(crate) const IMAGE: Usage<()> = Usage {
+    command: "image",
+    words: "COMMAND [WORDS]",
+    doc: "Do something with images\n\n\
+          pull     bring an image from its registry, as carboy pull\n\
+          load     bring the images of an archive, as carboy load\n\
+          rm       remove images, as carboy rmi\n\
+          tag      give an image a name, as carboy tag\n\
+          prune    remove the images that nobody uses\n\n\
+          carboy image COMMAND --help tells of its flags.",
+    flags: &[],
+    end: End::FirstWord,
+};
+
+/// Reads the words after `image`.
+///
+/// # Errors
+/// Refused, naming the command or the flag.
+pub(crate) fn read(parser: &mut Parser) -> Result<Command> {
+    let words = match IMAGE.read(parser, &mut ())? {
+        Read::Help => return Ok(Command::Help(help::of_command(&IMAGE))),
+        Read::Words(words) => words,
+    };
+    let Some((word, words)) = words.split_first() else { return Ok(Command::Help(help::of_command(&IMAGE))) };
+    let mut parser = Parser::from_args(words);
+    match word.as_str() {
+        "pull" => pull::read(&mut parser),
+        "load" => load::read(&mut parser),
+        "rm" | "remove" => rm::read(&mut parser),
+        "tag" => tag::read(&mut parser),
+        "prune" => prune::read(&mut parser),
+        word => {
+            let refused = wrong_words("image", word, "it has no such command");
+            Err(refused.hint("carboy image --help lists them").into())
+        }
+    }
+}
+
+/// Does it.
+///
+/// # Errors
+/// What keeps it from being done.
+pub(crate) fn run(engine: &Engine, image: &Image) -> Result<ExitCode> {
+    match image {
+        Image::Pull(asked) => pull::run(engine, asked),
+        Image::Load(asked) => load::run(engine, asked),
+        Image::Remove(asked) => Ok(rm::run(engine, asked)),
+        Image::Tag(asked) => tag::run(engine, asked),
+        Image::Prune(asked) => prune::run(engine, asked),
+    }
+}
+
+/// The names of images after a command.
+///
+/// # Errors
+/// Refused where there is none.
+fn needed<T>(usage: &Usage<T>, words: Vec<String>) -> Result<Vec<String>> {
+    if words.is_empty() {
+        let refused = wrong_words(usage.command, "", "it needs the name of an image");
+        return Err(refused.hint("carboy images lists them").into());
+    }
+    Ok(words)
+}

@@ -1,0 +1,107 @@
+//! `load`: images come from an archive.
+
+use std::fs::File;
+use std::io::{IsTerminal as _, Read};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use engine::containers::Engine;
+use engine::options::Platform;
+use error::{Doing, Refused, Result};
+use lexopt::Parser;
+
+use crate::command::Command;
+use crate::flags::{End, Flag, Given, Read as Words, Usage, wrong_words};
+use crate::help;
+use crate::images::Image;
+use crate::images::progress::Quiet;
+use crate::report;
+
+/// What `load` was asked for.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Load {
+    /// The archive; standard input if none.
+    pub(crate) input: Option<PathBuf>,
+    /// Whether nothing but the images is said.
+    pub(crate) quiet: bool,
+    /// For which machine; for this one if it is not said.
+    pub(crate) platform: Option<Platform>,
+}
+
+/// `carboy load`.
+pub(crate) const LOAD: Usage<Load> = Usage {
+    command: "load",
+    words: "",
+    doc: "Bring the images of an archive that docker save, podman save or carboy save has written",
+    flags: &[&[
+        Flag::value("input", "FILE", input, "read this, plain or compressed (standard input)").short('i'),
+        Flag::switch("quiet", |load: &mut Load, on| load.quiet = on, "say nothing but the images' names").short('q'),
+        Flag::value("platform", "OS/ARCH[/VARIANT]", platform, "of several take that for this machine (this one)"),
+    ]],
+    end: End::Never,
+};
+
+fn input(load: &mut Load, given: Given<'_>) -> Result<()> {
+    load.input = Some(given.value.into());
+    Ok(())
+}
+
+fn platform(load: &mut Load, given: Given<'_>) -> Result<()> {
+    load.platform = Some(given.value.parse()?);
+    Ok(())
+}
+
+/// Reads the words after `load`.
+///
+/// # Errors
+/// Refused, naming the flag.
+pub(crate) fn read(parser: &mut Parser) -> Result<Command> {
+    let mut load = Load::default();
+    match LOAD.read(parser, &mut load)? {
+        Words::Help => Ok(Command::Help(help::of_command(&LOAD))),
+        Words::Words(words) => match words.first() {
+            None => Ok(Command::Image(Image::Load(load))),
+            Some(word) => {
+                let refused = wrong_words("load", word, "it takes no words");
+                Err(refused.hint(format!("use carboy load -i {word}")).into())
+            }
+        },
+    }
+}
+
+/// `carboy load`.
+///
+/// # Errors
+/// None: what goes wrong is said here.
+pub(crate) fn run(engine: &Engine, asked: &Load) -> Result<ExitCode> {
+    match load(engine, asked) {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(error) => {
+            report::error(&error);
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+fn load(engine: &Engine, asked: &Load) -> Result<()> {
+    let archive: Box<dyn Read> = match &asked.input {
+        Some(path) => Box::new(File::open(path).doing(|| format!("open the archive {}", path.display()))?),
+        None if std::io::stdin().is_terminal() => {
+            let refused = Refused::new("load", "", "there is no archive");
+            return Err(refused.hint("use carboy load -i FILE, or carboy load < FILE").into());
+        }
+        None => Box::new(std::io::stdin().lock()),
+    };
+    let platform = asked.platform.clone().unwrap_or_else(Platform::host);
+    let loaded = engine.load_images(archive, &platform, &Quiet)?;
+    if loaded.is_empty() {
+        return Err(Refused::new("the archive", "", "holds no image that can be run").into());
+    }
+    for one in loaded {
+        if one.names.is_empty() {
+            report::line(&format!("Loaded image ID: {}", one.image.id));
+        }
+        one.names.iter().for_each(|name| report::line(&format!("Loaded image: {}", name.familiar())));
+    }
+    Ok(())
+}

@@ -1,0 +1,116 @@
+//! What nothing leads to any more: blobs and layers of images that are gone.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use error::{Doing, Result};
+use oci::image::Digest;
+use rustix::fs::{FlockOperation, flock};
+
+use super::{Image, open_folder};
+use crate::containers::Engine;
+use crate::options::Root;
+use crate::store::{entries, remove_folder};
+
+/// What was garbage.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Freed {
+    /// What its files took, in bytes.
+    pub bytes: u64,
+    /// The chain ids of the layers among it, the topmost first.
+    pub layers: Vec<Digest>,
+}
+
+/// What a layer is called while it is unpacked or removed.
+pub(super) const HALF: char = '.';
+
+impl Engine {
+    /// Removes what nothing leads to. With what was begun of downloads, where that is asked for.
+    ///
+    /// # Errors
+    /// A kernel error; corrupt where it cannot be known what is garbage.
+    pub fn collect_garbage(&self, partial: Partial) -> Result<Freed> {
+        let held = self.store.hold_images(FlockOperation::LockExclusive)?;
+        let (freed, halves) = self.part_with_garbage(partial)?;
+        drop(held);
+        halves.iter().try_for_each(|half| remove_folder(half))?;
+        Ok(freed)
+    }
+
+    /// Takes garbage out of sight. Gives what it was, and the folders that are to be removed: that takes time. The caller holds
+    /// the images alone.
+    pub(super) fn part_with_garbage(&self, partial: Partial) -> Result<(Freed, Vec<PathBuf>)> {
+        let wanted = self.wanted()?;
+        let mut freed = Freed::default();
+        let content = self.store.content();
+        for (digest, _) in content.all()? {
+            if !wanted.contains(&digest) {
+                freed.bytes += content.remove(&digest)?;
+            }
+        }
+        if partial == Partial::Removed {
+            freed.bytes += content.remove_partial()?;
+        }
+        let mut halves = self.nobodys_halves()?;
+        let unwanted = self.store.layer_chains()?.into_iter().filter(|chain| !wanted.contains(chain));
+        for chain in unwanted {
+            freed.bytes += self.store.layer_record(&chain)?.map_or(0, |layer| layer.bytes);
+            let half = self.store.layers_folder().join(format!("{HALF}{}-{}", chain.hex(), crate::names::new_id()?));
+            fs::rename(self.store.layer(&chain), &half).doing(|| format!("rename the layer {chain}"))?;
+            freed.layers.push(chain);
+            halves.push(half);
+        }
+        Ok((freed, halves))
+    }
+
+    /// What those who were killed have left of unpacking and removing layers.
+    pub(super) fn nobodys_halves(&self) -> Result<Vec<PathBuf>> {
+        let folder = self.store.layers_folder();
+        let halves = entries(&folder)?.into_iter().filter(|name| name.starts_with(HALF));
+        Ok(halves.map(|name| folder.join(name)).filter(|half| is_nobodys(half)).collect())
+    }
+
+    /// Every digest that something leads to.
+    fn wanted(&self) -> Result<BTreeSet<Digest>> {
+        let mut wanted: BTreeSet<Digest> = self.store.leased()?.into_iter().collect();
+        for id in self.store.image_ids()? {
+            if let Some(image) = self.store.image(&id)? {
+                wanted.extend(self.kept_by(&image)?);
+            }
+        }
+        for id in self.store.ids()? {
+            if let Some(record) = self.store.record(&id)?
+                && let Root::Image(root) = record.options.root
+            {
+                wanted.extend(root.layers);
+            }
+        }
+        Ok(wanted)
+    }
+
+    /// The blobs and layers of an image.
+    pub(super) fn kept_by(&self, image: &Image) -> Result<Vec<Digest>> {
+        let mut kept = vec![image.id.clone()];
+        kept.extend(image.layers.iter().cloned());
+        for digest in &image.manifests {
+            kept.push(digest.clone());
+            kept.extend(self.store.manifest(digest)?.layers.into_iter().map(|layer| layer.digest));
+        }
+        Ok(kept)
+    }
+}
+
+/// What becomes of downloads that were broken off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Partial {
+    /// They stay, to be gone on with.
+    Kept,
+    /// They go.
+    Removed,
+}
+
+/// Whether nobody is unpacking or removing that: who does, holds it.
+fn is_nobodys(half: &Path) -> bool {
+    open_folder(half).is_ok_and(|folder| flock(&folder, FlockOperation::NonBlockingLockExclusive).is_ok())
+}
