@@ -76,6 +76,8 @@ pub struct LayerUnpacked {
     /// Paths of directories that have no entry of their own: what they are is for the layers below to say. Parents stand
     /// before what is in them; the root is the empty path.
     pub implied: Vec<OsString>,
+    /// Paths that it hides from the layers below.
+    pub hidden: Vec<OsString>,
     /// Hard links whose target this layer does not have, in their order.
     pub dangling: Vec<Dangling>,
     /// Why it has to be unpacked again by [`unpack_over_layers`], if it has.
@@ -153,6 +155,7 @@ fn told((unpacked, lower): (Unpacked, Lower), archive: Hasher, elsewhere: Option
         skipped: unpacked.skipped,
         skipped_unlisted: unpacked.skipped_unlisted,
         implied: lower.implied.into_iter().map(OsString::from_vec).collect(),
+        hidden: lower.hidden.into_iter().map(OsString::from_vec).collect(),
         dangling: lower.dangling.into_iter().map(dangling).collect(),
         elsewhere,
     }

@@ -239,7 +239,7 @@ impl<'a> Unpacker<'a> {
             return Err(self.refuse_entry("has the owner 4294967295, which no file can have"));
         }
         if let Form::Merged(merged) = &mut self.form {
-            merged.brings(&path);
+            merged.entry(&path);
         }
         if path.is_empty() {
             return self.make_root(entry);
@@ -305,9 +305,7 @@ impl<'a> Unpacker<'a> {
                     }
                     self.clear(place)?;
                     mkdirat(&place.parent, place.name, Mode::RWXU).map_err(|errno| self.failed("make", errno))?;
-                    if is_whiteout(&there) {
-                        self.took_the_place_of_a_whiteout(place)?;
-                    }
+                    self.took_the_place(place)?;
                 }
             }
             Err(errno) => return Err(self.failed("make", errno)),
@@ -345,6 +343,11 @@ impl<'a> Unpacker<'a> {
             Err(Errno::NOENT | Errno::NOTDIR) => return self.unlinkable(place, target, Errno::NOENT),
             from => from.map_err(|errno| self.failed("link", errno))?,
         };
+        if matches!(self.form, Form::Lower(_))
+            && matches!(statat(&from, name, AtFlags::SYMLINK_NOFOLLOW), Ok(there) if is_whiteout(&there))
+        {
+            return self.unlinkable(place, target, Errno::NOENT);
+        }
         let link = || linkat(&from, name, &place.parent, place.name, AtFlags::empty());
         let linked = match link() {
             Err(Errno::EXIST) if same_file((&from, name), (&place.parent, place.name)) => Ok(()),
@@ -442,9 +445,7 @@ impl<'a> Unpacker<'a> {
                 let below: Vec<_> = self.directories.range(first..last).map(|(path, _)| path.clone()).collect();
                 for path in below.iter().map(Vec::as_slice).chain([place.path]) {
                     self.directories.remove(path);
-                    if let Form::Lower(lower) = &mut self.form {
-                        lower.implied.remove(path);
-                    }
+                    self.is_given_up(path)?;
                 }
                 remove_tree(place.parent.as_fd(), std::ffi::OsStr::from_bytes(place.name))
             }
@@ -491,6 +492,7 @@ impl<'a> Unpacker<'a> {
 
     /// Makes a directory without an entry of its own, where opening it gave `errno`.
     fn make_parent(&mut self, place: &Place<'_>, errno: Errno) -> Result<()> {
+        self.keep_time(split(place.path).0, &place.parent)?;
         match mkdirat(&place.parent, place.name, Mode::RWXU) {
             Ok(()) => {
                 self.directories.insert(place.path.to_vec(), Directory::implied(self.own));

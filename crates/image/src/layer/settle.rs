@@ -3,7 +3,7 @@
 //!
 //! The layers below are looked at as an overlay would show them, by descriptors and without following symbolic links.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
@@ -42,7 +42,12 @@ pub fn settle(
         return Ok(Settled::Again(reason.clone()));
     }
     let unpacker = Unpacker::new(layer, "", Unpacking::default())?.with_form(Form::Merged(Merged::default()));
-    let mut settling = Settling { layers: Layers { layer, below, remembers }, unpacker, made: BTreeSet::new() };
+    let mut settling = Settling {
+        layers: Layers { layer, below, remembers, above: None },
+        unpacker,
+        at: BTreeMap::new(),
+        instead: BTreeMap::new(),
+    };
     for path in &unpacked.implied {
         if let Some(reason) = settling.imply(path.as_bytes())? {
             return Ok(Settled::Again(reason));
@@ -53,6 +58,9 @@ pub fn settle(
             return Ok(Settled::Again(reason));
         }
     }
+    for path in &unpacked.hidden {
+        settling.hide(path.as_bytes())?;
+    }
     settling.unpacker.finish()?;
     Ok(Settled::Done)
 }
@@ -60,8 +68,10 @@ pub fn settle(
 struct Settling<'a> {
     layers: Layers<'a>,
     unpacker: Unpacker<'a>,
-    /// Paths of the layer that are other names of files below.
-    made: BTreeSet<Vec<u8>>,
+    /// Where this layer has the files of paths that were linked to.
+    at: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// Targets of links that a later entry of the layer has taken the place of.
+    instead: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
 impl Settling<'_> {
@@ -76,33 +86,55 @@ impl Settling<'_> {
         }
     }
 
+    /// An overlay shows the name of a whiteout that hides nothing.
+    fn hide(&mut self, path: &[u8]) -> Result<()> {
+        let is_there = matches!(self.layers.stat_in_layer(path), Ok(there) if is_whiteout(&there));
+        if is_there && matches!(self.layers.find(path)?, Found::Nothing) {
+            self.unpacker.whiteout(path)?;
+        }
+        Ok(())
+    }
+
     fn link(&mut self, link: &Dangling) -> Result<Option<String>> {
-        let (path, target) = (link.path.as_bytes(), link.target.as_bytes());
+        let path = link.path.as_bytes();
+        let target = link.target.as_bytes();
+        let target = self.instead.get(target).map_or(target, Vec::as_slice).to_vec();
         match self.layers.in_layer(path)? {
             Within::Unclear => return Ok(Some(format!("{} lies behind a symbolic link", shown(path)))),
-            Within::Taken => return Ok(None),
+            Within::Taken => {
+                self.instead.insert(path.to_vec(), target);
+                return Ok(None);
+            }
             Within::Free => {}
         }
-        if self.made.contains(target) {
-            self.put_link(path, target)?;
-        } else {
-            let Found::File { directory, name } = self.layers.find(target)? else {
-                return Ok(Some(format!("{} links to {}, which is no file below", shown(path), shown(target))));
-            };
-            let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let file = openat(&directory, name, flags, Mode::empty()).doing(|| format!("open {}", shown(target)))?;
-            if self.layers.has(target)? {
-                self.copy(&file, path)?;
-            } else {
-                if let Some(reason) = self.parents(target)? {
-                    return Ok(Some(reason));
-                }
-                self.copy(&file, target)?;
-                self.made.insert(target.to_vec());
-                self.put_link(path, target)?;
-            }
+        if let Some(there) = self.at.get(&target).cloned() {
+            self.put_link(path, &there)?;
+        } else if let Some(reason) = self.copy_up(path, &target)? {
+            return Ok(Some(reason));
         }
-        self.made.insert(path.to_vec());
+        self.at.insert(path.to_vec(), path.to_vec());
+        Ok(None)
+    }
+
+    /// Takes the file `target` from below and makes `path` another name of it, or its only one where this layer has something
+    /// else as `target`.
+    fn copy_up(&mut self, path: &[u8], target: &[u8]) -> Result<Option<String>> {
+        let Found::File { directory, name } = self.layers.find(target)? else {
+            return Ok(Some(format!("{} links to {}, which is no file below", shown(path), shown(target))));
+        };
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = openat(&directory, name, flags, Mode::empty()).doing(|| format!("open {}", shown(target)))?;
+        if self.layers.has(target)? {
+            self.copy(&file, path)?;
+            self.at.insert(target.to_vec(), path.to_vec());
+            return Ok(None);
+        }
+        if let Some(reason) = self.parents(target)? {
+            return Ok(Some(reason));
+        }
+        self.copy(&file, target)?;
+        self.at.insert(target.to_vec(), target.to_vec());
+        self.put_link(path, target)?;
         Ok(None)
     }
 
@@ -160,6 +192,17 @@ struct Layers<'a> {
     layer: BorrowedFd<'a>,
     below: &'a [BorrowedFd<'a>],
     remembers: Remembers,
+    /// The path that was looked up last, without its last name.
+    above: Option<(Vec<u8>, Above)>,
+}
+
+/// What the layers below have for a directory.
+enum Above {
+    /// The topmost first. None if there is none, or if what they have is hidden.
+    Directories(Vec<OwnedFd>),
+    Nothing,
+    /// The path leads over what is no directory.
+    Unclear,
 }
 
 /// What the layers below have at a path.
@@ -196,31 +239,44 @@ struct Step {
 const READ_DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 impl Layers<'_> {
-    fn find(&self, path: &[u8]) -> Result<Found> {
+    fn find(&mut self, path: &[u8]) -> Result<Found> {
         self.look(path).doing(|| format!("look for {} in the layers below", shown(path)))
     }
 
-    fn look(&self, path: &[u8]) -> rustix::io::Result<Found> {
+    fn look(&mut self, path: &[u8]) -> rustix::io::Result<Found> {
+        let (above, name) = split(path);
+        if self.above.as_ref().is_none_or(|(last, _)| last != above) {
+            self.above = Some((above.to_vec(), self.merged(above)?));
+        }
+        let directories = match &self.above {
+            Some((_, Above::Directories(directories))) => directories,
+            Some((_, Above::Unclear)) => return Ok(Found::Unclear),
+            Some((_, Above::Nothing)) | None => return Ok(Found::Nothing),
+        };
+        if name.is_empty() {
+            let directory = directories.first().map(|root| openat(root, ".", READ_DIRECTORY, Mode::empty()));
+            return Ok(directory.transpose()?.map_or(Found::Nothing, Found::Directory));
+        }
+        let step = self.step(directories, name)?;
+        Ok(match (step.directories.into_iter().next(), step.file.and_then(|number| directories.get(number))) {
+            (Some(directory), _) => Found::Directory(directory),
+            (None, Some(directory)) => {
+                Found::File { directory: openat(directory, ".", READ_DIRECTORY, Mode::empty())?, name: name.to_vec() }
+            }
+            (None, None) => Found::Nothing,
+        })
+    }
+
+    /// The directories of the layers below that an overlay merges with the directory `path` of this layer.
+    fn merged(&self, path: &[u8]) -> rustix::io::Result<Above> {
         let open = |directory: &BorrowedFd<'_>| openat(directory, ".", READ_DIRECTORY, Mode::empty());
         let mut below = self.below.iter().map(open).collect::<rustix::io::Result<Vec<_>>>()?;
         let mut layer = Some(open(&self.layer)?);
-        let mut names = path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).peekable();
-        while let Some(name) = names.next() {
+        for name in path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()) {
             let step = self.step(&below, name)?;
-            if names.peek().is_none() {
-                return Ok(match (step.directories.into_iter().next(), step.file) {
-                    (Some(directory), _) => Found::Directory(directory),
-                    (None, Some(number)) => match below.into_iter().nth(number) {
-                        Some(directory) => Found::File { directory, name: name.to_vec() },
-                        None => Found::Nothing,
-                    },
-                    (None, None) => Found::Nothing,
-                });
-            }
             layer = match layer.map(|layer| openat(layer, name, READ_DIRECTORY, Mode::empty())) {
                 None | Some(Err(Errno::NOENT)) => None,
-                // A whiteout is neither.
-                Some(Err(Errno::NOTDIR | Errno::LOOP)) => return Ok(Found::Unclear),
+                Some(Err(Errno::NOTDIR | Errno::LOOP)) => return Ok(Above::Unclear),
                 Some(opened) => Some(opened?),
             };
             let hides = match &layer {
@@ -228,11 +284,11 @@ impl Layers<'_> {
                 None => false,
             };
             if layer.is_none() && step.directories.is_empty() {
-                return Ok(if step.file.is_some() { Found::Unclear } else { Found::Nothing });
+                return Ok(if step.file.is_some() { Above::Unclear } else { Above::Nothing });
             }
             below = if hides { Vec::new() } else { step.directories };
         }
-        Ok(below.into_iter().next().map_or(Found::Nothing, Found::Directory))
+        Ok(Above::Directories(below))
     }
 
     /// From directories that an overlay would merge to those of a name within.

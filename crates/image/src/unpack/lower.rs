@@ -19,6 +19,8 @@ pub(crate) struct Lower {
     opaque: &'static str,
     /// Directories that have no entry of their own, and may be there in the layers below.
     pub(crate) implied: BTreeSet<Vec<u8>>,
+    /// Whiteouts that were made.
+    pub(crate) hidden: BTreeSet<Vec<u8>>,
     /// Hard links to what is not in this layer.
     pub(crate) dangling: Vec<HardLink>,
     /// Why the layer's entries belong where only the layers below can tell.
@@ -53,12 +55,18 @@ impl Unpacker<'_> {
         let (above, name) = split(path);
         let place = Place { parent: self.parent(above)?, name, path };
         match mknodat(&place.parent, name, FileType::CharacterDevice, Mode::empty(), 0) {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                self.leads_straight(above)?;
+                if let Form::Lower(lower) = &mut self.form {
+                    lower.hidden.insert(path.to_vec());
+                }
+                Ok(())
+            }
             Err(Errno::EXIST) => {
                 let there = statat(&place.parent, name, AtFlags::SYMLINK_NOFOLLOW);
                 let there = there.map_err(|errno| self.failed("look at", errno))?;
                 if FileType::from_raw_mode(there.st_mode) == FileType::Directory {
-                    self.took_the_place_of_a_whiteout(&place)?;
+                    self.took_the_place(&place)?;
                 }
                 Ok(())
             }
@@ -82,8 +90,8 @@ impl Unpacker<'_> {
         self.make_opaque(&opened)
     }
 
-    /// A directory of this layer that is not the one of the same name below.
-    pub(super) fn took_the_place_of_a_whiteout(&mut self, place: &Place<'_>) -> Result<()> {
+    /// A directory of this layer that is not the one of the same name below, as a whiteout or a file stood there before.
+    pub(super) fn took_the_place(&mut self, place: &Place<'_>) -> Result<()> {
         let Form::Lower(lower) = &mut self.form else { return Ok(()) };
         lower.implied.remove(place.path);
         let opened = openat(&*place.parent, place.name, READ_DIRECTORY, Mode::empty());
@@ -99,15 +107,31 @@ impl Unpacker<'_> {
 
     /// Remembers a directory that was made without an entry of its own.
     pub(super) fn implies(&mut self, place: &Place<'_>) -> Result<()> {
-        let Form::Lower(lower) = &mut self.form else { return Ok(()) };
-        let above = dot_if_empty(split(place.path).0);
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        match openat2(&*self.root, above, flags, Mode::empty(), IN_ROOT.union(ResolveFlags::NO_SYMLINKS)) {
-            Ok(_) => {
-                lower.implied.insert(place.path.to_vec());
-                Ok(())
+        self.leads_straight(split(place.path).0)?;
+        if let Form::Lower(lower) = &mut self.form {
+            lower.implied.insert(place.path.to_vec());
+        }
+        Ok(())
+    }
+
+    /// A directory goes that is not known to be one below: what was in it may be elsewhere.
+    pub(super) fn is_given_up(&mut self, path: &[u8]) -> Result<()> {
+        match &self.form {
+            Form::Lower(lower) if lower.implied.contains(path) => {
+                Err(self.is_elsewhere("it takes the place of a directory that may be none", Errno::NOTDIR))
             }
-            Err(errno) => Err(self.is_elsewhere("a symbolic link leads to a directory that it does not bring", errno)),
+            _ => Ok(()),
+        }
+    }
+
+    /// What is looked up in the layers below must have the same path there.
+    fn leads_straight(&mut self, path: &[u8]) -> Result<()> {
+        let Form::Lower(_) = &self.form else { return Ok(()) };
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let resolve = IN_ROOT.union(ResolveFlags::NO_SYMLINKS);
+        match openat2(&*self.root, dot_if_empty(path), flags, Mode::empty(), resolve) {
+            Ok(_) => Ok(()),
+            Err(errno) => Err(self.is_elsewhere("a symbolic link leads to what it does not bring", errno)),
         }
     }
 
@@ -120,24 +144,21 @@ impl Unpacker<'_> {
             unlinkat(&*place.parent, place.name, AtFlags::empty()).map_err(failed)?;
             mkdirat(&*place.parent, place.name, Mode::RWXU).map_err(failed)?;
             self.directories.insert(place.path.to_vec(), Directory::implied(self.own));
-            return self.took_the_place_of_a_whiteout(place);
+            return self.took_the_place(place);
         }
         match FileType::from_raw_mode(there.st_mode) {
-            FileType::Symlink => {
-                Err(self.is_elsewhere("a symbolic link leads to a directory that it does not bring", errno))
-            }
+            FileType::Symlink => Err(self.is_elsewhere("a symbolic link leads to what it does not bring", errno)),
             _ => Err(self.failed("make the directory of", errno)),
         }
     }
 
     /// A hard link to what only the layers below can have.
     pub(super) fn link_later(&mut self, place: &Place<'_>, target: Vec<u8>) -> Result<Made> {
-        match statat(&*place.parent, place.name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(there) if is_whiteout(&there) => {}
-            Ok(_) => self.clear(place)?,
-            Err(Errno::NOENT) => {}
-            Err(errno) => return Err(self.failed("look at", errno)),
+        if place.path == target {
+            return Ok(Made::Whole);
         }
+        // Nothing of the layers below is there any more, whatever comes of the link.
+        self.create(place, || mknodat(&place.parent, place.name, FileType::CharacterDevice, Mode::empty(), 0))?;
         if let Form::Lower(lower) = &mut self.form {
             lower.dangling.push(HardLink { path: place.path.to_vec(), target });
         }

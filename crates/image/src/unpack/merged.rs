@@ -18,10 +18,18 @@ use crate::remove::remove_tree;
 pub(crate) struct Merged {
     /// The paths that it brings, with those above them.
     brought: BTreeSet<Vec<u8>>,
+    /// Those of them that have an entry.
+    entries: BTreeSet<Vec<u8>>,
 }
 
 impl Merged {
-    pub(super) fn brings(&mut self, path: &[u8]) {
+    /// The path of an entry.
+    pub(super) fn entry(&mut self, path: &[u8]) {
+        self.entries.insert(path.to_vec());
+        self.brings(path);
+    }
+
+    fn brings(&mut self, path: &[u8]) {
         let mut path = path;
         while !path.is_empty() && self.brought.insert(path.to_vec()) {
             path = split(path).0;
@@ -37,13 +45,11 @@ impl Unpacker<'_> {
     /// Removes what the layers below have at `path`; what this layer has brought there stays.
     pub(super) fn remove_from_below(&mut self, path: &[u8]) -> Result<()> {
         let (above, name) = split(path);
-        let parent = match self.open_directory(above) {
-            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
-            parent => parent.map_err(|errno| self.failed("open the directory of", errno))?,
-        };
-        self.keep_time(above, &parent)?;
-        let Form::Merged(merged) = &self.form else { return Ok(()) };
+        let parent = self.parent(above)?;
+        let Form::Merged(merged) = &mut self.form else { return Ok(()) };
+        merged.brings(above);
         if merged.brought.contains(path) {
+            self.is_fresh(path);
             return self.empty(&parent, name, path);
         }
         self.parent = None;
@@ -52,11 +58,10 @@ impl Unpacker<'_> {
 
     /// Removes what the layers below have in the directory `path`.
     pub(super) fn empty_from_below(&mut self, path: &[u8]) -> Result<()> {
-        let directory = match self.open_directory(path) {
-            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
-            directory => directory.map_err(|errno| self.failed("open", errno))?,
-        };
-        self.keep_time(path, &directory)?;
+        let directory = self.parent(path)?;
+        if let Form::Merged(merged) = &mut self.form {
+            merged.brings(path);
+        }
         self.empty(&directory, b".", path)
     }
 
@@ -88,9 +93,20 @@ impl Unpacker<'_> {
             remove_tree(directory.as_fd(), OsStr::from_bytes(name.as_bytes()))?;
         }
         for (name, below) in kept {
+            self.is_fresh(&below);
             self.empty(&directory, name.as_bytes(), &below)?;
         }
         Ok(())
+    }
+
+    /// A directory that stays is no longer the one of below.
+    fn is_fresh(&mut self, path: &[u8]) {
+        match &self.form {
+            Form::Merged(merged) if !merged.entries.contains(path) => {
+                self.directories.insert(path.to_vec(), Directory::implied(None));
+            }
+            _ => {}
+        }
     }
 
     /// Remembers the time of a directory that is about to change and has no entry of its own so far.

@@ -3,6 +3,8 @@
 
 #[path = "../unpack/archive.rs"]
 mod archive;
+mod by_chance;
+mod hostile;
 mod shown;
 mod stack;
 

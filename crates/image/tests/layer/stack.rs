@@ -1,13 +1,15 @@
 //! Layers as an engine has them: unpacked each alone, settled from the lowest up, and mounted.
 
+use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use carboy_image::layer::{Layer, LayerUnpacked, Over, Remembers, Settled, settle, unpack_layer, unpack_over_layers};
-use rustix::mount::{UnmountFlags, unmount};
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use tempfile::TempDir;
 
 use crate::archive::Archive;
@@ -66,13 +68,12 @@ impl Stack {
     fn mount(&self) {
         let empty = self.room.path().join("empty");
         fs::create_dir(&empty).unwrap();
-        let mut lower: Vec<String> = (0..self.archives.len()).rev().map(|number| format!("{number}")).collect();
+        let path = |name: String| self.room.path().join(name).display().to_string();
+        let mut lower: Vec<String> = (0..self.archives.len()).rev().map(|number| path(number.to_string())).collect();
         // An overlay has more than one layer.
-        lower.push("empty".to_owned());
-        let options = format!("lowerdir={}", lower.join(":"));
-        let mut command = Command::new("mount");
-        command.args(["-t", "overlay", "overlay", "-o", &options]).arg(&self.mounted).current_dir(self.room.path());
-        assert!(command.status().unwrap().success());
+        lower.push(path("empty".to_owned()));
+        let options = CString::new(format!("lowerdir={}", lower.join(":"))).unwrap();
+        mount("overlay", &self.mounted, "overlay", MountFlags::empty(), Some(&*options)).unwrap();
     }
 
     /// What an overlay of them shows.
@@ -83,16 +84,21 @@ impl Stack {
     /// The same layers taken one after another by one directory show the same.
     #[track_caller]
     pub(crate) fn assert_like_one_after_another(&self) {
-        let all = tempfile::tempdir_in(self.room.path()).unwrap();
-        fs::set_permissions(all.path(), fs::metadata(&self.mounted).unwrap().permissions()).unwrap();
-        let opened = File::open(all.path()).unwrap();
-        for archive in &self.archives {
-            let over = Over { upper: opened.as_fd(), work: opened.as_fd(), below: &[] };
-            unpack_over_layers(&archive[..], &over, &Layer::default()).unwrap();
-        }
-        let (expected, found) = (shown(all.path()), shown(&self.mounted));
-        assert_eq!(found, expected, "\n{:?}", self.settled);
+        let expected = one_after_another(&self.archives).unwrap();
+        assert_eq!(shown(&self.mounted), expected, "\n{:?}", self.settled);
     }
+}
+
+/// What a directory shows that takes one layer after another.
+pub(crate) fn one_after_another(archives: &[Vec<u8>]) -> error::Result<String> {
+    let all = tempfile::tempdir_in("/var/tmp").unwrap();
+    fs::set_permissions(all.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let opened = File::open(all.path()).unwrap();
+    for archive in archives {
+        let over = Over { upper: opened.as_fd(), work: opened.as_fd(), below: &[] };
+        unpack_over_layers(&archive[..], &over, &Layer::default())?;
+    }
+    Ok(shown(all.path()))
 }
 
 impl Drop for Stack {

@@ -1,0 +1,1 @@
+//! Layers that try to reach what is outside of them, and names that only look like whiteouts.
