@@ -15,6 +15,7 @@ use oci::{Config, Process, Resources, State};
 use seccomp::Arch;
 
 mod dbus_messages;
+mod layers;
 #[path = "../../crates/cgroup/src/nftables.rs"]
 #[expect(dead_code, reason = "answers are only read here, and nothing is asked")]
 mod nftables_messages;
@@ -82,6 +83,11 @@ pub const TARGETS: &[Target] = &[
         "id_map",
         |bytes| drop(procfs::IdMap::parse(bytes)),
         &["         0       1000          1\n1 100000 65536\n"],
+    ),
+    target(
+        "layer",
+        layers::unpack,
+        &["5 a\n0 a/b\n2 l a\n=\n0 l/c\n0 a/.wh.b\n1 d a/b\n", "0 a/.wh..wh..opq\n=\n5 a\n", "1 x ../y\n3 z\n"],
     ),
     target(
         "memory_stats",

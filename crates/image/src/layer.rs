@@ -1,13 +1,15 @@
 //! Layers of images: unpacked as lower directories of an overlay, each alone and all at once, then settled on those below.
 //!
 //! ```text
-//! unpack_layer   one archive into an empty directory; nothing is known of the layers below
-//! settle         what it left open is taken from the layers below, when they are there
+//! unpack_layer         one archive into an empty directory; nothing is known of the layers below
+//! settle               what it left open is taken from the layers below, when they are there
 //! unpack_over_layers   where that is not enough: an overlay of the layers below takes the archive, and the kernel the notes
+//! pack_layer           the upper directory of an overlay back to an archive
 //! ```
 
 mod limits;
 mod over;
+mod pack;
 mod settle;
 mod whiteout;
 
@@ -28,6 +30,7 @@ use crate::unpack::{Form, HardLink, Lower, Owners, Skipped, Unpacked, Unpacker, 
 
 pub use limits::Limits;
 pub use over::{Over, unpack_over_layers};
+pub use pack::{Changes, Compression, Packed, pack_layer};
 pub use settle::{Settled, settle};
 
 /// How a layer is unpacked.
@@ -52,6 +55,14 @@ pub enum Remembers {
 }
 
 impl Remembers {
+    /// Before the names of all attributes of an overlay.
+    pub(crate) fn prefix(self) -> &'static [u8] {
+        match self {
+            Self::AsTrusted => b"trusted.overlay.",
+            Self::AsUser => b"user.overlay.",
+        }
+    }
+
     pub(crate) fn opaque(self) -> &'static str {
         match self {
             Self::AsTrusted => "trusted.overlay.opaque",

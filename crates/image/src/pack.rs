@@ -20,16 +20,11 @@ const BLOCK: u64 = 512;
 /// `Kernel` for what cannot be read, and where the archive cannot be written.
 pub fn pack(tree: &Tree<'_>, out: &mut dyn Write) -> Result<u64> {
     let mut walk = Walk::new(tree)?;
-    let mut archive = Archive { out, length: 0 };
+    let mut archive = Archive::new(out);
     while let Some(entry) = walk.next()? {
-        archive.put(&header(&entry))?;
-        if let Kind::File { size, segments } = &entry.kind {
-            archive.content(&mut walk, *size, segments)?;
-        }
+        archive.entry(&entry, &mut walk)?;
     }
-    archive.zeros(2 * BLOCK)?;
-    archive.out.flush().doing(|| "write the archive")?;
-    Ok(archive.length)
+    archive.end()
 }
 
 /// Copies a tree into a directory as [`crate::unpack`] would its archive. Gives what was made, and the length that the
@@ -51,12 +46,32 @@ pub fn copy(tree: &Tree<'_>, into: BorrowedFd<'_>, unpacking: Unpacking<'_>) -> 
     Ok((unpacker.finish()?, length))
 }
 
-struct Archive<'o> {
+pub(crate) struct Archive<'o> {
     out: &'o mut dyn Write,
     length: u64,
 }
 
-impl Archive<'_> {
+impl<'o> Archive<'o> {
+    pub(crate) fn new(out: &'o mut dyn Write) -> Self {
+        Self { out, length: 0 }
+    }
+
+    /// An entry, whose content is read from `walk`.
+    pub(crate) fn entry(&mut self, entry: &Entry, walk: &mut Walk<'_>) -> Result<()> {
+        self.put(&header(entry))?;
+        match &entry.kind {
+            Kind::File { size, segments } => self.content(walk, *size, segments),
+            _ => Ok(()),
+        }
+    }
+
+    /// The mark of the end. Gives the length of all.
+    pub(crate) fn end(mut self) -> Result<u64> {
+        self.zeros(2 * BLOCK)?;
+        self.out.flush().doing(|| "write the archive")?;
+        Ok(self.length)
+    }
+
     fn put(&mut self, bytes: &[u8]) -> Result<()> {
         self.length += bytes.len() as u64;
         self.out.write_all(bytes).doing(|| "write the archive")

@@ -71,6 +71,8 @@ pub(crate) struct Walk<'a> {
     segments: VecDeque<Segment>,
     buffer: Vec<u8>,
     begun: bool,
+    /// Before the names of attributes that entries have beside those that belong to the files.
+    also: Option<&'static [u8]>,
 }
 
 /// A directory that is being walked.
@@ -85,7 +87,12 @@ impl<'a> Walk<'a> {
     pub(crate) fn new(tree: &'a Tree<'a>) -> Result<Self> {
         let mount = look(tree.top, c"").doing(|| format!("look at {}", shown(tree.name)))?.stx_mnt_id;
         let (frames, linked, segments) = (Vec::new(), BTreeMap::new(), VecDeque::new());
-        Ok(Self { tree, mount, frames, linked, file: None, segments, buffer: Vec::new(), begun: false })
+        Ok(Self { tree, mount, frames, linked, file: None, segments, buffer: Vec::new(), begun: false, also: None })
+    }
+
+    /// Entries get the attributes, too, whose names begin with this: an overlay's.
+    pub(crate) fn with_attributes_of(self, prefix: &'static [u8]) -> Self {
+        Self { also: Some(prefix), ..self }
     }
 
     /// The next entry; what was not read of the one before is passed over.
@@ -173,7 +180,7 @@ impl<'a> Walk<'a> {
         };
         let foreign = self.tree.mounts == Mounts::LeftOut && found.stx_mnt_id != self.mount;
         let xattrs = match &opened {
-            Some(file) => xattrs(file).doing(|| format!("read the attributes of {}", shown(&path)))?,
+            Some(file) => xattrs(file, self.also).doing(|| format!("read the attributes of {}", shown(&path)))?,
             None => Vec::new(),
         };
         let device = || (found.stx_rdev_major, found.stx_rdev_minor);
@@ -330,7 +337,7 @@ fn segments(file: &OwnedFd, size: u64) -> rustix::io::Result<Vec<Segment>> {
     Ok(segments)
 }
 
-fn xattrs(file: &OwnedFd) -> rustix::io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+fn xattrs(file: &OwnedFd, also: Option<&[u8]>) -> rustix::io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
     // Most files have none, or one of a short name.
     let mut list = vec![0_u8; SHORT_LIST];
     let listed = match flistxattr(file, &mut list[..]) {
@@ -345,7 +352,8 @@ fn xattrs(file: &OwnedFd) -> rustix::io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
         length => list.truncate(length?),
     }
     let mut found = Vec::new();
-    for name in list.split(|byte| *byte == 0).filter(|name| is_kept(name)) {
+    let wanted = |name: &[u8]| is_kept(name) || also.is_some_and(|prefix| name.starts_with(prefix));
+    for name in list.split(|byte| *byte == 0).filter(|name| wanted(name)) {
         let mut value = vec![0_u8; LONGEST_XATTR];
         match fgetxattr(file, name, &mut value[..]) {
             Err(Errno::NODATA) => {}
@@ -369,7 +377,7 @@ pub(crate) fn directory_entry(directory: &OwnedFd, path: &[u8]) -> Result<Entry>
         uid: found.stx_uid,
         gid: found.stx_gid,
         mtime: Timespec { tv_sec: found.stx_mtime.tv_sec, tv_nsec: found.stx_mtime.tv_nsec.into() },
-        xattrs: xattrs(directory).doing(action)?,
+        xattrs: xattrs(directory, None).doing(action)?,
     })
 }
 

@@ -4,6 +4,7 @@
 #[path = "../unpack/archive.rs"]
 mod archive;
 mod by_chance;
+mod changed;
 mod hostile;
 mod shown;
 mod stack;
