@@ -66,6 +66,14 @@ pub const TARGETS: &[Target] = &[
         block_io_stats,
         &["8:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=0 dios=0\n", "8:0 Read 1\nTotal 2\n"],
     ),
+    target(
+        "challenge",
+        |bytes| drop(text(bytes).map(|text| image::registry::Challenge::parse(&text))),
+        &[
+            "Bearer realm=\"https://a/t\",service=\"s\",scope=\"repository:a/b:pull,push\"",
+            "Negotiate YQ==, Basic realm=\"a\\\"b\"",
+        ],
+    ),
     target("config", config, &[CONFIG, FULL]),
     target(
         "cpu_stats",

@@ -17,11 +17,13 @@ use crate::help;
 use crate::images::{self, IMAGE, Image};
 use crate::inspect::{self, INSPECT, Inspect};
 use crate::limits;
+use crate::login::{self, LOGIN, LOGOUT, Login};
 use crate::logs::Logs;
 use crate::prune::{self, Prune};
 use crate::ps::{self, PS, Ps};
 use crate::run::{Attach, Start};
 use crate::run_flags::{self, CREATE, Draft, EXPLAIN_RUN, RUN, Run};
+use crate::search::{self, SEARCH, Search, TAGS, Tags};
 use crate::see::compare::Compare;
 use crate::see::why::Asked as Why;
 use crate::see::{self, See};
@@ -106,6 +108,14 @@ pub(crate) enum Command {
     Volume(Volume),
     /// Do something with images.
     Image(Image),
+    /// Log in to a registry.
+    Login(Login),
+    /// Log out from one.
+    Logout(Option<String>),
+    /// Find images in one.
+    Search(Search),
+    /// List the tags of an image.
+    Tags(Tags),
     /// Print this text.
     Help(String),
     /// Print the version.
@@ -187,6 +197,10 @@ fn named(word: &str, parser: &mut Parser, caller: Lookup<'_>) -> Result<Command>
         "rmi" => images::rm::read(parser),
         "tag" => images::tag::read(parser),
         "container" => container::read(parser, |word, parser| named(word, parser, caller)),
+        "login" => login::read_login(parser),
+        "logout" => login::read_logout(parser),
+        "search" => search::read_search(parser),
+        "tags" => search::read_tags(parser),
         "system" => system::read(parser),
         "help" => help(parser),
         "version" => Ok(Command::Version),
@@ -199,7 +213,7 @@ fn before_command(written: &str) -> error::Error {
     refused.hint("name the command first, for example: carboy run -it host bash").into()
 }
 
-const COMMANDS: [(&str, &str); 36] = [
+const COMMANDS: [(&str, &str); 40] = [
     (RUN.command, RUN.doc),
     (CREATE.command, CREATE.doc),
     (START.command, START.doc),
@@ -234,6 +248,10 @@ const COMMANDS: [(&str, &str); 36] = [
     (images::tag::TAG.command, images::tag::TAG.doc),
     (IMAGE.command, IMAGE.doc),
     (VOLUME.command, VOLUME.doc),
+    (LOGIN.command, LOGIN.doc),
+    (LOGOUT.command, LOGOUT.doc),
+    (SEARCH.command, SEARCH.doc),
+    (TAGS.command, TAGS.doc),
     (CONTAINER.command, CONTAINER.doc),
     (SYSTEM.command, SYSTEM.doc),
 ];
@@ -290,6 +308,10 @@ fn tables() -> Vec<serde_json::Value> {
         help::table(&volume_flags::INSPECT),
         help::table(&volume_flags::REMOVE),
         help::table(&volume_flags::PRUNE),
+        help::table(&LOGIN),
+        help::table(&LOGOUT),
+        help::table(&SEARCH),
+        help::table(&TAGS),
         help::table(&CONTAINER),
         help::table(&prune::OF_CONTAINERS),
         help::table(&SYSTEM),

@@ -19,14 +19,17 @@ mod inspect;
 mod limit_flags;
 mod limits;
 mod list;
+mod login;
 mod logs;
 mod prune;
 mod ps;
+mod registry;
 mod relay;
 mod report;
 mod rootless;
 mod run;
 mod run_flags;
+mod search;
 mod see;
 mod stats;
 mod system;
@@ -92,6 +95,9 @@ fn carboy(program: &OsStr, mut words: Vec<OsString>) -> Result<ExitCode> {
         _ => {}
     }
     if let Some(code) = looked(&command, &asked) {
+        return Ok(code);
+    }
+    if let Some(code) = reached(&command) {
         return Ok(code);
     }
     let places = asked.or_usual()?;
@@ -160,6 +166,10 @@ fn with_engine(engine: &Engine, command: Command) -> Result<ExitCode> {
         | Command::See(_)
         | Command::Compare(_)
         | Command::Why(_)
+        | Command::Login(_)
+        | Command::Logout(_)
+        | Command::Search(_)
+        | Command::Tags(_)
         | Command::Help(_)
         | Command::Version => ExitCode::from(OWN_ERROR),
     })
@@ -171,6 +181,19 @@ fn declined(ended: Result<ExitCode>) -> ExitCode {
         report::error(&error);
         ExitCode::FAILURE
     })
+}
+
+/// The commands that speak with registries and need nothing of this host; any user may. Docker's exit code is 1.
+fn reached(command: &Command) -> Option<ExitCode> {
+    let ways = registry::Ways::of_caller;
+    let ended = match command {
+        Command::Login(asked) => ways().and_then(|ways| login::run(&ways, asked)),
+        Command::Logout(asked) => ways().and_then(|ways| login::logout(&ways, asked.as_deref())),
+        Command::Search(asked) => ways().and_then(|ways| search::run(&ways, asked)),
+        Command::Tags(asked) => ways().and_then(|ways| search::tags(&ways, asked)),
+        _ => return None,
+    };
+    Some(declined(ended))
 }
 
 /// The commands that look at the host and change nothing, whoever calls them.

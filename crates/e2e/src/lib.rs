@@ -10,6 +10,7 @@ pub mod engine;
 pub mod fault;
 pub mod group;
 pub mod looked_at;
+pub mod registry;
 pub mod trace;
 pub mod user;
 pub mod waiting;

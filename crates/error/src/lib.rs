@@ -252,6 +252,10 @@ impl<T> Doing<T> for std::result::Result<T, Errno> {
 impl<T> Doing<T> for std::io::Result<T> {
     fn doing<S: Into<String>>(self, action: impl FnOnce() -> S) -> Result<T> {
         self.map_err(|error| {
+            // One of ours that came through a reader says more.
+            if let Some(ours) = error.get_ref().and_then(|error| error.downcast_ref::<Error>()) {
+                return ours.clone();
+            }
             let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
             Kernel::new(action(), errno).into()
         })

@@ -4,6 +4,7 @@
 pub mod archive;
 mod compression;
 pub mod content;
+pub mod credentials;
 mod digest;
 pub mod layer;
 mod pack;

@@ -10,6 +10,7 @@ pub mod clone;
 pub mod copy;
 pub mod credentials;
 pub mod entry;
+pub mod hosts;
 pub mod keyring;
 pub mod landlock;
 pub mod memory;

@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use super::proxy::Proxies;
 
+/// The registry of Docker Hub, as names of images have it.
+pub(super) const HUB: &str = "docker.io";
+
 /// Where a registry is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
@@ -29,10 +32,13 @@ impl Endpoint {
     /// The registry of this host. One on loopback is reached by this host alone, and so needs no certificate, as with Docker.
     #[must_use]
     pub fn of(host: &str) -> Self {
-        // Docker Hub's registry has another name than its images.
-        let host = if host == "docker.io" { "registry-1.docker.io" } else { host };
         let trust = if is_loopback(host) { Trust::Insecure } else { Trust::Certified };
         Self { host: host.to_owned(), trust }
+    }
+
+    /// Where it is reached: Docker Hub's registry has another name than its images.
+    pub(super) fn address(&self) -> &str {
+        if self.host == HUB { "registry-1.docker.io" } else { &self.host }
     }
 
     /// The same without proof of its name.

@@ -3,7 +3,7 @@
 use std::io;
 
 use error::{Errno, Error, Kernel, Refused, RefusedKind};
-use rustls::CertificateError;
+use rustls::{AlertDescription, CertificateError};
 use serde::Deserialize;
 use ureq::http::{StatusCode, Uri};
 
@@ -262,8 +262,22 @@ fn is_name(error: &io::Error) -> bool {
     error.to_string().starts_with("failed to lookup address information")
 }
 
+/// What servers say that want to see a client's certificate.
+const WANTS_CERTIFICATE: [AlertDescription; 4] = [
+    AlertDescription::BadCertificate,
+    AlertDescription::CertificateRequired,
+    AlertDescription::CertificateUnknown,
+    AlertDescription::UnknownCA,
+];
+
 fn untrusted(host: &str, error: &rustls::Error) -> Error {
     let refused = |reason: &str| Refused::new("the registry", host, reason);
+    if let rustls::Error::AlertReceived(alert) = error
+        && WANTS_CERTIFICATE.contains(alert)
+    {
+        let hint = format!("put a client's certificate into /etc/docker/certs.d/{host}: client.cert, client.key");
+        return refused("it asks for another certificate than this host shows, or for one at all").hint(hint).into();
+    }
     let rustls::Error::InvalidCertificate(fault) = error else {
         let hint = "if it speaks plain HTTP, say insecure = true of it in /etc/containers/registries.conf";
         return refused(&format!("TLS with it fails: {}", shown(&error.to_string()))).hint(hint).into();

@@ -149,7 +149,7 @@ impl Registry {
 
     /// The URL of a path, which begins with `/v2/`.
     pub(super) fn url(&self, path: &str) -> Result<Uri> {
-        url::parse(&format!("{}://{}{path}", self.scheme()?, self.endpoint.host))
+        url::parse(&format!("{}://{}{path}", self.scheme()?, self.endpoint.address()))
     }
 
     /// Whether it speaks TLS: one that need not prove its name is asked.
@@ -157,7 +157,7 @@ impl Registry {
         if let Some(scheme) = self.known().scheme {
             return Ok(scheme);
         }
-        let url = url::parse(&format!("https://{}/v2/", self.endpoint.host))?;
+        let url = url::parse(&format!("https://{}/v2/", self.endpoint.address()))?;
         let sent = self.transport.send(&Ask::get(url.clone(), Vec::new()), &url, None)?;
         let scheme = if sent.is_ok() { "https" } else { "http" };
         if let Ok(response) = sent {

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use ureq::http::header::{ACCEPT, CONTENT_TYPE, LINK};
 use ureq::http::{StatusCode, Uri};
 
+use super::access::HUB;
 use super::answer::Subject;
 use super::exchange::Ask;
 use super::manifest::pull;
@@ -20,8 +21,7 @@ const MOST_PAGES: usize = 1000;
 /// The largest page, in bytes.
 const LARGEST: usize = 8 << 20;
 
-/// The registry of Docker Hub, and the host that searches it.
-const HUB: &str = "registry-1.docker.io";
+/// The host that searches Docker Hub.
 const HUB_SEARCH: &str = "https://index.docker.io/v1/search";
 
 /// An image that a search found.
@@ -57,6 +57,22 @@ struct Results {
 }
 
 impl Registry {
+    /// Asks whether the registry lets this user in.
+    ///
+    /// # Errors
+    /// Refused where it does not, or where it is no registry; the registry's other errors.
+    pub fn greet(&self) -> Result<()> {
+        let answer = self.exchange(&Ask::get(self.url("/v2/")?, Vec::new()))?;
+        match answer.status() {
+            StatusCode::OK => Ok(()),
+            StatusCode::NOT_FOUND => {
+                let refused = Refused::new("the registry", self.host(), "it is no registry: it has no /v2/");
+                Err(refused.hint("check its host and port").into())
+            }
+            _ => Err(self.refusal(Subject { what: "the registry", name: self.host() }, answer)),
+        }
+    }
+
     /// All tags of a repository, in the registry's order.
     ///
     /// # Errors

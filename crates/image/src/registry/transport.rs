@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use error::{Refused, Result};
+use error::{Doing as _, Refused, Result};
 use ureq::http::header::{AUTHORIZATION, HeaderValue};
 use ureq::http::{Request, Response, Uri};
 use ureq::tls::{RootCerts, TlsConfig};
@@ -26,6 +26,7 @@ pub(super) struct Transport {
 
 impl Transport {
     pub(super) fn new(endpoint: &Endpoint, access: &Access) -> Result<Self> {
+        sys::hosts::by_files_and_dns().doing(|| "choose where names of hosts are looked up")?;
         let tls = tls(endpoint, access)?;
         let agent = |proxy: Option<Proxy>| agent(access, tls.clone(), proxy);
         let (http, https) = access.proxies.parse()?;

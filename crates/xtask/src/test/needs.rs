@@ -67,6 +67,13 @@ const NEEDS: &[Need] = &[
         found_by: FoundBy::Program("qemu-system-x86_64"),
     },
     Need { package: "zstd", why: "layers that are compressed by it", found_by: FoundBy::Program("zstd") },
+    Need {
+        package: "docker-registry",
+        why: "a registry to pull from and to push to",
+        found_by: FoundBy::Program("docker-registry"),
+    },
+    Need { package: "openssl", why: "certificates for that registry", found_by: FoundBy::Program("openssl") },
+    Need { package: "skopeo", why: "another client of registries", found_by: FoundBy::Program("skopeo") },
     Need { package: "e2fsprogs", why: "to make such a host's disks", found_by: FoundBy::Program("mke2fs") },
 ];
 

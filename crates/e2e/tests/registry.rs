@@ -1,0 +1,256 @@
+//! The client of registries, and the commands that speak with them, with Debian's docker-registry.
+#![expect(clippy::unwrap_used, reason = "tests stop at what goes wrong")]
+
+use std::fs;
+use std::io::Read as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
+use std::process::Command;
+
+use carboy_e2e::registry::{Manner, NAME, PASSWORD, Registry, USER};
+use carboy_e2e::{Carboy, Ended, ended};
+use error::RefusedKind;
+use image::registry::{Access, Certificates, Credentials, Endpoint, Registry as Client, Secret, Trust, Wanted};
+use image::sha256;
+use oci::image::{Descriptor, media};
+use serde_json::{Value, json};
+
+fn anna() -> Access {
+    let secret = Secret::Password(PASSWORD.into());
+    Access { credentials: Some(Credentials { user: USER.into(), secret }), ..Access::default() }
+}
+
+/// One that must prove its name.
+fn certified(registry: &Registry, certificates: Certificates) -> Client {
+    let endpoint = Endpoint { host: registry.host(), trust: Trust::Certified };
+    Client::open(endpoint, Access { certificates, ..Access::default() }).unwrap()
+}
+
+fn open(registry: &Registry, access: Access) -> Client {
+    Client::open(Endpoint::of(&registry.host()), access).unwrap()
+}
+
+/// Stores an image of one layer, and gives its manifest.
+fn push(client: &Client, repository: &str, tag: &str, subject: Option<&Descriptor>) -> Descriptor {
+    let store = |kind: &str, bytes: &[u8]| {
+        let descriptor = Descriptor::new(kind, sha256(bytes), bytes.len() as u64);
+        let owned = bytes.to_vec();
+        client.upload(repository, &descriptor, &|| Ok(Box::new(std::io::Cursor::new(owned.clone())))).unwrap();
+        descriptor
+    };
+    let layer = store(media::OCI_LAYER, &vec![7; 300_000]);
+    let config = json!({
+        "architecture": "amd64", "os": "linux", "rootfs": { "type": "layers", "diff_ids": [layer.digest] },
+    });
+    let config = store(media::OCI_CONFIG, config.to_string().as_bytes());
+    let mut manifest = json!({
+        "schemaVersion": 2, "mediaType": media::OCI_MANIFEST, "config": config, "layers": [layer],
+    });
+    if let Some(subject) = subject {
+        manifest["subject"] = serde_json::to_value(subject).unwrap();
+        manifest["artifactType"] = json!("application/x.signature");
+    }
+    let manifest = manifest.to_string();
+    let digest = sha256(manifest.as_bytes());
+    let wanted = if tag.is_empty() { Wanted::Digest(&digest) } else { Wanted::Tag(tag) };
+    let put = client.put_manifest(repository, wanted, (media::OCI_MANIFEST, manifest.as_bytes())).unwrap();
+    assert_eq!(put, digest);
+    Descriptor::new(media::OCI_MANIFEST, digest, manifest.len() as u64)
+}
+
+fn read(client: &Client, repository: &str, manifest: &Descriptor) {
+    let fetched = client.manifest(repository, Wanted::Digest(&manifest.digest), &[]).unwrap();
+    assert_eq!(fetched.media_type, media::OCI_MANIFEST);
+    let document: Value = serde_json::from_slice(&fetched.bytes).unwrap();
+    let layer: Descriptor = serde_json::from_value(document["layers"][0].clone()).unwrap();
+    for from in [0, 299_000] {
+        let mut blob = client.blob(repository, &layer, from).unwrap();
+        let mut bytes = Vec::new();
+        blob.read_to_end(&mut bytes).unwrap();
+        assert_eq!((blob.start(), bytes.len() as u64), (from, 300_000 - from), "docker-registry gives parts");
+    }
+}
+
+#[test]
+fn what_is_stored_is_there_for_this_client_and_for_skopeo() {
+    let registry = Registry::start(Manner::Open);
+    let client = open(&registry, Access::default());
+    let manifest = push(&client, "team/app", "one", None);
+    push(&client, "team/app", "two", None);
+    read(&client, "team/app", &manifest);
+    assert_eq!(client.tags("team/app").unwrap(), ["one", "two"]);
+    assert_eq!(client.digest("team/app", Wanted::Tag("one")).unwrap(), Some(manifest.digest.clone()));
+    assert_eq!(client.digest("team/app", Wanted::Tag("three")).unwrap(), None);
+    let mut skopeo = Command::new("skopeo");
+    skopeo.args(["inspect", "--tls-verify=false", "--format", "{{.Digest}}"]);
+    let seen = ended(skopeo.arg(format!("docker://{}/team/app:one", registry.host())));
+    assert_eq!((seen.stdout.trim(), seen.stderr.as_str()), (manifest.digest.as_str(), ""));
+    let layer = sha256(&vec![7; 300_000]);
+    assert!(!client.has_blob("other", &layer).unwrap());
+    assert!(client.mount("other", &layer, "team/app").unwrap());
+    assert!(client.has_blob("other", &layer).unwrap());
+    assert!(!client.mount("other", &sha256(b"nothing"), "team/app").unwrap());
+    client.delete_manifest("team/app", &manifest.digest).unwrap();
+    let error = client.manifest("team/app", Wanted::Tag("one"), &[]).unwrap_err();
+    assert!(matches!(error, error::Error::Refused(refused) if refused.kind == RefusedKind::NoSuchObject));
+}
+
+#[test]
+fn referrers_are_found_by_the_tag_where_the_registry_does_not_list_them() {
+    let registry = Registry::start(Manner::Open);
+    let client = open(&registry, Access::default());
+    let image = push(&client, "app", "one", None);
+    assert_eq!(client.referrers("app", &image.digest, None).unwrap(), []);
+    let signature = push(&client, "app", "", Some(&image));
+    let kind = "application/x.signature";
+    let listed = Descriptor { artifact_type: Some(kind.into()), ..signature };
+    let index = json!({ "schemaVersion": 2, "mediaType": media::OCI_INDEX, "manifests": [listed] }).to_string();
+    let tag = image.digest.as_str().replace(':', "-");
+    client.put_manifest("app", Wanted::Tag(&tag), (media::OCI_INDEX, index.as_bytes())).unwrap();
+    assert_eq!(client.referrers("app", &image.digest, Some(kind)).unwrap(), [listed]);
+    assert_eq!(client.referrers("app", &image.digest, Some("application/other")).unwrap(), []);
+}
+
+#[test]
+fn a_registry_proves_its_name_and_a_client_who_it_is() {
+    let registry = Registry::start(Manner::ClientCertificate);
+    let folder = tempfile::tempdir().unwrap();
+    let of_host = folder.path().join(registry.host());
+    fs::create_dir(&of_host).unwrap();
+    let certificates = || Certificates { folders: vec![folder.path().to_owned()], ..Certificates::default() };
+    let error = certified(&registry, certificates()).greet().unwrap_err();
+    assert!(error.to_string().ends_with("signed by nobody whom this host trusts"), "{error}");
+    fs::copy(registry.path("ca.crt"), of_host.join("ca.crt")).unwrap();
+    let error = certified(&registry, certificates()).greet().unwrap_err();
+    assert!(error.to_string().contains("it asks for another certificate"), "{error}");
+    fs::copy(registry.path("client.cert"), of_host.join("me.cert")).unwrap();
+    fs::copy(registry.path("server.key"), of_host.join("me.key")).unwrap();
+    let endpoint = Endpoint { host: registry.host(), trust: Trust::Certified };
+    let error = Client::open(endpoint, Access { certificates: certificates(), ..Access::default() }).err().unwrap();
+    assert!(error.to_string().ends_with("does not belong to the certificate beside it"), "{error}");
+    fs::copy(registry.path("client.key"), of_host.join("me.key")).unwrap();
+    let client = certified(&registry, certificates());
+    client.greet().unwrap();
+    let manifest = push(&client, "app", "one", None);
+    read(&client, "app", &manifest);
+}
+
+#[test]
+fn tokens_are_had_for_what_is_done() {
+    let registry = Registry::start(Manner::Token);
+    let client = open(&registry, anna());
+    client.greet().unwrap();
+    let manifest = push(&client, "public/app", "one", None);
+    push(&client, "secret/app", "one", None);
+    assert!(client.mount("secret/other", &sha256(&vec![7; 300_000]), "public/app").unwrap());
+    let nobody = open(&registry, Access::default());
+    read(&nobody, "public/app", &manifest);
+    let error = nobody.manifest("secret/app", Wanted::Tag("one"), &[]).unwrap_err();
+    assert!(error.to_string().contains("asks for a login"), "{error}");
+    assert_eq!(error.hint(), Some(format!("carboy login {}", registry.host()).as_str()));
+    assert_eq!(client.catalog().unwrap(), ["public/app", "secret/app", "secret/other"]);
+}
+
+/// A command with a `config.json` of its own.
+fn with_config(carboy: &Carboy, words: &[&str]) -> Ended {
+    ended(carboy.command(words).env("DOCKER_CONFIG", carboy.folder().join("docker")))
+}
+
+#[test]
+fn a_login_is_verified_and_kept_until_the_logout() {
+    let registry = Registry::start(Manner::Password);
+    let (carboy, host) = (Carboy::new(), registry.host());
+    let file = carboy.folder().join("docker/config.json");
+    let wrong = with_config(&carboy, &["login", "-u", USER, "-p", "wrong", &host]);
+    assert_eq!(wrong.code, 1, "{}", wrong.stderr);
+    assert!(wrong.stderr.contains(&format!("{host} does not accept the login of anna")), "{}", wrong.stderr);
+    assert!(!file.exists());
+    let login = with_config(&carboy, &["login", "-u", USER, "-p", PASSWORD, &host]);
+    assert_eq!((login.code, login.stdout.as_str()), (0, "Login Succeeded\n"), "{}", login.stderr);
+    assert_eq!(fs::metadata(&file).unwrap().mode() & 0o777, 0o600);
+    let again = with_config(&carboy, &["login", &host]);
+    assert_eq!((again.code, again.stdout.as_str()), (0, "Login Succeeded\n"), "{}", again.stderr);
+    push(&open(&registry, anna()), "team/app", "one", None);
+    let tags = with_config(&carboy, &["tags", "--json", &format!("{host}/team/app")]);
+    assert_eq!(tags.stdout, format!("{{\"name\":\"{host}/team/app\",\"tags\":[\"one\"]}}\n"), "{}", tags.stderr);
+    let found = with_config(&carboy, &["search", "--format", "{{.Name}}", &format!("{host}/app")]);
+    assert_eq!(found.stdout, format!("{host}/team/app\n"), "{}", found.stderr);
+    // skopeo reads what carboy keeps.
+    let mut skopeo = Command::new("skopeo");
+    skopeo.args(["list-tags", "--tls-verify=false", "--authfile"]).arg(&file);
+    let listed = ended(skopeo.arg(format!("docker://{host}/team/app")));
+    assert!(listed.stdout.contains("\"one\""), "{}", listed.stderr);
+    let logout = with_config(&carboy, &["logout", &host]);
+    assert_eq!(logout.stdout, format!("Removing login credentials for {host}\n"), "{}", logout.stderr);
+    let logout = with_config(&carboy, &["logout", &host]);
+    assert_eq!(logout.stdout, format!("Not logged in to {host}\n"), "{}", logout.stderr);
+    let tags = with_config(&carboy, &["tags", &format!("{host}/team/app")]);
+    assert_eq!(tags.code, 1);
+    assert!(tags.stderr.ends_with(&format!("hint: carboy login {host}\n")), "{}", tags.stderr);
+}
+
+/// Keeps logins in files, one for each server.
+const HELPER: &str = r#"#!/bin/sh
+cd "$(dirname "$0")" || exit
+case $1 in
+store) cat >kept ;;
+get) cat kept 2>/dev/null || { echo 'credentials not found in native keychain'; exit 1; } ;;
+erase) rm kept ;;
+esac
+"#;
+
+#[test]
+fn a_program_keeps_logins_where_the_file_says_so() {
+    let registry = Registry::start(Manner::Password);
+    let (carboy, host) = (Carboy::new(), registry.host());
+    let docker = carboy.folder().join("docker");
+    fs::create_dir(&docker).unwrap();
+    fs::write(docker.join("config.json"), r#"{"credsStore":"folder","psFormat":"x"}"#).unwrap();
+    let helper = docker.join("docker-credential-folder");
+    fs::write(&helper, HELPER).unwrap();
+    fs::set_permissions(&helper, fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", docker.display(), std::env::var("PATH").unwrap());
+    let run = |words: &[&str]| ended(carboy.command(words).env("DOCKER_CONFIG", &docker).env("PATH", &path));
+    let login = run(&["login", "-u", USER, "-p", PASSWORD, &host]);
+    assert_eq!((login.code, login.stdout.as_str()), (0, "Login Succeeded\n"), "{}", login.stderr);
+    let kept: Value = serde_json::from_slice(&fs::read(docker.join("kept")).unwrap()).unwrap();
+    assert_eq!(kept, json!({ "ServerURL": host, "Username": USER, "Secret": PASSWORD }));
+    assert!(!fs::read_to_string(docker.join("config.json")).unwrap().contains("YW5uYTpodXNo"));
+    assert_eq!(run(&["search", &format!("{host}/")]).code, 0, "it is asked for the login");
+    let logout = run(&["logout", &host]);
+    assert_eq!(logout.stdout, format!("Removing login credentials for {host}\n"), "{}", logout.stderr);
+    assert!(!docker.join("kept").exists());
+}
+
+/// Runs carboy where these files stand in the places of /etc/hosts and /etc/nsswitch.conf.
+fn elsewhere(carboy: &Carboy, (hosts, switch): (&Path, &Path), words: &[&str], variables: &[(&str, &Path)]) -> Ended {
+    let command = carboy.command(words);
+    let script = "mount --bind \"$1\" /etc/hosts && mount --bind \"$2\" /etc/nsswitch.conf && shift 2 && exec \"$@\"";
+    let mut within = Command::new("unshare");
+    within.args(["--mount", "sh", "-c", script, "sh"]).arg(hosts).arg(switch);
+    within.arg(command.get_program()).args(command.get_args()).envs(variables.iter().copied());
+    ended(&mut within)
+}
+
+#[test]
+fn a_name_of_the_hosts_file_is_found_whatever_the_hosts_libraries_are() {
+    let registry = Registry::start(Manner::Tls);
+    let carboy = Carboy::new();
+    let (hosts, switch) = (carboy.folder().join("hosts"), carboy.folder().join("nsswitch.conf"));
+    fs::write(&hosts, format!("127.0.0.1 localhost\n127.0.0.1 {NAME}\n")).unwrap();
+    fs::write(&switch, "hosts: mymachines mdns4_minimal [NOTFOUND=return] resolve myhostname files dns\n").unwrap();
+    let certificates = Certificates { system_file: Some(registry.path("ca.crt")), ..Certificates::default() };
+    push(&certified(&registry, certificates), "app", "one", None);
+    let authority = registry.path("ca.crt");
+    let docker = carboy.folder().join("docker");
+    let trusting = [("SSL_CERT_FILE", authority.as_path()), ("DOCKER_CONFIG", docker.as_path())];
+    for host in [NAME, "localhost"] {
+        let image = format!("{host}:{}/app", registry.port());
+        let tags = elsewhere(&carboy, (&hosts, &switch), &["tags", &image], &trusting);
+        assert_eq!((tags.stdout.as_str(), tags.stderr.as_str()), ("one\n", ""), "{host}");
+    }
+    let image = format!("{NAME}:{}/app", registry.port());
+    let tags = elsewhere(&carboy, (&hosts, &switch), &["tags", &image], &trusting[1..]);
+    assert_eq!(tags.code, 1);
+    assert!(tags.stderr.contains("its certificate is signed by nobody whom this host trusts"), "{}", tags.stderr);
+}
