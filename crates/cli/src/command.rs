@@ -193,6 +193,7 @@ fn named(word: &str, parser: &mut Parser, caller: Lookup<'_>) -> Result<Command>
         "volume" => volume_flags::read(parser),
         "image" => images::read(parser),
         "pull" => images::pull::read(parser),
+        "push" => images::push::read(parser),
         "load" => images::load::read(parser),
         "rmi" => images::rm::read(parser),
         "tag" => images::tag::read(parser),
@@ -213,7 +214,7 @@ fn before_command(written: &str) -> error::Error {
     refused.hint("name the command first, for example: carboy run -it host bash").into()
 }
 
-const COMMANDS: [(&str, &str); 40] = [
+const COMMANDS: [(&str, &str); 41] = [
     (RUN.command, RUN.doc),
     (CREATE.command, CREATE.doc),
     (START.command, START.doc),
@@ -243,6 +244,7 @@ const COMMANDS: [(&str, &str); 40] = [
     (EXPORT.command, EXPORT.doc),
     (DIFF.command, DIFF.doc),
     (images::pull::PULL.command, images::pull::PULL.doc),
+    (images::push::PUSH.command, images::push::PUSH.doc),
     (images::load::LOAD.command, images::load::LOAD.doc),
     (images::rm::REMOVE.command, images::rm::REMOVE.doc),
     (images::tag::TAG.command, images::tag::TAG.doc),
@@ -297,6 +299,7 @@ fn tables() -> Vec<serde_json::Value> {
         help::table(&EXPORT),
         help::table(&DIFF),
         help::table(&images::pull::PULL),
+        help::table(&images::push::PUSH),
         help::table(&images::load::LOAD),
         help::table(&images::rm::REMOVE),
         help::table(&images::tag::TAG),

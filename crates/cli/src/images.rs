@@ -4,6 +4,7 @@ pub(crate) mod load;
 mod progress;
 pub(crate) mod prune;
 pub(crate) mod pull;
+pub(crate) mod push;
 mod registries;
 pub(crate) mod rm;
 pub(crate) mod tag;
@@ -20,6 +21,7 @@ use crate::help;
 use crate::images::load::Load;
 use crate::images::prune::Prune;
 use crate::images::pull::Pull;
+use crate::images::push::Push;
 use crate::images::rm::Remove;
 use crate::images::tag::Tag;
 
@@ -28,6 +30,8 @@ use crate::images::tag::Tag;
 pub(crate) enum Image {
     /// Bring one from its registry.
     Pull(Pull),
+    /// Send one to its registry.
+    Push(Push),
     /// Bring those of an archive.
     Load(Load),
     /// Remove these.
@@ -44,6 +48,7 @@ pub(crate) const IMAGE: Usage<()> = Usage {
     words: "COMMAND [WORDS]",
     doc: "Do something with images\n\n\
           pull     bring an image from its registry, as carboy pull\n\
+          push     send an image to its registry, as carboy push\n\
           load     bring the images of an archive, as carboy load\n\
           rm       remove images, as carboy rmi\n\
           tag      give an image a name, as carboy tag\n\
@@ -66,6 +71,7 @@ pub(crate) fn read(parser: &mut Parser) -> Result<Command> {
     let mut parser = Parser::from_args(words);
     match word.as_str() {
         "pull" => pull::read(&mut parser),
+        "push" => push::read(&mut parser),
         "load" => load::read(&mut parser),
         "rm" | "remove" => rm::read(&mut parser),
         "tag" => tag::read(&mut parser),
@@ -84,6 +90,7 @@ pub(crate) fn read(parser: &mut Parser) -> Result<Command> {
 pub(crate) fn run(engine: &Engine, image: &Image) -> Result<ExitCode> {
     match image {
         Image::Pull(asked) => pull::run(engine, asked),
+        Image::Push(asked) => push::run(engine, asked),
         Image::Load(asked) => load::run(engine, asked),
         Image::Remove(asked) => Ok(rm::run(engine, asked)),
         Image::Tag(asked) => tag::run(engine, asked),

@@ -30,21 +30,31 @@ fn open(registry: &Registry, access: Access) -> Client {
     Client::open(Endpoint::of(&registry.host()), access).unwrap()
 }
 
-/// Stores an image of one layer, and gives its manifest.
+/// Stores an image of one layer, which is no archive, and gives its manifest.
 fn push(client: &Client, repository: &str, tag: &str, subject: Option<&Descriptor>) -> Descriptor {
+    push_layers(client, (repository, tag), &[vec![7; 300_000]], subject)
+}
+
+fn push_layers(
+    client: &Client,
+    (repository, tag): (&str, &str),
+    layers: &[Vec<u8>],
+    subject: Option<&Descriptor>,
+) -> Descriptor {
     let store = |kind: &str, bytes: &[u8]| {
         let descriptor = Descriptor::new(kind, sha256(bytes), bytes.len() as u64);
         let owned = bytes.to_vec();
         client.upload(repository, &descriptor, &|| Ok(Box::new(std::io::Cursor::new(owned.clone())))).unwrap();
         descriptor
     };
-    let layer = store(media::OCI_LAYER, &vec![7; 300_000]);
+    let layers: Vec<Descriptor> = layers.iter().map(|layer| store(media::OCI_LAYER, layer)).collect();
+    let diff_ids: Vec<_> = layers.iter().map(|layer| &layer.digest).collect();
     let config = json!({
-        "architecture": "amd64", "os": "linux", "rootfs": { "type": "layers", "diff_ids": [layer.digest] },
+        "architecture": "amd64", "os": "linux", "rootfs": { "type": "layers", "diff_ids": diff_ids },
     });
     let config = store(media::OCI_CONFIG, config.to_string().as_bytes());
     let mut manifest = json!({
-        "schemaVersion": 2, "mediaType": media::OCI_MANIFEST, "config": config, "layers": [layer],
+        "schemaVersion": 2, "mediaType": media::OCI_MANIFEST, "config": config, "layers": layers,
     });
     if let Some(subject) = subject {
         manifest["subject"] = serde_json::to_value(subject).unwrap();
@@ -253,4 +263,52 @@ fn a_name_of_the_hosts_file_is_found_whatever_the_hosts_libraries_are() {
     let tags = elsewhere(&carboy, (&hosts, &switch), &["tags", &image], &trusting[1..]);
     assert_eq!(tags.code, 1);
     assert!(tags.stderr.contains("its certificate is signed by nobody whom this host trusts"), "{}", tags.stderr);
+}
+
+/// A layer with one file of this name.
+fn layer(folder: &Path, name: &str) -> Vec<u8> {
+    fs::write(folder.join(name), name).unwrap();
+    let packed = Command::new("tar").arg("-C").arg(folder).args(["-c", name]).output().unwrap();
+    assert!(packed.status.success());
+    packed.stdout
+}
+
+#[test]
+fn what_was_pulled_is_pushed_with_the_same_digest_and_nothing_is_sent_twice() {
+    let (registry, other) = (Registry::start(Manner::Open), Registry::start(Manner::Password));
+    let carboy = Carboy::new();
+    let layers: Vec<Vec<u8>> = ["one", "two", "three"].iter().map(|name| layer(carboy.folder(), name)).collect();
+    let manifest = push_layers(&open(&registry, Access::default()), ("base", "1"), &layers, None);
+    let (base, app) = (format!("{}/base:1", registry.host()), format!("{}/team/app:2", registry.host()));
+    let run = |words: &[&str]| with_config(&carboy, words);
+    let good = |words: &[&str]| {
+        let ended = run(words);
+        assert_eq!((ended.code, ended.stderr.as_str()), (0, ""), "{words:?}");
+        ended.stdout
+    };
+    good(&["pull", &base]);
+    good(&["tag", &base, &app]);
+    let pushed = good(&["push", &app]);
+    let last = format!("2: digest: {} size: {}", manifest.digest, manifest.size);
+    assert_eq!(
+        pushed.lines().next(),
+        Some(format!("The push refers to repository [{}/team/app]", registry.host()).as_str())
+    );
+    assert_eq!(pushed.matches(": Mounted from base\n").count(), 3, "{pushed}");
+    assert_eq!(pushed.lines().last(), Some(last.as_str()));
+    let pushed = good(&["push", &app]);
+    assert_eq!(pushed.matches(": Layer already exists\n").count(), 3, "{pushed}");
+    let elsewhere = format!("{}/app:2", other.host());
+    good(&["tag", &base, &elsewhere]);
+    let refused = run(&["push", &elsewhere]);
+    assert_eq!(refused.code, 1);
+    assert!(refused.stderr.ends_with(&format!("hint: carboy login {}\n", other.host())), "{}", refused.stderr);
+    assert_eq!(run(&["login", "-u", USER, "-p", PASSWORD, &other.host()]).code, 0);
+    let pushed = good(&["push", &elsewhere]);
+    assert_eq!(pushed.matches(": Pushed\n").count(), 3, "{pushed}");
+    assert_eq!(pushed.lines().last(), Some(last.as_str()));
+    assert_eq!(good(&["push", "-q", &elsewhere]), format!("{elsewhere}\n"));
+    let unknown = run(&["push", &format!("{}/none", other.host())]);
+    assert_eq!(unknown.code, 1);
+    assert!(unknown.stderr.contains("is not on this host"), "{}", unknown.stderr);
 }

@@ -17,6 +17,7 @@ mod garbage;
 mod lease;
 mod load;
 mod pull;
+mod push;
 mod remove;
 mod usage;
 
@@ -43,6 +44,7 @@ pub use garbage::{Freed, Partial};
 pub use lease::Lease;
 pub use load::Loaded;
 pub use pull::{Pulled, Repository};
+pub use push::{Pushed, Sent, Watcher};
 pub use remove::{Force, Removed, RemovedImage};
 pub use usage::{Usage, Used};
 
