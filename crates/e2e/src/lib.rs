@@ -9,6 +9,7 @@ pub mod docker;
 pub mod engine;
 pub mod fault;
 pub mod group;
+pub mod layout;
 pub mod looked_at;
 pub mod registry;
 pub mod trace;

@@ -45,18 +45,20 @@ fn what_takes_room_is_counted_with_what_of_it_is_to_be_had_back() {
     assert_eq!(says(&carboy, &["exec", "runs", "sh", "-c", "mkdir /data; rm /file; echo > /file"]), "");
     let table = says(&carboy, &["system", "df"]);
     let expected = "TYPE             TOTAL     ACTIVE    SIZE      RECLAIMABLE\n\
+                    Images           0         0         0B        0B\n\
                     Containers       2         1         300kB     300kB (99%)\n\
                     Container Logs   2         1         0B        0B\n\
                     Local Volumes    1         1         2kB       0B (0%)\n";
     assert_eq!(table, expected);
-    assert_eq!(
-        says(&carboy, &["system", "df", "--format", "{{.Type}} {{.Active}}"]).lines().next(),
-        Some("Containers 1")
-    );
+    assert_eq!(says(&carboy, &["system", "df", "--format", "{{.Type}} {{.Active}}"]).lines().next(), Some("Images 0"));
     let each = says(&carboy, &["system", "df", "-v"]);
-    for part in
-        ["Containers space usage:", "stopped   ended", "Local Volumes space usage:", "data          1         2kB"]
-    {
+    for part in [
+        "Images space usage:",
+        "Containers space usage:",
+        "stopped   ended",
+        "Local Volumes space usage:",
+        "data          1         2kB",
+    ] {
         assert!(each.contains(part), "{part}: {each}");
     }
     assert_eq!(carboy.run(["system", "df", "-v", "--format", "json"]).code, 125);

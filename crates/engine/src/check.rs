@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use error::{Error, Result};
 
 use crate::containers::{Care, Container, Engine, Removal, Status};
+use crate::images::ImageFinding;
 use crate::record::short;
 use crate::store::Lock;
 use crate::volume::OwnVolumes;
@@ -32,6 +33,8 @@ pub enum Finding {
         /// Whose it was.
         id: String,
     },
+    /// Something of the images.
+    Image(ImageFinding),
 }
 
 /// What it is, in one line.
@@ -43,6 +46,7 @@ impl fmt::Display for Finding {
             }
             Self::Damaged(error) => write!(f, "{error}"),
             Self::Folder { path, .. } => write!(f, "{} is the folder of no container", path.display()),
+            Self::Image(finding) => finding.fmt(f),
             Self::Name { name, id } => write!(f, "the name {name} points to {}, which there is not", short(id)),
         }
     }
@@ -69,6 +73,7 @@ impl Engine {
                 found.push(Finding::Name { name, id });
             }
         }
+        found.extend(self.image_findings()?.into_iter().map(Finding::Image));
         Ok(found)
     }
 
@@ -113,6 +118,7 @@ impl Engine {
                 self.store.remove_own_volumes(id)?;
                 self.store.remove_container_folder(id).map(|()| Some("removed".to_owned()))
             }
+            Finding::Image(finding) => self.repair_image(finding),
             Finding::Name { name, id } => self.store.release_name(name, id).map(|()| Some("removed".to_owned())),
         }
     }

@@ -13,6 +13,7 @@
 //! at what there is and says that it is wanted: shared by who takes a container from it, alone by who removes.
 
 mod bring;
+mod check;
 mod garbage;
 mod lease;
 mod load;
@@ -40,6 +41,7 @@ use crate::options::{ImageRoot, Root, RunOptions};
 use crate::store::{Held, Store, entries, lock_folder, make_folders, read_json, write_json};
 
 pub use bring::{Order, Progress, Source, Step};
+pub use check::ImageFinding;
 pub use garbage::{Freed, Partial};
 pub use lease::Lease;
 pub use load::Loaded;

@@ -144,6 +144,11 @@ impl Content {
             if !is_there {
                 continue;
             }
+            // Or it was finished before this file was made anew.
+            if let Some(whole) = self.open(&wanted.digest)? {
+                remove_file(&path)?;
+                return Ok(Begun::Whole(whole));
+            }
             let (content, expected) = (self.clone(), wanted.clone());
             let mut incoming =
                 Box::new(Incoming { content, file, path, hasher: Hasher::default(), written: 0, expected });

@@ -78,6 +78,8 @@ pub struct LayerUnpacked {
     pub diff_id: Digest,
     /// Its bytes when it is not compressed.
     pub bytes: u64,
+    /// Bytes of files that were written; holes are not counted.
+    pub file_bytes: u64,
     /// Entries that were made.
     pub entries: u64,
     /// What was left out, the first [`Unpacked::SKIPPED_LISTED`] of it.
@@ -162,6 +164,7 @@ fn told((unpacked, lower): (Unpacked, Lower), archive: Hasher, elsewhere: Option
     LayerUnpacked {
         bytes: archive.bytes(),
         diff_id: archive.finish(),
+        file_bytes: unpacked.bytes,
         entries: unpacked.entries,
         skipped: unpacked.skipped,
         skipped_unlisted: unpacked.skipped_unlisted,

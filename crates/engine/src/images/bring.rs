@@ -354,7 +354,7 @@ impl Works<'_> {
             return Ok(());
         };
         let placed = self.settle(at, &half, wanted).and_then(|()| {
-            let layer = Layer { diff_id: half.unpacked.diff_id.clone(), bytes: half.unpacked.bytes };
+            let layer = Layer { diff_id: half.unpacked.diff_id.clone(), bytes: half.unpacked.file_bytes };
             write_json(&half.path, "layer.json", &layer)?;
             match fs::rename(&half.path, self.layer(chain)) {
                 // Somebody else has brought it meanwhile.

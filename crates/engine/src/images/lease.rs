@@ -26,6 +26,7 @@ impl Lease {
     /// A kernel error.
     pub fn new(store: &Store) -> Result<Self> {
         let _held = store.hold_images(FlockOperation::LockExclusive)?;
+        store.leased()?;
         let path = store.leases_folder().join(crate::names::new_id()?);
         let action = || format!("create {}", path.display());
         let mut options = OpenOptions::new();

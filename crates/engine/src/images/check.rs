@@ -1,0 +1,81 @@
+//! Whether images are whole: their blobs are what their names say, their layers are there, their names lead to them.
+
+use std::collections::BTreeSet;
+
+use error::Result;
+use image::Reference;
+use oci::image::Digest;
+
+use super::Named;
+use crate::containers::Engine;
+
+/// Something of the images that is not as it should be.
+#[derive(Debug)]
+pub enum ImageFinding {
+    /// A blob that is not what its name says.
+    Blob(Digest),
+    /// An image without one of its blobs or layers.
+    Incomplete {
+        /// The image.
+        image: Box<Named>,
+        /// What it lacks.
+        missing: Digest,
+    },
+    /// A name of no image.
+    Name(Reference),
+}
+
+/// What it is, in one line.
+impl std::fmt::Display for ImageFinding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Blob(digest) => write!(f, "the blob {digest} is not what its name says"),
+            Self::Incomplete { image, missing } => write!(f, "image {} lacks {missing}", image.title()),
+            Self::Name(name) => write!(f, "the name {} is of no image", name.familiar()),
+        }
+    }
+}
+
+impl Engine {
+    /// Everything of the images that is not as it should be.
+    ///
+    /// # Errors
+    /// A kernel error.
+    pub fn image_findings(&self) -> Result<Vec<ImageFinding>> {
+        let content = self.store.content();
+        let mut found: Vec<ImageFinding> = content.damaged()?.into_iter().map(ImageFinding::Blob).collect();
+        let images = self.images()?;
+        let ids: BTreeSet<Digest> = images.whole.iter().map(|named| named.image.id.clone()).collect();
+        for named in images.whole {
+            let image = &named.image;
+            let is_layer_gone = |chain: &&Digest| !matches!(self.store.layer_record(chain), Ok(Some(_)));
+            let documents = image.manifests.iter().chain([&image.id]).find(|digest| !content.has(digest));
+            let mut missing = documents.or_else(|| image.layers.iter().find(is_layer_gone)).cloned();
+            if missing.is_none() {
+                let blobs = self.kept_by(image).unwrap_or_default();
+                missing = blobs.into_iter().find(|blob| !content.has(blob) && !image.layers.contains(blob));
+            }
+            if let Some(missing) = missing {
+                found.push(ImageFinding::Incomplete { image: Box::new(named), missing });
+            }
+        }
+        let lost = self.store.tags()?.into_iter().filter(|(_, id)| !ids.contains(id));
+        found.extend(lost.map(|(name, _)| ImageFinding::Name(name)));
+        Ok(found)
+    }
+
+    /// Takes away what is of no use: a damaged blob and an incomplete image come again with the next pull.
+    ///
+    /// # Errors
+    /// A kernel error.
+    pub fn repair_image(&self, finding: &ImageFinding) -> Result<Option<String>> {
+        match finding {
+            ImageFinding::Blob(digest) => {
+                self.store.content().remove(digest)?;
+                Ok(Some("removed, the next pull brings it again".to_owned()))
+            }
+            ImageFinding::Incomplete { .. } => Ok(None),
+            ImageFinding::Name(name) => self.store.remove_tag(name).map(|()| Some("removed".to_owned())),
+        }
+    }
+}
