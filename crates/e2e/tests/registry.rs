@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 use carboy_e2e::registry::{Manner, NAME, PASSWORD, Registry, USER};
-use carboy_e2e::{Carboy, Ended, ended};
+use carboy_e2e::{Carboy, Ended, Person, ended};
 use error::RefusedKind;
 use image::registry::{Access, Certificates, Credentials, Endpoint, Registry as Client, Secret, Trust, Wanted};
 use image::sha256;
@@ -197,6 +197,31 @@ fn a_login_is_verified_and_kept_until_the_logout() {
     let tags = with_config(&carboy, &["tags", &format!("{host}/team/app")]);
     assert_eq!(tags.code, 1);
     assert!(tags.stderr.ends_with(&format!("hint: carboy login {host}\n")), "{}", tags.stderr);
+}
+
+#[test]
+fn a_login_is_asked_for_and_the_password_is_not_seen() {
+    let registry = Registry::start(Manner::Password);
+    let (carboy, person) = (Carboy::new(), Person::new(24, 80));
+    let mut within = Command::new("env");
+    within.arg(format!("DOCKER_CONFIG={}", carboy.folder().join("docker").display()));
+    let command = carboy.command(["login", &registry.host()]);
+    within.arg(command.get_program()).args(command.get_args());
+    let before = person.settings();
+    let mut login = person.start(&within);
+    login.sees("Username: ");
+    login.types("anna\r");
+    login.sees("Password: ");
+    login.types("wrong\x15huss\x7fh\r");
+    let seen = login.sees("Login Succeeded");
+    assert!(!seen.contains("hu"), "{seen}");
+    assert_eq!(login.end().code, 0);
+    assert_eq!(person.settings(), before);
+    let mut login = person.start(&carboy.command(["login", "-u", "nobody", &registry.host()]));
+    login.sees("Password: ");
+    login.types("\x03");
+    assert_ne!(login.end().code, 0);
+    assert_eq!(person.settings(), before);
 }
 
 /// Keeps logins in files, one for each server.

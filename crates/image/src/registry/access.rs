@@ -125,6 +125,8 @@ pub struct Patience {
     pub connect: Duration,
     /// For the next byte.
     pub silence: Duration,
+    /// For the answer to a blob, which a registry reads anew before it keeps it.
+    pub digestion: Duration,
     /// How often something is tried in all.
     pub attempts: u32,
     /// Between the first attempt and the second; doubled with each that follows.
@@ -138,6 +140,7 @@ impl Default for Patience {
         Self {
             connect: Duration::from_secs(15),
             silence: Duration::from_secs(60),
+            digestion: Duration::from_secs(900),
             attempts: 5,
             first_wait: Duration::from_millis(250),
             longest_wait: Duration::from_secs(30),

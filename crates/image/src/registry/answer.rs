@@ -229,8 +229,8 @@ fn failed(host: &str, error: &io::Error) -> Error {
             .into()
         }
         None => {
-            let reason = "it ended the connection before it had answered";
-            Refused::new("the registry", host, reason).hint("try again later").into()
+            let kernel = Kernel::new(format!("reach the registry {host}"), Errno::CONNRESET);
+            kernel.hint("it ended the connection early: try again later").into()
         }
     }
 }

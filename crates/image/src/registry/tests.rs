@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use oci::image::{Descriptor, media};
 
-use super::{Access, Credentials, Endpoint, Patience, Registry, Secret, Wanted};
+use super::{Access, Credentials, Endpoint, Patience, Proxies, Registry, Secret, Wanted};
 use crate::sha256;
 
 /// A request as the server saw it.
@@ -22,7 +22,8 @@ struct Seen {
 
 impl Seen {
     fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find_map(|header| header.strip_prefix(name)?.strip_prefix(": "))
+        let pairs = self.headers.iter().filter_map(|header| header.split_once(": "));
+        pairs.filter(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value).next()
     }
 }
 
@@ -115,6 +116,7 @@ fn access() -> Access {
     let patience = Patience {
         connect: Duration::from_secs(5),
         silence: Duration::from_millis(400),
+        digestion: Duration::from_millis(400),
         attempts: 3,
         first_wait: Duration::from_millis(1),
         longest_wait: Duration::from_millis(2),
@@ -363,7 +365,8 @@ fn a_blob_that_is_cut_off_goes_on_where_it_was() {
     assert_eq!(read(&server, BYTES, 7).unwrap(), (0, BYTES.to_vec()), "it says that it begins anew");
     let server = cutting(BYTES, Parts::Given, &[10, 10, 10, 10, 10, 10]);
     let error = read(&server, BYTES, 0).unwrap_err();
-    assert!(error.to_string().contains("ended the connection"), "{error}");
+    let error = error.downcast::<error::Error>().unwrap();
+    assert_eq!(error.errno(), Some(error::Errno::CONNRESET), "{error}");
 }
 
 #[test]
@@ -377,4 +380,38 @@ fn a_blob_of_another_size_is_refused() {
     let mut blob = registry.blob("a", &Descriptor::new(media::OCI_LAYER, sha256(b""), 4), 0).unwrap();
     let error = blob.read_to_end(&mut Vec::new()).unwrap_err();
     assert!(error.to_string().contains("more than the 4 bytes"), "{error}");
+}
+
+#[test]
+fn a_proxy_is_asked_for_what_it_is_not_left_out_of() {
+    let proxy = Server::start(|seen, _| match seen.line.starts_with("CONNECT") {
+        true => answer("407 Proxy Authentication Required", "", b""),
+        false => ok(b"{}"),
+    });
+    let address = format!("http://anna:hush@{}", proxy.address);
+    let proxies = Proxies { http: address.clone(), https: address, none: "left.test".into() };
+    let open = |host: &str| {
+        let patience = Patience { attempts: 1, ..access().patience };
+        let access = Access { proxies: proxies.clone(), patience, ..access() };
+        Registry::open(Endpoint::of(host), access).unwrap()
+    };
+    let error = open("far.test").manifest("a", Wanted::Tag("b"), &[]).unwrap_err();
+    assert!(error.to_string().contains("far.test: the proxy does not connect to it"), "{error}");
+    assert_eq!(proxy.lines(), ["CONNECT far.test:443"]);
+    assert_eq!(proxy.seen()[0].header("proxy-authorization"), Some("Basic YW5uYTpodXNo"));
+    let error = open("left.test").manifest("a", Wanted::Tag("b"), &[]).unwrap_err();
+    assert!(error.to_string().ends_with("no host of this name is known"), "{error}");
+    assert_eq!(proxy.lines().len(), 1);
+}
+
+#[test]
+fn a_list_has_pages_and_an_end() {
+    let server = Server::start(|seen, _| match seen.line.contains("last=") {
+        false => answer("200 OK", "Link: </v2/a/tags/list?last=two>; rel=\"next\"\r\n", br#"{"tags":["one","two"]}"#),
+        true => ok(br#"{"tags":["three"]}"#),
+    });
+    assert_eq!(server.registry().tags("a").unwrap(), ["one", "two", "three"]);
+    let circle = Server::start(|_, _| answer("200 OK", "Link: <list?n=1000>; rel=next\r\n", br#"{"tags":null}"#));
+    let error = circle.registry().tags("a").unwrap_err();
+    assert!(error.to_string().ends_with("the registry's list has no end"), "{error}");
 }

@@ -1,6 +1,7 @@
 //! Single requests of HTTP: over TLS or plain, directly or through a proxy. Follows nothing, repeats nothing.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use error::{Doing as _, Refused, Result};
 use ureq::http::header::{AUTHORIZATION, HeaderValue};
@@ -22,6 +23,7 @@ pub(super) struct Transport {
     http: Option<Agent>,
     https: Option<Agent>,
     proxies: Proxies,
+    digestion: Duration,
 }
 
 impl Transport {
@@ -35,6 +37,7 @@ impl Transport {
             http: http.map(|proxy| agent(Some(proxy))),
             https: https.map(|proxy| agent(Some(proxy))),
             proxies: access.proxies.clone(),
+            digestion: access.patience.digestion,
         })
     }
 
@@ -63,7 +66,8 @@ impl Transport {
             Content::Stream { size, open } => {
                 let mut content = open()?;
                 let request = request.header("content-length", *size).body(SendBody::from_reader(&mut content));
-                agent.run(request.map_err(refused)?)
+                let patient = agent.configure_request(request.map_err(refused)?);
+                agent.run(patient.timeout_per_read(Some(self.digestion)).build())
             }
         })
     }
