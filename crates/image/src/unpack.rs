@@ -456,7 +456,9 @@ impl<'a> Unpacker<'a> {
     /// The directory `path`, made with its parents where it does not exist.
     fn parent(&mut self, path: &[u8]) -> Result<Rc<OwnedFd>> {
         if path.is_empty() {
-            return Ok(Rc::clone(&self.root));
+            let root = Rc::clone(&self.root);
+            self.keep_time(path, &root)?;
+            return Ok(root);
         }
         match &self.parent {
             Some((last, parent)) if last == path => return Ok(Rc::clone(parent)),
@@ -580,6 +582,7 @@ impl<'a> Unpacker<'a> {
 
     /// Those below before those above.
     fn set_directories(&mut self) -> Result<()> {
+        self.set_kept_times()?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         for (path, attributes) in std::mem::take(&mut self.directories).into_iter().rev() {
             self.current.clone_from(&path);

@@ -1,16 +1,16 @@
 //! A layer unpacked over the layers below it, which are there and change: what it removes goes, what it only passes through
 //! keeps its time.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{CString, OsStr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use error::Result;
-use rustix::fs::{FileType, Mode, OFlags, RawDir, Timespec, fstat, openat};
+use rustix::fs::{FileType, Mode, OFlags, RawDir, ResolveFlags, Timespec, fstat, futimens, openat, openat2};
 use rustix::io::Errno;
 
-use super::{Directory, Form, Unpacker, split};
+use super::{Directory, Form, IN_ROOT, Unpacker, dot_if_empty, open_in_root, split, times};
 use crate::remove::remove_tree;
 
 /// What is known of a layer beside its files.
@@ -20,6 +20,8 @@ pub(crate) struct Merged {
     brought: BTreeSet<Vec<u8>>,
     /// Those of them that have an entry.
     entries: BTreeSet<Vec<u8>>,
+    /// Times of directories whose paths lead over symbolic links. They may be brought by other paths.
+    behind_links: BTreeMap<Vec<u8>, Timespec>,
 }
 
 impl Merged {
@@ -111,14 +113,35 @@ impl Unpacker<'_> {
 
     /// Remembers the time of a directory that is about to change and has no entry of its own so far.
     pub(super) fn keep_time(&mut self, path: &[u8], directory: &OwnedFd) -> Result<()> {
-        if !matches!(self.form, Form::Merged(_)) || self.directories.contains_key(path) {
+        let Form::Merged(merged) = &mut self.form else { return Ok(()) };
+        if self.directories.contains_key(path) || merged.behind_links.contains_key(path) {
             return Ok(());
         }
         let found = fstat(directory).map_err(|errno| self.failed("look at the directory of", errno))?;
         let mtime = Timespec { tv_sec: found.st_mtime, tv_nsec: found.st_mtime_nsec.try_into().unwrap_or_default() };
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let straight = IN_ROOT.union(ResolveFlags::NO_SYMLINKS);
+        if openat2(&*self.root, dot_if_empty(path), flags, Mode::empty(), straight).is_err() {
+            if let Form::Merged(merged) = &mut self.form {
+                merged.behind_links.insert(path.to_vec(), mtime);
+            }
+            return Ok(());
+        }
         let owner = (found.st_uid, found.st_gid);
         let there = Directory { mode: found.st_mode & 0o7777, owner, mtime: Some(mtime), xattrs: Vec::new() };
         self.directories.insert(path.to_vec(), there);
+        Ok(())
+    }
+
+    /// Gives the directories behind symbolic links their times back, before those that have entries get theirs.
+    pub(super) fn set_kept_times(&mut self) -> Result<()> {
+        let Form::Merged(merged) = &mut self.form else { return Ok(()) };
+        for (path, mtime) in std::mem::take(&mut merged.behind_links) {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            if let Ok(directory) = open_in_root(&self.root, &path, flags) {
+                futimens(&directory, &times(mtime)).map_err(|errno| self.failed("set the time of", errno))?;
+            }
+        }
         Ok(())
     }
 }

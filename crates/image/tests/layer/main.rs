@@ -8,6 +8,7 @@ mod changed;
 mod hostile;
 mod shown;
 mod stack;
+mod umoci;
 
 use carboy_image::layer::{Layer, Limits, Settled, unpack_layer};
 use carboy_image::sha256;

@@ -66,6 +66,7 @@ const NEEDS: &[Need] = &[
         why: "hosts with other cgroups",
         found_by: FoundBy::Program("qemu-system-x86_64"),
     },
+    Need { package: "umoci", why: "another that unpacks images", found_by: FoundBy::Program("umoci") },
     Need { package: "zstd", why: "layers that are compressed by it", found_by: FoundBy::Program("zstd") },
     Need {
         package: "docker-registry",
