@@ -305,6 +305,7 @@ fn tables() -> Vec<serde_json::Value> {
         help::table(&images::tag::TAG),
         help::table(&IMAGE),
         help::table(&images::prune::PRUNE),
+        help::table(&images::tree::TREE),
         help::table(&VOLUME),
         help::table(&volume_flags::CREATE),
         help::table(&volume_flags::LIST),

@@ -8,6 +8,7 @@ pub(crate) mod push;
 mod registries;
 pub(crate) mod rm;
 pub(crate) mod tag;
+pub(crate) mod tree;
 
 use std::process::ExitCode;
 
@@ -24,6 +25,7 @@ use crate::images::pull::Pull;
 use crate::images::push::Push;
 use crate::images::rm::Remove;
 use crate::images::tag::Tag;
+use crate::images::tree::Tree;
 
 /// What is to be done with images.
 #[derive(Debug, PartialEq, Eq)]
@@ -40,6 +42,8 @@ pub(crate) enum Image {
     Tag(Tag),
     /// Remove what nobody uses.
     Prune(Prune),
+    /// Tell what one is made of.
+    Tree(Tree),
 }
 
 /// `carboy image`, which has commands of its own.
@@ -52,6 +56,7 @@ pub(crate) const IMAGE: Usage<()> = Usage {
           load     bring the images of an archive, as carboy load\n\
           rm       remove images, as carboy rmi\n\
           tag      give an image a name, as carboy tag\n\
+          tree     show the layers of an image, and what each of them costs\n\
           prune    remove the images that nobody uses\n\n\
           carboy image COMMAND --help tells of its flags.",
     flags: &[],
@@ -76,6 +81,7 @@ pub(crate) fn read(parser: &mut Parser) -> Result<Command> {
         "rm" | "remove" => rm::read(&mut parser),
         "tag" => tag::read(&mut parser),
         "prune" => prune::read(&mut parser),
+        "tree" => tree::read(&mut parser),
         word => {
             let refused = wrong_words("image", word, "it has no such command");
             Err(refused.hint("carboy image --help lists them").into())
@@ -95,6 +101,7 @@ pub(crate) fn run(engine: &Engine, image: &Image) -> Result<ExitCode> {
         Image::Remove(asked) => Ok(rm::run(engine, asked)),
         Image::Tag(asked) => tag::run(engine, asked),
         Image::Prune(asked) => prune::run(engine, asked),
+        Image::Tree(asked) => tree::run(engine, asked),
     }
 }
 

@@ -20,6 +20,7 @@ mod load;
 mod pull;
 mod push;
 mod remove;
+mod tree;
 mod usage;
 
 use std::borrow::Cow;
@@ -48,6 +49,7 @@ pub use load::Loaded;
 pub use pull::{Pulled, Repository};
 pub use push::{Pushed, Sent, Watcher};
 pub use remove::{Force, Removed, RemovedImage};
+pub use tree::{Seen, TreeLayer};
 pub use usage::{Usage, Used};
 
 /// An image as it is remembered.

@@ -323,8 +323,13 @@ impl<R: Read> Reader<R> {
             self.content(u64::MAX)?;
         }
         self.content = std::mem::take(&mut self.padding);
+        let end_mark = self.end_mark;
         while self.content > 0 {
-            self.content(u64::MAX)?;
+            match (self.content(u64::MAX), end_mark) {
+                // umoci leaves out what is behind the content of the last entry, too.
+                (Err(Fault::Truncated), EndMark::NotNeeded) => self.content = 0,
+                (read, _) => _ = read?,
+            }
         }
         Ok(())
     }
