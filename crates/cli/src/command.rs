@@ -195,6 +195,9 @@ fn named(word: &str, parser: &mut Parser, caller: Lookup<'_>) -> Result<Command>
         "pull" => images::pull::read(parser),
         "push" => images::push::read(parser),
         "load" => images::load::read(parser),
+        "commit" => images::commit::read(parser),
+        "import" => images::commit::read_import(parser),
+        "save" => images::save::read(parser),
         "rmi" => images::rm::read(parser),
         "tag" => images::tag::read(parser),
         "container" => container::read(parser, |word, parser| named(word, parser, caller)),
@@ -214,7 +217,7 @@ fn before_command(written: &str) -> error::Error {
     refused.hint("name the command first, for example: carboy run -it host bash").into()
 }
 
-const COMMANDS: [(&str, &str); 41] = [
+const COMMANDS: [(&str, &str); 44] = [
     (RUN.command, RUN.doc),
     (CREATE.command, CREATE.doc),
     (START.command, START.doc),
@@ -246,6 +249,9 @@ const COMMANDS: [(&str, &str); 41] = [
     (images::pull::PULL.command, images::pull::PULL.doc),
     (images::push::PUSH.command, images::push::PUSH.doc),
     (images::load::LOAD.command, images::load::LOAD.doc),
+    (images::commit::COMMIT.command, images::commit::COMMIT.doc),
+    (images::commit::IMPORT.command, images::commit::IMPORT.doc),
+    (images::save::SAVE.command, images::save::SAVE.doc),
     (images::rm::REMOVE.command, images::rm::REMOVE.doc),
     (images::tag::TAG.command, images::tag::TAG.doc),
     (IMAGE.command, IMAGE.doc),
@@ -301,6 +307,9 @@ fn tables() -> Vec<serde_json::Value> {
         help::table(&images::pull::PULL),
         help::table(&images::push::PUSH),
         help::table(&images::load::LOAD),
+        help::table(&images::commit::COMMIT),
+        help::table(&images::commit::IMPORT),
+        help::table(&images::save::SAVE),
         help::table(&images::rm::REMOVE),
         help::table(&images::tag::TAG),
         help::table(&IMAGE),

@@ -1,5 +1,6 @@
 //! `image`, and the commands of images that have a name of their own: `pull`, `rmi`, `tag`. Words and output as Docker's.
 
+pub(crate) mod commit;
 pub(crate) mod load;
 mod progress;
 pub(crate) mod prune;
@@ -7,6 +8,7 @@ pub(crate) mod pull;
 pub(crate) mod push;
 mod registries;
 pub(crate) mod rm;
+pub(crate) mod save;
 pub(crate) mod tag;
 pub(crate) mod tree;
 
@@ -19,11 +21,13 @@ use lexopt::Parser;
 use crate::command::Command;
 use crate::flags::{End, Read, Usage, wrong_words};
 use crate::help;
+use crate::images::commit::{Commit, Import};
 use crate::images::load::Load;
 use crate::images::prune::Prune;
 use crate::images::pull::Pull;
 use crate::images::push::Push;
 use crate::images::rm::Remove;
+use crate::images::save::Save;
 use crate::images::tag::Tag;
 use crate::images::tree::Tree;
 
@@ -36,6 +40,12 @@ pub(crate) enum Image {
     Push(Push),
     /// Bring those of an archive.
     Load(Load),
+    /// Make one of a container's changes.
+    Commit(Commit),
+    /// Make one of an archive of a root.
+    Import(Import),
+    /// Write these to an archive.
+    Save(Save),
     /// Remove these.
     Remove(Remove),
     /// Give one a name.
@@ -54,6 +64,8 @@ pub(crate) const IMAGE: Usage<()> = Usage {
           pull     bring an image from its registry, as carboy pull\n\
           push     send an image to its registry, as carboy push\n\
           load     bring the images of an archive, as carboy load\n\
+          save     write images to an archive, as carboy save\n\
+          import   make an image of an archive of a root, as carboy import\n\
           rm       remove images, as carboy rmi\n\
           tag      give an image a name, as carboy tag\n\
           tree     show the layers of an image, and what each of them costs\n\
@@ -78,6 +90,8 @@ pub(crate) fn read(parser: &mut Parser) -> Result<Command> {
         "pull" => pull::read(&mut parser),
         "push" => push::read(&mut parser),
         "load" => load::read(&mut parser),
+        "save" => save::read(&mut parser),
+        "import" => commit::read_import(&mut parser),
         "rm" | "remove" => rm::read(&mut parser),
         "tag" => tag::read(&mut parser),
         "prune" => prune::read(&mut parser),
@@ -98,6 +112,9 @@ pub(crate) fn run(engine: &Engine, image: &Image) -> Result<ExitCode> {
         Image::Pull(asked) => pull::run(engine, asked),
         Image::Push(asked) => push::run(engine, asked),
         Image::Load(asked) => load::run(engine, asked),
+        Image::Commit(asked) => Ok(commit::run(engine, asked)),
+        Image::Import(asked) => Ok(commit::run_import(engine, asked)),
+        Image::Save(asked) => Ok(save::run(engine, asked)),
         Image::Remove(asked) => Ok(rm::run(engine, asked)),
         Image::Tag(asked) => tag::run(engine, asked),
         Image::Prune(asked) => prune::run(engine, asked),

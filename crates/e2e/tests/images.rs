@@ -262,3 +262,49 @@ fn archives_of_other_engines_are_loaded_and_a_damaged_store_is_told_of() {
     let checked = carboy.run(["system", "check"]);
     assert_eq!((checked.code, checked.stdout), (1, format!("the blob sha256:{digest} is not what its name says\n")));
 }
+
+#[test]
+fn a_container_becomes_an_image_and_goes_to_other_engines_and_back() {
+    let mut shelf = Shelf::new();
+    let name = shelf.offer("base:1", &[], &json!({"Env": ["KEPT=yes"], "Cmd": ["sh"]}));
+    let Shelf { carboy, .. } = &shelf;
+    let change = "echo new > /new; rm /etc/group; mkdir /bin/further; chown 1000:1000 /new; chmod 600 /new";
+    says(carboy, &["pull", "-q", &name]);
+    says(carboy, &["run", "--name", "made", &name, "sh", "-c", change]);
+    let asked = ["commit", "-a", "Anna", "-m", "changed", "-c", "CMD [\"cat\", \"/new\"]", "-c", "ENV MORE=also"];
+    let id = says(carboy, &[&asked[..], &["made", "example.com/made:2"]].concat());
+    assert!(id.starts_with("sha256:"), "{id}");
+    assert_eq!(says(carboy, &["run", "--rm", "example.com/made:2"]), "new\n");
+    let look = "stat -c '%u %a' /new; ls /etc/group 2>/dev/null; ls -d /bin/further; echo $KEPT $MORE";
+    let expected = "1000 600\n/bin/further\nyes also\n";
+    assert_eq!(says(carboy, &["run", "--rm", "example.com/made:2", "sh", "-c", look]), expected);
+    // Written to an archive, it is the same for skopeo, and the same image when it comes back.
+    let archive = carboy.folder().join("saved.tar");
+    says(carboy, &["save", "-o", archive.to_str().unwrap(), "example.com/made:2"]);
+    for kind in ["docker-archive", "oci-archive"] {
+        let inspected =
+            ended(Command::new("skopeo").args(["inspect", "--config", &format!("{kind}:{}", archive.display())]));
+        let config: Value = serde_json::from_str(&inspected.stdout).unwrap_or_else(|_| panic!("{kind}: {inspected:?}"));
+        assert_eq!((&config["author"], &config["config"]["Cmd"]), (&json!("Anna"), &json!(["cat", "/new"])), "{kind}");
+        assert_eq!(config["rootfs"]["diff_ids"].as_array().map(Vec::len), Some(2));
+    }
+    says(carboy, &["rm", "made"]);
+    says(carboy, &["rmi", "example.com/made:2"]);
+    assert_eq!(says(carboy, &["load", "-i", archive.to_str().unwrap()]), "Loaded image: example.com/made:2\n");
+    assert_eq!(
+        says(carboy, &["rmi", "example.com/made:2"]).lines().nth(1),
+        Some(format!("Deleted: {}", id.trim_end()).as_str())
+    );
+    // A root without an image becomes one as an archive.
+    says(carboy, &["create", "--name", "plain", carboy.busybox().to_str().unwrap(), "true"]);
+    let refused = carboy.run(["commit", "plain"]);
+    assert!(refused.code == 1 && refused.stderr.contains("carboy export plain | carboy import"), "{refused:?}");
+    let root = carboy.folder().join("root.tar");
+    says(carboy, &["export", "-o", root.to_str().unwrap(), "plain"]);
+    says(
+        carboy,
+        &["import", "-c", "CMD [\"id\", \"-un\"]", "-c", "USER anna", root.to_str().unwrap(), "example.com/plain"],
+    );
+    assert_eq!(says(carboy, &["run", "--rm", "example.com/plain"]), "anna\n");
+    says(carboy, &["rm", "plain"]);
+}

@@ -14,12 +14,15 @@
 
 mod bring;
 mod check;
+mod commit;
 mod garbage;
+mod instruction;
 mod lease;
 mod load;
 mod pull;
 mod push;
 mod remove;
+mod save;
 mod tree;
 mod usage;
 
@@ -43,7 +46,9 @@ use crate::store::{Held, Store, entries, lock_folder, make_folders, read_json, w
 
 pub use bring::{Order, Progress, Source, Step};
 pub use check::ImageFinding;
+pub use commit::{Imprint, Stillness};
 pub use garbage::{Freed, Partial};
+pub use instruction::Instruction;
 pub use lease::Lease;
 pub use load::Loaded;
 pub use pull::{Pulled, Repository};

@@ -4,14 +4,15 @@
 //! it turns out to have; what is small is kept in memory. What it all means is for whoever reads the documents.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 
 use error::{Doing, Refused, Result};
 use oci::image::Digest;
 
 use crate::compression::Decompressed;
 use crate::content::{Content, Staged};
-use crate::digest::sha256;
+use crate::digest::{Hasher, sha256};
+use crate::pack;
 use crate::tar::{Content as _, EndMark, Fault, Kind, Reader};
 use crate::unpack::unreadable_error;
 
@@ -165,4 +166,59 @@ fn refused(reason: String) -> error::Error {
     Refused::new("the archive", "", reason)
         .hint("give one that docker save, podman save or carboy save has written")
         .into()
+}
+
+/// An archive that is being written.
+pub struct Writer<'o> {
+    archive: pack::Archive<'o>,
+}
+
+impl<'o> Writer<'o> {
+    /// To there.
+    pub fn new(out: &'o mut dyn Write) -> Self {
+        Self { archive: pack::Archive::new(out) }
+    }
+
+    /// Adds a file of so many bytes.
+    ///
+    /// # Errors
+    /// A kernel error; `EIO` where it has fewer bytes.
+    pub fn file(&mut self, name: &str, size: u64, from: impl Read) -> Result<()> {
+        self.archive.file(name, size, from)
+    }
+
+    /// Ends it.
+    ///
+    /// # Errors
+    /// A kernel error.
+    pub fn end(self) -> Result<()> {
+        self.archive.end().map(drop)
+    }
+}
+
+/// The digest of a layer's archive when it is not compressed, and whether it is compressed with gzip.
+///
+/// # Errors
+/// Refused for what cannot be decompressed; a kernel error.
+pub fn diff_id(archive: impl Read) -> Result<(Digest, Packing)> {
+    let mut source = Decompressed::detect(archive).map_err(|unreadable| unreadable_error("", unreadable))?;
+    let packing = match &source {
+        Decompressed::Plain(_) => Packing::Plain,
+        Decompressed::Gzip(_) => Packing::Gzip,
+        Decompressed::Zstd(_) => Packing::Zstd,
+    };
+    let mut hasher = Hasher::new();
+    io::copy(&mut source, &mut hasher).doing(|| "read the archive")?;
+    Ok((hasher.finish(), packing))
+}
+
+/// How an archive is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Packing {
+    /// Not at all.
+    Plain,
+    /// RFC 1952.
+    Gzip,
+    /// RFC 8878.
+    Zstd,
 }

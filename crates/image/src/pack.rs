@@ -3,7 +3,7 @@
 //! POSIX.1-2024 pax: headers are ustar, and what they cannot hold stands in an extended header before them, extended
 //! attributes as `SCHILY.xattr.`. Times are whole seconds, as Docker writes them.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::fd::BorrowedFd;
 
 use error::{Doing, Error, Result};
@@ -63,6 +63,26 @@ impl<'o> Archive<'o> {
             Kind::File { size, segments } => self.content(walk, *size, segments),
             _ => Ok(()),
         }
+    }
+
+    /// A file of so many bytes that belongs to root and is as old as time.
+    pub(crate) fn file(&mut self, name: &str, size: u64, from: impl Read) -> Result<()> {
+        let entry = Entry {
+            name: name.as_bytes().to_vec(),
+            kind: Kind::File { size, segments: vec![Segment { offset: 0, len: size }] },
+            mode: 0o644,
+            uid: 0,
+            gid: 0,
+            mtime: rustix::fs::Timespec { tv_sec: 0, tv_nsec: 0 },
+            xattrs: Vec::new(),
+        };
+        self.put(&header(&entry))?;
+        let copied = std::io::copy(&mut from.take(size), self.out).doing(|| format!("write {name} to the archive"))?;
+        if copied < size {
+            return Err(error::Kernel::new(format!("read all of {name}"), error::Errno::IO).into());
+        }
+        self.length += size;
+        self.zeros(size.next_multiple_of(BLOCK) - size)
     }
 
     /// The mark of the end. Gives the length of all.
