@@ -34,6 +34,11 @@ pub(crate) use self::merged::Merged;
 const PATH_MAX: usize = 4095;
 /// Attributes of directories are kept in memory until all is unpacked: bytes of them.
 const DIRECTORY_XATTRS_MAX: usize = 4 << 20;
+/// So are the paths of a layer's directories, and of what it leaves to those below: bytes of them, with what is known of
+/// each.
+const PATHS_MAX: usize = 128 << 20;
+/// About as much is known of a path beside itself.
+const BESIDE_PATH: usize = 128;
 
 /// What an archive held.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -176,6 +181,8 @@ pub(crate) struct Unpacker<'a> {
     directories: BTreeMap<Vec<u8>, Directory>,
     /// Bytes of the attributes in `directories`.
     directory_xattrs: usize,
+    /// Bytes of the paths that are kept.
+    paths: usize,
     /// The owner that new files have without being told, where that is certain.
     own: Option<(u32, u32)>,
     form: Form,
@@ -216,6 +223,7 @@ impl<'a> Unpacker<'a> {
             parent: None,
             directories: BTreeMap::new(),
             directory_xattrs: 0,
+            paths: 0,
             own,
             form: Form::Root,
             current: Vec::new(),
@@ -240,6 +248,7 @@ impl<'a> Unpacker<'a> {
         }
         if let Form::Merged(merged) = &mut self.form {
             merged.entry(&path);
+            self.keep_path(&path)?;
         }
         if path.is_empty() {
             return self.make_root(entry);
@@ -323,7 +332,19 @@ impl<'a> Unpacker<'a> {
         if let Form::Lower(lower) = &mut self.form {
             lower.implied.remove(path);
         }
+        self.keep_path(path)?;
         self.directories.insert(path.to_vec(), Directory::of(entry));
+        Ok(())
+    }
+
+    /// One more path of a layer is kept.
+    fn keep_path(&mut self, path: &[u8]) -> Result<()> {
+        self.paths += path.len() + BESIDE_PATH;
+        if self.paths > PATHS_MAX && !matches!(self.form, Form::Root) {
+            let reason = "and entries before it have more directories, removals and links to other layers than are kept in \
+                          memory";
+            return Err(self.refuse_entry(reason));
+        }
         Ok(())
     }
 
@@ -497,6 +518,7 @@ impl<'a> Unpacker<'a> {
         self.keep_time(split(place.path).0, &place.parent)?;
         match mkdirat(&place.parent, place.name, Mode::RWXU) {
             Ok(()) => {
+                self.keep_path(place.path)?;
                 self.directories.insert(place.path.to_vec(), Directory::implied(self.own));
                 self.implies(place)
             }

@@ -57,6 +57,7 @@ impl Unpacker<'_> {
         match mknodat(&place.parent, name, FileType::CharacterDevice, Mode::empty(), 0) {
             Ok(()) => {
                 self.leads_straight(above)?;
+                self.keep_path(path)?;
                 if let Form::Lower(lower) = &mut self.form {
                     lower.hidden.insert(path.to_vec());
                 }
@@ -157,6 +158,8 @@ impl Unpacker<'_> {
         if place.path == target {
             return Ok(Made::Whole);
         }
+        self.keep_path(place.path)?;
+        self.keep_path(&target)?;
         // Nothing of the layers below is there any more, whatever comes of the link.
         self.create(place, || mknodat(&place.parent, place.name, FileType::CharacterDevice, Mode::empty(), 0))?;
         if let Form::Lower(lower) = &mut self.form {
