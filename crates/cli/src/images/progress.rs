@@ -1,7 +1,12 @@
 //! How the coming of an image is told: a bar for each layer on a terminal, a line for each step elsewhere.
 
+use std::collections::BTreeMap;
+use std::io::IsTerminal as _;
+use std::sync::{Mutex, PoisonError};
+
 use engine::images::{Progress, Step};
 use engine::options::Digest;
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::report;
 
@@ -27,6 +32,16 @@ impl Teller {
     }
 }
 
+/// How it is told to that one.
+pub(crate) fn of(to: Teller) -> Box<dyn Progress> {
+    match to {
+        Teller::Nobody => Box::new(Quiet),
+        Teller::Output if std::io::stdout().is_terminal() => Box::new(Bars::on(ProgressDrawTarget::stdout(), to)),
+        Teller::Errors if std::io::stderr().is_terminal() => Box::new(Bars::on(ProgressDrawTarget::stderr(), to)),
+        Teller::Output | Teller::Errors => Box::new(Plain { to }),
+    }
+}
+
 /// Tells nothing.
 pub(crate) struct Quiet;
 
@@ -35,15 +50,8 @@ impl Progress for Quiet {
 }
 
 /// Tells each step in a line, as Docker does where there is no terminal.
-pub(crate) struct Plain {
+struct Plain {
     to: Teller,
-}
-
-impl Plain {
-    /// To that one.
-    pub(crate) const fn to(to: Teller) -> Self {
-        Self { to }
-    }
 }
 
 impl Progress for Plain {
@@ -55,6 +63,68 @@ impl Progress for Plain {
             Step::Downloaded => "Download complete".to_owned(),
             Step::Complete => "Pull complete".to_owned(),
         };
-        self.to.line(&format!("{}: {text}", layer.hex().get(..12).unwrap_or_default()));
+        self.to.line(&format!("{}: {text}", short(layer)));
+    }
+}
+
+fn short(layer: &Digest) -> &str {
+    layer.hex().get(..12).unwrap_or_default()
+}
+
+/// A bar for each layer, with what has come, how fast, and how long it still takes.
+struct Bars {
+    all: MultiProgress,
+    to: Teller,
+    each: Mutex<BTreeMap<Digest, ProgressBar>>,
+}
+
+const WAITING: &str = "{prefix}: {msg}";
+const COMING: &str = "{prefix}: {msg} [{bar:30}] {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec} {eta}";
+
+impl Bars {
+    fn on(target: ProgressDrawTarget, to: Teller) -> Self {
+        Self { all: MultiProgress::with_draw_target(target), to, each: Mutex::default() }
+    }
+}
+
+/// What is said next begins below the bars.
+impl Drop for Bars {
+    fn drop(&mut self) {
+        if !self.each.get_mut().unwrap_or_else(PoisonError::into_inner).is_empty() {
+            self.to.line("");
+        }
+    }
+}
+
+impl Progress for Bars {
+    fn tell(&self, layer: &Digest, step: Step) {
+        let style =
+            |template: &str| ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        let mut each = self.each.lock().unwrap_or_else(PoisonError::into_inner);
+        let bar = each.entry(layer.clone()).or_insert_with(|| {
+            let bar = ProgressBar::new(0).with_style(style(WAITING)).with_prefix(short(layer).to_owned());
+            self.all.add(bar)
+        });
+        match step {
+            Step::Listed => bar.set_message("Waiting"),
+            Step::Downloading { done, total } => {
+                if bar.length() != Some(total) {
+                    bar.set_length(total);
+                    bar.set_style(style(COMING).progress_chars("=> "));
+                    bar.set_message("Downloading");
+                    bar.reset_eta();
+                }
+                bar.set_position(done);
+            }
+            Step::Downloaded => {
+                bar.set_style(style(WAITING));
+                bar.set_message("Download complete");
+            }
+            Step::Exists => bar.finish_with_message("Already exists"),
+            Step::Complete => {
+                bar.set_style(style(WAITING));
+                bar.finish_with_message("Pull complete");
+            }
+        }
     }
 }

@@ -14,7 +14,7 @@ use crate::command::Command;
 use crate::flags::{End, Flag, Given, Read, Usage, wrong_words};
 use crate::help;
 use crate::images::Image;
-use crate::images::progress::{Plain, Quiet, Teller};
+use crate::images::progress::{self, Teller};
 use crate::images::registries;
 use crate::report;
 
@@ -128,10 +128,7 @@ fn first(engine: &Engine, word: &str, platform: &Platform, out: Teller) -> Resul
 fn one(engine: &Engine, name: &Reference, platform: &Platform, out: Teller) -> Result<Pulled> {
     let places = registries::places(name)?;
     out.line(&format!("{}: Pulling from {}", name.version(), name.familiar_name()));
-    let pulled = match out {
-        Teller::Nobody => engine.pull_image(name, platform, &places, &Quiet)?,
-        Teller::Output | Teller::Errors => engine.pull_image(name, platform, &places, &Plain::to(out))?,
-    };
+    let pulled = engine.pull_image(name, platform, &places, &*progress::of(out))?;
     out.line(&format!("Digest: {}", pulled.digest));
     let became = if pulled.is_newer { "Downloaded newer image" } else { "Image is up to date" };
     out.line(&format!("Status: {became} for {}", name.familiar()));
