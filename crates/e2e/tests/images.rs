@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use carboy_e2e::docker::{Docker, NO_NETWORKS};
 use carboy_e2e::layout::{Layer, Layout};
 use carboy_e2e::registry::{Manner, Registry};
 use carboy_e2e::{Carboy, ended, says};
@@ -307,4 +308,26 @@ fn a_container_becomes_an_image_and_goes_to_other_engines_and_back() {
     );
     assert_eq!(says(carboy, &["run", "--rm", "example.com/plain"]), "anna\n");
     says(carboy, &["rm", "plain"]);
+}
+
+#[test]
+fn images_go_to_docker_and_come_back_the_same() {
+    let mut shelf = Shelf::new();
+    let note = shelf.layout.file("note", b"the same\n");
+    let name = shelf.offer("app:1", &[note], &json!({"Cmd": ["cat", "/note"]}));
+    let Shelf { carboy, .. } = &shelf;
+    let docker = Docker::configured(NO_NETWORKS);
+    says(carboy, &["pull", "-q", &name]);
+    let (there, back) = (carboy.folder().join("there.tar"), carboy.folder().join("back.tar"));
+    says(carboy, &["save", "-o", there.to_str().unwrap(), &name]);
+    assert_eq!(docker.told(&["load", "-i", there.to_str().unwrap()]), format!("Loaded image: {name}"));
+    assert_eq!(docker.told(&["run", "--rm", "--network", "none", &name]), "the same");
+    let id = docker.told(&["images", "-q", "--no-trunc", &name]);
+    docker.told(&["tag", &name, "example.com/docker:2"]);
+    docker.told(&["save", "-o", back.to_str().unwrap(), "example.com/docker:2"]);
+    assert_eq!(says(carboy, &["load", "-i", back.to_str().unwrap()]), "Loaded image: example.com/docker:2\n");
+    assert_eq!(says(carboy, &["run", "--rm", "example.com/docker:2"]), "the same\n");
+    // It is the image that was there, with one more name.
+    assert_eq!(says(carboy, &["rmi", "example.com/docker:2"]), "Untagged: example.com/docker:2\n");
+    assert!(says(carboy, &["rmi", &name]).contains(&format!("Deleted: {id}\n")));
 }
