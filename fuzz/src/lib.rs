@@ -9,8 +9,11 @@ use std::os::fd::AsFd as _;
 use bumpalo::Bump;
 use cgroup::systemd::{Instance, Unit};
 use cgroup::{GroupPath, Hierarchies};
+use engine::options::{Root, RunOptions};
 use engine::record::{Live, Record};
+use image::registries::Settings;
 use namespace::steps::Steps;
+use oci::image::{Document, ImageConfig, Platform};
 use oci::{Config, Process, Resources, State};
 use seccomp::Arch;
 
@@ -58,6 +61,23 @@ const SNAPSHOT: &str = include_str!("snapshot.json");
 const MOUNTINFO: &str = "26 25 0:22 / /sys/fs/cgroup/unified rw,nosuid shared:4 master:1 - cgroup2 cgroup2 rw,nsdelegate\n\
 27 25 0:23 /a\\040b /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n";
 
+const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+const IMAGE_CONFIG: &str = r#"{"created":"2026-01-01T00:00:00Z","architecture":"arm","variant":"v7","os":"linux","config":{"User":"a:b",
+"ExposedPorts":{"80/tcp":{}},"Env":["A=1"],"Entrypoint":["/e"],"Cmd":"sh","Volumes":{"/data":{}},"WorkingDir":"/w",
+"Labels":{"a":"b"},"StopSignal":"SIGINT","StopTimeout":-1,"Healthcheck":{"Test":["CMD-SHELL","x"],"Interval":1000000000,
+"Retries":3},"Shell":["/bin/sh","-c"],"OnBuild":null},"rootfs":{"type":"layers","diff_ids":[
+"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"]},"history":[{"created_by":"x","empty_layer":true}]}"#;
+const MANIFEST: &str = r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":
+"application/vnd.oci.image.config.v1+json","digest":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+"size":7},"layers":[{"mediaType":"application/vnd.oci.image.layer.v1.tar+gzip","digest":
+"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","size":8,"urls":["a"],"annotations":{"a":"b"}}]}"#;
+const INDEX: &str = r#"{"schemaVersion":2,"mediaType":"application/vnd.docker.distribution.manifest.list.v2+json","manifests":[
+{"mediaType":"application/vnd.docker.distribution.manifest.v2+json","size":7,"platform":{"os":"linux","architecture":"arm64",
+"variant":"v8","os.features":["x"]},"digest":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}]}"#;
+const REGISTRIES: &str = "unqualified-search-registries = [\"docker.io\", \"quay.io\"]\nshort-name-mode = \"permissive\"\n\
+[[registry]]\nprefix = \"*.x.y\"\nlocation = \"z:5000/a\"\ninsecure = true\n[[registry.mirror]]\nlocation = \"m/b\"\n\
+pull-from-mirror = \"digest-only\"\n[aliases]\nsh = \"x.y/busybox\"\n";
+
 /// Every target.
 pub const TARGETS: &[Target] = &[
     target("archive", archive, &["a\0\0\0ustar\x0000", "\x1f\u{8b}\x08", "(\u{b5}/\u{fd}"]),
@@ -92,6 +112,9 @@ pub const TARGETS: &[Target] = &[
         |bytes| drop(procfs::IdMap::parse(bytes)),
         &["         0       1000          1\n1 100000 65536\n"],
     ),
+    target("image_config", image_config, &[IMAGE_CONFIG]),
+    target("index", document, &[INDEX]),
+    target("manifest", document, &[MANIFEST]),
     target(
         "layer",
         layers::unpack,
@@ -135,6 +158,17 @@ pub const TARGETS: &[Target] = &[
         &["Name:\ta\nState:\tS (sleeping)\nUid:\t0\t0\t0\t0\nCapEff:\t00000000a80425fb\nNSpid:\t7\t1\n"],
     ),
     target("record", record, &[r#"{"name":"a","group":"/b","parents":[["cpu","/c"]],"remove":true,"process":null}"#]),
+    target(
+        "reference",
+        reference,
+        &[
+            "debian",
+            "a/b__c--d.e:1.0_x",
+            "localhost:5000/a@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+            "[::1]:5/a",
+        ],
+    ),
+    target("registries", registries, &[REGISTRIES]),
     target("resources", resources, &[RESOURCES]),
     target("seccomp", seccomp_filter, &[CONFIG]),
     target(
@@ -148,6 +182,61 @@ pub const TARGETS: &[Target] = &[
     target("unified", unified, &["memory.high\n1", "../memory.high\n1", "cgroup.max.depth\n1"]),
     target("user", user, &["root:x:0:0:root:/root:/bin/sh\nwww:x:33:33::/:\n"]),
 ];
+
+/// What is read is written and read the same, and is chosen from for any platform.
+fn document(bytes: &[u8]) {
+    let Ok(read) = Document::parse(None, bytes) else { return };
+    let written = match &read {
+        Document::Manifest(manifest) => serde_json::to_vec(manifest),
+        Document::Index(index) => serde_json::to_vec(index),
+    };
+    assert_eq!(
+        Document::parse(None, &written.unwrap_or_default()).as_ref(),
+        Ok(&read),
+        "what is written reads differently"
+    );
+    let Document::Index(index) = read else { return };
+    let wishes = ["linux/amd64/v4", "linux/arm/v7", "linux/arm64"].map(str::parse::<Platform>);
+    for wanted in wishes.into_iter().flatten() {
+        let chosen = index.choose(&wanted).and_then(|item| item.platform.as_ref());
+        assert!(chosen.is_none_or(|platform| wanted.matches(platform)), "what was chosen does not match");
+    }
+}
+
+/// What is read is written and read the same, and a container can be asked for by it.
+fn image_config(bytes: &[u8]) {
+    let Ok(read) = ImageConfig::parse(bytes) else { return };
+    let written = serde_json::to_vec(&read).unwrap_or_default();
+    assert_eq!(ImageConfig::parse(&written).as_ref(), Ok(&read), "what is written reads differently");
+    assert_eq!(image::chain_ids(&read.rootfs.diff_ids).len(), read.rootfs.diff_ids.len());
+    let options = RunOptions::new(Root::Host, Vec::new());
+    let Ok(once) = options.with_image_config(&read.config) else { return };
+    assert_eq!(once.clone().with_image_config(&read.config).as_ref(), Ok(&once), "a second time adds something");
+}
+
+/// What is shown reads the same, and leads nowhere else as part of a path.
+fn reference(bytes: &[u8]) {
+    let Some(read) = text(bytes).and_then(|text| image::Reference::parse(&text).ok()) else { return };
+    for shown in [read.to_string(), read.familiar()] {
+        assert_eq!(image::Reference::parse(&shown).as_ref(), Ok(&read), "{shown} reads differently");
+    }
+    let mut parts = read.repository.split('/').chain([read.version()]);
+    assert!(parts.all(|part| !matches!(part, "" | "." | "..") && !part.contains('/')), "{read} leads elsewhere");
+}
+
+/// Every name leads somewhere, or is refused.
+fn registries(bytes: &[u8]) {
+    let Some(text) = text(bytes) else { return };
+    let settings = Settings { path: "/r.conf".into(), text };
+    let Ok(registries) = image::Registries::parse(&[settings]) else { return };
+    for name in ["debian", "sh:1", "x.y/a", "b.x.y:5000/a/b", &format!("quay.io/a@{DIGEST}")] {
+        let Ok(meanings) = registries.meanings(name) else { continue };
+        assert!(!meanings.is_empty(), "{name} means nothing");
+        for meaning in meanings {
+            assert!(registries.locations(&meaning).map_or(true, |list| !list.is_empty()), "{meaning} leads nowhere");
+        }
+    }
+}
 
 /// A tar archive, compressed or not, into a folder that is removed after it.
 fn archive(bytes: &[u8]) {

@@ -326,7 +326,6 @@ const MISSING: &[(&str, &[&str])] = &[
             "HostConfig.VolumeDriver",
             "HostConfig.ConsoleSize",
             "Config.Attach",
-            "Config.Volumes",
             "Config.OnBuild",
         ],
     ),

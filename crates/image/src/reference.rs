@@ -264,6 +264,8 @@ fn refused(text: &str, reason: impl Into<String>) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
@@ -311,6 +313,44 @@ mod tests {
         reads(&format!("x.y/a:1@{DIGEST}"), &format!("x.y/a:1@{DIGEST}"), &format!("x.y/a:1@{DIGEST}"));
         assert_eq!(Reference::parse(&format!("a:1@{DIGEST}")).unwrap().version(), DIGEST);
         assert_eq!(Reference::parse_bare("a").unwrap().tag, None);
+    }
+
+    proptest! {
+        /// The grammar of distribution/reference, as its regular expressions have it.
+        #[test]
+        fn every_name_of_the_grammar_is_read_and_shown_as_it_was_written(
+            host in concat!(
+                "([a-zA-Z0-9]([a-zA-Z0-9-]{0,3}[a-zA-Z0-9])?\\.){1,2}[a-z]{1,3}(:[0-9]{1,5})?",
+                "|localhost|\\[[0-9a-f]{0,2}:[0-9a-f:]{1,3}\\]"
+            ),
+            path in concat!(
+                "[a-z0-9]{1,3}((\\.|_|__|-{1,3})[a-z0-9]{1,2}){0,2}",
+                "(/[a-z0-9]{1,3}((\\.|_|__|-{1,3})[a-z0-9]{1,2}){0,2}){0,2}"
+            ),
+            tag in "(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?",
+            digest in "(@sha256:[0-9a-f]{64})?",
+        ) {
+            let text = format!("{host}/{path}{tag}{digest}");
+            let read = Reference::parse_bare(&text).unwrap();
+            prop_assert_eq!(read.to_string(), text.clone());
+            prop_assert_eq!(Reference::parse_bare(&read.familiar()).unwrap(), read);
+            let short = format!("{path}{tag}{digest}");
+            // A first part that looks like a host is one.
+            if is_short(&short) {
+                let read = Reference::parse_bare(&short).unwrap();
+                prop_assert_eq!(read.familiar(), short);
+                prop_assert_eq!(read.registry, DEFAULT_REGISTRY);
+            }
+        }
+
+        #[test]
+        fn whatever_is_read_is_shown_so_that_it_reads_the_same(text in "[a-zA-Z0-9./:@_\\-\\[\\] ]{0,24}") {
+            if let Ok(read) = Reference::parse(&text) {
+                prop_assert_eq!(&Reference::parse(&read.to_string()).unwrap(), &read);
+                prop_assert_eq!(&Reference::parse(&read.familiar()).unwrap(), &read);
+                prop_assert!(read.repository.split('/').all(|part| !matches!(part, "" | "." | "..")));
+            }
+        }
     }
 
     #[test]
