@@ -114,12 +114,12 @@ pub const TARGETS: &[Target] = &[
     ),
     target("image_config", image_config, &[IMAGE_CONFIG]),
     target("index", document, &[INDEX]),
-    target("manifest", document, &[MANIFEST]),
     target(
         "layer",
         layers::unpack,
         &["5 a\n0 a/b\n2 l a\n=\n0 l/c\n0 a/.wh.b\n1 d a/b\n", "0 a/.wh..wh..opq\n=\n5 a\n", "1 x ../y\n3 z\n"],
     ),
+    target("manifest", document, &[MANIFEST]),
     target(
         "memory_stats",
         memory_stats,

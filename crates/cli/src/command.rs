@@ -192,6 +192,8 @@ fn named(word: &str, parser: &mut Parser, caller: Lookup<'_>) -> Result<Command>
         "events" => events::read(parser),
         "volume" => volume_flags::read(parser),
         "image" => images::read(parser),
+        "images" => images::list::read(parser),
+        "history" => images::history::read(parser),
         "pull" => images::pull::read(parser),
         "push" => images::push::read(parser),
         "load" => images::load::read(parser),
@@ -217,7 +219,7 @@ fn before_command(written: &str) -> error::Error {
     refused.hint("name the command first, for example: carboy run -it host bash").into()
 }
 
-const COMMANDS: [(&str, &str); 44] = [
+const COMMANDS: [(&str, &str); 46] = [
     (RUN.command, RUN.doc),
     (CREATE.command, CREATE.doc),
     (START.command, START.doc),
@@ -246,6 +248,8 @@ const COMMANDS: [(&str, &str); 44] = [
     (CP.command, CP.doc),
     (EXPORT.command, EXPORT.doc),
     (DIFF.command, DIFF.doc),
+    (images::list::LIST.command, images::list::LIST.doc),
+    (images::history::HISTORY.command, images::history::HISTORY.doc),
     (images::pull::PULL.command, images::pull::PULL.doc),
     (images::push::PUSH.command, images::push::PUSH.doc),
     (images::load::LOAD.command, images::load::LOAD.doc),
@@ -290,6 +294,7 @@ fn tables() -> Vec<serde_json::Value> {
         help::table(&WHY),
         help::table(&COMPARE),
         help::table(&INSPECT),
+        help::table(&inspect::INSPECT_IMAGE),
         help::table(&KILL),
         help::table(&LOGS),
         help::table(&EVENTS),
@@ -304,6 +309,8 @@ fn tables() -> Vec<serde_json::Value> {
         help::table(&CP),
         help::table(&EXPORT),
         help::table(&DIFF),
+        help::table(&images::list::LIST),
+        help::table(&images::history::HISTORY),
         help::table(&images::pull::PULL),
         help::table(&images::push::PUSH),
         help::table(&images::load::LOAD),

@@ -1,6 +1,10 @@
-//! `image`, and the commands of images that have a name of their own: `pull`, `rmi`, `tag`. Words and output as Docker's.
+//! `image`, and the commands of images that have a name of their own: `pull`, `images`, `rmi`. Words and output as Docker's.
 
 pub(crate) mod commit;
+pub(crate) mod document;
+mod filter;
+pub(crate) mod history;
+pub(crate) mod list;
 pub(crate) mod load;
 mod progress;
 pub(crate) mod prune;
@@ -16,12 +20,16 @@ use std::process::ExitCode;
 
 use engine::containers::Engine;
 use error::Result;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use lexopt::Parser;
 
 use crate::command::Command;
 use crate::flags::{End, Read, Usage, wrong_words};
 use crate::help;
 use crate::images::commit::{Commit, Import};
+use crate::images::history::History;
+use crate::images::list::List;
 use crate::images::load::Load;
 use crate::images::prune::Prune;
 use crate::images::pull::Pull;
@@ -30,6 +38,8 @@ use crate::images::rm::Remove;
 use crate::images::save::Save;
 use crate::images::tag::Tag;
 use crate::images::tree::Tree;
+use crate::inspect;
+use crate::report;
 
 /// What is to be done with images.
 #[derive(Debug, PartialEq, Eq)]
@@ -54,6 +64,10 @@ pub(crate) enum Image {
     Prune(Prune),
     /// Tell what one is made of.
     Tree(Tree),
+    /// List them.
+    List(List),
+    /// Tell how one came to be.
+    History(History),
 }
 
 /// `carboy image`, which has commands of its own.
@@ -61,6 +75,9 @@ pub(crate) const IMAGE: Usage<()> = Usage {
     command: "image",
     words: "COMMAND [WORDS]",
     doc: "Do something with images\n\n\
+          ls       list them, as carboy images\n\
+          inspect  print everything about images, as carboy inspect --type image\n\
+          history  show the steps that made an image, as carboy history\n\
           pull     bring an image from its registry, as carboy pull\n\
           push     send an image to its registry, as carboy push\n\
           load     bring the images of an archive, as carboy load\n\
@@ -87,6 +104,9 @@ pub(crate) fn read(parser: &mut Parser) -> Result<Command> {
     let Some((word, words)) = words.split_first() else { return Ok(Command::Help(help::of_command(&IMAGE))) };
     let mut parser = Parser::from_args(words);
     match word.as_str() {
+        "ls" | "list" => list::read(&mut parser),
+        "inspect" => inspect::read_image(&mut parser),
+        "history" => history::read(&mut parser),
         "pull" => pull::read(&mut parser),
         "push" => push::read(&mut parser),
         "load" => load::read(&mut parser),
@@ -119,7 +139,24 @@ pub(crate) fn run(engine: &Engine, image: &Image) -> Result<ExitCode> {
         Image::Tag(asked) => tag::run(engine, asked),
         Image::Prune(asked) => prune::run(engine, asked),
         Image::Tree(asked) => tree::run(engine, asked),
+        Image::List(asked) => list::run(engine, asked),
+        Image::History(asked) => history::run(engine, asked),
     }
+}
+
+/// Docker's word for a name that there is not.
+const NONE: &str = "<none>";
+/// Docker's word for what is not known, or not counted by the command.
+const NOT_TOLD: &str = "N/A";
+
+/// How long ago a moment was: "5 minutes ago".
+fn since(time: Timestamp) -> String {
+    format!("{} ago", report::span(Timestamp::now().as_second() - time.as_second()))
+}
+
+/// A moment in the zone of whoever asks.
+fn at(time: Timestamp, zone: &TimeZone) -> String {
+    time.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S %z %Z").to_string()
 }
 
 /// The names of images after a command.

@@ -296,7 +296,7 @@ fn command(record: &Record) -> String {
 }
 
 /// So many characters at most, the last of them a sign that there are more.
-fn cut(text: &str, width: usize) -> String {
+pub(crate) fn cut(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.to_owned();
     }

@@ -57,9 +57,9 @@ fn a_command_is_read_with_its_flags() {
         (&["compare", "--help"], "help: Usage: carboy compare [FLAGS] A [B]"),
         (
             &["inspect", "-s", "a", "b", "-f", "{{.Id}}", "--type", "container"],
-            "Inspect(Inspect { format: \"{{.Id}}\", size: true, containers: [\"a\", \"b\"] })",
+            "Inspect(Inspect { format: \"{{.Id}}\", size: true, kind: Some(Container), names: [\"a\", \"b\"] })",
         ),
-        (&["inspect", "--help"], "help: Usage: carboy inspect [FLAGS] CONTAINER..."),
+        (&["inspect", "--help"], "help: Usage: carboy inspect [FLAGS] NAME..."),
         (&["kill", "web"], "Kill(Signal(9), [\"web\"])"),
         (&["kill", "web", "-s", "HUP", "db"], "Kill(Signal(1), [\"web\", \"db\"])"),
         (&["rm", "-f", "web"], "Rm(Rm { force: true, volumes: false, containers: [\"web\"] })"),
@@ -82,14 +82,14 @@ fn exec_takes_flags_before_the_container_alone() {
 
 #[test]
 fn what_containers_cannot_be_found_or_shown_by_is_said() {
-    let lines = [&["ps", "--filter", "status"][..], &["ps", "--last", "many"], &["inspect", "web", "--type", "image"]];
+    let lines = [&["ps", "--filter", "status"][..], &["ps", "--last", "many"], &["inspect", "web", "--type", "pod"]];
     insta::assert_snapshot!(lines.map(shown).join("\n"), @r"
     cannot use --filter status: is not KEY=VALUE
       for example: --filter status=exited
     cannot use --last many: is no whole number
       -
-    cannot use --type image: is nothing that can be inspected here
-      use container
+    cannot use --type pod: is nothing that can be inspected here
+      use container or image
     ");
 }
 
