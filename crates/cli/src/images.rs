@@ -139,8 +139,8 @@ pub(crate) fn run(engine: &Engine, image: &Image) -> Result<ExitCode> {
         Image::Tag(asked) => tag::run(engine, asked),
         Image::Prune(asked) => prune::run(engine, asked),
         Image::Tree(asked) => tree::run(engine, asked),
-        Image::List(asked) => list::run(engine, asked),
-        Image::History(asked) => history::run(engine, asked),
+        Image::List(asked) => Ok(list::run(engine, asked)),
+        Image::History(asked) => Ok(history::run(engine, asked)),
     }
 }
 

@@ -31,14 +31,12 @@ pub(crate) enum Filter {
     Until(Timestamp),
 }
 
-/// Reads a filter.
+/// Reads a filter `KEY=VALUE`.
 ///
 /// # Errors
-/// Refused for what is not `KEY=VALUE`, for a key that there is not, and for a value that it cannot have.
+/// Refused for a key that there is not, and for a value that it cannot have.
 pub(super) fn filter(given: Given<'_>) -> Result<Filter> {
-    let Some((key, value)) = given.value.split_once('=') else {
-        return Err(given.refused("is not KEY=VALUE").hint("for example: --filter dangling=true").into());
-    };
+    let (key, value) = given.value.split_once('=').unwrap_or((given.value, ""));
     match (key.trim(), value.trim()) {
         ("reference", pattern) => Filter::reference(given.part(pattern)),
         ("dangling", "true" | "1") => Ok(Filter::Dangling(true)),
@@ -65,7 +63,7 @@ impl Filter {
     ///
     /// # Errors
     /// Refused for a pattern that is none.
-    pub(super) fn reference(given: Given<'_>) -> Result<Self> {
+    fn reference(given: Given<'_>) -> Result<Self> {
         match Regex::new(&expression(given.value)) {
             Ok(_) => Ok(Self::Reference(given.value.to_owned())),
             Err(_) => {
@@ -163,7 +161,6 @@ mod tests {
         }
         assert_eq!(of("dangling=false").unwrap(), Filter::Dangling(false));
         for (bad, says) in [
-            ("dangling", "is not KEY=VALUE"),
             ("dangling=maybe", "neither true nor false"),
             ("until=x", "holds no moment"),
             ("danglin=1", "did you mean dangling?"),

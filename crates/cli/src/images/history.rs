@@ -97,15 +97,15 @@ fn source(asked: &History) -> String {
 }
 
 /// `carboy history`.
-pub(crate) fn run(engine: &Engine, asked: &History) -> Result<ExitCode> {
+pub(crate) fn run(engine: &Engine, asked: &History) -> ExitCode {
     match shown(engine, asked) {
         Ok(text) => {
             report::text(&text);
-            Ok(ExitCode::SUCCESS)
+            ExitCode::SUCCESS
         }
         Err(error) => {
             report::error(&error);
-            Ok(ExitCode::FAILURE)
+            ExitCode::FAILURE
         }
     }
 }

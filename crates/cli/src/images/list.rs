@@ -34,8 +34,8 @@ pub(crate) struct List {
     whole: bool,
     /// How they are shown.
     format: String,
-    /// Which are shown; all must hold.
-    filters: Vec<Filter>,
+    /// Which are shown, as `KEY=VALUE`; all must hold.
+    filters: Vec<String>,
 }
 
 /// `carboy images`.
@@ -61,7 +61,10 @@ pub(crate) const LIST: Usage<List> = Usage {
 };
 
 fn filter_by(list: &mut List, given: Given<'_>) -> Result<()> {
-    list.filters.push(filter::filter(given)?);
+    if !given.value.contains('=') {
+        return Err(given.refused("is not KEY=VALUE").hint("for example: --filter dangling=true").into());
+    }
+    list.filters.push(given.value.to_owned());
     Ok(())
 }
 
@@ -80,7 +83,7 @@ pub(crate) fn read(parser: &mut Parser) -> Result<Command> {
         Read::Help => return Ok(Command::Help(help::of_command(&LIST))),
         Read::Words(words) => match words.as_slice() {
             [] => {}
-            [name] => list.filters.push(Filter::reference(Given { flag: "filter", value: name })?),
+            [name] => list.filters.push(format!("reference={name}")),
             [_, word, ..] => {
                 let refused = wrong_words(LIST.command, word, "it takes one name");
                 return Err(refused.hint("a name may hold *: carboy images 'debian*'").into());
@@ -123,25 +126,33 @@ fn source(list: &List) -> String {
 }
 
 /// `carboy images`. What cannot be told of is said, and hides nothing else.
-pub(crate) fn run(engine: &Engine, asked: &List) -> Result<ExitCode> {
-    let format = match Format::new(&source(asked), &ROWS) {
+pub(crate) fn run(engine: &Engine, asked: &List) -> ExitCode {
+    match written(engine, asked) {
+        Ok(text) => {
+            report::text(&text);
+            ExitCode::SUCCESS
+        }
         Err(error) => {
             report::error(&error);
-            return Ok(ExitCode::FAILURE);
+            ExitCode::FAILURE
         }
-        format => format?,
-    };
+    }
+}
+
+fn written(engine: &Engine, asked: &List) -> Result<String> {
+    let format = Format::new(&source(asked), &ROWS)?;
+    let filters = asked.filters.iter().map(|value| filter::filter(Given { flag: "filter", value }));
+    let filters = filters.collect::<Result<Vec<Filter>>>()?;
     let zone = zone::local(&|name| std::env::var_os(name));
     let shows = if asked.digests || format.asks_for("Digest") { Digests::Shown } else { Digests::Left };
     let mut rows = String::new();
-    for seen in shown(engine, asked)? {
+    for seen in shown(engine, &filters)? {
         for names in rows_of(&seen.named.names, &seen.named.image.digests, shows) {
             let value = row(&seen, &names, (&zone, asked.whole));
             rows.push_str(&format.row(Data { value: &value, methods: &[] })?);
         }
     }
-    report::text(&format.whole(&rows));
-    Ok(ExitCode::SUCCESS)
+    Ok(format.whole(&rows))
 }
 
 /// An image with what its configuration says.
@@ -162,7 +173,7 @@ impl Seen {
 }
 
 /// Those that are meant, the newest first.
-fn shown(engine: &Engine, asked: &List) -> Result<Vec<Seen>> {
+fn shown(engine: &Engine, filters: &[Filter]) -> Result<Vec<Seen>> {
     let found = engine.images()?;
     found.damaged.iter().for_each(report::error);
     let mut shown = Vec::new();
@@ -173,7 +184,7 @@ fn shown(engine: &Engine, asked: &List) -> Result<Vec<Seen>> {
         }
     }
     let moment = |word: &str| Seen::of(engine, engine.find_image(word)?).map(|seen| seen.created);
-    for filter in &asked.filters {
+    for filter in filters {
         filter.keep(&mut shown, moment)?;
     }
     shown.sort_by_key(|seen| std::cmp::Reverse(seen.created));
