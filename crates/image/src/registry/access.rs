@@ -139,7 +139,7 @@ impl Default for Patience {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(15),
-            silence: Duration::from_secs(60),
+            silence: Duration::from_secs(30),
             digestion: Duration::from_secs(900),
             attempts: 5,
             first_wait: Duration::from_millis(250),
