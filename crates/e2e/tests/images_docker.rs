@@ -90,6 +90,8 @@ fn of_images_and_of_a_container_s_beginning_the_same_is_said_as_by_docker() {
     fs::create_dir(&context).unwrap();
     fs::write(context.join("Dockerfile"), DOCKERFILE).unwrap();
     fs::write(context.join("file"), "0123456789\n").unwrap();
+    // Docker lists the newest image first, and those of one second in any order.
+    std::thread::sleep(std::time::Duration::from_millis(1100));
     docker.told(&["build", "-q", "-t", "web:1", "-t", "web:2", context.to_str().unwrap()]);
     let archive = context.join("images.tar");
     docker.told(&["save", "-o", archive.to_str().unwrap(), "web:1", "web:2", "probe"]);
