@@ -350,3 +350,49 @@ fn text(bytes: &[u8]) -> Result<CString> {
             .into()
     })
 }
+
+#[cfg(test)]
+mod kernel {
+    use super::*;
+
+    /// Each layer has a file of its own, and one that all have.
+    fn layers(above: &Path, count: usize) -> Vec<PathBuf> {
+        let layers: Vec<PathBuf> = (0..count).map(|at| above.join(format!("{at:0100}"))).collect();
+        for (at, layer) in layers.iter().enumerate() {
+            std::fs::create_dir(layer).unwrap();
+            std::fs::write(layer.join(at.to_string()), "").unwrap();
+            std::fs::write(layer.join("all"), at.to_string()).unwrap();
+        }
+        layers
+    }
+
+    fn names(root: &OwnedFd) -> usize {
+        let folder = Process::this().unwrap().reopen(root.as_fd()).unwrap();
+        rustix::fs::Dir::new(folder).unwrap().count() - 2
+    }
+
+    #[test]
+    fn sixty_layers_with_long_paths_are_one_root_and_the_topmost_holds() {
+        let above = tempfile::tempdir().unwrap();
+        let layers = layers(above.path(), 60);
+        let here = std::env::current_dir().unwrap();
+        let root = look_at(&layers, Remembers::AsTrusted).unwrap();
+        assert_eq!(read_within(&root, c"all").unwrap(), b"0");
+        assert_eq!(names(&root), 61);
+        assert_eq!(std::env::current_dir().unwrap(), here);
+    }
+
+    #[test]
+    fn layers_are_named_by_the_numbers_of_their_descriptors_where_the_kernel_takes_no_descriptors() {
+        let above = tempfile::tempdir().unwrap();
+        let handles = layers(above.path(), 60).iter().map(|path| handle(path)).collect::<Result<Vec<_>>>().unwrap();
+        let here = std::env::current_dir().unwrap();
+        let context = sys::mount::fsopen(c"overlay").unwrap();
+        let lower = Lower::set_numbers(context.as_fd(), handles).unwrap();
+        set_manner(context.as_fd(), Remembers::AsTrusted).unwrap();
+        let root = sys::mount::fsmount(context.as_fd(), Attributes::READ_ONLY).unwrap();
+        drop(lower);
+        assert_eq!((read_within(&root, c"all").unwrap(), names(&root)), (b"0".to_vec(), 61));
+        assert_eq!(std::env::current_dir().unwrap(), here);
+    }
+}
