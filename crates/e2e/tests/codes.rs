@@ -145,7 +145,7 @@ fn init_takes_away_the_zombies_that_others_leave() {
 }
 
 /// What cannot be had, with what the error must name.
-const BAD_WORDS: [(&[&str], &[&str]); 37] = [
+const BAD_WORDS: [(&[&str], &[&str]); 38] = [
     (&["--memroy", "1g", "ROOT", "true"], &["--memroy", "--memory"]),
     (&["-m", "1m", "ROOT", "true"], &["--memory 1m", "6m"]),
     (&["-m", "lots", "ROOT", "true"], &["--memory lots"]),
@@ -160,7 +160,8 @@ const BAD_WORDS: [(&[&str], &[&str]); 37] = [
     (&["--cpuset-cpus", "x", "ROOT", "true"], &["--cpuset-cpus x"]),
     (&["--pids-limit", "few", "ROOT", "true"], &["--pids-limit few"]),
     (&["./no/such/root", "true"], &["./no/such/root", "does not exist"]),
-    (&["nosuchroot", "true"], &["nosuchroot", "host"]),
+    (&["--pull", "never", "nosuchroot", "true"], &["nosuchroot", "is not on this host"]),
+    (&["NoSuchRoot", "true"], &["NoSuchRoot", "upper-case letters"]),
     (&["/etc/passwd", "true"], &["the archive /etc/passwd", "no tar archive"]),
     (&["ROOT"], &["the command"]),
     (&[], &["the root", "carboy run -it host bash"]),
