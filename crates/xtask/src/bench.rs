@@ -12,6 +12,7 @@ pub(crate) mod floor;
 pub(crate) mod life;
 pub(crate) mod limits;
 pub(crate) mod order;
+mod pull;
 pub(crate) mod see;
 mod table;
 mod work;

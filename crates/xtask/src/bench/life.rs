@@ -68,8 +68,8 @@ pub(crate) fn run(carboy: &Path) -> Result<()> {
 }
 
 /// Who does the work.
-struct Engine {
-    name: &'static str,
+pub(super) struct Engine {
+    pub(super) name: &'static str,
     /// The program and what stands before each command.
     head: Vec<String>,
     image: String,
@@ -88,7 +88,7 @@ struct Work {
 }
 
 impl Engine {
-    fn command(&self, words: &[&str]) -> Command {
+    pub(super) fn command(&self, words: &[&str]) -> Command {
         let (program, rest) = self.head.split_first().map_or(("", &[][..]), |(first, rest)| (first.as_str(), rest));
         let mut command = Command::new(program);
         command.args(rest).args(words.iter().map(|word| if *word == IMAGE { self.image.as_str() } else { *word }));
@@ -96,7 +96,7 @@ impl Engine {
         command
     }
 
-    fn run(&self, words: &[&str]) -> Result<()> {
+    pub(super) fn run(&self, words: &[&str]) -> Result<()> {
         let output = self.command(words).output().doing(|| format!("run {}", self.name))?;
         if output.status.success() {
             return Ok(());
@@ -178,7 +178,8 @@ pub(crate) fn measure(carboy: &Path, folder: &Path) -> Result<()> {
     let removal = Work { title: "rm -f of 50 running containers", budgets: [Some(0.2), None], rounds: 1 };
     compare(&engines, &removal, |engine| engine.run(&remove))?;
     let much = Work { title: "1 GB to stdout, kept as json-file", budgets: [Some(0.5), Some(0.5)], rounds: 1 };
-    compare(&engines, &much, Engine::write_much)
+    compare(&engines, &much, Engine::write_much)?;
+    super::pull::measure(&engines, folder)
 }
 
 /// Has all do a work in turn, and prints a line.
@@ -206,7 +207,7 @@ fn compare(engines: &[Engine], work: &Work, does: impl Fn(&Engine) -> Result<()>
     Ok(())
 }
 
-fn verdict(is: f64, budget: f64) -> String {
+pub(super) fn verdict(is: f64, budget: f64) -> String {
     format!(", {} the budget of {budget:.3}", if is <= budget { "within" } else { "ABOVE" })
 }
 

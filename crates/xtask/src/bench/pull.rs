@@ -1,0 +1,172 @@
+//! An image of 300 MB in five gzip layers from Debian's docker-registry on loopback: until it can be run.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use error::{Doing, Refused, Result};
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike as _;
+
+use super::life::{Engine, verdict};
+use super::table::median;
+
+const ROUNDS: usize = 3;
+const REGISTRY: &str = "127.0.0.1:5000";
+/// carboy's part of each other's time, wall and CPU.
+const BUDGET: f64 = 0.5;
+const PEAK_BUDGET_KB: u64 = 48 << 10;
+
+/// Makes the image of this host's files, starts the registry and has skopeo push it there.
+const OFFER: &str = r#"
+set -e
+mkdir -p layout/blobs/sha256 registry; cd layout
+find /usr -xdev -type f -size -8M -printf '%s %P\n' | LC_ALL=C sort -k2 |
+    awk '{ sum += $1; part = int(sum / 62e6); if (part > 4) exit; print substr($0, index($0, " ") + 1) > "list" part }'
+blob() { digest=$(sha256sum < "$1" | cut -d' ' -f1); size=$(stat -c %s "$1"); mv "$1" "blobs/sha256/$digest"
+    printf '{"mediaType":"%s","digest":"sha256:%s","size":%s' "$2" "$digest" "$size"; }
+for part in 0 1 2 3 4; do
+    tar -C /usr --no-recursion -T "list$part" -cf layer.tar
+    ids="$ids${ids:+,}\"sha256:$(sha256sum < layer.tar | cut -d' ' -f1)\""
+    gzip -n layer.tar
+    layers="$layers${layers:+,}$(blob layer.tar.gz application/vnd.oci.image.layer.v1.tar+gzip)}"
+done
+printf '{"architecture":"amd64","os":"linux","config":{},"rootfs":{"type":"layers","diff_ids":[%s]}}' "$ids" > config
+config="$(blob config application/vnd.oci.image.config.v1+json)}"
+kind=application/vnd.oci.image.manifest.v1+json
+printf '{"schemaVersion":2,"mediaType":"%s","config":%s,"layers":[%s]}' "$kind" "$config" "$layers" > manifest
+manifest="$(blob manifest $kind),\"annotations\":{\"org.opencontainers.image.ref.name\":\"big\"}}"
+printf '{"schemaVersion":2,"manifests":[%s]}' "$manifest" > index.json
+printf '{"imageLayoutVersion":"1.0.0"}' > oci-layout
+cd ..
+skopeo copy -q --dest-tls-verify=false oci:layout:big docker://127.0.0.1:5000/big:1
+"#;
+
+/// Measures, and prints a line.
+///
+/// # Errors
+/// When carboy cannot do the work.
+pub(super) fn measure(engines: &[Engine], folder: &Path) -> Result<()> {
+    let mut registry = match offer(folder) {
+        Ok(registry) => registry,
+        Err(error) => {
+            println!("no registry can be had here, so no image is pulled: {error}");
+            return Ok(());
+        }
+    };
+    let compared = compare(engines);
+    let _ = registry.kill();
+    let _ = registry.wait();
+    compared
+}
+
+fn offer(folder: &Path) -> Result<Child> {
+    let config = format!(
+        r#"{{"version": 0.1, "log": {{"level": "error"}}, "storage": {{"filesystem": {{"rootdirectory": "{}"}}}}, "http": {{"addr": "{REGISTRY}"}}}}"#,
+        folder.join("registry").display()
+    );
+    let path = folder.join("registry.json");
+    std::fs::write(&path, config).doing(|| format!("write {}", path.display()))?;
+    let mut command = Command::new("docker-registry");
+    command.arg("serve").arg(&path).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut registry = command.spawn().doing(|| "run docker-registry")?;
+    let mut offer = Command::new("sh");
+    offer.args(["-c", OFFER]).current_dir(folder).stdin(Stdio::null()).stderr(Stdio::piped());
+    let offered = offer.output().doing(|| "make the image")?;
+    if !offered.status.success() {
+        let _ = registry.kill();
+        let _ = registry.wait();
+        let errors = String::from_utf8_lossy(&offered.stderr);
+        return Err(Refused::new("the image", "", errors.lines().last().unwrap_or("failed").to_owned()).into());
+    }
+    Ok(registry)
+}
+
+/// What a pull took.
+#[derive(Clone, Copy, Default)]
+struct Taken {
+    wall_ms: f64,
+    /// Of the command itself: Docker's is its daemon's.
+    cpu_ms: f64,
+    peak_kb: u64,
+}
+
+fn compare(engines: &[Engine]) -> Result<()> {
+    let image = format!("{REGISTRY}/big:1");
+    let mut rounds: Vec<Vec<Taken>> = Vec::new();
+    for _ in 0..ROUNDS {
+        let mut round = Vec::new();
+        for engine in engines {
+            let flags: &[&str] = if engine.name == "podman" { &["--tls-verify=false"] } else { &[] };
+            round.push(pull(engine, &[&["pull", "-q"], flags, &[image.as_str()]].concat())?);
+            engine.run(&["rmi", "-f", &image])?;
+        }
+        rounds.push(round);
+    }
+    let of = |index: usize, what: fn(&Taken) -> f64| -> Vec<f64> {
+        rounds.iter().filter_map(|round| round.get(index).map(what)).collect()
+    };
+    let wall: fn(&Taken) -> f64 = |taken| taken.wall_ms;
+    let cpu: fn(&Taken) -> f64 = |taken| taken.cpu_ms;
+    let peak = rounds.iter().filter_map(|round| round.first()).map(|taken| taken.peak_kb).max().unwrap_or_default();
+    print!("pull and unpack 300 MB in 5 layers; {ROUNDS} rounds: carboy {:.0} ms", median(of(0, wall).into_iter()));
+    print!(
+        ", CPU {:.0} ms, peak {:.1} MiB",
+        median(of(0, cpu).into_iter()),
+        f64::from(u32::try_from(peak).unwrap_or(0)) / 1024.0
+    );
+    print!(", {} the budget of 48", if peak <= PEAK_BUDGET_KB { "within" } else { "ABOVE" });
+    for (index, engine) in engines.iter().enumerate().skip(1) {
+        let ratio = |what| median(of(0, what).into_iter().zip(of(index, what)).map(|(ours, theirs)| ours / theirs));
+        print!(
+            "; {} {:.0} ms, ratio {:.3}{}",
+            engine.name,
+            median(of(index, wall).into_iter()),
+            ratio(wall),
+            verdict(ratio(wall), BUDGET)
+        );
+        if engine.name == "podman" {
+            print!(
+                ", CPU {:.0} ms, ratio {:.3}{}",
+                median(of(index, cpu).into_iter()),
+                ratio(cpu),
+                verdict(ratio(cpu), BUDGET)
+            );
+        }
+    }
+    println!();
+    Ok(())
+}
+
+fn pull(engine: &Engine, words: &[&str]) -> Result<Taken> {
+    let before = cpu_ms()?;
+    let began = Instant::now();
+    let mut child = engine.command(words).spawn().doing(|| format!("run {}", engine.name))?;
+    let mut taken = Taken::default();
+    loop {
+        taken.peak_kb = taken.peak_kb.max(peak_kb(child.id()));
+        if let Some(status) = child.try_wait().doing(|| format!("wait for {}", engine.name))? {
+            taken.wall_ms = began.elapsed().as_secs_f64() * 1000.0;
+            taken.cpu_ms = cpu_ms()? - before;
+            return match status.success() {
+                true => Ok(taken),
+                false => Err(Refused::new(engine.name, words.join(" "), "failed").into()),
+            };
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// What the commands that have ended have used.
+fn cpu_ms() -> Result<f64> {
+    let usage =
+        getrusage(UsageWho::RUSAGE_CHILDREN).map_err(std::io::Error::from).doing(|| "read what commands have used")?;
+    let micros = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
+    Ok(Duration::from_micros(u64::try_from(micros).unwrap_or(0)).as_secs_f64() * 1000.0)
+}
+
+fn peak_kb(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+}
