@@ -223,12 +223,26 @@ impl Key {
                 let word = entry.action.split(": ").next().unwrap_or_default();
                 entry.action == value || word == value
             }
-            Self::Image => attribute("image") == Some(value),
+            Self::Image => {
+                let names = match entry.kind {
+                    Kind::Image => [Some(entry.id.as_str()), attribute("name")],
+                    Kind::Container | Kind::Volume => [attribute("image"), None],
+                };
+                names.into_iter().flatten().any(|name| name == value || without_tag(name) == value)
+            }
             Self::Label => is_labelled(entry, value),
             Self::Scope => value == SCOPE,
             Self::Type => entry.kind.word() == value,
             Self::Volume => entry.kind == Kind::Volume && entry.id.starts_with(value),
         }
+    }
+}
+
+/// `debian` of `debian:13`: a colon before a slash is a port's.
+fn without_tag(name: &str) -> &str {
+    match name.rsplit_once(':') {
+        Some((name, tag)) if !tag.contains('/') => name,
+        _ => name,
     }
 }
 
@@ -288,7 +302,7 @@ fn text(entry: &Entry, zone: &TimeZone) -> String {
     format!("{}\n", report::harmless(&format!("{line}{told}")))
 }
 
-/// Docker's document; only of a container it has the old names beside the new ones.
+/// Docker's document; of containers and images it has the old names beside the new ones.
 fn document(entry: &Entry) -> Value {
     let Entry { time, kind, action, id, attributes } = entry;
     let mut document = json!({
@@ -299,10 +313,12 @@ fn document(entry: &Entry) -> Value {
         "time": time.as_second(),
         "timeNano": nanoseconds(*time),
     });
-    if let (Kind::Container, Some(fields)) = (kind, document.as_object_mut()) {
+    if let (Kind::Container | Kind::Image, Some(fields)) = (kind, document.as_object_mut()) {
         fields.insert("status".to_owned(), action.as_str().into());
         fields.insert("id".to_owned(), id.as_str().into());
-        fields.insert("from".to_owned(), attributes.get("image").map_or("", String::as_str).into());
+        if *kind == Kind::Container {
+            fields.insert("from".to_owned(), attributes.get("image").map_or("", String::as_str).into());
+        }
     }
     document
 }
@@ -312,11 +328,11 @@ const FIELDS: [&str; 9] = ["Status", "ID", "From", "Type", "Action", "Actor", "S
 /// The same under the names that templates have for it.
 fn fields(entry: &Entry) -> Value {
     let Entry { time, kind, action, id, attributes } = entry;
-    let of_container = |value: &str| if *kind == Kind::Container { value.to_owned() } else { String::new() };
+    let of_these = |value: &str| if *kind == Kind::Volume { String::new() } else { value.to_owned() };
     json!({
-        "Status": of_container(action),
-        "ID": of_container(id),
-        "From": of_container(attributes.get("image").map_or("", String::as_str)),
+        "Status": of_these(action),
+        "ID": of_these(id),
+        "From": attributes.get("image").map_or("", String::as_str),
         "Type": kind.word(),
         "Action": action,
         "Actor": {"ID": id, "Attributes": attributes},

@@ -296,6 +296,16 @@ fn a_container_becomes_an_image_and_goes_to_other_engines_and_back() {
         says(carboy, &["rmi", "example.com/made:2"]).lines().nth(1),
         Some(format!("Deleted: {}", id.trim_end()).as_str())
     );
+    let events = says(
+        carboy,
+        &["events", "--since", "1m", "--until", "0s", "--format", "{{.Type}} {{.Action}}", "-f", "type=image"],
+    );
+    let expected =
+        ["pull", "save", "untag", "delete", "load", "untag", "delete"].map(|action| format!("image {action}\n"));
+    assert_eq!(events, expected.concat());
+    let committed =
+        says(carboy, &["events", "--since", "1m", "--until", "0s", "-f", "event=commit", "--format", "{{json .}}"]);
+    assert!(committed.contains(id.trim_end()) && committed.contains("example.com/made:2"), "{committed}");
     // A root without an image becomes one as an archive.
     says(carboy, &["create", "--name", "plain", carboy.busybox().to_str().unwrap(), "true"]);
     let refused = carboy.run(["commit", "plain"]);

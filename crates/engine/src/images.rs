@@ -366,7 +366,9 @@ impl Engine {
     pub fn tag_image(&self, word: &str, name: &Reference) -> Result<()> {
         let _held = self.store.hold_images(FlockOperation::LockExclusive)?;
         let found = self.find_image(word)?;
-        self.store.write_tag(name, &found.image.id)
+        self.store.write_tag(name, &found.image.id)?;
+        self.store.tell_of_image((found.image.id.as_str(), &name.familiar()), "tag");
+        Ok(())
     }
 
     /// The options with the image that they name as it is now, and a lock under which it stays so until the container's

@@ -1,4 +1,4 @@
-//! What is told of containers and volumes when something happens to them: Docker's words and attributes where it has them.
+//! What is told of containers, images and volumes when something happens to them: Docker's words and attributes where it has them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -47,6 +47,13 @@ impl Store {
         told.extend(exit.code.map(|code| ("exitCode", code.to_string())));
         told.extend(again.map(|delay| ("restartDelay", format!("{delay:?}"))));
         self.tell(record, "die", &told);
+    }
+
+    /// Tells of something that has happened to an image: to one with this id, or as what comes and goes by this name.
+    pub(crate) fn tell_of_image(&self, (id, name): (&str, &str), action: &str) {
+        let attributes = BTreeMap::from([("name".to_owned(), name.to_owned())]);
+        let (kind, action, id) = (Kind::Image, action.to_owned(), id.to_owned());
+        self.journal.add(&self.root, ALL, &Entry { time: Timestamp::now(), kind, action, id, attributes });
     }
 
     /// Tells of something that has happened to a volume.

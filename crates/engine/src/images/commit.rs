@@ -114,7 +114,14 @@ impl Engine {
         let parent = image.manifests.first().ok_or_else(gone)?;
         let layers = self.store.manifest(parent)?.layers;
         let command = container.record.config.process.as_ref().map(|process| process.args.join(" "));
-        self.make_image((config, layers), layer, (command.unwrap_or_default(), imprint), name)
+        let made = self.make_image((config, layers), layer, (command.unwrap_or_default(), imprint), name)?;
+        let told = [
+            ("comment", imprint.comment.clone().unwrap_or_default()),
+            ("imageID", made.id.to_string()),
+            ("imageRef", name.map(Reference::familiar).unwrap_or_default()),
+        ];
+        self.store.tell(&container.record, "commit", &told);
+        Ok(made)
     }
 
     /// The upper folder of a container as a layer.
@@ -166,7 +173,9 @@ impl Engine {
             rootfs: RootFs { kind: "layers".to_owned(), diff_ids: Vec::new() },
             ..ImageConfig::default()
         };
-        self.make_image((config, Vec::new()), layer, (String::new(), imprint), name)
+        let made = self.make_image((config, Vec::new()), layer, (String::new(), imprint), name)?;
+        self.store.tell_of_image((made.id.as_str(), made.id.as_str()), "import");
+        Ok(made)
     }
 
     /// An image of these layers with one more.

@@ -183,6 +183,7 @@ impl Loading<'_> {
         let (image, lease) = self.engine.bring_image(order, &blobs, self.progress)?;
         let image = self.engine.keep_image(image, &names)?;
         drop(lease);
+        self.engine.store.tell_of_image((image.id.as_str(), image.id.as_str()), "load");
         Ok(Loaded { image, names })
     }
 }

@@ -52,7 +52,7 @@ impl Engine {
         let mut failed = None;
         for place in places {
             match self.pull_from(name, platform, place, progress) {
-                Err(error) if is_of_the_place(&error) => failed = failed.or(Some(error)),
+                Err(error) if is_of_the_place(&error) => failed = Some(error),
                 pulled => return pulled,
             }
         }
@@ -77,6 +77,7 @@ impl Engine {
         let names = if name.tag.is_some() && name.digest.is_none() { std::slice::from_ref(name) } else { &[] };
         let image = self.keep_image(image, names)?;
         drop(lease);
+        self.store.tell_of_image((&name.familiar(), &name.familiar_name()), "pull");
         Ok(Pulled { is_newer: before.as_ref() != Some(&image.id), image, digest: found.digest })
     }
 }

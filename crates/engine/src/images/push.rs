@@ -115,6 +115,7 @@ impl Engine {
         if self.store.image(&known.image.id)?.is_some() {
             self.keep_image(Image { digests, ..known.image }, &[])?;
         }
+        self.store.tell_of_image((&name.familiar(), &name.familiar_name()), "push");
         Ok(Pushed { digest, bytes: parcel.bytes.len() as u64 })
     }
 

@@ -59,6 +59,7 @@ impl Engine {
         let mut removed = Removed::default();
         for name in &names {
             self.store.remove_tag(name)?;
+            self.store.tell_of_image((found.image.id.as_str(), found.image.id.as_str()), "untag");
             removed.untagged.push(name.familiar());
         }
         let runs = users.iter().any(|user| matches!(user.status, Status::Running(_)));
@@ -92,6 +93,7 @@ impl Engine {
     fn forget(&self, found: &Named) -> Result<(RemovedImage, Vec<std::path::PathBuf>)> {
         let path = self.store.images_folder().join(file_name(&found.image.id));
         fs::remove_file(&path).doing(|| format!("remove {}", path.display()))?;
+        self.store.tell_of_image((found.image.id.as_str(), found.image.id.as_str()), "delete");
         let (mut freed, halves) = self.part_with_garbage(Partial::Kept)?;
         let place = |chain: &Digest| found.image.layers.iter().rposition(|layer| layer == chain);
         freed.layers.retain(|chain| place(chain).is_some());

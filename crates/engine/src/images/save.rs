@@ -48,6 +48,7 @@ impl Engine {
             let name = named.names.iter().find(|name| image::Reference::parse(word).is_ok_and(|asked| asked == **name));
             index.manifests.push(self.entry(digest, &manifest, name)?);
             add(&mut saved, &named, &manifest, name);
+            self.store.tell_of_image((named.image.id.as_str(), named.image.id.as_str()), "save");
         }
         let mut archive = Writer::new(out);
         for digest in &blobs {
