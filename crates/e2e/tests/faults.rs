@@ -29,8 +29,9 @@ const NOT_FAILED: [&str; 9] =
 /// it is set in a way that needs no asking.
 const MAY_FAIL: [&str; 4] = ["statx", "lseek", "umask", "getcwd"];
 
-/// Calls that a monitor makes as often as something happens: what happens at once in one run may not in the next.
-const AS_OFTEN_AS_NEEDED: [&str; 3] = ["ppoll", "read", "recvmsg"];
+/// Calls that a monitor makes as often as something happens: what happens at once in one run may not in the next, and who
+/// leaves soon enough is told nothing more.
+const AS_OFTEN_AS_NEEDED: [&str; 4] = ["ppoll", "read", "recvmsg", "sendmsg"];
 
 /// What `--cidfile` and `--pidfile` make.
 const FILES: [&str; 2] = ["cid", "pid"];

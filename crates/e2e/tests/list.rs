@@ -134,11 +134,11 @@ fn inspect_is_a_document_with_docker_s_keys() {
     let both: Vec<Value> = serde_json::from_str(&says(&carboy, &["inspect", "other", "it"])).unwrap();
     assert_eq!(both.iter().map(|one| &one["Name"]).collect::<Vec<_>>(), ["/other", "/it"]);
     let some = carboy.run(["inspect", "nothing", "it"]);
-    declines(&some, 1, &["nothing", "no such container"]);
+    declines(&some, 1, &["nothing", "neither a container's nor an image's"]);
     let some: Vec<Value> = serde_json::from_str(&some.stdout).unwrap();
     assert_eq!((some.len(), &some[0]["Name"]), (1, &"/it".into()));
     let none = carboy.run(["inspect", "nothing"]);
-    declines(&none, 1, &["nothing", "no such container"]);
+    declines(&none, 1, &["nothing", "neither a container's nor an image's"]);
     assert_eq!(serde_json::from_str::<Vec<Value>>(&none.stdout).unwrap(), Vec::<Value>::new());
 }
 

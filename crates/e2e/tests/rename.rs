@@ -39,7 +39,7 @@ fn a_container_that_runs_has_its_new_name_from_then_on() {
     assert_eq!(says(&carboy, &["inspect", "-f", "{{.Id}} {{.Name}}", "new"]), format!("{id} /new\n"));
     assert_eq!(says(&carboy, &["ps", "--format", "{{.Names}}"]), "other\nnew\n");
     assert_eq!(says(&carboy, &["stats", "--no-stream", "--format", "{{.Name}}"]), "new\nother\n");
-    declines(&carboy.run(["inspect", "old"]), 1, "the container old: no such container");
+    declines(&carboy.run(["inspect", "old"]), 1, "the name old: is neither a container's nor an image's");
     assert_eq!(names(&carboy), ["new", "other"]);
 
     let taken = format!("the name other: is the name of container {} already", &other[..12]);
@@ -103,7 +103,11 @@ fn names_that_a_rename_left_when_it_was_killed_are_no_ones() {
     symlink(&id, names_folder.join("begun")).unwrap();
     symlink("0".repeat(64), names_folder.join("dangling")).unwrap();
     for name in ["begun", "dangling"] {
-        declines(&carboy.run(["inspect", name]), 1, &format!("the container {name}: no such container"));
+        declines(
+            &carboy.run(["inspect", name]),
+            1,
+            &format!("the name {name}: is neither a container's nor an image's"),
+        );
     }
     // Whoever killed it may begin again, and others may have the names.
     says(&carboy, &["rename", "web", "begun"]);
