@@ -134,7 +134,8 @@ echo ready; while :; do sleep 1000; done";
 fn processes_that_fork_while_they_are_killed_do_not_get_away() {
     let carboy = Carboy::new();
     let hop = format!("HOP={HOP}");
-    let hops = ["--init", "--env", &hop, "--pids-limit", "60", "--rm"];
+    // Whoever cannot begin the next one is the last of its line: the limit must leave room for those that wait to be reaped.
+    let hops = ["--init", "--env", &hop, "--pids-limit", "600", "--rm"];
     let forks = ["--pids-limit", "60", "--rm"];
     let beside = ["--pids-limit", "60", "--rm", "--pid", "host"];
     let storms: [(&[&str], &str); 3] = [(&hops, HOPS), (&forks, FORKS), (&beside, FORKS)];
