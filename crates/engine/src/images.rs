@@ -16,6 +16,7 @@ mod bring;
 mod check;
 mod commit;
 mod garbage;
+mod half;
 mod instruction;
 mod lease;
 mod load;

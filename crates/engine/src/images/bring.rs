@@ -20,9 +20,8 @@ use image::content::{Begun, Content, DOCUMENT_MAX, Incoming};
 use image::layer::{Layer as Manner, LayerUnpacked, Over, Remembers, Settled};
 use jiff::Timestamp;
 use oci::image::{Descriptor, Digest, ImageConfig, Manifest, media};
-use rustix::fs::{FlockOperation, flock};
 
-use super::garbage::HALF;
+use super::half::Half;
 use super::{Image, Layer, Lease, open_folder};
 use crate::containers::Engine;
 use crate::rootless;
@@ -80,10 +79,8 @@ pub struct Order<'a> {
 }
 
 /// A layer that was unpacked and is not in its place yet.
-struct Half {
-    path: PathBuf,
-    /// Locked as long as it is open.
-    folder: OwnedFd,
+struct Ready {
+    half: Half,
     unpacked: LayerUnpacked,
 }
 
@@ -114,7 +111,7 @@ impl Engine {
         let Order { manifest, parsed, digests } = order;
         check_is_image(parsed)?;
         let mut lease = Lease::new(&self.store)?;
-        self.nobodys_halves()?.iter().try_for_each(|half| remove_folder(half))?;
+        self.store.nobodys_halves()?.into_iter().try_for_each(Half::remove)?;
         let digest = image::sha256(manifest);
         let blobs = parsed.layers.iter().chain([&parsed.config]).map(|blob| blob.digest.clone());
         lease.add(&self.store, blobs.chain([digest.clone()]))?;
@@ -177,7 +174,7 @@ fn check_is_image(manifest: &Manifest) -> Result<()> {
 impl Works<'_> {
     /// Brings all layers, and puts them into their places from the lowest up.
     fn all(&self) -> Result<()> {
-        let mut halves: BTreeMap<usize, Option<Half>> = BTreeMap::new();
+        let mut halves: BTreeMap<usize, Option<Ready>> = BTreeMap::new();
         let mut settled = 0;
         let done = thread::scope(|scope| {
             let (tell, told) = mpsc::channel();
@@ -211,10 +208,7 @@ impl Works<'_> {
             }
             first
         });
-        for half in halves.into_values().flatten() {
-            drop(half.folder);
-            let _ = remove_folder(&half.path);
-        }
+        halves.into_values().flatten().for_each(give_up);
         done
     }
 
@@ -230,7 +224,7 @@ impl Works<'_> {
     }
 
     /// Brings one layer and unpacks it, unless that is there.
-    fn bring(&self, at: usize) -> Result<Option<Half>> {
+    fn bring(&self, at: usize) -> Result<Option<Ready>> {
         let (Some(wanted), Some(chain), Some(diff_id)) =
             (self.parsed.layers.get(at), self.chains.get(at), self.diff_ids.get(at))
         else {
@@ -262,7 +256,7 @@ impl Works<'_> {
     }
 
     /// Downloads and unpacks at the same time.
-    fn stream(&self, mut incoming: Box<Incoming>, wanted: &Descriptor, chain: &Digest) -> Result<Half> {
+    fn stream(&self, mut incoming: Box<Incoming>, wanted: &Descriptor, chain: &Digest) -> Result<Ready> {
         let (sender, receiver) = mpsc::sync_channel(QUEUE);
         thread::scope(|scope| {
             let unpacking = scope.spawn(move || self.unpack(chain, Queue { receiver, piece: Vec::new(), at: 0 }));
@@ -327,63 +321,60 @@ impl Works<'_> {
         }
     }
 
-    fn unpack(&self, chain: &Digest, archive: impl Read) -> Result<Half> {
-        let path = self.layers.join(format!("{HALF}{}-{}", chain.hex(), crate::names::new_id()?));
-        let action = || format!("create {}", path.display());
-        fs::DirBuilder::new().mode(0o700).create(&path).doing(action)?;
-        let half = open_folder(&path)?;
-        flock(&half, FlockOperation::LockExclusive).doing(action)?;
-        let files = path.join("files");
+    fn unpack(&self, chain: &Digest, archive: impl Read) -> Result<Ready> {
+        let half = Half::make(&self.layers, chain)?;
+        let files = half.path.join("files");
+        let action = || format!("create {}", files.display());
         let unpacked = fs::DirBuilder::new().mode(0o755).create(&files).doing(action).and_then(|()| {
             let into = open_folder(&files)?;
             image::layer::unpack_layer(archive, into.as_fd(), &manner()?)
         });
         match unpacked {
-            Ok(unpacked) => Ok(Half { path, folder: half, unpacked }),
+            Ok(unpacked) => Ok(Ready { half, unpacked }),
             Err(error) => {
-                drop(half);
-                let _ = remove_folder(&path);
+                let _ = half.remove();
                 Err(rootless::hinted(error))
             }
         }
     }
 
     /// Makes a layer what it is over those below, and puts it into its place.
-    fn place(&self, at: usize, half: Option<Half>) -> Result<()> {
-        let (Some(half), Some(chain), Some(wanted)) = (half, self.chains.get(at), self.parsed.layers.get(at)) else {
+    fn place(&self, at: usize, ready: Option<Ready>) -> Result<()> {
+        let (Some(ready), Some(chain), Some(wanted)) = (ready, self.chains.get(at), self.parsed.layers.get(at)) else {
             return Ok(());
         };
-        let placed = self.settle(at, &half, wanted).and_then(|()| {
-            let layer = Layer { diff_id: half.unpacked.diff_id.clone(), bytes: half.unpacked.file_bytes };
-            write_json(&half.path, "layer.json", &layer)?;
-            match fs::rename(&half.path, self.layer(chain)) {
+        let path = ready.half.path.clone();
+        let placed = self.settle(at, &ready, wanted).and_then(|()| {
+            let layer = Layer { diff_id: ready.unpacked.diff_id.clone(), bytes: ready.unpacked.file_bytes };
+            write_json(&path, "layer.json", &layer)?;
+            match fs::rename(&path, self.layer(chain)) {
                 // Somebody else has brought it meanwhile.
                 Err(error) if matches!(error.kind(), ErrorKind::AlreadyExists | ErrorKind::DirectoryNotEmpty) => {
-                    remove_folder(&half.path)
+                    remove_folder(&path)
                 }
-                renamed => renamed.doing(|| format!("rename {}", half.path.display())),
+                renamed => renamed.doing(|| format!("rename {}", path.display())),
             }
         });
         match placed {
             Ok(()) => self.progress.tell(&wanted.digest, Step::Complete),
-            Err(_) => give_up(half),
+            Err(_) => give_up(ready),
         }
         placed
     }
 
-    fn settle(&self, at: usize, half: &Half, wanted: &Descriptor) -> Result<()> {
+    fn settle(&self, at: usize, ready: &Ready, wanted: &Descriptor) -> Result<()> {
         let chains = self.chains.get(..at).unwrap_or_default().iter().rev();
         let below: Vec<OwnedFd> =
             chains.map(|chain| open_folder(&self.layer(chain).join("files"))).collect::<Result<_>>()?;
         let below: Vec<BorrowedFd<'_>> = below.iter().map(OwnedFd::as_fd).collect();
         let manner = manner()?;
-        let files = open_folder(&half.path.join("files"))?;
-        if image::layer::settle(files.as_fd(), &half.unpacked, &below, manner.remembers)? == Settled::Done {
+        let files = open_folder(&ready.half.path.join("files"))?;
+        if image::layer::settle(files.as_fd(), &ready.unpacked, &below, manner.remembers)? == Settled::Done {
             return Ok(());
         }
         // Alone it is not what it is: it is unpacked over those below, as the kernel puts them together.
         drop(files);
-        let (path, work) = (half.path.join("files"), half.path.join("work"));
+        let (path, work) = (ready.half.path.join("files"), ready.half.path.join("work"));
         remove_folder(&path)?;
         for folder in [&path, &work] {
             fs::DirBuilder::new().mode(0o755).create(folder).doing(|| format!("create {}", folder.display()))?;
@@ -401,9 +392,8 @@ fn manner() -> Result<Manner<'static>> {
     Ok(Manner { remembers, ..Manner::default() })
 }
 
-fn give_up(half: Half) {
-    drop(half.folder);
-    let _ = remove_folder(&half.path);
+fn give_up(ready: Ready) {
+    let _ = ready.half.remove();
 }
 
 const STOPPED: &str = "was given up";

@@ -1,17 +1,15 @@
 //! What nothing leads to any more: blobs and layers of images that are gone.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::{Path, PathBuf};
 
-use error::{Doing, Result};
+use error::Result;
 use oci::image::Digest;
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::FlockOperation;
 
-use super::{Image, open_folder};
+use super::Image;
+use super::half::Half;
 use crate::containers::Engine;
 use crate::options::Root;
-use crate::store::{entries, remove_folder};
 
 /// What was garbage.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -22,9 +20,6 @@ pub struct Freed {
     pub layers: Vec<Digest>,
 }
 
-/// What a layer is called while it is unpacked or removed.
-pub(super) const HALF: char = '.';
-
 impl Engine {
     /// Removes what nothing leads to. With what was begun of downloads, where that is asked for.
     ///
@@ -34,13 +29,13 @@ impl Engine {
         let held = self.store.hold_images(FlockOperation::LockExclusive)?;
         let (freed, halves) = self.part_with_garbage(partial)?;
         drop(held);
-        halves.iter().try_for_each(|half| remove_folder(half))?;
+        halves.into_iter().try_for_each(Half::remove)?;
         Ok(freed)
     }
 
     /// Takes garbage out of sight. Gives what it was, and the folders that are to be removed: that takes time. The caller holds
     /// the images alone.
-    pub(super) fn part_with_garbage(&self, partial: Partial) -> Result<(Freed, Vec<PathBuf>)> {
+    pub(super) fn part_with_garbage(&self, partial: Partial) -> Result<(Freed, Vec<Half>)> {
         let wanted = self.wanted()?;
         let mut freed = Freed::default();
         let content = self.store.content();
@@ -52,23 +47,14 @@ impl Engine {
         if partial == Partial::Removed {
             freed.bytes += content.remove_partial()?;
         }
-        let mut halves = self.nobodys_halves()?;
+        let mut halves = self.store.nobodys_halves()?;
         let unwanted = self.store.layer_chains()?.into_iter().filter(|chain| !wanted.contains(chain));
         for chain in unwanted {
             freed.bytes += self.store.layer_record(&chain)?.map_or(0, |layer| layer.bytes);
-            let half = self.store.layers_folder().join(format!("{HALF}{}-{}", chain.hex(), crate::names::new_id()?));
-            fs::rename(self.store.layer(&chain), &half).doing(|| format!("rename the layer {chain}"))?;
+            halves.extend(Half::of_layer(&self.store.layers_folder(), &chain)?);
             freed.layers.push(chain);
-            halves.push(half);
         }
         Ok((freed, halves))
-    }
-
-    /// What those who were killed have left of unpacking and removing layers.
-    pub(super) fn nobodys_halves(&self) -> Result<Vec<PathBuf>> {
-        let folder = self.store.layers_folder();
-        let halves = entries(&folder)?.into_iter().filter(|name| name.starts_with(HALF));
-        Ok(halves.map(|name| folder.join(name)).filter(|half| is_nobodys(half)).collect())
     }
 
     /// Every digest that something leads to.
@@ -108,9 +94,4 @@ pub enum Partial {
     Kept,
     /// They go.
     Removed,
-}
-
-/// Whether nobody is unpacking or removing that: who does, holds it.
-fn is_nobodys(half: &Path) -> bool {
-    open_folder(half).is_ok_and(|folder| flock(&folder, FlockOperation::NonBlockingLockExclusive).is_ok())
 }

@@ -8,11 +8,11 @@ use oci::image::Digest;
 use rustix::fs::FlockOperation;
 
 use super::garbage::Partial;
+use super::half::Half;
 use super::{Freed, Named, file_name};
 use crate::containers::{Container, Engine, Status};
 use crate::options::Root;
 use crate::record::short;
-use crate::store::remove_folder;
 
 /// What the removal of an image took away.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -70,7 +70,7 @@ impl Engine {
         let (image, halves) = self.forget(&found)?;
         removed.image = Some(image);
         drop(held);
-        halves.iter().try_for_each(|half| remove_folder(half))?;
+        halves.into_iter().try_for_each(Half::remove)?;
         Ok(removed)
     }
 
@@ -90,7 +90,7 @@ impl Engine {
     }
 
     /// Removes an image's record, and what nothing else leads to. The caller holds the images alone.
-    fn forget(&self, found: &Named) -> Result<(RemovedImage, Vec<std::path::PathBuf>)> {
+    fn forget(&self, found: &Named) -> Result<(RemovedImage, Vec<Half>)> {
         let path = self.store.images_folder().join(file_name(&found.image.id));
         fs::remove_file(&path).doing(|| format!("remove {}", path.display()))?;
         self.store.tell_of_image((found.image.id.as_str(), found.image.id.as_str()), "delete");
