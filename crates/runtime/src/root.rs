@@ -224,7 +224,7 @@ impl Lower {
         let set = each.by_ref().find_map(std::result::Result::err);
         match set {
             None => Ok(Self { _folders: folders, back: None }),
-            Some(error::Errno::INVAL) => Self::set_numbers(context, folders),
+            Some(error::Errno::INVAL | error::Errno::OPNOTSUPP) => Self::set_numbers(context, folders),
             Some(errno) => Err(errno).doing(|| format!("use {} layers for an overlay", layers.len())),
         }
     }
