@@ -78,6 +78,8 @@ pub enum Watch {
 
 /// How long a run may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long all that is left of one that takes longer is given to end before it is killed again.
+const AGAIN: Duration = Duration::from_millis(200);
 
 struct Process {
     role: Role,
@@ -89,11 +91,14 @@ struct Process {
 
 struct Watching {
     processes: BTreeMap<Pid, Process>,
-    /// New processes whose parent is not known yet.
+    /// New processes whose parent is not known yet. Of one that is killed before it tells of them it never will be.
     held: Vec<Pid>,
+    /// Whoever is traced, the held too.
     living: Arc<Mutex<Vec<Pid>>>,
     fault: Option<(Place, Fault)>,
     command: Pid,
+    /// Whether the command is gone, and nobody is to outlive it.
+    command_ended: bool,
     watch: Watch,
     watched: Watched,
 }
@@ -127,17 +132,25 @@ pub fn watched((command, watch): (&Command, Watch), folder: &Path, fault: Option
     let (ended, watchdog) = mpsc::channel::<()>();
     let doomed = Arc::clone(&living);
     let watchdog = std::thread::spawn(move || {
-        let hung = watchdog.recv_timeout(PATIENCE).is_err();
-        if hung {
-            for pid in doomed.lock().unwrap().iter() {
-                let _ = kill(*pid, Signal::SIGKILL);
-            }
+        let mut hung = false;
+        // Whoever is killed may have begun another one that nobody has seen yet.
+        while watchdog.recv_timeout(if hung { AGAIN } else { PATIENCE }).is_err() {
+            hung = true;
+            kill_all(&doomed);
         }
         hung
     });
     let watched = Watched { code: -1, stderr: String::new(), calls: Vec::new(), struck: false, hung: false };
-    let mut watching =
-        Watching { processes: BTreeMap::new(), held: Vec::new(), living, fault, command: pid, watch, watched };
+    let mut watching = Watching {
+        processes: BTreeMap::new(),
+        held: Vec::new(),
+        living,
+        fault,
+        command: pid,
+        command_ended: false,
+        watch,
+        watched,
+    };
     // Only the children of this thread: other tests have theirs.
     let all = Some(WaitPidFlag::__WALL | WaitPidFlag::__WNOTHREAD);
     while let Ok(status) = waitpid(None, all) {
@@ -169,9 +182,8 @@ impl Watching {
         if pid == self.command {
             self.watched.code = code;
             if self.watch == Watch::Runtime {
-                self.living.lock().unwrap().iter().for_each(|living| {
-                    let _ = kill(*living, Signal::SIGKILL);
-                });
+                self.command_ended = true;
+                kill_all(&self.living);
             }
         }
     }
@@ -208,6 +220,10 @@ impl Watching {
             }
         } else if !self.processes.contains_key(&pid) && pid != self.command {
             self.held.push(pid);
+            self.living.lock().unwrap().push(pid);
+            if self.command_ended {
+                let _ = kill(pid, Signal::SIGKILL);
+            }
             return;
         }
         go_on(pid, None);
@@ -272,6 +288,12 @@ impl Watched {
             }
         }
         places
+    }
+}
+
+fn kill_all(living: &Mutex<Vec<Pid>>) {
+    for pid in living.lock().unwrap().iter() {
+        let _ = kill(*pid, Signal::SIGKILL);
     }
 }
 
