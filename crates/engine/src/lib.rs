@@ -21,6 +21,7 @@ pub mod launch;
 pub mod log;
 mod monitor;
 pub mod names;
+pub mod network;
 pub mod options;
 pub mod pause;
 mod place;

@@ -6,11 +6,13 @@
 mod check;
 mod image;
 mod limits;
+mod network;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 
+pub use self::network::{Connection, Dns, Exposed, HostAddress, HostEntry, Link, Mac, NetworkOptions, PortWish, Rate};
 pub use cgroup::Limit;
 pub use cgroup::cpuset::Set;
 pub use limits::{DiskRate, DiskWeight, Limits};
@@ -105,6 +107,9 @@ pub struct RunOptions {
     pub detach_keys: Vec<u8>,
     /// Its relation to the host's namespaces.
     pub namespaces: Namespaces,
+    /// How it is connected, where its net namespace is its own.
+    #[serde(default)]
+    pub network: NetworkOptions,
     /// What it may use of the host.
     pub resources: Resources,
 }
@@ -762,6 +767,7 @@ impl RunOptions {
             pidfile: None,
             detach_keys: Self::DETACH_KEYS.to_vec(),
             namespaces: Namespaces::default(),
+            network: NetworkOptions::default(),
             resources: Resources::default(),
         }
     }

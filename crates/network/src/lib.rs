@@ -1,0 +1,8 @@
+//! What a network of containers is made of in the kernel: links and addresses, one table of the firewall, the names that
+//! containers have for each other. It says and does; which networks there are, and who is on them, the engine knows.
+#![forbid(unsafe_code)]
+
+pub mod port;
+pub mod subnet;
+
+pub use ipnet::{IpNet, Ipv4Net, Ipv6Net};
