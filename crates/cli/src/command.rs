@@ -19,6 +19,7 @@ use crate::inspect::{self, INSPECT, Inspect};
 use crate::limits;
 use crate::login::{self, LOGIN, LOGOUT, Login};
 use crate::logs::Logs;
+use crate::manifest::{self, MANIFEST};
 use crate::prune::{self, Prune};
 use crate::ps::{self, PS, Ps};
 use crate::run::{Attach, Start};
@@ -116,6 +117,8 @@ pub(crate) enum Command {
     Search(Search),
     /// List the tags of an image.
     Tags(Tags),
+    /// Print what a name stands for at its registry.
+    Manifest(manifest::Inspect),
     /// Print this text.
     Help(String),
     /// Print the version.
@@ -126,6 +129,11 @@ impl Command {
     /// Whether a process that it starts, or the monitor that it makes, runs this program in a container.
     pub(crate) const fn enters(&self) -> bool {
         matches!(self, Self::Run(_) | Self::Start(_) | Self::Restart(..) | Self::Boot | Self::Exec(_) | Self::Check(_))
+    }
+
+    /// Whether it mounts something where whoever calls it is to see it.
+    pub(crate) const fn mounts_on_host(&self) -> bool {
+        matches!(self, Self::Image(Image::Mount(_) | Image::Unmount(_)))
     }
 }
 
@@ -207,6 +215,7 @@ fn named(word: &str, parser: &mut Parser, caller: Lookup<'_>) -> Result<Command>
         "logout" => login::read_logout(parser),
         "search" => search::read_search(parser),
         "tags" => search::read_tags(parser),
+        "manifest" => manifest::read(parser),
         "system" => system::read(parser),
         "help" => help(parser),
         "version" => Ok(Command::Version),
@@ -219,7 +228,7 @@ fn before_command(written: &str) -> error::Error {
     refused.hint("name the command first, for example: carboy run -it host bash").into()
 }
 
-const COMMANDS: [(&str, &str); 46] = [
+const COMMANDS: [(&str, &str); 47] = [
     (RUN.command, RUN.doc),
     (CREATE.command, CREATE.doc),
     (START.command, START.doc),
@@ -264,6 +273,7 @@ const COMMANDS: [(&str, &str); 46] = [
     (LOGOUT.command, LOGOUT.doc),
     (SEARCH.command, SEARCH.doc),
     (TAGS.command, TAGS.doc),
+    (MANIFEST.command, MANIFEST.doc),
     (CONTAINER.command, CONTAINER.doc),
     (SYSTEM.command, SYSTEM.doc),
 ];
@@ -322,6 +332,8 @@ fn tables() -> Vec<serde_json::Value> {
         help::table(&IMAGE),
         help::table(&images::prune::PRUNE),
         help::table(&images::tree::TREE),
+        help::table(&images::mount::MOUNT),
+        help::table(&images::mount::UNMOUNT),
         help::table(&VOLUME),
         help::table(&volume_flags::CREATE),
         help::table(&volume_flags::LIST),
@@ -332,6 +344,8 @@ fn tables() -> Vec<serde_json::Value> {
         help::table(&LOGOUT),
         help::table(&SEARCH),
         help::table(&TAGS),
+        help::table(&MANIFEST),
+        help::table(&manifest::INSPECT),
         help::table(&CONTAINER),
         help::table(&prune::OF_CONTAINERS),
         help::table(&SYSTEM),

@@ -6,6 +6,7 @@ mod filter;
 pub(crate) mod history;
 pub(crate) mod list;
 pub(crate) mod load;
+pub(crate) mod mount;
 mod progress;
 pub(crate) mod prune;
 pub(crate) mod pull;
@@ -31,6 +32,7 @@ use crate::images::commit::{Commit, Import};
 use crate::images::history::History;
 use crate::images::list::List;
 use crate::images::load::Load;
+use crate::images::mount::{Mount, Unmount};
 use crate::images::prune::Prune;
 use crate::images::pull::Pull;
 use crate::images::push::Push;
@@ -62,6 +64,10 @@ pub(crate) enum Image {
     Tag(Tag),
     /// Remove what nobody uses.
     Prune(Prune),
+    /// Mount these, or list those that are mounted.
+    Mount(Mount),
+    /// Unmount these.
+    Unmount(Unmount),
     /// Tell what one is made of.
     Tree(Tree),
     /// List them.
@@ -86,6 +92,8 @@ pub(crate) const IMAGE: Usage<()> = Usage {
           rm       remove images, as carboy rmi\n\
           tag      give an image a name, as carboy tag\n\
           tree     show the layers of an image, and what each of them costs\n\
+          mount    mount images on this host to be looked at, and print where\n\
+          unmount  unmount them\n\
           prune    remove the images that nobody uses\n\n\
           carboy image COMMAND --help tells of its flags.",
     flags: &[],
@@ -116,6 +124,8 @@ pub(crate) fn read(parser: &mut Parser) -> Result<Command> {
         "tag" => tag::read(&mut parser),
         "prune" => prune::read(&mut parser),
         "tree" => tree::read(&mut parser),
+        "mount" => mount::read(&mut parser),
+        "unmount" | "umount" => mount::read_unmount(&mut parser),
         word => {
             let refused = wrong_words("image", word, "it has no such command");
             Err(refused.hint("carboy image --help lists them").into())
@@ -138,6 +148,8 @@ pub(crate) fn run(engine: &Engine, image: &Image) -> Result<ExitCode> {
         Image::Remove(asked) => Ok(rm::run(engine, asked)),
         Image::Tag(asked) => tag::run(engine, asked),
         Image::Prune(asked) => prune::run(engine, asked),
+        Image::Mount(asked) => mount::run(engine, asked),
+        Image::Unmount(asked) => mount::run_unmount(engine, asked),
         Image::Tree(asked) => tree::run(engine, asked),
         Image::List(asked) => Ok(list::run(engine, asked)),
         Image::History(asked) => Ok(history::run(engine, asked)),

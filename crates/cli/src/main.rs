@@ -21,6 +21,7 @@ mod limits;
 mod list;
 mod login;
 mod logs;
+mod manifest;
 mod prune;
 mod ps;
 mod registry;
@@ -105,6 +106,10 @@ fn carboy(program: &OsStr, mut words: Vec<OsString>) -> Result<ExitCode> {
         return limits::run(&Engine::at(places.root, places.run), form);
     }
     if !rustix::process::geteuid().is_root() {
+        if command.mounts_on_host() {
+            let refused = Refused::new("the image", "", "only root mounts where others see it");
+            return Err(refused.hint("use sudo carboy image …; carboy image tree --files lists what is in it").into());
+        }
         return Err(rootless::begin_again(program, &places, &words));
     }
     if let Command::Explain(options, form) = &command {
@@ -170,6 +175,7 @@ fn with_engine(engine: &Engine, command: Command) -> Result<ExitCode> {
         | Command::Logout(_)
         | Command::Search(_)
         | Command::Tags(_)
+        | Command::Manifest(_)
         | Command::Help(_)
         | Command::Version => ExitCode::from(OWN_ERROR),
     })
@@ -191,6 +197,7 @@ fn reached(command: &Command) -> Option<ExitCode> {
         Command::Logout(asked) => ways().and_then(|ways| login::logout(&ways, asked.as_deref())),
         Command::Search(asked) => ways().and_then(|ways| search::run(&ways, asked)),
         Command::Tags(asked) => ways().and_then(|ways| search::tags(&ways, asked)),
+        Command::Manifest(asked) => ways().and_then(|ways| manifest::run(ways, asked)),
         _ => return None,
     };
     Some(declined(ended))

@@ -7,6 +7,7 @@
 //! ROOT/images/HEX.json      an image, named by the digest of its configuration
 //! ROOT/tags/HEX             a name of an image, under the digest of that name
 //! ROOT/leases/ID            what somebody is bringing just now; the file is locked (flock) as long as that is true
+//! RUN/.images/HEX           an image that is mounted on the host: mounted.rs
 //! ```
 //!
 //! What no image, no container and no lease leads to is garbage. ROOT/images is locked (flock) for as long as somebody looks
@@ -20,6 +21,7 @@ mod half;
 mod instruction;
 mod lease;
 mod load;
+mod mounted;
 mod pull;
 mod push;
 mod remove;
@@ -52,6 +54,7 @@ pub use garbage::{Freed, Partial};
 pub use instruction::Instruction;
 pub use lease::Lease;
 pub use load::Loaded;
+pub use mounted::{Mounted, Unmount};
 pub use pull::{Pulled, Repository};
 pub use push::{Pushed, Sent, Watcher};
 pub use remove::{Force, Removed, RemovedImage};

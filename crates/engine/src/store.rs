@@ -11,6 +11,7 @@
 //! ROOT/volumes/NAME/                  a volume: volume.rs
 //! ROOT/events.json                    what has happened to any of them: journal.rs
 //! RUN/cgroup/                         mounts of cgroup hierarchies that containers need and the host has not mounted
+//! RUN/.images/                mounts of images: images/mounted.rs
 //! RUN/.namespace.json         the process that made the user namespace of a user's containers; RUN is locked meanwhile
 //! RUN/ID/live.json                    what exists on the host for it; the folder is locked (flock) by its monitor
 //! RUN/ID/{stdout,stderr}              fifos with what it has written and its monitor has not yet read

@@ -6,7 +6,7 @@ use error::Result;
 use image::Reference;
 use oci::image::Digest;
 
-use super::Named;
+use super::{Mounted, Named, Unmount};
 use crate::containers::Engine;
 
 /// Something of the images that is not as it should be.
@@ -23,6 +23,8 @@ pub enum ImageFinding {
     },
     /// A name of no image.
     Name(Reference),
+    /// A mount of an image that there is not.
+    Mount(Mounted),
 }
 
 /// What it is, in one line.
@@ -32,6 +34,7 @@ impl std::fmt::Display for ImageFinding {
             Self::Blob(digest) => write!(f, "the blob {digest} is not what its name says"),
             Self::Incomplete { image, missing } => write!(f, "image {} lacks {missing}", image.title()),
             Self::Name(name) => write!(f, "the name {} is of no image", name.familiar()),
+            Self::Mount(mounted) => write!(f, "{} shows an image that there is not", mounted.path.display()),
         }
     }
 }
@@ -61,6 +64,8 @@ impl Engine {
         }
         let lost = self.store.tags()?.into_iter().filter(|(_, id)| !ids.contains(id));
         found.extend(lost.map(|(name, _)| ImageFinding::Name(name)));
+        let nobodys = self.mounted_images()?.into_iter().filter(|mounted| !ids.contains(&mounted.image));
+        found.extend(nobodys.map(ImageFinding::Mount));
         Ok(found)
     }
 
@@ -76,6 +81,9 @@ impl Engine {
             }
             ImageFinding::Incomplete { .. } => Ok(None),
             ImageFinding::Name(name) => self.store.remove_tag(name).map(|()| Some("removed".to_owned())),
+            ImageFinding::Mount(mounted) => {
+                self.store.unmount(&mounted.image, Unmount::Wholly).map(|()| Some("unmounted".to_owned()))
+            }
         }
     }
 }

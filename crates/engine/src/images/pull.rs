@@ -4,7 +4,6 @@ use std::io::Read;
 
 use error::{Errno, Error, Refused, RefusedKind, Result};
 use image::Reference;
-use image::reference::DEFAULT_TAG;
 use image::registry::{Registry, Wanted};
 use oci::image::{Descriptor, Digest, Document, Index, Manifest, Platform, media};
 
@@ -92,11 +91,7 @@ const DEEPEST: usize = 4;
 
 impl Repository {
     fn find(&self, name: &Reference, platform: &Platform) -> Result<Found> {
-        let wanted = match (&name.digest, &name.tag) {
-            (Some(digest), _) => Wanted::Digest(digest),
-            (None, tag) => Wanted::Tag(tag.as_deref().unwrap_or(DEFAULT_TAG)),
-        };
-        let mut fetched = self.registry.manifest(&self.name, wanted, &media::DOCUMENTS)?;
+        let mut fetched = self.registry.manifest(&self.name, Wanted::of(name), &media::DOCUMENTS)?;
         let digest = fetched.digest.clone();
         for _ in 0..DEEPEST {
             match Document::parse(Some(&fetched.media_type), &fetched.bytes)? {

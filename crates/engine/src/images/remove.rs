@@ -9,7 +9,7 @@ use rustix::fs::FlockOperation;
 
 use super::garbage::Partial;
 use super::half::Half;
-use super::{Freed, Named, file_name};
+use super::{Freed, Named, Unmount, file_name};
 use crate::containers::{Container, Engine, Status};
 use crate::options::Root;
 use crate::record::short;
@@ -32,7 +32,7 @@ pub struct RemovedImage {
     pub freed: Freed,
 }
 
-/// Whether an image goes although a container was made from it, or it has several names.
+/// Whether an image goes although a container was made from it, it is mounted, or it has several names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Force {
     /// It stays.
@@ -45,8 +45,8 @@ impl Engine {
     /// Takes a name from an image, or all if it is called by its id; the image goes with the last one.
     ///
     /// # Errors
-    /// Refused where there is none, where a container was made from it, or where an id stands for several names; a kernel
-    /// error.
+    /// Refused where there is none, where a container was made from it, where it is mounted, or where an id stands for several
+    /// names; a kernel error.
     pub fn remove_image(&self, word: &str, force: Force) -> Result<Removed> {
         let held = self.store.hold_images(FlockOperation::LockExclusive)?;
         let found = self.find_image(word)?;
@@ -55,6 +55,7 @@ impl Engine {
         let is_last = names.len() == found.names.len();
         if is_last {
             check_use(word, &users, force)?;
+            self.leave_mount(word, &found, force)?;
         }
         let mut removed = Removed::default();
         for name in &names {
@@ -72,6 +73,20 @@ impl Engine {
         drop(held);
         halves.into_iter().try_for_each(Half::remove)?;
         Ok(removed)
+    }
+
+    /// Sees to it that an image which goes is not mounted.
+    fn leave_mount(&self, word: &str, found: &Named, force: Force) -> Result<()> {
+        let id = &found.image.id;
+        if !self.store.is_mounted(id) {
+            return Ok(());
+        }
+        if force == Force::Yes {
+            return self.store.unmount(id, Unmount::Wholly);
+        }
+        let reason = format!("is mounted at {}", self.store.mount_point(id).display());
+        let refused = Refused::new("the image", word, reason).kind(RefusedKind::Conflict);
+        Err(refused.hint(format!("unmount it first: carboy image unmount {word}; or use --force")).into())
     }
 
     /// The names that go.
@@ -114,15 +129,16 @@ impl Engine {
         Ok(containers)
     }
 
-    /// Removes the images that `goes` says, but not those from which a container was made. Gives what was removed, one after
-    /// the other.
+    /// Removes the images that `goes` says, but not those from which a container was made or that are mounted. Gives what
+    /// was removed, one after the other.
     ///
     /// # Errors
     /// A kernel error.
     pub fn prune_images(&self, goes: impl Fn(&Named) -> bool) -> Result<Vec<Removed>> {
         let mut all = Vec::new();
         for named in self.images()?.whole {
-            if goes(&named) && self.containers_of(&named.image.id)?.is_empty() {
+            let is_used = self.store.is_mounted(&named.image.id) || !self.containers_of(&named.image.id)?.is_empty();
+            if goes(&named) && !is_used {
                 match self.remove_image(&named.image.id.to_string(), Force::Yes) {
                     // Somebody else was faster.
                     Err(error::Error::Refused(refused)) if refused.kind == RefusedKind::NoSuchObject => {}

@@ -13,7 +13,7 @@ use crate::containers::Engine;
 pub struct Usage {
     /// All of them.
     pub bytes: u64,
-    /// Those that no container was made from, without what they share with the others.
+    /// Those that no container was made from and that are not mounted, without what they share with the others.
     pub free_bytes: u64,
     /// Each of them.
     pub each: Vec<Used>,
@@ -53,7 +53,7 @@ impl Engine {
             let containers = self.containers_of(&named.image.id)?.len();
             let alone = digests.iter().filter(|digest| sharers.get(digest) == Some(&1));
             let (bytes, unique_bytes) = (digests.iter().map(size).sum(), alone.map(size).sum());
-            if containers > 0 {
+            if containers > 0 || self.store.is_mounted(&named.image.id) {
                 in_use.extend(digests);
             }
             usage.each.push(Used { named, bytes, unique_bytes, containers });

@@ -8,6 +8,7 @@ use ureq::http::{Method, StatusCode};
 use super::Registry;
 use super::answer::Subject;
 use super::exchange::{Answer, Ask, Content};
+use crate::reference::{DEFAULT_TAG, Reference};
 use crate::sha256;
 
 /// The largest manifest, in bytes: the specification's own limit.
@@ -33,7 +34,16 @@ pub struct Fetched {
     pub digest: Digest,
 }
 
-impl Wanted<'_> {
+impl<'a> Wanted<'a> {
+    /// What a name asks for: its digest, or else its tag.
+    #[must_use]
+    pub fn of(name: &'a Reference) -> Self {
+        match (&name.digest, &name.tag) {
+            (Some(digest), _) => Self::Digest(digest),
+            (None, tag) => Self::Tag(tag.as_deref().unwrap_or(DEFAULT_TAG)),
+        }
+    }
+
     fn text(&self) -> &str {
         match self {
             Self::Tag(tag) => tag,
