@@ -1,4 +1,4 @@
-//! `events`: what has happened, and happens, to containers and volumes, whoever does it. Docker's words and forms.
+//! `events`: what has happened, and happens, to containers, images, volumes and networks, whoever does it. Docker's words and forms.
 
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::process::ExitCode;
@@ -39,16 +39,18 @@ enum Key {
     Event,
     Image,
     Label,
+    Network,
     Scope,
     Type,
     Volume,
 }
 
-const KEYS: [(&str, Key); 7] = [
+const KEYS: [(&str, Key); 8] = [
     ("container", Key::Container),
     ("event", Key::Event),
     ("image", Key::Image),
     ("label", Key::Label),
+    ("network", Key::Network),
     ("scope", Key::Scope),
     ("type", Key::Type),
     ("volume", Key::Volume),
@@ -61,13 +63,13 @@ const SCOPE: &str = "local";
 pub(crate) const EVENTS: Usage<Events> = Usage {
     command: "events",
     words: "",
-    doc: "Show what happens to containers and volumes, whoever does it",
+    doc: "Show what happens to containers, images, volumes and networks, whoever does it",
     flags: &[&[
         Flag::values(
             "filter",
             "KEY=VALUE",
             filter,
-            "show those for which it holds: container, event, image, label, scope, type or volume",
+            "show those for which it holds: container, event, image, label, network, scope, type or volume",
         )
         .short('f'),
         Flag::value(
@@ -226,11 +228,16 @@ impl Key {
             Self::Image => {
                 let names = match entry.kind {
                     Kind::Image => [Some(entry.id.as_str()), attribute("name")],
-                    Kind::Container | Kind::Volume => [attribute("image"), None],
+                    Kind::Container | Kind::Volume | Kind::Network => [attribute("image"), None],
                 };
                 names.into_iter().flatten().any(|name| name == value || without_tag(name) == value)
             }
             Self::Label => is_labelled(entry, value),
+            Self::Network => {
+                let begins =
+                    entry.id.starts_with(value) || attribute("name").is_some_and(|name| name.starts_with(value));
+                entry.kind == Kind::Network && begins
+            }
             Self::Scope => value == SCOPE,
             Self::Type => entry.kind.word() == value,
             Self::Volume => entry.kind == Kind::Volume && entry.id.starts_with(value),
@@ -328,7 +335,8 @@ const FIELDS: [&str; 9] = ["Status", "ID", "From", "Type", "Action", "Actor", "S
 /// The same under the names that templates have for it.
 fn fields(entry: &Entry) -> Value {
     let Entry { time, kind, action, id, attributes } = entry;
-    let of_these = |value: &str| if *kind == Kind::Volume { String::new() } else { value.to_owned() };
+    let has_old_names = matches!(kind, Kind::Container | Kind::Image);
+    let of_these = |value: &str| if has_old_names { value.to_owned() } else { String::new() };
     json!({
         "Status": of_these(action),
         "ID": of_these(id),
@@ -420,6 +428,9 @@ mod tests {
         }
         assert!(holds(&["event=exec_create"], &exec) && holds(&["event=exec_create: sh -c true"], &exec));
         assert!(holds(&["volume=8366"], &volume) && !holds(&["container=8366"], &volume));
+        let network = entry(Kind::Network, "connect", &[("name", "back"), ("container", "25ae")]);
+        assert!(holds(&["network=back", "type=network"], &network) && holds(&["network=8366"], &network));
+        assert!(!holds(&["network=front"], &network) && !holds(&["network=back"], &start()));
         let mut events = Events::default();
         let error = filter(&mut events, Given { flag: "filter", value: "evnt=die" }).unwrap_err();
         assert_eq!(error.hint(), Some("did you mean event?"));

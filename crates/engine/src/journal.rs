@@ -1,4 +1,4 @@
-//! What has happened to containers, images and volumes, by whichever process: a JSON document a line.
+//! What has happened to containers, images, volumes and networks, by whichever process: a JSON document a line.
 //!
 //! `{"time":"2026-11-26T14:05:54.123456789Z","type":"container","action":"start","id":"83661…","attributes":{…}}`
 //!
@@ -21,7 +21,7 @@ use jiff::Timestamp;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
-/// The journal of all containers, images and volumes, below carboy's folder.
+/// The journal of all containers, images, volumes and networks, below carboy's folder.
 pub(crate) const ALL: Kept = Kept { name: "events.json", most_bytes: 4 << 20 };
 /// A container's own, in its folder.
 pub(crate) const DIARY: Kept = Kept { name: "diary.json", most_bytes: 64 << 10 };
@@ -45,7 +45,7 @@ pub struct Entry {
     pub kind: Kind,
     /// What: Docker's word where it has one.
     pub action: String,
-    /// The id of a container or an image, the name of a volume or of an image that came or went.
+    /// The id of a container, an image or a network, the name of a volume or of an image that came or went.
     pub id: String,
     /// Its name, its image and its labels, with what there is to tell of the action.
     pub attributes: BTreeMap<String, String>,
@@ -61,6 +61,8 @@ pub enum Kind {
     Image,
     /// A volume.
     Volume,
+    /// A network.
+    Network,
 }
 
 impl Kind {
@@ -71,6 +73,7 @@ impl Kind {
             Self::Container => "container",
             Self::Image => "image",
             Self::Volume => "volume",
+            Self::Network => "network",
         }
     }
 }

@@ -57,6 +57,21 @@ pub enum Driver {
     Ipvlan,
 }
 
+impl Driver {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Bridge, Self::Macvlan, Self::Ipvlan];
+
+    /// Its word.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Bridge => "bridge",
+            Self::Macvlan => "macvlan",
+            Self::Ipvlan => "ipvlan",
+        }
+    }
+}
+
 /// Whom those on a network can reach.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reach {

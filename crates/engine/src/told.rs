@@ -1,4 +1,4 @@
-//! What is told of containers, images and volumes when something happens to them: Docker's words and attributes where it has them.
+//! What is told of containers, images, volumes and networks when something happens to them: Docker's words and attributes where it has them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use crate::containers::Engine;
 use crate::journal::{ALL, DIARY, Entry, From, Journal, Kind, Reader};
+use crate::network::Network;
 use crate::record::{Exit, Record};
 use crate::store::Store;
 
@@ -60,6 +61,14 @@ impl Store {
     pub(crate) fn tell_of_volume(&self, name: &str, action: &str) {
         let attributes = BTreeMap::from([("driver".to_owned(), "local".to_owned())]);
         let (kind, action, id) = (Kind::Volume, action.to_owned(), name.to_owned());
+        self.journal.add(&self.root, ALL, &Entry { time: Timestamp::now(), kind, action, id, attributes });
+    }
+
+    /// Tells of something that has happened to a network, and with whom: `container` and its id.
+    pub fn tell_network(&self, network: &Network, action: &str, more: &[(&str, String)]) {
+        let own = [("name", network.name.clone()), ("type", network.driver.word().to_owned())];
+        let attributes = own.iter().chain(more).map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+        let (kind, action, id) = (Kind::Network, action.to_owned(), network.id.clone());
         self.journal.add(&self.root, ALL, &Entry { time: Timestamp::now(), kind, action, id, attributes });
     }
 }
