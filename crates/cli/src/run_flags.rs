@@ -2,6 +2,7 @@
 //! namespaces that Docker has none for.
 
 mod health;
+mod network;
 mod output;
 
 use std::collections::BTreeMap;
@@ -30,6 +31,7 @@ pub(crate) struct Draft {
     user_namespace: Option<Namespace>,
     time_namespace: Option<Namespace>,
     health: health::Said,
+    network: network::Said,
     log: output::Said,
     platform: Option<Platform>,
     form: Form,
@@ -57,6 +59,7 @@ pub(crate) fn read(usage: &Usage<Draft>, parser: &mut Parser, form: Form, caller
         user_namespace: None,
         time_namespace: None,
         health: health::Said::default(),
+        network: network::Said::default(),
         log: output::Said::default(),
         platform: None,
         form,
@@ -92,6 +95,7 @@ impl Draft {
         }
         options.labels.extend(self.labels);
         options.health = self.health.wish()?;
+        self.network.settle(&mut options)?;
         (options.log, options.mentions) = self.log.wish()?;
         options.env = environment::variables(&self.env_files, &self.env, caller)?;
         let namespaces = &mut options.namespaces;
@@ -110,7 +114,7 @@ pub(crate) const RUN: Usage<Draft> = Usage {
     words: WORDS,
     doc: "Run a command in a new container\n\nROOT is an image (debian:12), host (a private view of this machine's own root), a folder (./rootfs) or a\n\
         tar file (./rootfs.tar, .gz, .zst). What is written in it reaches none of them.",
-    flags: &[STARTED, FLAGS, health::FLAGS, LimitFlags::ALL],
+    flags: &[STARTED, FLAGS, network::FLAGS, health::FLAGS, LimitFlags::ALL],
     end: End::FirstWord,
 };
 
@@ -119,7 +123,7 @@ pub(crate) const CREATE: Usage<Draft> = Usage {
     command: "create",
     words: WORDS,
     doc: "Make a container as carboy run would, to be started later",
-    flags: &[FLAGS, health::FLAGS, LimitFlags::ALL],
+    flags: &[FLAGS, network::FLAGS, health::FLAGS, LimitFlags::ALL],
     end: End::FirstWord,
 };
 
@@ -131,6 +135,7 @@ pub(crate) const EXPLAIN_RUN: Usage<Draft> = Usage {
     flags: &[
         STARTED,
         FLAGS,
+        network::FLAGS,
         health::FLAGS,
         LimitFlags::ALL,
         &[
@@ -235,7 +240,6 @@ const FLAGS: &[Flag<Draft>] = &[
     Flag::values("sysctl", "NAME=VALUE", sysctl, "set a kernel setting of its namespaces"),
     // Its namespaces.
     Flag::value("pid", NAMESPACE, pid, "be in this pid namespace: private, host, container:NAME, pid:N or path:/FILE"),
-    Flag::value("network", NAMESPACE, network, "as --pid, for net; none is private").alias("net"),
     Flag::value("ipc", NAMESPACE, ipc, "as --pid, for ipc"),
     Flag::value("uts", NAMESPACE, uts, "as --pid, for uts"),
     Flag::value("userns", NAMESPACE, userns, "as --pid, for user (host)"),
@@ -431,11 +435,6 @@ fn sysctl(draft: &mut Draft, given: Given<'_>) -> Result<()> {
 
 fn pid(draft: &mut Draft, given: Given<'_>) -> Result<()> {
     draft.options.namespaces.pid = namespace::namespace(given, Namespace::Private)?;
-    Ok(())
-}
-
-fn network(draft: &mut Draft, given: Given<'_>) -> Result<()> {
-    draft.options.namespaces.net = namespace::network(given)?;
     Ok(())
 }
 

@@ -10,7 +10,7 @@ fn caller(name: &str) -> Option<OsString> {
     (name == "MINE").then(|| "my own".into())
 }
 
-fn options(words: &[&str]) -> Result<RunOptions> {
+pub(super) fn options(words: &[&str]) -> Result<RunOptions> {
     match read(&RUN, &mut Parser::from_args(words), Form::Text, &caller)? {
         Run::Container(options, _) => Ok(*options),
         Run::Help => panic!("help"),
@@ -18,7 +18,7 @@ fn options(words: &[&str]) -> Result<RunOptions> {
 }
 
 /// The error and its hint as the user sees them.
-fn refusal(words: &[&str]) -> String {
+pub(super) fn refusal(words: &[&str]) -> String {
     match options(words) {
         Ok(options) => format!("TAKEN: {options:?}"),
         Err(error) => format!("{error}\n  {}", error.hint().unwrap_or("-")),
@@ -141,9 +141,6 @@ const GOOD: &[(&str, &str, &str)] = &[
     ("pid", "container:web", "pid: Joined(Container(\"web\"))"),
     ("pid", "pid:7", "pid: Joined(Process(7))"),
     ("pid", "", "pid: Private"),
-    ("network", "none", "net: Private"),
-    ("network", "path:/run/netns/x", "net: Joined(Path(\"/run/netns/x\"))"),
-    ("net", "host", "net: Host"),
     ("ipc", "shareable", "ipc: Private"),
     ("ipc", "host", "ipc: Host"),
     ("uts", "host", "uts: Host"),
@@ -245,7 +242,6 @@ const BAD: &[(&str, &str)] = &[
     ("pid", "mine"),
     ("pid", "pid:0"),
     ("pid", "container:"),
-    ("network", "bridge"),
     ("ipc", "none"),
     ("uts", "path:run"),
     ("uidmap", "0:1"),
@@ -514,8 +510,6 @@ fn a_refusal_names_flag_and_value_and_says_what_to_do() {
       use pid: and a number from 1 up
     cannot use --pid container:: names no namespace
       use private, host, container:NAME, pid:N or path:/FILE
-    cannot use --network bridge: needs a bridge, which carboy does not make yet
-      use private: the container then has lo alone
     cannot use --ipc none: names no namespace
       use private, host, container:NAME, pid:N or path:/FILE
     cannot use --uts path:run: is no absolute path
@@ -589,7 +583,7 @@ fn what_is_wrong_with_the_words_is_one_clear_line() {
     let lines = [
         &["--memroy", "64m", "host"][..],
         &["--mem=64m", "host"],
-        &["--publish", "host"],
+        &["--isolation", "host"],
         &["-x", "host"],
         &["--memory"],
         &["--rm=perhaps", "host"],
@@ -605,7 +599,7 @@ fn what_is_wrong_with_the_words_is_one_clear_line() {
       did you mean --memory?
     cannot use --mem: carboy run has no such flag
       did you mean --memory?
-    cannot use --publish: carboy run has no such flag
+    cannot use --isolation: carboy run has no such flag
       see carboy run --help
     cannot use -x: carboy run has no such flag
       see carboy run --help
@@ -682,7 +676,6 @@ fn help_comes_from_the_table() {
           --security-opt OPTION              seccomp=FILE|unconfined|builtin, no-new-privileges (repeatable)
           --sysctl NAME=VALUE                set a kernel setting of its namespaces (repeatable)
           --pid NAMESPACE                    be in this pid namespace: private, host, container:NAME, pid:N or path:/FILE
-          --net, --network NAMESPACE         as --pid, for net; none is private
           --ipc NAMESPACE                    as --pid, for ipc
           --uts NAMESPACE                    as --pid, for uts
           --userns NAMESPACE                 as --pid, for user (host)
@@ -693,6 +686,20 @@ fn help_comes_from_the_table() {
           --time-offset OFFSETS              shift its clocks: monotonic=SECONDS,boottime=SECONDS
           --cgroup-parent GROUP              put its cgroup below this one
           --cgroup-manager MANAGER           who makes its cgroup: cgroupfs or systemd (as the host)
+          --net, --network NETWORK           be on a network: NAME or name=NAME,ip=…,alias=…; or none, host, container:NAME, path:/FILE (none) (repeatable)
+          --ip ADDRESS                       its address on the first network
+          --ip6 ADDRESS                      its IPv6 address on the first network
+          --mac-address ADDRESS              its hardware address on the first network
+          --net-alias, --network-alias NAME  be known on the first network by this name, too (repeatable)
+          --link CONTAINER[:NAME]            know a container by this name (repeatable)
+      -p, --publish [HOST:]PORT[/udp]        let a port of the host, or of one of its addresses, lead to one of its own (repeatable)
+      -P, --publish-all                      let free ports of the host lead to all that it says it listens at
+          --expose PORT[-PORT][/udp]         say that it listens at a port (repeatable)
+          --dns ADDRESS                      ask this name server (as the host) (repeatable)
+          --dns-search DOMAIN                try this domain behind short names; . for none (as the host) (repeatable)
+          --dns-opt, --dns-option OPTION     an option of resolv.conf(5) (as the host) (repeatable)
+          --add-host NAME:ADDRESS            add a name to its /etc/hosts; host-gateway is the host (repeatable)
+          --network-rate RATES               limit what it receives and sends: in=10mbit,out=1mbit
           --health-cmd COMMAND               check its health by this line for its /bin/sh, which then ends with 0
           --health-interval DURATION         how long to wait before each check (30s)
           --health-retries COUNT             so many checks in a row must fail for it to be unhealthy (3)

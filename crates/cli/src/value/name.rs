@@ -16,6 +16,12 @@ pub(crate) fn is_containers(name: &str) -> bool {
     name.len() >= 2 && bytes.next().is_some_and(|byte| byte.is_ascii_alphanumeric()) && bytes.all(inner)
 }
 
+/// Whether a network can be called so.
+pub(crate) fn is_networks(name: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    name.starts_with(|first: char| first.is_ascii_alphanumeric()) && name.bytes().all(inner)
+}
+
 /// A container's name.
 pub(crate) fn container(given: Given<'_>) -> Result<String> {
     if is_containers(given.value) {

@@ -29,18 +29,6 @@ pub(crate) fn namespace(given: Given<'_>, default: Namespace) -> Result<Namespac
     }
 }
 
-/// As [`namespace`], with Docker's `none` for a network without anything but lo.
-pub(crate) fn network(given: Given<'_>) -> Result<Namespace> {
-    match given.value {
-        "none" => Ok(Namespace::Private),
-        "bridge" | "default" => {
-            let hint = "use private: the container then has lo alone";
-            Err(given.refused("needs a bridge, which carboy does not make yet").hint(hint).into())
-        }
-        _ => namespace(given, Namespace::Private),
-    }
-}
-
 /// As [`namespace`], with Docker's `shareable`, which every ipc namespace is here.
 pub(crate) fn ipc(given: Given<'_>) -> Result<Namespace> {
     match given.value {

@@ -86,6 +86,27 @@ pub(crate) fn swappiness(given: Given<'_>) -> Result<Option<u64>> {
     }
 }
 
+/// Bits a second, as tc(8) writes them: `10mbit`, with bit, kbit, mbit, gbit or tbit for powers of 1000.
+pub(crate) fn bits(given: Given<'_>) -> Result<u64> {
+    let end = given.value.rfind(|letter: char| letter.is_ascii_digit() || letter == '.').map_or(0, |last| last + 1);
+    let (number, unit) = given.value.split_at(end);
+    let factor = match unit.to_ascii_lowercase().as_str() {
+        "" | "bit" => Some(1),
+        "kbit" => Some(1_000),
+        "mbit" => Some(1_000_000),
+        "gbit" => Some(1_000_000_000),
+        "tbit" => Some(1_000_000_000_000),
+        _ => None,
+    };
+    let bits = factor.zip(Decimal::parse(number)).and_then(|(factor, number)| number.times(factor));
+    let hint = "use a number of bits a second with kbit, mbit or gbit, such as 10mbit";
+    match bits {
+        None => Err(given.refused("is no rate").hint(hint).into()),
+        Some(0..8) => Err(given.refused("lets nothing through").hint(hint).into()),
+        Some(bits) => Ok(bits),
+    }
+}
+
 /// A number of CPUs in billionths: `1.5`.
 pub(crate) fn cpus(given: Given<'_>) -> Result<u64> {
     let nano = Decimal::parse(given.value).and_then(|number| number.times(1_000_000_000));
