@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use error::Result;
 use image::credentials::Logins;
 use image::registry::{Access, Certificates, Credentials, Endpoint, Proxies, Registry, Trust};
+use image::trust::Policy;
 use image::{Reference, Registries, registries};
 
 use crate::value::environment::Lookup;
@@ -18,6 +19,8 @@ pub(crate) struct Ways {
     pub(crate) registries: Registries,
     /// Who the user is where.
     pub(crate) logins: Logins,
+    /// The files that say which signatures images must have; the first that is there holds.
+    pub(crate) policies: Vec<PathBuf>,
     access: Access,
     trust: Trust,
 }
@@ -52,6 +55,7 @@ impl Ways {
         let file = path("CONTAINERS_REGISTRIES_CONF").or_else(|| own.is_file().then_some(own));
         Ok(Self {
             registries: Registries::read(file.as_deref().unwrap_or(Path::new(registries::FILE)))?,
+            policies: vec![config.join("containers/policy.json"), Policy::FILE.into()],
             logins: logins(&path, &home, &config),
             access: Access { certificates, proxies: proxies(caller), ..Access::default() },
             trust: Trust::Certified,

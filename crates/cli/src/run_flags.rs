@@ -6,10 +6,11 @@ mod network;
 mod output;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use engine::options::{Limits, Manager, Namespace, Platform, Pull, Root, RunOptions};
 use error::{Refused, Result};
+use image::signature::PublicKey;
 use lexopt::Parser;
 
 use crate::explain::Form;
@@ -92,6 +93,10 @@ impl Draft {
                 return Err(refused.hint("leave it out: it chooses among the images of a name").into());
             }
             _ => {}
+        }
+        if let (Some(key), false) = (&options.verify, matches!(options.root, Root::Image(_))) {
+            let reason = format!("cannot be asked to vouch for {}, which is no image", options.root);
+            return Err(Refused::new("--verify", key.fingerprint().as_str(), reason).hint("leave it out").into());
         }
         options.labels.extend(self.labels);
         options.health = self.health.wish()?;
@@ -216,6 +221,7 @@ const FLAGS: &[Flag<Draft>] = &[
     Flag::values("label-file", "FILE", label_file, "write the lines of a file on it"),
     Flag::value("pull", "WHEN", pull, "when its image is brought: always, missing or never (missing)"),
     Flag::value("platform", "OS/ARCH[/VARIANT]", platform, "bring the image for this kind of machine (this one)"),
+    Flag::value("verify", "KEY", verify, "take its image only with a signature by this public key, a PEM file"),
     Flag::values("annotation", "KEY=VALUE", annotation, "add to the configuration's annotations"),
     Flag::value("cidfile", "FILE", cidfile, "write its id to a new file"),
     // What it sees of files.
@@ -265,6 +271,11 @@ fn pull(draft: &mut Draft, given: Given<'_>) -> Result<()> {
                 .into());
         }
     };
+    Ok(())
+}
+
+fn verify(draft: &mut Draft, given: Given<'_>) -> Result<()> {
+    draft.options.verify = Some(PublicKey::read(Path::new(given.value))?);
     Ok(())
 }
 

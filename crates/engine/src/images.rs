@@ -55,7 +55,7 @@ pub use instruction::Instruction;
 pub use lease::Lease;
 pub use load::Loaded;
 pub use mounted::{Mounted, Unmount};
-pub use pull::{Pulled, Repository};
+pub use pull::{Pulled, Repository, Wish};
 pub use push::{Pushed, Sent, Watcher};
 pub use remove::{Force, Removed, RemovedImage};
 pub use tree::{Seen, TreeLayer};
@@ -78,6 +78,18 @@ pub struct Image {
     pub arrived: Timestamp,
     /// As what registries know it: `docker.io/library/debian@sha256:…`.
     pub digests: Vec<String>,
+    /// Who vouched for it when it came, or later.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub verified: Vec<Verified>,
+}
+
+/// Somebody's signature of an image, which was verified.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verified {
+    /// The fingerprint of their key.
+    pub key: Digest,
+    /// What they have signed: a manifest of the image, or an index that names one.
+    pub digest: Digest,
 }
 
 /// An image with its names.
@@ -116,6 +128,12 @@ struct Tag {
 impl Image {
     /// The form that this carboy writes.
     pub const VERSION: u32 = 1;
+
+    /// Whether the holder of the key with this fingerprint vouches for it.
+    #[must_use]
+    pub fn is_verified_by(&self, key: &Digest) -> bool {
+        self.verified.iter().any(|verified| verified.key == *key)
+    }
 
     /// The first twelve digits of its id.
     #[must_use]
@@ -391,12 +409,23 @@ impl Engine {
 
     fn of_image(&self, options: &RunOptions, root: &ImageRoot) -> Result<RunOptions> {
         let image = self.find_image(&root.name)?.image;
+        if let Some(key) = &options.verify
+            && !image.is_verified_by(key.fingerprint())
+        {
+            return Err(unverified(&root.name, key.fingerprint()).into());
+        }
         let config = self.store.image_config(&image.id)?;
         let mut options = options.clone().with_image_config(&config.config)?;
         let (id, layers) = (Some(image.id), image.layers);
         options.root = Root::Image(Box::new(ImageRoot { id, layers, ..root.clone() }));
         Ok(options)
     }
+}
+
+/// The refusal of an image that is here and was not verified with the key that is asked for.
+fn unverified(name: &str, key: &Digest) -> Refused {
+    let refused = Refused::new("the image", name, format!("is here, and was not verified with the key {key}"));
+    refused.hint(format!("carboy pull --verify KEY {name} looks for its signature"))
 }
 
 impl Named {
@@ -417,6 +446,7 @@ impl Image {
     fn joined(mut self, new: Self) -> Self {
         new.manifests.into_iter().for_each(|one| push_new(&mut self.manifests, one));
         new.digests.into_iter().for_each(|one| push_new(&mut self.digests, one));
+        new.verified.into_iter().for_each(|one| push_new(&mut self.verified, one));
         self
     }
 }

@@ -19,6 +19,7 @@ pub use limits::{DiskRate, DiskWeight, Limits};
 pub use oci::image::{Digest, Platform};
 pub use oci::{DeviceRule, IdMapping, NamespaceKind, Rdma, TimeOffset};
 
+use ::image::signature::PublicKey;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::health::HealthWish;
@@ -35,6 +36,9 @@ pub struct RunOptions {
     /// When that is brought, if it is an image.
     #[serde(default)]
     pub pull: Pull,
+    /// The key whose holder must vouch for it, if it is an image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verify: Option<PublicKey>,
     /// The words after the root.
     pub command: Vec<String>,
     /// What the command's words are given to. Without words it is none, and takes the place of an image's all the same.
@@ -733,6 +737,7 @@ impl RunOptions {
         Self {
             root,
             pull: Pull::default(),
+            verify: None,
             command,
             entrypoint: None,
             tty: false,

@@ -1,4 +1,4 @@
-//! Images and root file systems: names, digests and registries; tar archives unpacked safely, trees packed, copied and removed, all
+//! Images and root file systems: names, digests, registries and signatures; tar archives unpacked safely, trees packed, copied and removed, all
 //! by descriptors.
 
 pub mod archive;
@@ -13,7 +13,9 @@ pub mod reference;
 pub mod registries;
 pub mod registry;
 mod remove;
+pub mod signature;
 mod tar;
+pub mod trust;
 mod unpack;
 mod walk;
 

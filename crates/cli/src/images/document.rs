@@ -29,6 +29,7 @@ pub(crate) fn document(engine: &Engine, named: &Named) -> Result<Value> {
             layers.insert("LowerDir".to_owned(), below.join(":").into());
         }
     }
+    let verified = image.verified.iter().map(|by| json!({"Key": by.key, "Digest": by.digest})).collect::<Value>();
     let comment = config.history.last().and_then(|step| step.comment.as_deref());
     let mut document = json!({
         "Id": image.id,
@@ -48,6 +49,7 @@ pub(crate) fn document(engine: &Engine, named: &Named) -> Result<Value> {
         "RootFS": {"Type": config.rootfs.kind, "Layers": config.rootfs.diff_ids},
         "Metadata": {"LastTagTime": image.arrived.to_string()},
         "Manifests": image.manifests,
+        "Verified": verified,
     });
     let present = [("Variant", config.variant), ("OsVersion", config.os_version)];
     if let Some(fields) = document.as_object_mut() {

@@ -3,6 +3,8 @@
 use engine::images::Repository;
 use error::Result;
 use image::Reference;
+use image::signature::PublicKey;
+use image::trust::{Demand, Policy};
 
 use crate::registry::Ways;
 
@@ -21,6 +23,19 @@ pub(crate) fn meanings(word: &str) -> Result<Vec<Reference>> {
 pub(crate) fn places(name: &Reference) -> Result<Vec<Repository>> {
     let places = Ways::of_caller()?.places(name)?;
     Ok(places.into_iter().map(|(registry, name)| Repository { registry, name }).collect())
+}
+
+/// What is demanded of an image before it comes: by the policy of the user or the host, and by this key.
+///
+/// # Errors
+/// Refused where the policy lets it not come at all, or cannot be understood.
+pub(crate) fn demands(name: &Reference, key: Option<&PublicKey>) -> Result<Vec<Demand>> {
+    let mut demands = match Policy::read(&Ways::of_caller()?.policies)? {
+        Some(policy) => policy.demands(name)?,
+        None => Vec::new(),
+    };
+    demands.extend(key.map(|key| Demand::of_key(key.clone(), "--verify")));
+    Ok(demands)
 }
 
 /// The tags that a repository has.

@@ -76,6 +76,7 @@ const GOOD: &[(&str, &str, &str)] = &[
     ("label", "bare", "labels: {\"bare\": \"\"}"),
     ("pull", "always", "pull: Always"),
     ("platform", "linux/amd64", ""),
+    ("verify", "src/run_flags/tests/key.pub", "verify: Some(PublicKey(Digest(\"sha256:f5043"),
     ("annotation", "a.b/c=d=e", "annotations: {\"a.b/c\": \"d=e\"}"),
     ("cidfile", "id", "cidfile: Some(\"id\")"),
     ("pidfile", "pid", "pidfile: Some(\"pid\")"),
@@ -331,7 +332,9 @@ fn who_does_not_want_its_health_checked_does_not_say_how() {
 #[test]
 fn every_flag_takes_its_values() {
     for (flag, value, expected) in GOOD {
-        let shown = options(&[&format!("--{flag}={value}"), "host", "true"]).map(|options| format!("{options:?}"));
+        // A signature is one of an image.
+        let root = if *flag == "verify" { "debian" } else { "host" };
+        let shown = options(&[&format!("--{flag}={value}"), root, "true"]).map(|options| format!("{options:?}"));
         match shown {
             Ok(shown) => assert!(shown.contains(expected), "--{flag} {value}: {shown}"),
             Err(error) => panic!("--{flag} {value}: {error}"),
@@ -593,6 +596,9 @@ fn what_is_wrong_with_the_words_is_one_clear_line() {
         &["--pull", "soon", "debian"],
         &["", "true"],
         &["--env-file", "/nowhere/vars", "host", "true"],
+        &["--verify", "/nowhere/key.pub", "debian"],
+        &["--verify", "/dev/null", "debian"],
+        &["--verify", "src/run_flags/tests/key.pub", "host", "true"],
     ];
     insta::assert_snapshot!(lines.map(refusal).join("\n"), @r"
     cannot use --memroy: carboy run has no such flag
@@ -619,6 +625,12 @@ fn what_is_wrong_with_the_words_is_one_clear_line() {
       use host, an image such as debian:12, a folder such as ./rootfs, or a tar file such as ./rootfs.tar
     cannot read --env-file /nowhere/vars
       -
+    cannot read the public key /nowhere/key.pub
+      -
+    cannot use the public key /dev/null: holds no PUBLIC KEY in PEM
+      cosign writes it to cosign.pub, openssl pkey -pubout prints it
+    cannot use --verify sha256:f50431816cbd49e51b84fa828be48095861d87fd47ffe3f3ff307de3f99c91d4: cannot be asked to vouch for host, which is no image
+      leave it out
     ");
 }
 
@@ -661,6 +673,7 @@ fn help_comes_from_the_table() {
           --label-file FILE                  write the lines of a file on it (repeatable)
           --pull WHEN                        when its image is brought: always, missing or never (missing)
           --platform OS/ARCH[/VARIANT]       bring the image for this kind of machine (this one)
+          --verify KEY                       take its image only with a signature by this public key, a PEM file
           --annotation KEY=VALUE             add to the configuration's annotations (repeatable)
           --cidfile FILE                     write its id to a new file
       -v, --volume [SOURCE:]DEST[:ro]        mount a path of the host, or a volume by its name or a new one (repeatable)

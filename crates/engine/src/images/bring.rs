@@ -139,6 +139,7 @@ impl Engine {
             bytes,
             arrived: Timestamp::now(),
             digests,
+            verified: Vec::new(),
         };
         Ok((image, lease))
     }
