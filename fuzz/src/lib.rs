@@ -4,6 +4,7 @@
 //! [`TARGETS`] is what both cargo-fuzz (`fuzz_targets/`) and the short run (`tests/short_run.rs`) go through.
 
 use std::fs::File;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsFd as _;
 
 use bumpalo::Bump;
@@ -13,6 +14,7 @@ use engine::options::{Root, RunOptions};
 use engine::record::{Live, Record};
 use image::registries::Settings;
 use namespace::steps::Steps;
+use network::resolver::{Answer, Servers, Standing, Transport, Zone, answer};
 use oci::image::{Document, ImageConfig, Platform};
 use oci::{Config, Process, Resources, State};
 use seccomp::Arch;
@@ -56,6 +58,10 @@ const RESOURCES: &str = r#"{"devices":[{"allow":true,"type":"c","major":1,"minor
 const PROFILE: &str = r#"{"defaultAction":"SCMP_ACT_ERRNO","defaultErrnoRet":1,"archMap":[{"architecture":"SCMP_ARCH_X86_64",
 "subArchitectures":["SCMP_ARCH_X86"]}],"syscalls":[{"names":["read","clone"],"action":"SCMP_ACT_ALLOW","args":[{"index":0,
 "value":2114060288,"valueTwo":0,"op":"SCMP_CMP_MASKED_EQ"}],"includes":{"minKernel":"4.8","caps":["CAP_SYS_ADMIN"]}}]}"#;
+/// A query for the addresses of `web` with EDNS, and one for a name of 192.0.2.2.
+const QUERY: &str = "\0\u{7}\u{1}\0\0\u{1}\0\0\0\0\0\u{1}\u{3}web\0\0\u{1}\0\u{1}\0\0\u{29}\u{4}\0\0\0\0\0\0\0";
+const REVERSE: &str =
+    "\0\u{7}\u{1}\0\0\u{1}\0\0\0\0\0\0\u{1}2\u{1}2\u{1}0\u{3}192\u{7}in-addr\u{4}arpa\0\0\u{c}\0\u{1}";
 /// A container with one process.
 const SNAPSHOT: &str = include_str!("snapshot.json");
 const MOUNTINFO: &str = "26 25 0:22 / /sys/fs/cgroup/unified rw,nosuid shared:4 master:1 - cgroup2 cgroup2 rw,nsdelegate\n\
@@ -169,6 +175,7 @@ pub const TARGETS: &[Target] = &[
         ],
     ),
     target("registries", registries, &[REGISTRIES]),
+    target("resolver", resolver, &[QUERY, REVERSE, "nameserver fe80::1%eth0\noptions timeout:1 attempts:3\n"]),
     target("resources", resources, &[RESOURCES]),
     target("seccomp", seccomp_filter, &[CONFIG]),
     target(
@@ -437,4 +444,34 @@ pub fn run(name: &str, bytes: &[u8]) {
         Some(target) => (target.run)(bytes),
         None => unreachable!("no target {name}"),
     }
+}
+
+/// A zone in which every name has addresses, and every address a name, if it is short.
+struct Short;
+
+impl Zone for Short {
+    fn standing(&self, asker: IpAddr) -> Standing {
+        if asker.is_ipv4() { Standing::Everywhere } else { Standing::Inside }
+    }
+
+    fn addresses(&self, asker: IpAddr, name: &str) -> Option<Vec<IpAddr>> {
+        (name.len() < 5).then(|| vec![asker; 1 << name.len()])
+    }
+
+    fn names(&self, _asker: IpAddr, of: IpAddr) -> Option<Vec<String>> {
+        Some(vec![of.to_string()])
+    }
+}
+
+/// What is answered is an answer to that query, of a length that its way allows; and a resolv.conf.
+fn resolver(bytes: &[u8]) {
+    for asker in [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)] {
+        for (transport, most) in [(Transport::Udp, 1232), (Transport::Tcp, 65535)] {
+            let Answer::Reply(reply) = answer(bytes, asker, &Short, transport) else { continue };
+            assert!(reply.len() <= most && reply.get(..2) == bytes.get(..2));
+            assert_eq!(answer(&reply, asker, &Short, transport), Answer::Drop);
+        }
+    }
+    let servers = text(bytes).map(|text| Servers::parse(&text).servers.len());
+    assert!(servers.is_none_or(|count| (1..=3).contains(&count)));
 }

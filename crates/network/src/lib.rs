@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod port;
+pub mod resolver;
 pub mod subnet;
 
 pub use ipnet::{IpNet, Ipv4Net, Ipv6Net};
