@@ -4,6 +4,8 @@
 //! four bytes. netlink(7), <linux/netlink.h>.
 #![forbid(unsafe_code)]
 
+pub mod link;
+pub mod nftables;
 pub mod route;
 mod socket;
 

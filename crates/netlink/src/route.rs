@@ -10,7 +10,7 @@ pub const LONGEST_NAME: usize = 15;
 const NEW_LINK: u16 = 16;
 const GET_LINK: u16 = 18;
 const SET_LINK: u16 = 19;
-const NEW_ADDRESS: u16 = 20;
+pub(crate) const NEW_ADDRESS: u16 = 20;
 const GET_ADDRESS: u16 = 22;
 
 /// <linux/net_namespace.h>: what a namespace calls another.
@@ -21,14 +21,14 @@ const NSID_DESCRIPTOR: u16 = 3;
 /// `struct rtgenmsg`, padded.
 const GENERIC_HEADER: usize = 4;
 /// `struct ifinfomsg`.
-const LINK_HEADER: usize = 16;
+pub(crate) const LINK_HEADER: usize = 16;
 
 const LINK_NAME: u16 = 3;
 /// `IFLA_LINK` and `IFLA_LINK_NETNSID`: the other end of a pair, and the namespace that it is in.
 const LINK_PEER: u16 = 5;
 const LINK_PEER_NSID: u16 = 37;
 const LINK_NAMESPACE: u16 = 28;
-const UP: u32 = 1;
+pub(crate) const UP: u32 = 1;
 
 const ADDRESS_LABEL: u16 = 3;
 const ADDRESS_FLAGS: u16 = 8;
@@ -187,11 +187,11 @@ pub fn set_up(socket: &Socket, link: u32) -> Result<(), Errno> {
 }
 
 /// `struct ifinfomsg`: the link, and the flags that are set.
-fn link_header(link: u32, set: u32) -> Vec<u8> {
+pub(crate) fn link_header(link: u32, set: u32) -> Vec<u8> {
     [0, link, set, set].map(u32::to_ne_bytes).concat()
 }
 
-fn number(bytes: &[u8], at: usize) -> Option<u32> {
+pub(crate) fn number(bytes: &[u8], at: usize) -> Option<u32> {
     let value = bytes.get(at..)?.first_chunk::<4>()?;
     Some(u32::from_ne_bytes(*value))
 }
