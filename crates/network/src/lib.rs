@@ -2,6 +2,7 @@
 //! containers have for each other. It says and does; which networks there are, and who is on them, the engine knows.
 #![forbid(unsafe_code)]
 
+pub mod firewall;
 pub mod port;
 pub mod resolver;
 pub mod subnet;
