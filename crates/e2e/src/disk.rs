@@ -6,14 +6,22 @@ use std::process::Command;
 
 use crate::{Carboy, ended};
 
-/// A block device over a file of 4 MiB, gone with the test.
+/// A block device over a file, gone with the test.
 #[derive(Debug)]
 pub struct Disk {
     node: PathBuf,
+    file: PathBuf,
+}
+
+/// A disk's file system at a place, unmounted with the test.
+#[derive(Debug)]
+pub struct Mounted {
+    disk: Disk,
+    point: PathBuf,
 }
 
 impl Disk {
-    /// Makes it.
+    /// Makes one of 4 MiB.
     ///
     /// # Panics
     /// Without losetup of util-linux, and without a loop device.
@@ -21,11 +29,51 @@ impl Disk {
     pub fn new(carboy: &Carboy) -> Self {
         let file = carboy.folder().join("disk");
         fs::File::create(&file).unwrap().set_len(4 << 20).unwrap();
+        Self::over(file)
+    }
+
+    /// One with an empty file system of so many bytes, by `mkfs.KIND`.
+    ///
+    /// # Panics
+    /// Without that program; as [`Self::new`].
+    #[must_use]
+    pub fn formatted(carboy: &Carboy, kind: &str, bytes: u64) -> Self {
+        let file = carboy.folder().join(format!("disk.{kind}"));
+        fs::File::create(&file).unwrap().set_len(bytes).unwrap();
+        let made = ended(Command::new(format!("mkfs.{kind}")).arg("-q").arg(&file));
+        assert_eq!(made.code, 0, "mkfs.{kind} is needed: {}", made.stderr);
+        Self::over(file)
+    }
+
+    /// One over a file that is there.
+    ///
+    /// # Panics
+    /// As [`Self::new`].
+    #[must_use]
+    pub fn over(file: PathBuf) -> Self {
         // Where loop devices are a module, nothing loads it before there is a node. Elsewhere there is nothing to load.
         let _ = Command::new("modprobe").args(["--quiet", "loop"]).status();
         let made = ended(Command::new("losetup").args(["--find", "--show"]).arg(&file));
         assert_eq!(made.code, 0, "losetup of util-linux is needed, and a loop device: {}", made.stderr);
-        Self { node: PathBuf::from(made.stdout.trim()) }
+        Self { node: PathBuf::from(made.stdout.trim()), file }
+    }
+
+    /// What it is over.
+    #[must_use]
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// Mounts its file system.
+    ///
+    /// # Panics
+    /// Where the kernel does not know it, or it is damaged.
+    #[must_use]
+    pub fn mount(self, point: &Path) -> Mounted {
+        fs::create_dir_all(point).unwrap();
+        let mounted = ended(Command::new("mount").arg(&self.node).arg(point));
+        assert_eq!(mounted.code, 0, "{}", mounted.stderr);
+        Mounted { disk: self, point: point.to_owned() }
     }
 
     /// `/dev/loop0`.
@@ -54,6 +102,20 @@ impl Disk {
 
     fn folder(&self) -> PathBuf {
         Path::new("/sys/block").join(self.node.file_name().unwrap())
+    }
+}
+
+impl Mounted {
+    /// The disk.
+    #[must_use]
+    pub const fn disk(&self) -> &Disk {
+        &self.disk
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.point).status();
     }
 }
 

@@ -12,6 +12,7 @@ pub mod group;
 pub mod layout;
 pub mod looked_at;
 pub mod registry;
+pub mod shelf;
 pub mod trace;
 pub mod user;
 pub mod waiting;

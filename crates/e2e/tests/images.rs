@@ -2,58 +2,15 @@
 #![expect(clippy::unwrap_used, reason = "tests stop at what goes wrong")]
 
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use carboy_e2e::docker::{Docker, NO_NETWORKS};
-use carboy_e2e::layout::{Layer, Layout};
-use carboy_e2e::registry::{Manner, Registry};
-use carboy_e2e::{Carboy, ended, says};
+use carboy_e2e::layout::Layer;
+use carboy_e2e::shelf::Shelf;
+use carboy_e2e::{ended, says};
 use serde_json::{Value, json};
-
-/// A test's registry, and images for it.
-struct Shelf {
-    carboy: Carboy,
-    registry: Registry,
-    layout: Layout,
-    base: Layer,
-}
-
-impl Shelf {
-    fn new() -> Self {
-        let (carboy, registry) = (Carboy::new(), Registry::start(Manner::Open));
-        let layout = Layout::new(&carboy.folder().join("layout"));
-        let base = layout.layer(&carboy.busybox());
-        Self { carboy, registry, layout, base }
-    }
-
-    /// Makes an image of the base with these layers on top, and pushes it. Gives its name.
-    fn offer(&mut self, name: &str, layers: &[Layer], config: &Value) -> String {
-        let layers = [std::slice::from_ref(&self.base), layers].concat();
-        self.layout.image(name, &layers, config);
-        let whole = format!("{}/{name}", self.registry.host());
-        self.layout.push(name, &whole);
-        whole
-    }
-
-    fn root(&self) -> std::path::PathBuf {
-        self.carboy.folder().join("root")
-    }
-
-    fn blobs(&self) -> Vec<(String, u64, u64)> {
-        let blobs = fs::read_dir(self.root().join("content/sha256")).into_iter().flatten().flatten();
-        let mut blobs: Vec<(String, u64, u64)> = blobs
-            .map(|blob| {
-                let found = blob.metadata().unwrap();
-                (blob.file_name().into_string().unwrap(), found.ino(), found.len())
-            })
-            .collect();
-        blobs.sort();
-        blobs
-    }
-}
 
 fn bytes_below(folder: &Path) -> u64 {
     let listed = ended(Command::new("find").arg(folder).args(["-type", "f", "-printf", "%s\n"]));

@@ -22,6 +22,7 @@ mod instruction;
 mod lease;
 mod load;
 mod mounted;
+mod places;
 mod pull;
 mod push;
 mod remove;
@@ -40,7 +41,7 @@ use image::content::Content;
 use image::{Reference, sha256};
 use jiff::Timestamp;
 use oci::image::{Digest, Document, ImageConfig, Manifest};
-use rustix::fs::FlockOperation;
+use rustix::fs::{FlockOperation, syncfs};
 use serde::{Deserialize, Serialize};
 
 use crate::containers::Engine;
@@ -117,6 +118,18 @@ pub struct Layer {
     pub diff_id: Digest,
     /// What its files take, in bytes.
     pub bytes: u64,
+    /// What its folder holds; unknown of one that an older carboy has brought.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holds: Option<Holds>,
+}
+
+/// What a layer's folder holds, counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holds {
+    /// Names of whatever kind.
+    pub names: u64,
+    /// The lengths of the files that they are of, in bytes.
+    pub length: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -366,18 +379,33 @@ impl Engine {
         Ok(None)
     }
 
-    /// Remembers an image whose blobs and layers are on the disk, under these names. One that had such a name loses it.
+    /// Remembers an image whose blobs and layers are on the disk, under these names. One that had such a name loses it. When
+    /// this returns, the disk has that, too.
     ///
     /// # Errors
     /// A kernel error.
     pub fn keep_image(&self, new: Image, names: &[Reference]) -> Result<Image> {
-        let _held = self.store.hold_images(FlockOperation::LockExclusive)?;
-        let image = match self.store.image(&new.id)? {
+        let held = self.store.hold_images(FlockOperation::LockExclusive)?;
+        let known = self.store.image(&new.id)?;
+        let image = match known.clone() {
             Some(known) => known.joined(new),
             None => new,
         };
-        self.store.write_image(&image)?;
-        names.iter().try_for_each(|name| self.store.write_tag(name, &image.id))?;
+        let mut is_new = known.as_ref() != Some(&image);
+        if is_new {
+            self.store.write_image(&image)?;
+        }
+        for name in names {
+            if self.store.tagged(name)?.as_ref() != Some(&image.id) {
+                self.store.write_tag(name, &image.id)?;
+                is_new = true;
+            }
+        }
+        drop(held);
+        if is_new {
+            let folder = open_folder(&self.store.images_folder())?;
+            syncfs(folder).doing(|| "write the image to disk")?;
+        }
         Ok(image)
     }
 

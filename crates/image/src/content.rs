@@ -1,4 +1,5 @@
-//! Blobs by their digest: manifests, configurations, compressed layers. A blob that is there is whole, and what its name says.
+//! Blobs by their digest: manifests, configurations, compressed layers. A blob that is there is whole, and what its name says,
+//! after a power cut, too: the disk has what is in it before its name.
 //!
 //! ```text
 //! content/sha256/HEX      a blob
@@ -45,6 +46,14 @@ pub struct Incoming {
     hasher: Hasher,
     written: u64,
     expected: Descriptor,
+}
+
+/// A blob that has come and is what was announced. It is not visible yet, and nobody else brings it while this value lives.
+#[derive(Debug)]
+pub struct Arrived {
+    to: PathBuf,
+    file: File,
+    path: PathBuf,
 }
 
 impl Content {
@@ -267,12 +276,13 @@ impl Staged {
         self.hasher.clone().finish()
     }
 
-    /// Makes it visible.
+    /// Makes it visible, as soon as the disk has it.
     ///
     /// # Errors
     /// A kernel error.
     pub fn keep(&self) -> Result<()> {
         let to = self.content.path(&self.digest());
+        self.file.sync_data().doing(|| format!("write {} to disk", self.path.display()))?;
         fs::rename(&self.path, &to).doing(|| format!("rename {} to {}", self.path.display(), to.display()))
     }
 }
@@ -331,7 +341,15 @@ impl Incoming {
     ///
     /// # Errors
     /// Refused where its size or digest is another; a kernel error.
-    pub fn finish(self) -> Result<File> {
+    pub fn finish(self) -> Result<()> {
+        self.arrive()?.keep()
+    }
+
+    /// Sees that all has come and is what was announced; else nothing of it stays.
+    ///
+    /// # Errors
+    /// Refused where its size or digest is another.
+    pub fn arrive(self) -> Result<Arrived> {
         if self.written < self.expected.size {
             let reason = format!("ended after {} of {} bytes", self.written, self.expected.size);
             return Err(Refused::new("the blob", self.expected.digest.to_string(), reason).into());
@@ -340,9 +358,7 @@ impl Incoming {
         if found != self.expected.digest {
             return Err(self.refuse(format!("is not what was sent for it, which is {found}")));
         }
-        let to = self.content.path(&self.expected.digest);
-        fs::rename(&self.path, &to).doing(|| format!("rename {} to {}", self.path.display(), to.display()))?;
-        File::open(&to).doing(|| format!("open {}", to.display()))
+        Ok(Arrived { to: self.content.path(&self.expected.digest), file: self.file, path: self.path })
     }
 
     /// What was sent is no part of what was announced: nothing of it is gone on with.
@@ -350,6 +366,40 @@ impl Incoming {
         let _ = fs::remove_file(&self.path);
         let hint = "try again; if it stays so, the registry or something on the way to it changes what it sends";
         Refused::new("the blob", self.expected.digest.to_string(), reason).hint(hint).into()
+    }
+}
+
+impl Arrived {
+    /// A descriptor of it.
+    #[must_use]
+    pub const fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// It, to be read from its beginning on.
+    ///
+    /// # Errors
+    /// A kernel error.
+    pub fn open(&self) -> Result<File> {
+        File::open(&self.path).doing(|| format!("open {}", self.path.display()))
+    }
+
+    /// Makes it visible, as soon as the disk has it.
+    ///
+    /// # Errors
+    /// A kernel error.
+    pub fn keep(self) -> Result<()> {
+        self.file.sync_data().doing(|| format!("write {} to disk", self.path.display()))?;
+        self.show()
+    }
+
+    /// Makes it visible: the caller knows that the disk has it.
+    ///
+    /// # Errors
+    /// A kernel error.
+    pub fn show(self) -> Result<()> {
+        let Self { to, path, .. } = &self;
+        fs::rename(path, to).doing(|| format!("rename {} to {}", path.display(), to.display()))
     }
 }
 

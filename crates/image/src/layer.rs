@@ -4,11 +4,13 @@
 //! unpack_layer         one archive into an empty directory; nothing is known of the layers below
 //! settle               what it left open is taken from the layers below, when they are there
 //! unpack_over_layers   where that is not enough: an overlay of the layers below takes the archive, and the kernel the notes
+//! count                how much a layer's folder holds
 //! read_layer, costs    which files come from which layer, and what of them nobody sees
 //! pack_layer           the upper directory of an overlay back to an archive
 //! ```
 
 mod cost;
+mod count;
 mod limits;
 mod over;
 mod pack;
@@ -31,6 +33,7 @@ use crate::tar::{EndMark, Reader};
 use crate::unpack::{Form, HardLink, Lower, Owners, Skipped, Unpacked, Unpacker, Unpacking, shown, unreadable_error};
 
 pub use cost::{Cost, Held, HeldKind, costs, read_layer};
+pub use count::count;
 pub use limits::Limits;
 pub use over::{Over, unpack_over_layers};
 pub use pack::{Changes, Compression, Packed, pack_layer};

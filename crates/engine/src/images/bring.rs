@@ -3,10 +3,10 @@
 //! A layer's bytes go from their source to the blob's file and, at the same time, through a short queue to who unpacks them.
 //! Nothing is visible before it is whole: the blob has its digest, the unpacked archive the one that the configuration names.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::fs;
 use std::io::{self, ErrorKind, Read};
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,16 +16,16 @@ use std::thread;
 
 use error::{Doing, Error, Refused, Result};
 use image::chain_ids;
-use image::content::{Begun, Content, DOCUMENT_MAX, Incoming};
-use image::layer::{Layer as Manner, LayerUnpacked, Over, Remembers, Settled};
+use image::content::{Arrived, Begun, Content, DOCUMENT_MAX, Incoming};
+use image::layer::{Layer as Manner, Remembers};
 use jiff::Timestamp;
 use oci::image::{Descriptor, Digest, ImageConfig, Manifest, media};
 
 use super::half::Half;
-use super::{Image, Layer, Lease, open_folder};
+use super::places::{Brought, Places, Ready};
+use super::{Image, Lease, open_folder};
 use crate::containers::Engine;
 use crate::rootless;
-use crate::store::{remove_folder, write_json};
 
 /// So many layers come at the same time, as with Docker.
 const AT_ONCE: usize = 3;
@@ -76,12 +76,6 @@ pub struct Order<'a> {
     pub parsed: &'a Manifest,
     /// As what a registry knows it: `docker.io/library/debian@sha256:…`.
     pub digests: Vec<String>,
-}
-
-/// A layer that was unpacked and is not in its place yet.
-struct Ready {
-    half: Half,
-    unpacked: LayerUnpacked,
 }
 
 /// The layers that are still to come, and what has become of the others.
@@ -175,9 +169,9 @@ fn check_is_image(manifest: &Manifest) -> Result<()> {
 impl Works<'_> {
     /// Brings all layers, and puts them into their places from the lowest up.
     fn all(&self) -> Result<()> {
-        let mut halves: BTreeMap<usize, Option<Ready>> = BTreeMap::new();
-        let mut settled = 0;
-        let done = thread::scope(|scope| {
+        let mut places = Places::new(&self.content, &self.layers, (self.parsed, self.chains), self.progress);
+        let mut done = Ok(());
+        thread::scope(|scope| {
             let (tell, told) = mpsc::channel();
             for _ in 0..AT_ONCE.min(self.chains.len()) {
                 let tell = tell.clone();
@@ -192,24 +186,20 @@ impl Works<'_> {
                 });
             }
             drop(tell);
-            let mut first = Ok(());
-            for (at, brought) in told {
-                match brought {
-                    Ok(half) => drop(halves.insert(at, half)),
-                    Err(error) if first.is_ok() => first = Err(error),
-                    Err(_) => {}
+            while let Ok(first) = told.recv() {
+                for (at, brought) in std::iter::once(first).chain(told.try_iter()) {
+                    match brought {
+                        Ok(brought) => places.take(at, brought),
+                        Err(error) => done = std::mem::replace(&mut done, Ok(())).and(Err(error)),
+                    }
                 }
-                while first.is_ok()
-                    && let Some(half) = halves.remove(&settled)
-                {
-                    first = self.place(settled, half);
-                    self.is_over.fetch_or(first.is_err(), Ordering::Relaxed);
-                    settled += 1;
+                if done.is_ok() {
+                    done = places.put();
+                    self.is_over.fetch_or(done.is_err(), Ordering::Relaxed);
                 }
             }
-            first
         });
-        halves.into_values().flatten().for_each(give_up);
+        places.give_up();
         done
     }
 
@@ -225,57 +215,60 @@ impl Works<'_> {
     }
 
     /// Brings one layer and unpacks it, unless that is there.
-    fn bring(&self, at: usize) -> Result<Option<Ready>> {
+    fn bring(&self, at: usize) -> Result<Brought> {
         let (Some(wanted), Some(chain), Some(diff_id)) =
             (self.parsed.layers.get(at), self.chains.get(at), self.diff_ids.get(at))
         else {
-            return Ok(None);
+            return Ok(Brought::default());
         };
         let is_there = self.layer(chain).is_dir();
-        let half = match (self.content.begin(wanted)?, is_there) {
+        let (blob, layer) = match (self.content.begin(wanted)?, is_there) {
             (Begun::Whole(_), true) => {
                 self.progress.tell(&wanted.digest, Step::Exists);
-                return Ok(None);
+                return Ok(Brought::default());
             }
-            (Begun::Whole(blob), false) => self.unpack(chain, blob)?,
+            (Begun::Whole(blob), false) => (None, self.unpack(chain, blob)?),
             (Begun::Partial(mut incoming), true) => {
                 self.download(&mut incoming, wanted, |_| Ok(()))?;
-                incoming.finish()?;
+                let blob = Some(incoming.arrive()?);
                 self.progress.tell(&wanted.digest, Step::Complete);
-                return Ok(None);
+                return Ok(Brought { blob, layer: None });
             }
-            (Begun::Partial(incoming), false) => self.stream(incoming, wanted, chain)?,
+            (Begun::Partial(incoming), false) => {
+                let (blob, layer) = self.stream(incoming, wanted, chain)?;
+                (Some(blob), layer)
+            }
         };
         self.progress.tell(&wanted.digest, Step::Downloaded);
-        if half.unpacked.diff_id != *diff_id {
-            let found = half.unpacked.diff_id.clone();
-            give_up(half);
+        if layer.unpacked.diff_id != *diff_id {
+            let found = layer.unpacked.diff_id.clone();
+            layer.give_up();
             let reason = format!("is not what its configuration names, which is {diff_id}: its archive is {found}");
             return Err(Refused::new("the layer", wanted.digest.to_string(), reason).into());
         }
-        Ok(Some(half))
+        Ok(Brought { blob, layer: Some(layer) })
     }
 
     /// Downloads and unpacks at the same time.
-    fn stream(&self, mut incoming: Box<Incoming>, wanted: &Descriptor, chain: &Digest) -> Result<Ready> {
+    fn stream(&self, mut incoming: Box<Incoming>, wanted: &Descriptor, chain: &Digest) -> Result<(Arrived, Ready)> {
         let (sender, receiver) = mpsc::sync_channel(QUEUE);
         thread::scope(|scope| {
             let unpacking = scope.spawn(move || self.unpack(chain, Queue { receiver, piece: Vec::new(), at: 0 }));
             let downloaded = self
                 .download(&mut incoming, wanted, |piece| sender.send(Ok(piece.to_vec())).map_err(|_| stopped(wanted)));
             // What is not what it should be is unpacked by nobody.
-            let finished = downloaded.and_then(|()| incoming.finish().map(drop));
+            let finished = downloaded.and_then(|()| incoming.arrive());
             if finished.is_err() {
                 let _ = sender.send(Err(ErrorKind::BrokenPipe.into()));
             }
             drop(sender);
             let unpacked = unpacking.join().unwrap_or_else(|_| Err(stopped(wanted)));
             match (finished, unpacked) {
-                (Ok(()), unpacked) => unpacked,
+                (Ok(blob), unpacked) => unpacked.map(|layer| (blob, layer)),
                 // Then the other has stopped because of it.
                 (Err(Error::Refused(refused)), Err(error)) if refused.reason == STOPPED => Err(error),
                 (Err(error), unpacked) => {
-                    unpacked.into_iter().for_each(give_up);
+                    unpacked.into_iter().for_each(Ready::give_up);
                     Err(error)
                 }
             }
@@ -338,68 +331,16 @@ impl Works<'_> {
             }
         }
     }
-
-    /// Makes a layer what it is over those below, and puts it into its place.
-    fn place(&self, at: usize, ready: Option<Ready>) -> Result<()> {
-        let (Some(ready), Some(chain), Some(wanted)) = (ready, self.chains.get(at), self.parsed.layers.get(at)) else {
-            return Ok(());
-        };
-        let path = ready.half.path.clone();
-        let placed = self.settle(at, &ready, wanted).and_then(|()| {
-            let layer = Layer { diff_id: ready.unpacked.diff_id.clone(), bytes: ready.unpacked.file_bytes };
-            write_json(&path, "layer.json", &layer)?;
-            match fs::rename(&path, self.layer(chain)) {
-                // Somebody else has brought it meanwhile.
-                Err(error) if matches!(error.kind(), ErrorKind::AlreadyExists | ErrorKind::DirectoryNotEmpty) => {
-                    remove_folder(&path)
-                }
-                renamed => renamed.doing(|| format!("rename {}", path.display())),
-            }
-        });
-        match placed {
-            Ok(()) => self.progress.tell(&wanted.digest, Step::Complete),
-            Err(_) => give_up(ready),
-        }
-        placed
-    }
-
-    fn settle(&self, at: usize, ready: &Ready, wanted: &Descriptor) -> Result<()> {
-        let chains = self.chains.get(..at).unwrap_or_default().iter().rev();
-        let below: Vec<OwnedFd> =
-            chains.map(|chain| open_folder(&self.layer(chain).join("files"))).collect::<Result<_>>()?;
-        let below: Vec<BorrowedFd<'_>> = below.iter().map(OwnedFd::as_fd).collect();
-        let manner = manner()?;
-        let files = open_folder(&ready.half.path.join("files"))?;
-        if image::layer::settle(files.as_fd(), &ready.unpacked, &below, manner.remembers)? == Settled::Done {
-            return Ok(());
-        }
-        // Alone it is not what it is: it is unpacked over those below, as the kernel puts them together.
-        drop(files);
-        let (path, work) = (ready.half.path.join("files"), ready.half.path.join("work"));
-        remove_folder(&path)?;
-        for folder in [&path, &work] {
-            fs::DirBuilder::new().mode(0o755).create(folder).doing(|| format!("create {}", folder.display()))?;
-        }
-        let Some(blob) = self.content.open(&wanted.digest)? else { return Err(stopped(wanted)) };
-        let (upper, in_work) = (open_folder(&path)?, open_folder(&work)?);
-        let over = Over { upper: upper.as_fd(), work: in_work.as_fd(), below: &below };
-        image::layer::unpack_over_layers(blob, &over, &manner)?;
-        remove_folder(&work)
-    }
 }
 
-fn manner() -> Result<Manner<'static>> {
+pub(super) fn manner() -> Result<Manner<'static>> {
     let remembers = if rootless::is_in_user_namespace()? { Remembers::AsUser } else { Remembers::AsTrusted };
     Ok(Manner { remembers, ..Manner::default() })
 }
 
-fn give_up(ready: Ready) {
-    let _ = ready.half.remove();
-}
-
 const STOPPED: &str = "was given up";
 
-fn stopped(wanted: &Descriptor) -> Error {
+pub(super) fn stopped(wanted: &Descriptor) -> Error {
     Refused::new("the blob", wanted.digest.to_string(), STOPPED).into()
 }
 

@@ -1,13 +1,17 @@
 //! Whether images are whole: their blobs are what their names say, their layers are there, their names lead to them.
 
 use std::collections::BTreeSet;
+use std::os::fd::AsFd as _;
 
 use error::Result;
 use image::Reference;
 use oci::image::Digest;
+use rustix::fs::FlockOperation;
 
-use super::{Mounted, Named, Unmount};
+use super::half::Half;
+use super::{Holds, Layer, Mounted, Named, Unmount, open_folder};
 use crate::containers::Engine;
+use crate::store::Store;
 
 /// Something of the images that is not as it should be.
 #[derive(Debug)]
@@ -21,6 +25,8 @@ pub enum ImageFinding {
         /// What it lacks.
         missing: Digest,
     },
+    /// A layer that does not hold what was unpacked into it.
+    Layer(Digest),
     /// A name of no image.
     Name(Reference),
     /// A mount of an image that there is not.
@@ -33,9 +39,20 @@ impl std::fmt::Display for ImageFinding {
         match self {
             Self::Blob(digest) => write!(f, "the blob {digest} is not what its name says"),
             Self::Incomplete { image, missing } => write!(f, "image {} lacks {missing}", image.title()),
+            Self::Layer(chain) => write!(f, "the layer {chain} does not hold what was unpacked into it"),
             Self::Name(name) => write!(f, "the name {} is of no image", name.familiar()),
             Self::Mount(mounted) => write!(f, "{} shows an image that there is not", mounted.path.display()),
         }
+    }
+}
+
+impl Store {
+    /// Whether a layer holds as many names and bytes as its record tells; one that tells nothing is believed.
+    fn is_layer_whole(&self, chain: &Digest) -> Result<bool> {
+        let Some(Layer { holds: Some(holds), .. }) = self.layer_record(chain)? else { return Ok(true) };
+        let files = open_folder(&self.layer_files(chain))?;
+        let (names, length) = image::layer::count(files.as_fd())?;
+        Ok(holds == Holds { names, length })
     }
 }
 
@@ -62,6 +79,11 @@ impl Engine {
                 found.push(ImageFinding::Incomplete { image: Box::new(named), missing });
             }
         }
+        for chain in self.store.layer_chains()? {
+            if !self.store.is_layer_whole(&chain)? {
+                found.push(ImageFinding::Layer(chain));
+            }
+        }
         let lost = self.store.tags()?.into_iter().filter(|(_, id)| !ids.contains(id));
         found.extend(lost.map(|(name, _)| ImageFinding::Name(name)));
         let nobodys = self.mounted_images()?.into_iter().filter(|mounted| !ids.contains(&mounted.image));
@@ -69,7 +91,7 @@ impl Engine {
         Ok(found)
     }
 
-    /// Takes away what is of no use: a damaged blob and an incomplete image come again with the next pull.
+    /// Takes away what is of no use: a damaged blob, and a layer that no container has, come again with the next pull.
     ///
     /// # Errors
     /// A kernel error.
@@ -80,10 +102,27 @@ impl Engine {
                 Ok(Some("removed, the next pull brings it again".to_owned()))
             }
             ImageFinding::Incomplete { .. } => Ok(None),
+            ImageFinding::Layer(chain) => self.remove_layer(chain),
             ImageFinding::Name(name) => self.store.remove_tag(name).map(|()| Some("removed".to_owned())),
             ImageFinding::Mount(mounted) => {
                 self.store.unmount(&mounted.image, Unmount::Wholly).map(|()| Some("unmounted".to_owned()))
             }
         }
+    }
+
+    /// Removes a layer from which no container has its root, and that is not mounted.
+    fn remove_layer(&self, chain: &Digest) -> Result<Option<String>> {
+        let held = self.store.hold_images(FlockOperation::LockExclusive)?;
+        let mut used = self.layers_of_containers()?;
+        for mounted in self.store.mounted()? {
+            used.extend(self.store.image(&mounted.image)?.into_iter().flat_map(|image| image.layers));
+        }
+        if used.contains(chain) {
+            return Ok(None);
+        }
+        let half = Half::of_layer(&self.store.layers_folder(), chain)?;
+        drop(held);
+        half.map_or(Ok(()), Half::remove)?;
+        Ok(Some("removed, the next pull brings it again".to_owned()))
     }
 }

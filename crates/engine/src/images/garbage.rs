@@ -65,14 +65,21 @@ impl Engine {
                 wanted.extend(self.kept_by(&image)?);
             }
         }
+        wanted.extend(self.layers_of_containers()?);
+        Ok(wanted)
+    }
+
+    /// The layers that containers have their roots from.
+    pub(super) fn layers_of_containers(&self) -> Result<BTreeSet<Digest>> {
+        let mut layers = BTreeSet::new();
         for id in self.store.ids()? {
             if let Some(record) = self.store.record(&id)?
                 && let Root::Image(root) = record.options.root
             {
-                wanted.extend(root.layers);
+                layers.extend(root.layers);
             }
         }
-        Ok(wanted)
+        Ok(layers)
     }
 
     /// The blobs and layers of an image.

@@ -1,7 +1,8 @@
 //! The instructions of a Dockerfile that say what containers of an image are: `commit --change`, `import --change`.
 
 use error::{Refused, Result};
-use oci::image::ContainerConfig;
+use jiff::SignedDuration;
+use oci::image::{ContainerConfig, Healthcheck};
 
 /// An instruction and its words, as they are written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,7 +12,7 @@ pub struct Instruction {
 }
 
 const HINT: &str =
-    "use CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, ONBUILD, STOPSIGNAL, USER, VOLUME or WORKDIR and its words";
+    "use CMD, ENTRYPOINT, ENV, EXPOSE, HEALTHCHECK, LABEL, ONBUILD, STOPSIGNAL, USER, VOLUME or WORKDIR and its words";
 
 impl Instruction {
     /// Reads one.
@@ -52,6 +53,7 @@ impl Instruction {
                     .exposed_ports
                     .extend(ports.map(|port| if port.contains('/') { port.to_owned() } else { format!("{port}/tcp") }));
             }
+            "HEALTHCHECK" => config.healthcheck = Some(self.healthcheck()?),
             "ONBUILD" => config.on_build.push(words.to_owned()),
             "STOPSIGNAL" => config.stop_signal = Some(words.to_owned()),
             "USER" => config.user = Some(words.to_owned()),
@@ -70,6 +72,46 @@ impl Instruction {
             }
         }
         Ok(())
+    }
+
+    /// `NONE`, or `CMD` and a command after flags like `--interval=5s`.
+    fn healthcheck(&self) -> Result<Healthcheck> {
+        let refused = |reason: &str| {
+            let refused = Refused::new("--change", format!("{} {}", self.name, self.words), reason);
+            refused.hint("write HEALTHCHECK NONE, or HEALTHCHECK --interval=5s --retries=3 CMD and a command")
+        };
+        let mut check = Healthcheck::default();
+        let mut rest = self.words.as_str();
+        while let Some(flag) = rest.strip_prefix("--") {
+            let (flag, after) = flag.split_once(char::is_whitespace).unwrap_or((flag, ""));
+            let (name, value) = flag.split_once('=').unwrap_or((flag, ""));
+            let time = || {
+                let time = value.parse::<SignedDuration>().ok().and_then(|time| i64::try_from(time.as_nanos()).ok());
+                time.filter(|time| *time >= 0).ok_or_else(|| refused(&format!("has no time like 5s as --{name}")))
+            };
+            match name {
+                "interval" => check.interval = time()?,
+                "timeout" => check.timeout = time()?,
+                "start-period" => check.start_period = time()?,
+                "start-interval" => check.start_interval = time()?,
+                "retries" => {
+                    let number = value.parse().ok().filter(|number| *number >= 0);
+                    check.retries = number.ok_or_else(|| refused("has no number as --retries"))?;
+                }
+                _ => return Err(refused(&format!("has a flag --{name}, which there is not")).into()),
+            }
+            rest = after.trim_start();
+        }
+        let (kind, words) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+        let words = words.trim();
+        let listed: Option<Vec<String>> = serde_json::from_str(words).ok();
+        check.test = match (kind.to_ascii_uppercase().as_str(), listed) {
+            ("NONE", _) if words.is_empty() => vec!["NONE".to_owned()],
+            ("CMD", Some(list)) if !list.is_empty() => [vec!["CMD".to_owned()], list].concat(),
+            ("CMD", None) if !words.is_empty() => vec!["CMD-SHELL".to_owned(), words.to_owned()],
+            _ => return Err(refused("names no command").into()),
+        };
+        Ok(check)
     }
 
     /// A list in JSON is the command itself, anything else is for the shell.
@@ -152,7 +194,26 @@ mod tests {
         assert_eq!(config.exposed_ports.iter().map(String::as_str).collect::<Vec<_>>(), ["53/udp", "80/tcp"]);
         assert_eq!((config.user.as_deref(), config.working_dir.as_deref()), (Some("anna"), Some("/srv/app")));
         assert!(config.volumes.contains("/data") && config.labels["a"] == "b");
-        for bad in ["RUN true", "CMD", "ENV =x", ""] {
+        for (text, json) in [
+            ("HEALTHCHECK NONE", r#"{"Test":["NONE"]}"#),
+            ("HEALTHCHECK CMD test -e /up", r#"{"Test":["CMD-SHELL","test -e /up"]}"#),
+            (
+                r#"HEALTHCHECK --interval=1m30s --timeout=500ms --retries=2 CMD ["up", "-q"]"#,
+                r#"{"Test":["CMD","up","-q"],"Interval":90000000000,"Timeout":500000000,"Retries":2}"#,
+            ),
+        ] {
+            Instruction::parse(text).unwrap().apply(&mut config).unwrap();
+            assert_eq!(serde_json::to_string(&config.healthcheck).unwrap(), json);
+        }
+        for bad in [
+            "HEALTHCHECK CMD",
+            "HEALTHCHECK --interval=x CMD up",
+            "HEALTHCHECK --often CMD up",
+            "RUN true",
+            "CMD",
+            "ENV =x",
+            "",
+        ] {
             let error = Instruction::parse(bad).unwrap_err();
             assert!(error.to_string().starts_with("cannot use --change"), "{error}");
         }

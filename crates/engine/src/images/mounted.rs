@@ -106,7 +106,7 @@ impl Store {
     }
 
     /// The caller holds the images alone, here and below.
-    fn mounted(&self) -> Result<Vec<Mounted>> {
+    pub(super) fn mounted(&self) -> Result<Vec<Mounted>> {
         let ids = entries(&self.mounts_of_images())?.into_iter().filter_map(|name| Digest::of_hex(&name));
         let mut mounted = Vec::new();
         for image in ids {

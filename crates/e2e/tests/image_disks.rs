@@ -1,0 +1,46 @@
+//! Images on disks of their own: what there is after a power cut.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use carboy_e2e::disk::Disk;
+use carboy_e2e::shelf::Shelf;
+use carboy_e2e::{ended, says};
+use serde_json::json;
+
+/// What the disk has when the power goes, and nothing of what the kernel was still to write.
+fn cut(disk: &Disk, to: &Path) {
+    let copied = ended(Command::new("cp").args(["--sparse=always"]).arg(disk.file()).arg(to));
+    assert_eq!(copied.code, 0, "{copied:?}");
+}
+
+#[test]
+fn a_power_cut_right_after_a_pull_leaves_an_image_that_is_whole() {
+    let mut shelf = Shelf::new();
+    let noise: Vec<u8> = (0..2_000_000_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    let files: Vec<_> = (0..3).map(|at| shelf.layout.file(&format!("srv/{at}"), &noise)).collect();
+    let name = shelf.offer("noise:1", &files, &json!({"Cmd": ["sh", "-c", "cat /srv/* | wc -c"]}));
+    let (carboy, root) = (&shelf.carboy, shelf.root());
+    let mounted = Disk::formatted(carboy, "ext4", 128 << 20).mount(&root);
+    says(carboy, &["pull", "-q", &name]);
+    let after = carboy.folder().join("after");
+    cut(mounted.disk(), &after);
+    drop(mounted);
+    let mounted = Disk::over(after).mount(&root);
+    assert_eq!(says(carboy, &["system", "check"]), "");
+    assert_eq!(says(carboy, &["run", "--rm", "--pull", "never", &name]), "24000000\n");
+    // A layer that lost its end is told of, taken away, and comes again.
+    let layers = fs::read_dir(root.join("layers")).unwrap().map(|layer| layer.unwrap().path().join("files/srv/1"));
+    let file = layers.into_iter().find(|file| file.exists()).unwrap();
+    fs::write(&file, "").unwrap();
+    let checked = carboy.run(["system", "check"]);
+    assert_eq!(checked.code, 1, "{checked:?}");
+    assert!(checked.stdout.ends_with(" does not hold what was unpacked into it\n"), "{checked:?}");
+    let repaired = says(carboy, &["system", "check", "--repair"]);
+    assert!(repaired.ends_with("unpacked into it: removed, the next pull brings it again\n"), "{repaired}");
+    says(carboy, &["pull", "-q", &name]);
+    assert_eq!(says(carboy, &["system", "check"]), "");
+    assert_eq!(says(carboy, &["run", "--rm", &name]), "24000000\n");
+    drop(mounted);
+}
