@@ -2,6 +2,7 @@
 
 pub(crate) mod commit;
 pub(crate) mod document;
+mod elsewhere;
 mod filter;
 pub(crate) mod history;
 pub(crate) mod list;

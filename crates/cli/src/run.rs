@@ -29,7 +29,7 @@ pub(crate) fn run(engine: &Engine, options: &RunOptions) -> Result<ExitCode> {
         Err(error) => return Ok(declined(&error)),
         settings => settings?,
     };
-    images::pull::ensure(engine, options)?;
+    let options = &*images::pull::ensured(engine, options)?;
     let mut new = New::make(options)?;
     let (launch, claim, live) = prepared(engine, options, &mut new)?;
     let attachment = match options.detach {
@@ -67,7 +67,7 @@ pub(crate) fn run(engine: &Engine, options: &RunOptions) -> Result<ExitCode> {
 
 /// `carboy create`.
 pub(crate) fn create(engine: &Engine, options: &RunOptions) -> Result<ExitCode> {
-    images::pull::ensure(engine, options)?;
+    let options = &*images::pull::ensured(engine, options)?;
     let mut new = New::make(options)?;
     let (launch, claim, live) = prepared(engine, options, &mut new)?;
     let created = engine.create(&launch, claim, &live);

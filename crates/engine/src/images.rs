@@ -16,11 +16,13 @@
 mod bring;
 mod check;
 mod commit;
+mod elsewhere;
 mod garbage;
 mod half;
 mod instruction;
 mod lease;
 mod load;
+mod message;
 mod mounted;
 mod places;
 mod pull;
@@ -54,11 +56,13 @@ pub use commit::{Imprint, Stillness};
 pub use garbage::{Freed, Partial};
 pub use instruction::Instruction;
 pub use lease::Lease;
-pub use load::Loaded;
+pub use load::{Loaded, Shelf, Which};
+pub use message::{Came, Detail, ErrorDetail, Message, Messages, words};
 pub use mounted::{Mounted, Unmount};
 pub use pull::{Pulled, Repository, Wish};
 pub use push::{Pushed, Sent, Watcher};
 pub use remove::{Force, Removed, RemovedImage};
+pub use save::{Called, Form, SavedImage, Target, Wanted};
 pub use tree::{Seen, TreeLayer};
 pub use usage::{Usage, Used};
 

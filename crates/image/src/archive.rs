@@ -1,16 +1,19 @@
-//! Archives of images, as `docker save` and `podman save` write them: a tar of blobs and of the documents that name them.
+//! Archives of images, as `docker save` and `podman save` write them: a tar of blobs and of the documents that name them; and
+//! folders with such files.
 //!
-//! They are read in one pass, from a pipe as well: what is large goes to the content store as it comes, under the digest that
+//! Archives are read in one pass, from a pipe as well: what is large goes to the content store as it comes, under the digest that
 //! it turns out to have; what is small is kept in memory. What it all means is for whoever reads the documents.
 
 use std::collections::BTreeMap;
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
 
 use error::{Doing, Refused, Result};
 use oci::image::Digest;
 
 use crate::compression::Decompressed;
-use crate::content::{Content, Staged};
+use crate::content::{Content, DOCUMENT_MAX, Staged};
 use crate::digest::{Hasher, sha256};
 use crate::pack;
 use crate::tar::{Content as _, EndMark, Fault, Kind, Reader};
@@ -38,8 +41,50 @@ pub struct Member {
     pub digest: Digest,
     /// Its size in bytes.
     pub size: u64,
-    /// The file, where it is not in the content store.
-    pub bytes: Option<Vec<u8>>,
+    /// Where its bytes are.
+    pub held: Held,
+}
+
+/// Where the bytes of a file are.
+#[derive(Debug, Clone)]
+pub enum Held {
+    /// Here, and they have its digest.
+    Memory(Vec<u8>),
+    /// In the content store, under its digest.
+    Content,
+    /// In a file that is called by its digest: whoever reads it sees whether it has that.
+    File(PathBuf),
+}
+
+impl Member {
+    /// The whole of a small one, of which it is seen that it is what its name says.
+    ///
+    /// # Errors
+    /// Refused where it is not, or where it is none; corrupt; a kernel error.
+    pub fn document(&self, content: &Content) -> Result<Vec<u8>> {
+        let bytes = match &self.held {
+            Held::Memory(bytes) => return Ok(bytes.clone()),
+            Held::Content => content.document(&self.digest)?,
+            Held::File(path) => Some(read_document(path)?),
+        };
+        match bytes {
+            Some(bytes) if sha256(&bytes) == self.digest => Ok(bytes),
+            _ => Err(Refused::new("the blob", self.digest.to_string(), "is not what its name says").into()),
+        }
+    }
+
+    /// Its bytes, from the first one on.
+    ///
+    /// # Errors
+    /// Refused where they are gone; a kernel error.
+    pub fn open(&self, content: &Content) -> Result<Box<dyn Read + '_>> {
+        let gone = || Refused::new("the blob", self.digest.to_string(), "is gone");
+        Ok(match &self.held {
+            Held::Memory(bytes) => Box::new(bytes.as_slice()),
+            Held::Content => Box::new(content.open(&self.digest)?.ok_or_else(gone)?),
+            Held::File(path) => Box::new(File::open(path).doing(|| format!("open {}", path.display()))?),
+        })
+    }
 }
 
 impl Archive {
@@ -83,6 +128,30 @@ impl Archive {
         Ok(archive)
     }
 
+    /// The files of a folder: an OCI layout, or a manifest with its blobs beside it.
+    ///
+    /// # Errors
+    /// Refused where it has too many; a kernel error.
+    pub fn of_folder(folder: &Path) -> Result<Self> {
+        let mut archive = Self::default();
+        for (name, path, size) in files(folder)? {
+            let member = match Digest::of_hex(&name) {
+                Some(digest) => Member { digest, size, held: Held::File(path) },
+                None if size <= DOCUMENT_MAX => {
+                    let bytes = read_document(&path)?;
+                    Member { digest: sha256(&bytes), size, held: Held::Memory(bytes) }
+                }
+                None => continue,
+            };
+            archive.members.insert(name, member);
+        }
+        for (name, path, size) in files(&folder.join("blobs/sha256"))? {
+            let Some(digest) = Digest::of_hex(&name) else { continue };
+            archive.members.insert(format!("blobs/sha256/{name}"), Member { digest, size, held: Held::File(path) });
+        }
+        Ok(archive)
+    }
+
     /// A symbolic link leads from where it stands.
     fn link(&mut self, name: &str, target: &str) {
         let folder = name.rsplit_once('/').map_or("", |(folder, _)| folder);
@@ -117,6 +186,41 @@ impl Archive {
     }
 }
 
+/// The files of a folder, with their sizes in bytes; one that is not there has none.
+fn files(folder: &Path) -> Result<Vec<(String, PathBuf, u64)>> {
+    let action = || format!("list {}", folder.display());
+    let listed = match fs::read_dir(folder) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(Vec::new());
+        }
+        listed => listed.doing(action)?,
+    };
+    let mut files = Vec::new();
+    for entry in listed.take(MEMBERS_MAX + 1) {
+        let entry = entry.doing(action)?;
+        let found = entry.metadata().doing(action)?;
+        if found.is_file() {
+            files.extend(entry.file_name().into_string().ok().map(|name| (name, entry.path(), found.len())));
+        }
+    }
+    if files.len() > MEMBERS_MAX {
+        return Err(Refused::new(
+            "the folder",
+            folder.display().to_string(),
+            format!("has more than {MEMBERS_MAX} files"),
+        )
+        .into());
+    }
+    Ok(files)
+}
+
+fn read_document(path: &Path) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(DOCUMENT_MAX + 1).read_to_end(&mut bytes));
+    read.doing(|| format!("read {}", path.display()))?;
+    Ok(bytes)
+}
+
 /// Its name from the archive's root on; `None` for the root itself and for what is not text.
 fn clean(name: &[u8]) -> Option<String> {
     let name = std::str::from_utf8(name).ok()?.trim_start_matches("./").trim_matches('/');
@@ -128,7 +232,7 @@ fn small<R: Read>(reader: &mut Reader<R>, size: u64) -> Result<Member> {
     while (bytes.len() as u64) < size {
         bytes.extend_from_slice(reader.content(size - bytes.len() as u64).map_err(damaged)?);
     }
-    Ok(Member { digest: sha256(&bytes), size, bytes: Some(bytes) })
+    Ok(Member { digest: sha256(&bytes), size, held: Held::Memory(bytes) })
 }
 
 fn large<R: Read>(
@@ -146,7 +250,7 @@ fn large<R: Read>(
     }
     let digest = staged.digest();
     keep(staged)?;
-    Ok(Member { digest, size, bytes: None })
+    Ok(Member { digest, size, held: Held::Content })
 }
 
 fn damaged(fault: Fault) -> error::Error {

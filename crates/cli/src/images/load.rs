@@ -6,15 +6,17 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use engine::containers::Engine;
+use engine::images::{Loaded, Shelf, Which};
 use engine::options::Platform;
 use error::{Doing, Refused, Result};
+use image::transport::Transport;
 use lexopt::Parser;
 
 use crate::command::Command;
 use crate::flags::{End, Flag, Given, Read as Words, Usage, wrong_words};
 use crate::help;
-use crate::images::Image;
-use crate::images::progress::Quiet;
+use crate::images::progress::{Quiet, Teller};
+use crate::images::{Image, elsewhere};
 use crate::report;
 
 /// What `load` was asked for.
@@ -34,7 +36,13 @@ pub(crate) const LOAD: Usage<Load> = Usage {
     words: "",
     doc: "Bring the images of an archive that docker save, podman save or carboy save has written",
     flags: &[&[
-        Flag::value("input", "FILE", input, "read this, plain or compressed (standard input)").short('i'),
+        Flag::value(
+            "input",
+            "FILE|FOLDER",
+            input,
+            "read this, plain or compressed, an OCI layout or a folder of skopeo's dir: (standard input)",
+        )
+        .short('i'),
         Flag::switch("quiet", |load: &mut Load, on| load.quiet = on, "say nothing but the images' names").short('q'),
         Flag::value("platform", "OS/ARCH[/VARIANT]", platform, "of several take that for this machine (this one)"),
     ]],
@@ -84,7 +92,14 @@ pub(crate) fn run(engine: &Engine, asked: &Load) -> Result<ExitCode> {
 }
 
 fn load(engine: &Engine, asked: &Load) -> Result<()> {
-    let archive: Box<dyn Read> = match &asked.input {
+    let platform = asked.platform.clone().unwrap_or_else(Platform::host);
+    if let Some(path) = asked.input.as_deref().filter(|path| path.is_dir()) {
+        return tell(engine.load_images(Shelf::Folder(path), (Which::All, &platform), &Quiet)?);
+    }
+    if let Some(place) = asked.input.as_ref().and_then(|path| Transport::of(path.to_str()?).transpose()) {
+        return tell(vec![elsewhere::load(engine, &place?, &platform, Teller::Nobody)?]);
+    }
+    let mut archive: Box<dyn Read> = match &asked.input {
         Some(path) => Box::new(File::open(path).doing(|| format!("open the archive {}", path.display()))?),
         None if std::io::stdin().is_terminal() => {
             let refused = Refused::new("load", "", "there is no archive");
@@ -92,11 +107,10 @@ fn load(engine: &Engine, asked: &Load) -> Result<()> {
         }
         None => Box::new(std::io::stdin().lock()),
     };
-    let platform = asked.platform.clone().unwrap_or_else(Platform::host);
-    let loaded = engine.load_images(archive, &platform, &Quiet)?;
-    if loaded.is_empty() {
-        return Err(Refused::new("the archive", "", "holds no image that can be run").into());
-    }
+    tell(engine.load_images(Shelf::Archive(&mut archive), (Which::All, &platform), &Quiet)?)
+}
+
+fn tell(loaded: Vec<Loaded>) -> Result<()> {
     for one in loaded {
         if one.names.is_empty() {
             report::line(&format!("Loaded image ID: {}", one.image.id));

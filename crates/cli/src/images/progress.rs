@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::sync::{Mutex, PoisonError};
 
-use engine::images::{Progress, Step};
+use engine::images::{Message, Messages, Progress, Step, words};
 use engine::options::Digest;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -17,6 +17,8 @@ pub(crate) enum Teller {
     Output,
     /// Standard error: the command's own output is something else.
     Errors,
+    /// Standard output, in JSON: one object a line, as Docker's API tells it.
+    Json,
     /// Nobody.
     Nobody,
 }
@@ -27,15 +29,31 @@ impl Teller {
         match self {
             Self::Output => report::line(text),
             Self::Errors => report::note(text),
+            Self::Json => message(&Message::of(text)),
             Self::Nobody => {}
         }
     }
+
+    /// Says what happens with one of several things.
+    pub(crate) fn line_of(self, id: &str, text: &str) {
+        match self {
+            Self::Json => message(&Message::of(text).with_id(id)),
+            _ => self.line(&format!("{id}: {text}")),
+        }
+    }
+}
+
+/// Says it to a program.
+pub(crate) fn message(message: &Message) {
+    // It is of texts and numbers alone.
+    report::line(&serde_json::to_string(message).unwrap_or_default());
 }
 
 /// How it is told to that one.
 pub(crate) fn of(to: Teller) -> Box<dyn Progress> {
     match to {
         Teller::Nobody => Box::new(Quiet),
+        Teller::Json => Box::new(Messages::to(message)),
         Teller::Output if std::io::stdout().is_terminal() => Box::new(Bars::on(ProgressDrawTarget::stdout(), to)),
         Teller::Errors if std::io::stderr().is_terminal() => Box::new(Bars::on(ProgressDrawTarget::stderr(), to)),
         Teller::Output | Teller::Errors => Box::new(Plain { to }),
@@ -56,14 +74,9 @@ struct Plain {
 
 impl Progress for Plain {
     fn tell(&self, layer: &Digest, step: Step) {
-        let text = match step {
-            Step::Listed => "Pulling fs layer".to_owned(),
-            Step::Exists => "Already exists".to_owned(),
-            Step::Downloading { .. } => return,
-            Step::Downloaded => "Download complete".to_owned(),
-            Step::Complete => "Pull complete".to_owned(),
-        };
-        self.to.line(&format!("{}: {text}", short(layer)));
+        if !matches!(step, Step::Downloading { .. }) {
+            self.to.line_of(short(layer), words(step));
+        }
     }
 }
 
@@ -111,19 +124,19 @@ impl Progress for Bars {
                 if bar.length() != Some(total) {
                     bar.set_length(total);
                     bar.set_style(style(COMING).progress_chars("=> "));
-                    bar.set_message("Downloading");
+                    bar.set_message(words(step));
                     bar.reset_eta();
                 }
                 bar.set_position(done);
             }
             Step::Downloaded => {
                 bar.set_style(style(WAITING));
-                bar.set_message("Download complete");
+                bar.set_message(words(step));
             }
-            Step::Exists => bar.finish_with_message("Already exists"),
+            Step::Exists => bar.finish_with_message(words(step)),
             Step::Complete => {
                 bar.set_style(style(WAITING));
-                bar.finish_with_message("Pull complete");
+                bar.finish_with_message(words(step));
             }
         }
     }

@@ -1,23 +1,26 @@
 //! `pull`: an image comes from its registry, and it is told how that goes on.
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::process::ExitCode;
 
 use engine::containers::Engine;
-use engine::images::{Named, Pulled, Wish};
+use engine::event::Failure;
+use engine::images::{Came, Message, Named, Pulled, Wish};
 use engine::options::{ImageRoot, Platform, Pull as When, Root, RunOptions};
 use error::{Refused, RefusedKind, Result};
 use image::Reference;
 use image::reference::DEFAULT_TAG;
 use image::signature::PublicKey;
+use image::transport::{Transport, in_registry};
 use lexopt::Parser;
 
 use crate::command::Command;
 use crate::flags::{End, Flag, Given, Read, Usage, wrong_words};
 use crate::help;
-use crate::images::Image;
 use crate::images::progress::{self, Teller};
 use crate::images::registries;
+use crate::images::{Image, elsewhere};
 use crate::report;
 
 /// What `pull` was asked for.
@@ -27,22 +30,27 @@ pub(crate) struct Pull {
     pub(crate) all_tags: bool,
     /// Whether nothing but the name is said.
     pub(crate) quiet: bool,
+    /// Whether it is told in JSON.
+    pub(crate) json: bool,
     /// For which machine; for this one if it is not said.
     pub(crate) platform: Option<Platform>,
     /// The key whose holder must vouch for it.
     pub(crate) verify: Option<PublicKey>,
-    /// The image's name.
-    pub(crate) name: String,
+    /// The images' names.
+    pub(crate) names: Vec<String>,
 }
 
 /// `carboy pull`.
 pub(crate) const PULL: Usage<Pull> = Usage {
     command: "pull",
-    words: "NAME[:TAG|@DIGEST]",
-    doc: "Bring an image from its registry",
+    words: "NAME[:TAG|@DIGEST]...",
+    doc: "Bring images from their registries\n\n\
+          Or from elsewhere: oci:FOLDER[:NAME], oci-archive:FILE[:NAME], docker-archive:FILE[:NAME], dir:FOLDER and\n\
+          docker-daemon:NAME name an image in such a place; docker://NAME is one in a registry.",
     flags: &[&[
         Flag::switch("all-tags", |pull: &mut Pull, on| pull.all_tags = on, "bring every tag of the repository")
             .short('a'),
+        Flag::switch("json", |pull: &mut Pull, on| pull.json = on, "tell it in JSON, one object a line"),
         Flag::switch("quiet", |pull: &mut Pull, on| pull.quiet = on, "say nothing but the image's name").short('q'),
         Flag::value("platform", "OS/ARCH[/VARIANT]", platform, "for this kind of machine, as linux/arm64 (this one)"),
         Flag::value("verify", "KEY", verify, "only with a signature by this public key, a PEM file as cosign.pub"),
@@ -63,28 +71,40 @@ fn verify(pull: &mut Pull, given: Given<'_>) -> Result<()> {
 /// Reads the words after `pull`.
 ///
 /// # Errors
-/// Refused, naming the flag, or what is wrong with the name.
+/// Refused, naming the flag, or what is wrong with a name.
 pub(crate) fn read(parser: &mut Parser) -> Result<Command> {
     let mut pull = Pull::default();
-    let words = match PULL.read(parser, &mut pull)? {
+    let names = match PULL.read(parser, &mut pull)? {
         Read::Help => return Ok(Command::Help(help::of_command(&PULL))),
-        Read::Words(words) => words,
+        Read::Words(names) => names,
     };
-    match words.as_slice() {
-        [name] => {
-            let bare = Reference::parse_bare(name)?;
-            if pull.all_tags && (bare.tag.is_some() || bare.digest.is_some()) {
-                let refused = Refused::new("--all-tags", name.as_str(), "has a tag or a digest itself");
-                return Err(refused.hint("name the repository alone").into());
-            }
-            Ok(Command::Image(Image::Pull(Pull { name: name.clone(), ..pull })))
+    if names.is_empty() {
+        let refused = wrong_words("pull", "", "it needs the name of an image");
+        return Err(refused.hint("for example: carboy pull debian:12").into());
+    }
+    if pull.json && pull.quiet {
+        return Err(Refused::new("--json", "", "is mutually exclusive with --quiet").into());
+    }
+    for name in &names {
+        let is_elsewhere = Transport::of(name)?.is_some();
+        if is_elsewhere && pull.verify.is_some() {
+            return Err(unsigned(name));
         }
-        words => {
-            let word = words.get(1).map(String::as_str).unwrap_or_default();
-            let refused = wrong_words("pull", word, "it brings one image at a time");
-            Err(refused.hint("for example: carboy pull debian:12").into())
+        let bare = if is_elsewhere { None } else { Some(Reference::parse_bare(in_registry(name))?) };
+        let is_one = bare.is_none_or(|bare| bare.tag.is_some() || bare.digest.is_some());
+        if pull.all_tags && is_one {
+            let reason = if is_elsewhere { "is in no registry" } else { "has a tag or a digest itself" };
+            let refused = Refused::new("--all-tags", name.as_str(), reason);
+            return Err(refused.hint("name the repository alone").into());
         }
     }
+    Ok(Command::Image(Image::Pull(Pull { names, ..pull })))
+}
+
+/// Signatures are looked for in registries alone.
+fn unsigned(place: &str) -> error::Error {
+    let refused = Refused::new("--verify", place, "is no registry, and signatures are looked for there alone");
+    refused.hint("name the image in its registry").into()
 }
 
 /// `carboy pull`.
@@ -92,13 +112,18 @@ pub(crate) fn read(parser: &mut Parser) -> Result<Command> {
 /// # Errors
 /// None: what goes wrong is said here.
 pub(crate) fn run(engine: &Engine, asked: &Pull) -> Result<ExitCode> {
-    match pull(engine, asked) {
-        Ok(()) => Ok(ExitCode::SUCCESS),
-        Err(error) => {
-            report::error(&error);
-            Ok(ExitCode::FAILURE)
+    let mut code = ExitCode::SUCCESS;
+    for name in &asked.names {
+        if let Err(error) = pull(engine, asked, name) {
+            if asked.json {
+                progress::message(&Message::of_failure(&Failure::of(&error)));
+            } else {
+                report::error(&error);
+            }
+            code = ExitCode::FAILURE;
         }
     }
+    Ok(code)
 }
 
 /// How an image is to come.
@@ -109,35 +134,65 @@ struct Manner<'a> {
     out: Teller,
 }
 
-fn pull(engine: &Engine, asked: &Pull) -> Result<()> {
-    let bare = Reference::parse_bare(&asked.name)?;
+fn pull(engine: &Engine, asked: &Pull, word: &str) -> Result<()> {
     let platform = asked.platform.clone().unwrap_or_else(Platform::host);
-    let out = if asked.quiet { Teller::Nobody } else { Teller::Output };
+    let out = match (asked.quiet, asked.json) {
+        (true, _) => Teller::Nobody,
+        (false, true) => Teller::Json,
+        (false, false) => Teller::Output,
+    };
+    if let Some(place) = Transport::of(word)? {
+        let loaded = elsewhere::load(engine, &place, &platform, out)?;
+        let name = loaded.names.first().map(ToString::to_string);
+        came(asked, &elsewhere::title(&loaded), Came { id: loaded.image.id, digest: None, name });
+        return Ok(());
+    }
     let manner = Manner { platform: &platform, verify: asked.verify.as_ref(), out };
+    let word = in_registry(word);
+    let bare = Reference::parse_bare(word)?;
     if !asked.all_tags {
         if bare.tag.is_none() && bare.digest.is_none() {
             out.line(&format!("Using default tag: {DEFAULT_TAG}"));
         }
-        let name = first(engine, &asked.name, manner)?;
-        report::line(&name.to_string());
+        let (name, pulled) = first(engine, word, manner)?;
+        came(asked, &name.to_string(), of_registry(&name, pulled));
         return Ok(());
     }
     for tag in registries::tags(&bare)? {
-        one(engine, &bare.with_tag(&tag)?, manner)?;
+        let name = bare.with_tag(&tag)?;
+        let pulled = one(engine, &name, manner)?;
+        if asked.json {
+            came(asked, "", of_registry(&name, pulled));
+        }
     }
-    report::line(&bare.name());
+    if !asked.json {
+        report::line(&bare.name());
+    }
     Ok(())
 }
 
+fn of_registry(name: &Reference, pulled: Pulled) -> Came {
+    Came { id: pulled.image.id, digest: Some(pulled.digest), name: Some(name.to_string()) }
+}
+
+/// The last line says what has come.
+fn came(asked: &Pull, title: &str, came: Came) {
+    if asked.json {
+        progress::message(&Message::of_image(came));
+    } else {
+        report::line(title);
+    }
+}
+
 /// Brings the first image that the word may stand for and a registry has.
-fn first(engine: &Engine, word: &str, manner: Manner<'_>) -> Result<Reference> {
+fn first(engine: &Engine, word: &str, manner: Manner<'_>) -> Result<(Reference, Pulled)> {
     let mut meanings = registries::meanings(word)?.into_iter();
     loop {
         let Some(name) = meanings.next() else {
             return Err(Refused::new("the image", word, "stands for nothing").kind(RefusedKind::NoSuchObject).into());
         };
         match one(engine, &name, manner) {
-            Ok(_) => return Ok(name),
+            Ok(pulled) => return Ok((name, pulled)),
             Err(error) if meanings.len() == 0 => return Err(error),
             Err(error) => report::error(&error),
         }
@@ -148,7 +203,7 @@ fn one(engine: &Engine, name: &Reference, manner: Manner<'_>) -> Result<Pulled> 
     let Manner { platform, verify, out } = manner;
     let demands = registries::demands(name, verify)?;
     let places = registries::places(name)?;
-    out.line(&format!("{}: Pulling from {}", name.version(), name.familiar_name()));
+    out.line_of(name.version(), &format!("Pulling from {}", name.familiar_name()));
     let pulled = engine.pull_image(Wish { name, platform, demands: &demands }, &places, &*progress::of(out))?;
     out.line(&format!("Digest: {}", pulled.digest));
     for verified in &pulled.verified {
@@ -159,12 +214,35 @@ fn one(engine: &Engine, name: &Reference, manner: Manner<'_>) -> Result<Pulled> 
     Ok(pulled)
 }
 
-/// Brings the image of a container's root where that is wanted and it is not here.
+/// Brings the image of a container's root where that is wanted and it is not here. Gives the options with a root that is
+/// here.
 ///
 /// # Errors
 /// Refused where it is not here and must be, or where no registry has it; a kernel error.
-pub(crate) fn ensure(engine: &Engine, options: &RunOptions) -> Result<()> {
-    let Root::Image(root) = &options.root else { return Ok(()) };
+pub(crate) fn ensured<'o>(engine: &Engine, options: &'o RunOptions) -> Result<Cow<'o, RunOptions>> {
+    let Root::Image(root) = &options.root else { return Ok(Cow::Borrowed(options)) };
+    if let Some(place) = Transport::of(&root.name)? {
+        return loaded(engine, (options, root), &place).map(Cow::Owned);
+    }
+    ensure(engine, options, root).map(|()| Cow::Borrowed(options))
+}
+
+/// What comes from a place that is no registry is called by its id: whatever it is called there may change.
+fn loaded(engine: &Engine, (options, root): (&RunOptions, &ImageRoot), place: &Transport) -> Result<RunOptions> {
+    if options.pull == When::Never {
+        let refused = Refused::new("--pull", "never", format!("leaves {} alone", root.name));
+        return Err(refused.hint("name an image that is on this host").into());
+    }
+    if options.verify.is_some() {
+        return Err(unsigned(&root.name));
+    }
+    let platform = root.platform.clone().unwrap_or_else(Platform::host);
+    let name = elsewhere::load(engine, place, &platform, Teller::Errors)?.image.id.to_string();
+    let root = Root::Image(Box::new(ImageRoot { name, ..root.clone() }));
+    Ok(RunOptions { root, ..options.clone() })
+}
+
+fn ensure(engine: &Engine, options: &RunOptions, root: &ImageRoot) -> Result<()> {
     let known = engine.known_image(&root.name)?;
     let verify = options.verify.as_ref();
     if let (When::Missing, Some(known), Some(key)) = (options.pull, &known, verify)

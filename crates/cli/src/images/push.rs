@@ -8,14 +8,15 @@ use engine::options::Digest;
 use error::{Refused, RefusedKind, Result};
 use image::Reference;
 use image::reference::DEFAULT_TAG;
+use image::transport::{Transport, in_registry};
 use lexopt::Parser;
 
 use crate::command::Command;
 use crate::flags::{End, Flag, Read, Usage, wrong_words};
 use crate::help;
-use crate::images::Image;
 use crate::images::progress::Teller;
 use crate::images::registries;
+use crate::images::{Image, elsewhere};
 use crate::report;
 
 /// What `push` was asked for.
@@ -25,15 +26,19 @@ pub(crate) struct Push {
     pub(crate) all_tags: bool,
     /// Whether nothing but the name is said.
     pub(crate) quiet: bool,
-    /// The image's name.
-    pub(crate) name: String,
+    /// The image.
+    pub(crate) image: String,
+    /// Where it goes to, and what it is called there; as it is called here if it is not said.
+    pub(crate) to: Option<String>,
 }
 
 /// `carboy push`.
 pub(crate) const PUSH: Usage<Push> = Usage {
     command: "push",
-    words: "NAME[:TAG]",
-    doc: "Send an image to the registry of its name",
+    words: "IMAGE [DESTINATION]",
+    doc: "Send an image to the registry of its name\n\n\
+          DESTINATION is another name for it in a registry, or a place elsewhere: oci:FOLDER[:NAME], oci-archive:FILE[:NAME],\n\
+          docker-archive:FILE[:NAME], dir:FOLDER, docker-daemon:NAME.",
     flags: &[&[
         Flag::switch("all-tags", |push: &mut Push, on| push.all_tags = on, "send every tag of the name").short('a'),
         Flag::switch("quiet", |push: &mut Push, on| push.quiet = on, "say nothing but the image's name").short('q'),
@@ -51,21 +56,36 @@ pub(crate) fn read(parser: &mut Parser) -> Result<Command> {
         Read::Help => return Ok(Command::Help(help::of_command(&PUSH))),
         Read::Words(words) => words,
     };
-    let [name] = words.as_slice() else {
-        let word = words.get(1).map(String::as_str).unwrap_or_default();
-        let refused = wrong_words("push", word, "it sends one image at a time");
-        return Err(refused.hint("for example: carboy push registry.example/app:1").into());
+    let (image, to) = match words.as_slice() {
+        [image] => (image, None),
+        [image, to] => (image, Some(to)),
+        words => {
+            let word = words.get(2).map(String::as_str).unwrap_or_default();
+            let refused = wrong_words("push", word, "it needs an image, and maybe where it goes to");
+            return Err(refused.hint("for example: carboy push registry.example/app:1").into());
+        }
     };
+    let name = to.unwrap_or(image);
+    if Transport::of(name)?.is_none() {
+        check_name(&push, in_registry(name))?;
+    } else if to.is_none() || push.all_tags {
+        let refused = wrong_words("push", name, "it needs an image, and then this place");
+        return Err(refused.hint(format!("for example: carboy push app:1 {name}")).into());
+    }
+    Ok(Command::Image(Image::Push(Push { image: image.clone(), to: to.cloned(), ..push })))
+}
+
+fn check_name(push: &Push, name: &str) -> Result<()> {
     let bare = Reference::parse_bare(name)?;
     if let Some(digest) = &bare.digest {
         let refused = Refused::new("the name", digest.to_string(), "is a digest, which follows from what is sent");
         return Err(refused.hint("leave it out: NAME:TAG").into());
     }
     if push.all_tags && bare.tag.is_some() {
-        let refused = Refused::new("--all-tags", name.as_str(), "has a tag itself");
+        let refused = Refused::new("--all-tags", name, "has a tag itself");
         return Err(refused.hint("name the repository alone").into());
     }
-    Ok(Command::Image(Image::Push(Push { name: name.clone(), ..push })))
+    Ok(())
 }
 
 /// `carboy push`.
@@ -83,20 +103,33 @@ pub(crate) fn run(engine: &Engine, asked: &Push) -> Result<ExitCode> {
 }
 
 fn push(engine: &Engine, asked: &Push) -> Result<()> {
-    let bare = Reference::parse_bare(&asked.name)?;
     let out = if asked.quiet { Teller::Nobody } else { Teller::Output };
+    let word = in_registry(asked.to.as_ref().unwrap_or(&asked.image));
+    if let Some(place) = Transport::of(word)? {
+        let saved = elsewhere::save(engine, &asked.image, &place)?;
+        out.line(&format!("{word}: digest: {} size: {}", saved.digest, saved.bytes));
+        if asked.quiet {
+            report::line(word);
+        }
+        return Ok(());
+    }
+    let bare = Reference::parse_bare(word)?;
+    let name = Reference::parse(word)?;
+    let names = if asked.all_tags { all(engine, &bare)? } else { vec![name.clone()] };
+    // Before anything is said of it.
+    let image = asked.to.as_ref().map(|_| asked.image.as_str());
+    names.iter().try_for_each(|name| engine.find_to_push(image.unwrap_or(&name.familiar())).map(drop))?;
     if !asked.all_tags && bare.tag.is_none() {
         out.line(&format!("Using default tag: {DEFAULT_TAG}"));
     }
-    let names = if asked.all_tags { all(engine, &bare)? } else { vec![Reference::parse(&asked.name)?] };
     out.line(&format!("The push refers to repository [{}]", bare.name()));
     for name in &names {
         let Some(own) = registries::places(name)?.pop() else { continue };
-        let pushed = engine.push_image(name, &own, &Plain { to: out })?;
+        let pushed = engine.push_image(image.unwrap_or(&name.to_string()), (name, &own), &Plain { to: out })?;
         out.line(&format!("{}: digest: {} size: {}", name.version(), pushed.digest, pushed.bytes));
     }
     if asked.quiet {
-        report::line(&if asked.all_tags { bare.name() } else { Reference::parse(&asked.name)?.to_string() });
+        report::line(&if asked.all_tags { bare.name() } else { name.to_string() });
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use engine::options::{ImageRoot, Root};
 use error::{Doing, Refused, RefusedKind, Result};
 use image::Reference;
+use image::transport::{Transport, in_registry};
 
 /// `host`; a folder or tar file by a path that begins with `/` or `.`; else an image, by its name or id.
 pub(crate) fn root(word: &str) -> Result<Root> {
@@ -20,6 +21,10 @@ pub(crate) fn root(word: &str) -> Result<Root> {
         let refused = Refused::new("the root", word, "its name is empty").kind(RefusedKind::NoSuchObject);
         return Err(refused.hint(hint).into());
     }
+    if Transport::of(word)?.is_some() {
+        return Ok(Root::Image(Box::new(ImageRoot::named(word))));
+    }
+    let word = in_registry(word);
     let is_id = word.strip_prefix("sha256:").unwrap_or(word).bytes().all(|byte| byte.is_ascii_hexdigit());
     match Reference::parse(word) {
         Err(_) if Path::new(word).exists() => {

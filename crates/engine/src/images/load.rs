@@ -1,9 +1,10 @@
 //! `load`: images come from an archive, or from a folder with such files.
 
-use std::io::{Cursor, Read};
+use std::io::Read;
+use std::path::Path;
 
 use error::{Refused, RefusedKind, Result};
-use image::archive::Archive;
+use image::archive::{Archive, Member};
 use image::content::Content;
 use image::reference::Reference;
 use oci::image::{Descriptor, Digest, Document, Index, Manifest, Platform, media};
@@ -21,6 +22,25 @@ pub struct Loaded {
     pub names: Vec<Reference>,
 }
 
+/// What images are loaded from.
+pub enum Shelf<'a> {
+    /// A tar, plain or compressed.
+    Archive(&'a mut dyn Read),
+    /// An OCI layout, or a manifest with its blobs beside it.
+    Folder(&'a Path),
+}
+
+/// Which images are loaded.
+#[derive(Debug, Clone, Copy)]
+pub enum Which<'a> {
+    /// Every one.
+    All,
+    /// The only one.
+    Only,
+    /// The one that is called so there.
+    Named(&'a str),
+}
+
 /// One image in the `manifest.json` of `docker save`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -36,30 +56,41 @@ struct Saved {
 const NAMES: [&str; 2] = ["io.containerd.image.name", "org.opencontainers.image.ref.name"];
 
 impl Engine {
-    /// Loads every image of an archive.
+    /// Loads the images that are meant, of which there is one at least; of an index what suits the platform.
     ///
     /// # Errors
-    /// Refused for what is no archive of images; a kernel error.
-    pub fn load_images(&self, tar: impl Read, platform: &Platform, progress: &dyn Progress) -> Result<Vec<Loaded>> {
+    /// Refused for what holds no images, or not those that are meant; a kernel error.
+    pub fn load_images(
+        &self,
+        shelf: Shelf<'_>,
+        (which, platform): (Which<'_>, &Platform),
+        progress: &dyn Progress,
+    ) -> Result<Vec<Loaded>> {
         self.store.make_image_folders()?;
         let content = self.store.content();
         let mut lease = Lease::new(&self.store)?;
-        let archive = Archive::read(tar, &content, |staged| {
-            lease.add(&self.store, [staged.digest()])?;
-            staged.keep()
-        })?;
-        let loading = Loading { engine: self, archive: &archive, content, progress };
-        if let Some(index) = loading.small("index.json") {
-            return loading.layout(&index, platform);
-        }
-        match loading.small("manifest.json") {
-            Some(manifest) => loading.docker(&manifest),
-            None => {
+        let archive = match shelf {
+            Shelf::Archive(tar) => Archive::read(tar, &content, |staged| {
+                lease.add(&self.store, [staged.digest()])?;
+                staged.keep()
+            })?,
+            Shelf::Folder(folder) => Archive::of_folder(folder)?,
+        };
+        let loading = Loading { engine: self, archive: &archive, content, which, platform, progress };
+        let loaded = match (loading.small("index.json")?, loading.small("manifest.json")?) {
+            (Some(index), _) => loading.layout(&index)?,
+            (None, Some(manifest)) if manifest.trim_ascii_start().starts_with(b"{") => loading.folder(manifest)?,
+            (None, Some(manifest)) => loading.docker(&manifest)?,
+            (None, None) => {
                 let refused = Refused::new("the archive", "", "holds neither index.json nor manifest.json");
                 let hint = "give one that docker save, podman save or carboy save has written; for a root file system use \
                             carboy import";
-                Err(refused.kind(RefusedKind::Invalid).hint(hint).into())
+                return Err(refused.kind(RefusedKind::Invalid).hint(hint).into());
             }
+        };
+        match loaded.is_empty() {
+            false => Ok(loaded),
+            true => Err(Refused::new("the archive", "", format!("holds no image for {platform}")).into()),
         }
     }
 }
@@ -68,73 +99,112 @@ struct Loading<'a> {
     engine: &'a Engine,
     archive: &'a Archive,
     content: Content,
+    which: Which<'a>,
+    platform: &'a Platform,
     progress: &'a dyn Progress,
 }
 
 /// The blobs of an archive.
 struct Blobs<'a> {
     archive: &'a Archive,
-    content: Content,
+    content: &'a Content,
 }
 
 impl Source for Blobs<'_> {
     fn blob(&self, wanted: &Descriptor, _: u64) -> Result<(u64, Box<dyn Read + '_>)> {
-        if let Some(bytes) = self.archive.by_digest(&wanted.digest).and_then(|member| member.bytes.as_deref()) {
-            return Ok((0, Box::new(Cursor::new(bytes))));
-        }
-        match self.content.open(&wanted.digest)? {
-            Some(file) => Ok((0, Box::new(file))),
-            None => Err(Refused::new("the archive", wanted.digest.to_string(), "is missing in it").into()),
-        }
+        let member = self.archive.by_digest(&wanted.digest).ok_or_else(|| missing(wanted.digest.as_str()))?;
+        Ok((0, member.open(self.content)?))
     }
 }
 
 impl Loading<'_> {
-    fn small(&self, name: &str) -> Option<Vec<u8>> {
-        self.archive.member(name)?.bytes.clone()
+    fn small(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        self.archive.member(name).map(|member| member.document(&self.content)).transpose()
+    }
+
+    fn member(&self, digest: &Digest) -> Result<&Member> {
+        self.archive.by_digest(digest).ok_or_else(|| missing(digest.as_str()))
     }
 
     /// An OCI layout: image-layout.md of the OCI image specification.
-    fn layout(&self, index: &[u8], platform: &Platform) -> Result<Vec<Loaded>> {
+    fn layout(&self, index: &[u8]) -> Result<Vec<Loaded>> {
         let Document::Index(index) = Document::parse(None, index)? else {
             return Err(Refused::new("the archive", "index.json", "is no index").into());
         };
+        let names = |item: &Descriptor| NAMES.iter().filter_map(|key| item.annotations.get(*key)).cloned().collect();
         let mut loaded: Vec<Loaded> = Vec::new();
-        for item in &index.manifests {
-            let Some((bytes, manifest)) = self.manifest(item, platform, 0)? else { continue };
+        for item in self.meant(index.manifests, names)? {
+            let Some((bytes, manifest)) = self.manifest(&item, 0)? else { continue };
             let name = NAMES.iter().find_map(|key| item.annotations.get(*key)).and_then(|name| whole_name(name));
             loaded.push(self.image(&bytes, &manifest, name.into_iter().collect())?);
         }
         Ok(merged(loaded))
     }
 
+    /// Those of the images that are meant.
+    fn meant<T>(&self, all: Vec<T>, names: impl Fn(&T) -> Vec<String>) -> Result<Vec<T>> {
+        let known = |all: &[T]| {
+            let mut known: Vec<String> = all.iter().flat_map(&names).collect();
+            known.sort();
+            known.dedup();
+            known.truncate(10);
+            format!("its images are called {}", known.join(", "))
+        };
+        match self.which {
+            Which::All => Ok(all),
+            Which::Only if all.len() <= 1 => Ok(all),
+            Which::Only => {
+                let refused = Refused::new("the archive", "", format!("holds {} images", all.len()));
+                Err(refused.hint(format!("name one behind a colon: {}", known(&all))).into())
+            }
+            Which::Named(name) => {
+                let hint = known(&all);
+                let parsed = Reference::parse(name).ok();
+                let is_meant = |own: &String| own == name || parsed.is_some() && Reference::parse(own).ok() == parsed;
+                let meant: Vec<T> = all.into_iter().filter(|item| names(item).iter().any(is_meant)).collect();
+                if meant.is_empty() {
+                    let refused = Refused::new("the image", name, "is not there").kind(RefusedKind::NoSuchObject);
+                    return Err(refused.hint(hint).into());
+                }
+                Ok(meant)
+            }
+        }
+    }
+
     /// The manifest that an index's item leads to; `None` for one of another platform and for what is no image.
-    fn manifest(&self, item: &Descriptor, platform: &Platform, depth: usize) -> Result<Option<(Vec<u8>, Manifest)>> {
+    fn manifest(&self, item: &Descriptor, depth: usize) -> Result<Option<(Vec<u8>, Manifest)>> {
         if depth > 4 {
             return Err(Refused::new("the archive", item.digest.to_string(), "is an index of indexes").into());
         }
-        let missing = || Refused::new("the archive", item.digest.to_string(), "is missing in it");
-        let member = self.archive.by_digest(&item.digest).ok_or_else(missing)?;
-        let bytes = match &member.bytes {
-            Some(bytes) => bytes.clone(),
-            None => self.content.document(&item.digest)?.ok_or_else(missing)?,
-        };
+        let bytes = self.member(&item.digest)?.document(&self.content)?;
         match Document::parse(Some(&item.media_type), &bytes)? {
             Document::Manifest(manifest) => {
                 Ok(media::is_config(&manifest.config.media_type).then_some((bytes, *manifest)))
             }
-            Document::Index(index) => match self.there(&index, platform) {
-                Some(chosen) => self.manifest(&chosen, platform, depth + 1),
+            Document::Index(index) => match self.there(&index) {
+                Some(chosen) => self.manifest(&chosen, depth + 1),
                 None => Ok(None),
             },
         }
     }
 
     /// What suits the platform best of what an index names and the archive has: an engine saves what it has.
-    fn there(&self, index: &Index, platform: &Platform) -> Option<Descriptor> {
+    fn there(&self, index: &Index) -> Option<Descriptor> {
         let mut index = index.clone();
         index.manifests.retain(|item| self.archive.by_digest(&item.digest).is_some());
-        index.choose(platform).cloned().or_else(|| index.manifests.into_iter().next())
+        index.choose(self.platform).cloned().or_else(|| index.manifests.into_iter().next())
+    }
+
+    /// A manifest, or an index, that stands alone with its blobs beside it: skopeo's `dir:`.
+    fn folder(&self, bytes: Vec<u8>) -> Result<Vec<Loaded>> {
+        let manifest = match Document::parse(None, &bytes)? {
+            Document::Manifest(manifest) => Some((bytes, *manifest)),
+            Document::Index(index) => match self.there(&index) {
+                Some(chosen) => self.manifest(&chosen, 0)?,
+                None => None,
+            },
+        };
+        manifest.into_iter().map(|(bytes, manifest)| self.image(&bytes, &manifest, Vec::new())).collect()
     }
 
     /// What `docker save` writes.
@@ -142,13 +212,12 @@ impl Loading<'_> {
         let saved: Vec<Saved> = serde_json::from_slice(manifest)
             .map_err(|error| Refused::new("the archive", "manifest.json", error.to_string()))?;
         let mut loaded = Vec::new();
-        for one in saved {
-            let missing = |name: &str| Refused::new("the archive", name, "is missing in it");
+        for one in self.meant(saved, |one| one.repo_tags.clone().unwrap_or_default())? {
             let config = self.archive.member(&one.config).ok_or_else(|| missing(&one.config))?;
             let mut layers = Vec::new();
             for name in &one.layers {
                 let layer = self.archive.member(name).ok_or_else(|| missing(name))?;
-                let kind = if self.is_gzip(&layer.digest)? { media::DOCKER_LAYER_GZIP } else { media::DOCKER_LAYER };
+                let kind = if self.is_gzip(layer)? { media::DOCKER_LAYER_GZIP } else { media::DOCKER_LAYER };
                 layers.push(Descriptor::new(kind, layer.digest.clone(), layer.size));
             }
             let manifest = Manifest {
@@ -169,23 +238,24 @@ impl Loading<'_> {
         Ok(merged(loaded))
     }
 
-    fn is_gzip(&self, digest: &Digest) -> Result<bool> {
-        let wanted = Descriptor::new("", digest.clone(), 0);
-        let blobs = Blobs { archive: self.archive, content: self.content.clone() };
-        let (_, mut blob) = blobs.blob(&wanted, 0)?;
+    fn is_gzip(&self, layer: &Member) -> Result<bool> {
         let mut magic = [0; 2];
-        Ok(blob.read_exact(&mut magic).is_ok() && magic == [0x1f, 0x8b])
+        Ok(layer.open(&self.content)?.read_exact(&mut magic).is_ok() && magic == [0x1f, 0x8b])
     }
 
     fn image(&self, bytes: &[u8], parsed: &Manifest, names: Vec<Reference>) -> Result<Loaded> {
-        let blobs = Blobs { archive: self.archive, content: self.content.clone() };
         let order = Order { manifest: bytes, parsed, digests: Vec::new() };
+        let blobs = Blobs { archive: self.archive, content: &self.content };
         let (image, lease) = self.engine.bring_image(order, &blobs, self.progress)?;
         let image = self.engine.keep_image(image, &names)?;
         drop(lease);
         self.engine.store.tell_of_image((image.id.as_str(), image.id.as_str()), "load");
         Ok(Loaded { image, names })
     }
+}
+
+fn missing(name: &str) -> error::Error {
+    Refused::new("the archive", name, "is missing in it").into()
 }
 
 /// A name with a repository: a tag alone names nothing on this host.

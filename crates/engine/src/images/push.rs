@@ -14,7 +14,7 @@ use image::registry::Wanted;
 use oci::image::{Descriptor, Digest, Document, Manifest, media};
 
 use super::pull::Repository;
-use super::{Image, Lease};
+use super::{Image, Lease, Named};
 use crate::containers::Engine;
 
 /// So many layers go at the same time, as with Docker.
@@ -83,20 +83,21 @@ struct Push<'a> {
 }
 
 impl Engine {
-    /// Sends the image of this name to a repository, and gives it the name's tag there.
+    /// Sends an image to a repository as what this name says: with its tag.
     ///
     /// # Errors
-    /// Refused where there is no image of this name, or where the registry refuses it; a kernel error.
-    pub fn push_image(&self, name: &Reference, place: &Repository, watcher: &dyn Watcher) -> Result<Pushed> {
+    /// Refused where there is no such image, or where the registry refuses it; a kernel error.
+    pub fn push_image(
+        &self,
+        word: &str,
+        (name, place): (&Reference, &Repository),
+        watcher: &dyn Watcher,
+    ) -> Result<Pushed> {
         let Some(tag) = &name.tag else {
             return Err(Refused::new("the name", name.familiar(), "has no tag to be given at the registry").into());
         };
         let lease = Lease::new(&self.store)?;
-        let Some(known) = self.known_image(&name.to_string())? else {
-            let refused = Refused::new("the image", name.familiar(), "is not on this host");
-            let hint = "carboy tag gives an image that is here this name";
-            return Err(refused.kind(RefusedKind::NoSuchObject).hint(hint).into());
-        };
+        let known = self.find_to_push(word)?;
         let (parcel, lease) = self.parcel(&known.image, lease)?;
         let push = Push {
             content: self.store.content(),
@@ -117,6 +118,17 @@ impl Engine {
         }
         self.store.tell_of_image((&name.familiar(), &name.familiar_name()), "push");
         Ok(Pushed { digest, bytes: parcel.bytes.len() as u64 })
+    }
+
+    /// The image that a word stands for, to be sent somewhere.
+    ///
+    /// # Errors
+    /// Refused where there is none, or more than one.
+    pub fn find_to_push(&self, word: &str) -> Result<Named> {
+        self.known_image(word)?.ok_or_else(|| {
+            let refused = Refused::new("the image", word, "is not on this host").kind(RefusedKind::NoSuchObject);
+            refused.hint("carboy tag gives an image that is here this name").into()
+        })
     }
 
     /// The first of an image's manifests whose blobs are all here. They stay here while the lease lives.
