@@ -75,6 +75,7 @@ const NEEDS: &[Need] = &[
     },
     Need { package: "openssl", why: "certificates for that registry", found_by: FoundBy::Program("openssl") },
     Need { package: "skopeo", why: "another client of registries", found_by: FoundBy::Program("skopeo") },
+    Need { package: "buildah", why: "another that makes images", found_by: FoundBy::Program("buildah") },
     Need { package: "e2fsprogs", why: "to make such a host's disks", found_by: FoundBy::Program("mke2fs") },
 ];
 
