@@ -20,6 +20,8 @@ use crate::limits;
 use crate::login::{self, LOGIN, LOGOUT, Login};
 use crate::logs::Logs;
 use crate::manifest::{self, MANIFEST};
+use crate::network_flags::{self, NETWORK, Network};
+use crate::port::{self, PORT, Port};
 use crate::prune::{self, Prune};
 use crate::ps::{self, PS, Ps};
 use crate::run::{Attach, Start};
@@ -107,6 +109,10 @@ pub(crate) enum Command {
     Prune(Prune),
     /// Do something with volumes.
     Volume(Volume),
+    /// Do something with networks.
+    Network(Network),
+    /// Show the ports of the host that lead to one.
+    Port(Port),
     /// Do something with images.
     Image(Image),
     /// Log in to a registry.
@@ -198,7 +204,9 @@ fn named(word: &str, parser: &mut Parser, caller: Lookup<'_>) -> Result<Command>
         "export" => cp::read_export(parser),
         "diff" => cp::read_diff(parser),
         "events" => events::read(parser),
+        "port" => port::read(parser),
         "volume" => volume_flags::read(parser),
+        "network" => network_flags::read(parser),
         "image" => images::read(parser),
         "images" => images::list::read(parser),
         "history" => images::history::read(parser),
@@ -228,7 +236,7 @@ fn before_command(written: &str) -> error::Error {
     refused.hint("name the command first, for example: carboy run -it host bash").into()
 }
 
-const COMMANDS: [(&str, &str); 47] = [
+const COMMANDS: [(&str, &str); 49] = [
     (RUN.command, RUN.doc),
     (CREATE.command, CREATE.doc),
     (START.command, START.doc),
@@ -245,6 +253,7 @@ const COMMANDS: [(&str, &str); 47] = [
     (INSPECT.command, INSPECT.doc),
     (KILL.command, KILL.doc),
     (LOGS.command, LOGS.doc),
+    (PORT.command, PORT.doc),
     (EVENTS.command, EVENTS.doc),
     (STOP.command, STOP.doc),
     (WAIT.command, WAIT.doc),
@@ -269,6 +278,7 @@ const COMMANDS: [(&str, &str); 47] = [
     (images::tag::TAG.command, images::tag::TAG.doc),
     (IMAGE.command, IMAGE.doc),
     (VOLUME.command, VOLUME.doc),
+    (NETWORK.command, NETWORK.doc),
     (LOGIN.command, LOGIN.doc),
     (LOGOUT.command, LOGOUT.doc),
     (SEARCH.command, SEARCH.doc),
@@ -287,7 +297,7 @@ fn help(parser: &mut Parser) -> Result<Command> {
 
 /// Every command with its flags, for those who make man pages and completions of them.
 fn tables() -> Vec<serde_json::Value> {
-    vec![
+    let mut tables = vec![
         help::table(&RUN),
         help::table(&CREATE),
         help::table(&START),
@@ -307,6 +317,7 @@ fn tables() -> Vec<serde_json::Value> {
         help::table(&inspect::INSPECT_IMAGE),
         help::table(&KILL),
         help::table(&LOGS),
+        help::table(&PORT),
         help::table(&EVENTS),
         help::table(&STOP),
         help::table(&WAIT),
@@ -352,7 +363,9 @@ fn tables() -> Vec<serde_json::Value> {
         help::table(&CHECK),
         help::table(&DISK_USAGE),
         help::table(&prune::OF_ALL),
-    ]
+    ];
+    tables.extend(network_flags::tables());
+    tables
 }
 
 fn carboy_help() -> Command {

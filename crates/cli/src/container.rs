@@ -21,9 +21,9 @@ pub(crate) const CONTAINER: Usage<()> = Usage {
 };
 
 /// Those that have the same name without the word.
-const SAME: [&str; 23] = [
-    "attach", "commit", "cp", "create", "diff", "exec", "export", "inspect", "kill", "logs", "pause", "ps", "rename",
-    "restart", "rm", "run", "start", "stats", "stop", "top", "unpause", "update", "wait",
+const SAME: [&str; 24] = [
+    "attach", "commit", "cp", "create", "diff", "exec", "export", "inspect", "kill", "logs", "pause", "port", "ps",
+    "rename", "restart", "rm", "run", "start", "stats", "stop", "top", "unpause", "update", "wait",
 ];
 
 /// Reads the words after `container`; `same` reads those of a command by its own name.

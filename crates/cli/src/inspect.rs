@@ -147,7 +147,7 @@ fn document(engine: &Engine, word: &str, inspect: &Inspect, hierarchies: &Hierar
         found => found?,
     };
     let size = inspect.size.then(|| engine.size(&container));
-    Ok(document::document(&Seen::of(container, hierarchies), &engine.store, size))
+    Ok(document::document(&Seen::of(engine, container, hierarchies), &engine.store, size))
 }
 
 fn nothing(word: &str) -> Error {

@@ -4,6 +4,7 @@
 mod attend;
 mod columns;
 mod command;
+mod connected;
 mod container;
 mod cp;
 mod disk_usage;
@@ -22,6 +23,9 @@ mod list;
 mod login;
 mod logs;
 mod manifest;
+mod network;
+mod network_flags;
+mod port;
 mod prune;
 mod ps;
 mod registry;
@@ -164,6 +168,8 @@ fn with_engine(engine: &Engine, command: Command) -> Result<ExitCode> {
         Command::Export(export) => cp::export(engine, &export),
         Command::Diff(container) => cp::diff(engine, &container),
         Command::Volume(volume) => volume::run(engine, &volume)?,
+        Command::Network(asked) => network::run(engine, &asked),
+        Command::Port(asked) => port::run(engine, &asked),
         Command::Image(asked) => images::run(engine, &asked)?,
         Command::Explain(..)
         | Command::Limits(_)

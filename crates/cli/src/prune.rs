@@ -13,6 +13,7 @@ use crate::command::Command;
 use crate::flags::{End, Flag, Given, Read, Usage, wrong_words};
 use crate::help;
 use crate::images;
+use crate::network_flags;
 use crate::report;
 use crate::value::label::Labelled;
 use crate::value::moment;
@@ -62,7 +63,7 @@ pub(crate) const OF_CONTAINERS: Usage<Prune> = Usage {
 pub(crate) const OF_ALL: Usage<Prune> = Usage {
     command: "system prune",
     words: "",
-    doc: "Remove what nobody uses: containers that do not run, images without a name, and with --volumes such volumes",
+    doc: "Remove what nobody uses: containers that do not run, networks, images without a name, and with --volumes such volumes",
     flags: &[&[
         FORCE,
         FILTER,
@@ -119,18 +120,28 @@ pub(crate) fn containers(engine: &Engine, asked: &Prune) -> Result<ExitCode> {
     Ok(freed.told())
 }
 
+/// Docker's words for them.
+const NETWORKS: &str = "  - all networks not used by at least one container\n";
+
 /// `carboy system prune`.
 pub(crate) fn all(engine: &Engine, asked: &Prune) -> Result<ExitCode> {
     let volumes = if asked.volumes { "  - all anonymous volumes not used by at least one container\n" } else { "" };
     let images =
         if asked.all { "all images without at least one container associated to them" } else { "all dangling images" };
     if !asked.force
-        && !agreed(&format!("WARNING! This will remove:\n  - all stopped containers\n{volumes}  - {images}\n"))
+        && !agreed(&format!(
+            "WARNING! This will remove:\n  - all stopped containers\n{NETWORKS}{volumes}  - {images}\n"
+        ))
     {
         return Ok(ExitCode::SUCCESS);
     }
     let mut freed = Freed::default();
     freed.containers(engine, &asked.filters)?;
+    let filters = asked.filters.iter().map(|filter| match filter {
+        Filter::Until(until) => network_flags::Filter::Until(*until),
+        Filter::Label(labelled) => network_flags::Filter::Label(labelled.clone()),
+    });
+    freed.networks(engine, &filters.collect::<Vec<_>>())?;
     let mut images = images::prune::Prune { all: asked.all, force: true, filters: Vec::new() };
     images.filters.extend(asked.filters.iter().map(|filter| match filter {
         Filter::Until(until) => images::prune::Filter::Until(*until),
@@ -205,6 +216,11 @@ impl Freed {
     /// Says how much it was in all.
     pub(crate) fn told(&self) -> ExitCode {
         report::line(&format!("Total reclaimed space: {}", report::decimal_size(self.bytes)));
+        self.code()
+    }
+
+    /// Whether all went that was to go.
+    pub(crate) const fn code(&self) -> ExitCode {
         if self.failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
     }
 }

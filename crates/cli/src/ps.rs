@@ -8,20 +8,22 @@ use std::process::ExitCode;
 use cgroup::Hierarchies;
 use engine::containers::{Care, Container, Engine, Status};
 use engine::health::{Condition, Health};
+use engine::network::Endpoint;
 use engine::options::Mount;
 use engine::record::{Exit, Record, short};
 use engine::size::Size;
 use error::{Refused, Result};
 use jiff::tz::TimeZone;
 use lexopt::Parser;
-use oci::NamespaceKind;
 use serde_json::{Value, json};
 
 use self::filter::{Filters, Wish};
 use crate::command::Command;
+use crate::connected;
 use crate::flags::{End, Flag, Given, Read, Usage};
 use crate::format::{Format, Rows};
 use crate::help;
+use crate::port;
 use crate::report;
 use crate::template::{Data, quoted};
 use crate::zone;
@@ -150,7 +152,7 @@ fn show(engine: &Engine, ps: &Ps) -> Result<()> {
     }
     let count = if ps.latest && ps.last.is_none() { Some(1) } else { ps.last };
     let all = ps.all || count.is_some() || filters.name_states();
-    let shown = listing.containers.into_iter().map(|container| Seen::of(container, &hierarchies));
+    let shown = listing.containers.into_iter().map(|container| Seen::of(engine, container, &hierarchies));
     let shown = shown.filter(|seen| (all || seen.runs()) && filters.hold_for(seen));
     let zone = zone::local(&|name| std::env::var_os(name));
     let mut rows = String::new();
@@ -187,16 +189,33 @@ fn source(ps: &Ps) -> String {
 pub(crate) struct Seen {
     pub(crate) container: Container,
     paused: bool,
+    /// Its places in networks, while they exist.
+    pub(crate) endpoints: Vec<Endpoint>,
 }
 
 impl Seen {
-    /// Where it cannot be told whether it is paused, that is said.
-    pub(crate) fn of(container: Container, hierarchies: &Hierarchies) -> Self {
+    /// Where it cannot be told whether it is paused, or where it is connected, that is said.
+    pub(crate) fn of(engine: &Engine, container: Container, hierarchies: &Hierarchies) -> Self {
         let paused = container.is_paused(hierarchies).unwrap_or_else(|error| {
             report::error(&error);
             false
         });
-        Self { container, paused }
+        let endpoints = match &container.status {
+            Status::Running(_) => engine.endpoints_of(&container.record.id).unwrap_or_else(|error| {
+                report::error(&error);
+                Vec::new()
+            }),
+            _ => Vec::new(),
+        };
+        Self { container, paused, endpoints }
+    }
+
+    /// Its ports as Docker shows them.
+    fn ports(&self) -> String {
+        if self.endpoints.is_empty() {
+            return String::new();
+        }
+        port::shown(&self.container.record.options.exposed_ports, &port::published(&self.endpoints))
     }
 
     pub(crate) const fn runs(&self) -> bool {
@@ -266,14 +285,14 @@ fn row(seen: &Seen, size: Option<Size>, zone: &TimeZone, ps: &Ps) -> Value {
         "Command": quoted(&cut(&command(record), COMMAND)),
         "CreatedAt": record.created.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S %z %Z").to_string(),
         "RunningFor": format!("{} ago", report::span(age(record.created))),
-        "Ports": "",
+        "Ports": seen.ports(),
         "State": seen.state(),
         "Status": seen.status(),
         "Size": size.map_or_else(|| report::decimal_size(0), size_shown),
         "Labels": labels.join(","),
         "Mounts": mounts.join(","),
         "LocalVolumes": volumes.to_string(),
-        "Networks": network(record),
+        "Networks": connected::networks(record, &seen.endpoints).join(","),
         "Platform": null,
         "Pid": pid,
     })
@@ -321,17 +340,6 @@ pub(crate) fn mounts(record: &Record) -> impl Iterator<Item = Mounted<'_>> {
         };
         Some(Mounted { source, destination: mount.destination().as_str() })
     })
-}
-
-/// The network it is in, by the name that Docker has for one of its own without interfaces and for the host's; nothing of
-/// another container's.
-pub(crate) fn network(record: &Record) -> &'static str {
-    let namespaces = record.config.linux.as_ref().map_or(&[][..], |linux| linux.namespaces.as_slice());
-    match namespaces.iter().find(|namespace| namespace.kind == NamespaceKind::Net) {
-        None => "host",
-        Some(namespace) if namespace.path.is_none() => "none",
-        Some(_) => "",
-    }
 }
 
 #[cfg(test)]

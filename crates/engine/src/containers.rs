@@ -123,6 +123,7 @@ impl Engine {
         }
         remove_groups(live)?;
         let id = claim.id.clone();
+        self.leave_networks(&id)?;
         // Whoever changes it just now may take long: there will be another command.
         let held = match self.store.try_hold(&id)? {
             Holding::Busy => return Ok(()),
@@ -300,7 +301,8 @@ impl Engine {
                 self.remove_files(&claim.id, live)
             }
         };
-        if remove_groups(live).and_then(|()| removed()).is_ok() {
+        let left = remove_groups(live).and_then(|()| self.leave_networks(&claim.id));
+        if left.and_then(|()| removed()).is_ok() {
             let _ = self.store.release(claim);
         }
     }

@@ -122,6 +122,7 @@ impl Charge for NewProcess<'_> {
             record: &mut record,
             first: first.as_ref().map(AsFd::as_fd),
             gate: None,
+            connect: None,
             hooks: None,
         };
         runtime::apply::start(self.plan, stage).inspect(|_| self.told.started())

@@ -32,6 +32,7 @@ pub(crate) fn read(options: &RunOptions, former: Option<&Record>) -> Result<Host
         devices: crate::device::read(options)?,
         ids: crate::rootless::Ids::read()?,
         disks: crate::disk::read(&options.resources.limits)?,
+        folder: PathBuf::new(),
         volumes: BTreeMap::new(),
     })
 }

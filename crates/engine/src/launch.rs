@@ -65,7 +65,10 @@ impl Launch {
     /// # Errors
     /// As [`runtime::plan::plan`].
     pub(crate) fn plan_with<'a>(&self, facts: &Facts, arena: &'a Bump) -> Result<Plan<'a>> {
-        let terms = Terms { filter: self.filter.as_ref(), ..Terms::default() };
+        let networks = self.record.options.network.networks.iter().enumerate();
+        let connections: Vec<String> =
+            networks.map(|(number, connection)| format!("eth{number} to {}", connection.network)).collect();
+        let terms = Terms { filter: self.filter.as_ref(), connections: &connections, ..Terms::default() };
         runtime::plan::plan(&self.record.config, facts, &terms, arena)
     }
 }
@@ -121,6 +124,7 @@ impl Engine {
             .prepare((&self.store, &names.id))
             .and_then(|()| self.take_volumes(options, &names.id))
             .and_then(|()| make_sources(options))
+            .and_then(|()| crate::network::files::make(&self.store, &names.id, options))
             .and_then(|()| self.launch(options, names))
             .and_then(|launch| self.record_undo(&launch, &claim, &mut live).map(|()| launch))
             .and_then(|launch| self.store.write_record(&launch.record).map(|()| launch));
@@ -182,7 +186,8 @@ impl Engine {
         let (asked, _images) = self.with_image(asked)?;
         let options = &*self.with_volumes(self.settled(&asked)?)?;
         rootless::check(options)?;
-        let host = HostFacts { volumes: self.locate_volumes(options)?, ..crate::host::read(options, former)? };
+        let folder = container.clone();
+        let host = HostFacts { volumes: self.locate_volumes(options)?, folder, ..crate::host::read(options, former)? };
         options.check(&host)?;
         let user = resolve_user(options, (&self.store, &names.id))?;
         if let Some(ids) = &host.ids {
@@ -207,13 +212,7 @@ impl Engine {
             Some(profile) => (Some(Filter::of(profile)?), Some(seccomp::allowed_count(profile, Arch::NATIVE)?)),
         };
         let mut facts = Facts::read(&spec.config, names.place.site.clone(), spec.defaulted, &self.store.mounts())?;
-        for volume in host.volumes.values() {
-            // It is made with the container.
-            facts.mounts.sources.insert(volume.folder.display().to_string(), Source::Folder);
-        }
-        for bind in made_sources(options).filter(|bind| !bind.source.exists()) {
-            facts.mounts.sources.insert(bind.source.display().to_string(), Source::Folder);
-        }
+        tell_of_what_comes(&mut facts, options, (&host, &container));
         let (now, group) = (Timestamp::now(), names.place.site.group.to_string());
         let record = Record {
             version: Record::VERSION,
@@ -295,6 +294,21 @@ impl Engine {
             refused.hint(format!("use container:NAME, pid:N of a running process, or path:/proc/N/ns/{}", kind.name()))
         })?;
         Ok(path)
+    }
+}
+
+/// Tells of sources of mounts that are made with the container.
+fn tell_of_what_comes(facts: &mut Facts, options: &RunOptions, (host, container): (&HostFacts, &Path)) {
+    for volume in host.volumes.values() {
+        facts.mounts.sources.insert(volume.folder.display().to_string(), Source::Folder);
+    }
+    if !options.network.networks.is_empty() {
+        for (name, _) in crate::network::FILES {
+            facts.mounts.sources.insert(container.join(name).display().to_string(), Source::File);
+        }
+    }
+    for bind in made_sources(options).filter(|bind| !bind.source.exists()) {
+        facts.mounts.sources.insert(bind.source.display().to_string(), Source::Folder);
     }
 }
 

@@ -24,10 +24,23 @@ pub fn new_name() -> Result<String> {
     Ok(format!("{adjective}_{vessel}{}", third % 100))
 }
 
-fn random<const N: usize>() -> Result<[u8; N]> {
+/// Bytes made by chance.
+///
+/// # Errors
+/// getrandom(2).
+pub(crate) fn random<const N: usize>() -> Result<[u8; N]> {
     let mut bytes = [0; N];
     getrandom(&mut bytes, GetRandomFlags::empty()).doing(|| "read random bytes")?;
     Ok(bytes)
+}
+
+/// A number made by chance, at most `most`.
+///
+/// # Errors
+/// getrandom(2).
+pub(crate) fn chance(most: u16) -> Result<u16> {
+    let number = u32::from_ne_bytes(random()?);
+    Ok(u16::try_from(number % (u32::from(most) + 1)).unwrap_or(most))
 }
 
 const ADJECTIVES: [&str; 32] = [

@@ -53,6 +53,8 @@ pub struct HostFacts {
     pub disks: Vec<Disk>,
     /// The volumes that are mounted, by name.
     pub volumes: BTreeMap<String, Located>,
+    /// The container's folder, with the files that tell it of its networks.
+    pub folder: PathBuf,
 }
 
 /// Which container it is.

@@ -156,6 +156,7 @@ impl Engine {
     fn launch_again(&self, record: &Record) -> Result<Launch> {
         self.store.renew_work(&record.id)?;
         make_sources(&record.options)?;
+        crate::network::files::make(&self.store, &record.id, &record.options)?;
         self.launch_as(&record.options, &Names::of(record)?, Some(record))
     }
 
@@ -405,6 +406,8 @@ impl<'e> InCare<'e> {
     }
 
     fn start_by(&mut self, launch: &Launch, plan: &Plan<'_>, standard: [BorrowedFd<'_>; 3]) -> Result<Running> {
+        let engine = self.engine;
+        let mut connect = |namespace: BorrowedFd<'_>| engine.join_networks(&launch.record, namespace);
         let mut record = |news| self.record(news);
         let stage = Stage {
             hierarchies: &launch.facts.hierarchies,
@@ -415,6 +418,7 @@ impl<'e> InCare<'e> {
             record: &mut record,
             first: None,
             gate: None,
+            connect: Some(&mut connect),
             hooks: None,
         };
         let running = runtime::apply::start(plan, stage)?;
@@ -517,6 +521,7 @@ impl<'e> InCare<'e> {
     }
 
     fn clean_up(&self) -> Result<()> {
+        self.engine.leave_networks(&self.id)?;
         if self.ends_whole { remove_empty_groups(&self.hierarchies, &self.live) } else { remove_groups(&self.live) }
     }
 

@@ -335,6 +335,16 @@ fn is_loopback(family: u8, (offset, length): (u32, u32)) -> Vec<u8> {
     .concat()
 }
 
+/// The kernel lets nothing that is sent from ::1 leave by a link: who tries it there is refused at once.
+fn is_not_loopback_6() -> Vec<u8> {
+    [
+        is_family(IPV6),
+        payload(Layer::Network, DESTINATION_6, Register::FIRST),
+        compare(Register::FIRST, Comparison::Different, &LOCAL_6),
+    ]
+    .concat()
+}
+
 fn link_is_in(key: Meta, set: &Set<'_>) -> Vec<u8> {
     [meta(key, Register::FIRST), is_in(Register::FIRST, set.name)].concat()
 }
@@ -373,7 +383,7 @@ fn published(chain: &'static str) -> Vec<Rule> {
     };
     let anywhere = |family, parts, map: &Set<'_>| {
         let rule = vec![
-            is_family(family),
+            if family == IPV6 { is_not_loopback_6() } else { is_family(family) },
             nft::destination_is_local(),
             meta(Meta::Protocol, Register::part(0)),
             payload(Layer::Transport, DESTINATION_PORT, Register::part(1)),
@@ -462,7 +472,7 @@ mod kernel {
                 published("0.0.0.0", 8080, "192.0.2.7:80"),
                 published("::", 8080, "[2001:db8::7]:80"),
                 published("127.0.0.1", 81, "192.0.2.7:80"),
-                published("::1", 81, "[2001:db8::7]:80"),
+                published("2001:db8::1", 81, "[2001:db8::7]:80"),
             ];
             firewall.assert(&[bridge], &ports).unwrap();
             assert!(firewall.is_whole().unwrap());
@@ -470,9 +480,10 @@ mod kernel {
                 "elements = { tcp . 8080 : 192.0.2.7 . 80 }",
                 "elements = { tcp . 8080 : 2001:db8::7 . 80 }",
                 "elements = { 127.0.0.1 . tcp . 81 : 192.0.2.7 . 80 }",
-                "elements = { ::1 . tcp . 81 : 2001:db8::7 . 80 }",
+                "elements = { 2001:db8::1 . tcp . 81 : 2001:db8::7 . 80 }",
                 "iifname != \"lo\" ip daddr 127.0.0.0/8 drop",
                 "fib daddr type local dnat ip to meta l4proto . th dport map @any4",
+                "ip6 daddr != ::1 fib daddr type local dnat ip6 to meta l4proto . th dport map @any6",
                 "iifname . oifname @within ct status dnat masquerade",
                 "iifname @networks oifname != @networks masquerade",
             ] {

@@ -330,6 +330,7 @@ fn start(held: &Held, record: &mut Record, facts: &Facts, draft: &Draft) -> Resu
         record: &mut news,
         first: None,
         gate: Some(child::Gate { start: wait.as_fd(), failure: failure.as_fd() }),
+        connect: None,
         hooks: Some((&hooks, Given { state, environment: &environment() })),
     };
     let running = runtime::apply::start(&plan, stage)?;

@@ -239,6 +239,7 @@ fn start(record: &Record, process: &Process, groups: Groups, entry: &Entry<'_>) 
         record: &mut news,
         first: Some(held.as_fd()),
         gate: None,
+        connect: None,
         hooks: Some((&hooks, Given { state: create::state(record, entry.status), environment: &[] })),
     };
     runtime::apply::start(&plan, stage)

@@ -5,7 +5,7 @@
 
 use std::ffi::{CString, OsString};
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read as _, Write};
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::PathBuf;
@@ -55,6 +55,28 @@ impl Proc {
             Err(Errno::NOENT) => Ok(false),
             found => found.doing(|| format!("look for /proc/{name}")).map(|_| true),
         }
+    }
+
+    /// A kernel setting, by its path below /proc/sys; those of networks are the calling thread's network namespace's.
+    ///
+    /// # Errors
+    /// A kernel error: `ENOENT` where the kernel has no such setting.
+    pub fn setting(&self, path: &str) -> Result<String> {
+        let mut text = String::new();
+        let action = || format!("read /proc/sys/{path}");
+        let opened = openat(&self.0, format!("sys/{path}"), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+        File::from(opened.doing(action)?).read_to_string(&mut text).doing(action)?;
+        Ok(text.trim_end().to_owned())
+    }
+
+    /// Sets a kernel setting, by its path below /proc/sys.
+    ///
+    /// # Errors
+    /// As [`Proc::setting`]; `EROFS` where /proc/sys cannot be written to.
+    pub fn set_setting(&self, path: &str, value: &str) -> Result<()> {
+        let action = || format!("write {value} to /proc/sys/{path}");
+        let opened = openat(&self.0, format!("sys/{path}"), OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty());
+        File::from(opened.doing(action)?).write_all(value.as_bytes()).doing(action)
     }
 
     /// Opens the interfaces of a process's network namespace, without its folder.

@@ -40,6 +40,9 @@ pub struct Running {
     pub terminal: Option<OwnedFd>,
 }
 
+/// What connects a container's network namespace.
+pub type Connect<'c> = dyn FnMut(BorrowedFd<'_>) -> Result<()> + 'c;
+
 /// What a plan is applied with.
 pub struct Stage<'s> {
     /// The hierarchies that it was planned for.
@@ -58,6 +61,8 @@ pub struct Stage<'s> {
     pub first: Option<BorrowedFd<'s>>,
     /// Where the child waits, when somebody else starts its program.
     pub gate: Option<child::Gate<'s>>,
+    /// Connects the container's network namespace, where the plan has it.
+    pub connect: Option<&'s mut Connect<'s>>,
     /// The hooks, and what they are given, with the child's PID put into the state.
     pub hooks: Option<(&'s oci::Hooks, Given<'s>)>,
 }
@@ -192,6 +197,10 @@ impl<'p, 's> Work<'p, 's> {
             HostStep::OomScoreAdj(value) => set_oom_score(self.pid()?, *value),
             HostStep::Mark(mark, network) => self.mark(mark, *network),
             HostStep::NetDevices(devices, network) => self.give(devices, *network),
+            HostStep::Connect(_, network) => {
+                let (namespace, _) = self.network(*network)?;
+                self.stage.connect.as_mut().map_or(Ok(()), |connect| connect(namespace.as_fd()))
+            }
             HostStep::Release(turn) => self.release(*turn),
             HostStep::AwaitMounts => self.await_report(Report::Mounted, "wait for the child's mounts"),
             HostStep::Hooks(moment) => self.run_hooks(*moment),

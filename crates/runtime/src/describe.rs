@@ -46,6 +46,11 @@ const MARK_THERE: [&str; 8] = ["fstat+", "setns", "socket", "connect", "setns", 
 /// Moves network devices from the caller's net namespace to another.
 const GIVE_DEVICES: [&str; 7] =
     ["openat|fstatfs|openat2*", "readlink+", "setns", "socket", "connect", "setns", "socket|connect|sendto|recvfrom+"];
+/// Connects a net namespace: links, addresses and routes by netlink in both, addresses and ports claimed by files.
+const CONNECT: [&str; 1] = [
+    "openat|fstatfs|openat2|readlink|setns|socket|connect|sendto|recvfrom|bind|statx|mkdir|symlink|flock|getdents64|write|\
+     rename|unlink|rmdir|read|readlinkat|fstat|lseek|getrandom|ftruncate*",
+];
 /// A root whose layers are id-mapped: each is opened, mapped and set, and the overlay is made as the container's root user.
 const MAPPED_ROOT: [&str; 5] = [
     "openat|fstatfs|openat2*",
@@ -424,6 +429,10 @@ pub fn host_step(step: &HostStep, plan: &Plan<'_>) -> Line {
                 |Device { host, name }: &Device| if host == name { host.clone() } else { format!("{host} as {name}") };
             let devices = devices.iter().map(told).collect::<Vec<_>>().join(", ");
             Line::new(format!("move the host's {devices} into {} net namespace", owner(*network)), &GIVE_DEVICES)
+        }
+        HostStep::Connect(connections, network) => {
+            let what = format!("connect {} net namespace: {}", owner(*network), connections.join(", "));
+            Line::new(what, &CONNECT)
         }
         HostStep::WriteMaps(_) => {
             const CALLS: [&str; 10] = [

@@ -230,6 +230,9 @@ pub fn host(step: &HostStep, plan: &Plan<'_>) -> &'static str {
         HostStep::NetDevices(..) => {
             "an interface is in one network namespace at a time: moving it takes its addresses and routes away"
         }
+        HostStep::Connect(..) => {
+            "a veth is a pair of links: what goes in at one end comes out at the other, in another network namespace"
+        }
         HostStep::Release(_) | HostStep::AwaitMounts | HostStep::AwaitGate | HostStep::AwaitProgram => {
             "parent and child go in step: a failure on either side is told to the other and undone"
         }

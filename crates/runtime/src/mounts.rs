@@ -115,6 +115,7 @@ pub fn apply(plan: &Plan<'_>, first: BorrowedFd<'_>, root: &Root) -> Result<()> 
         record: &mut |_| Ok(()),
         first: Some(first),
         gate: None,
+        connect: None,
         hooks: None,
     };
     let done = apply::start(plan, stage)?;

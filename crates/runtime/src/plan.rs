@@ -66,6 +66,8 @@ pub enum HostStep {
     Mark(Mark, Network),
     /// Move these devices of the host into the container's network namespace.
     NetDevices(Vec<Device>, Network),
+    /// Connect the container's network namespace as its caller knows: what that is, in words.
+    Connect(Vec<String>, Network),
     /// Let the child go on.
     Release(Turn),
     /// Wait until the mounts are made.
@@ -185,6 +187,7 @@ pub fn plan<'a>(config: &Config, facts: &Facts, terms: &Terms<'_>, arena: &'a Bu
     plan_resctrl(terms, resctrl::plan, &mut host)?;
     plan_mark(config, facts, &entrance, &mut host)?;
     plan_net_devices(config, &entrance, &mut host);
+    plan_connections(config, (&entrance, terms), &mut host);
     host.push(HostStep::MakeRoot);
     if !mnt::keeps_its_mounts(config) {
         host.push(HostStep::RecordRoot);
@@ -282,6 +285,14 @@ fn plan_net_devices(config: &Config, entrance: &Entrance, host: &mut Vec<HostSte
     if !devices.is_empty() {
         let network = plan_network(config, entrance, host);
         host.push(HostStep::NetDevices(devices, network));
+    }
+}
+
+/// The program finds its networks as they are to be.
+fn plan_connections(config: &Config, (entrance, terms): (&Entrance, &Terms<'_>), host: &mut Vec<HostStep>) {
+    if !terms.connections.is_empty() {
+        let network = plan_network(config, entrance, host);
+        host.push(HostStep::Connect(terms.connections.to_vec(), network));
     }
 }
 

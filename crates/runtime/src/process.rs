@@ -86,6 +86,8 @@ pub struct Terms<'f> {
     pub affinity: Affinity,
     /// Whose children those become that one more process leaves behind.
     pub orphans: Orphans,
+    /// What the caller connects the network namespace to, in words; nothing where that is not the caller's to do.
+    pub connections: &'f [String],
 }
 
 /// Whose children those become that lose their parent below a process. prctl(2) `PR_SET_CHILD_SUBREAPER`.

@@ -16,7 +16,8 @@ use oci::NamespaceKind;
 use procfs::HostPid;
 use serde_json::{Map, Value, json};
 
-use crate::ps::{Seen, network};
+use crate::connected;
+use crate::ps::Seen;
 use crate::value::signal;
 
 /// Docker's moment for what has not happened.
@@ -52,7 +53,7 @@ pub(super) fn document(seen: &Seen, store: &Store, size: Option<Size>) -> Value 
         "Mounts": record.options.mounts.iter().filter_map(|mount| mounted(record, mount)).collect::<Vec<_>>(),
         "Config": config(record),
         "HostConfig": host_config(record),
-        "NetworkSettings": network_settings(record),
+        "NetworkSettings": connected::settings(record, &seen.endpoints),
         "CgroupPath": record.group,
         "Namespaces": running.map_or(Value::Null, namespaces),
         "OCIConfig": record.config,
@@ -173,7 +174,6 @@ fn host_config(record: &Record) -> Value {
     let mut document = json!({
         "Binds": if binds.is_empty() { Value::Null } else { binds.into() },
         "LogConfig": {"Type": record.options.log.driver(), "Config": log_options(record)},
-        "NetworkMode": network(record),
         "RestartPolicy": restart_policy(record.options.restart),
         "AutoRemove": record.options.remove,
         "Annotations": record.config.annotations,
@@ -189,13 +189,12 @@ fn host_config(record: &Record) -> Value {
         "Sysctls": linux.map(|linux| &linux.sysctl),
         "Ulimits": process.map(|process| process.rlimits.iter().map(ulimit).collect::<Vec<_>>()),
         "Runtime": "carboy",
-        "PortBindings": {},
-        "PublishAllPorts": false,
         "CgroupParent": record.group.rsplit_once('/').map(|(parent, _)| parent),
         "Resources": linux.and_then(|linux| linux.resources.as_ref()),
     });
     if let Some(fields) = document.as_object_mut() {
         fields.extend(limits(record));
+        fields.extend(connected::wished(record));
     }
     document
 }
@@ -325,21 +324,6 @@ fn bound(mount: &Mount) -> Option<String> {
     };
     let mode = if mode.is_empty() { String::new() } else { format!(":{mode}") };
     Some(format!("{source}:{}{mode}", mount.destination()))
-}
-
-/// There are no addresses yet.
-fn network_settings(record: &Record) -> Value {
-    let address = json!({"IPAddress": "", "IPPrefixLen": 0, "Gateway": "", "MacAddress": ""});
-    let mut networks = Map::new();
-    if !network(record).is_empty() {
-        networks.insert(network(record).to_owned(), address.clone());
-    }
-    let mut settings = address;
-    if let Some(fields) = settings.as_object_mut() {
-        fields.insert("Ports".to_owned(), json!({}));
-        fields.insert("Networks".to_owned(), networks.into());
-    }
-    settings
 }
 
 /// Each namespace's identity as the kernel shows it, and whether it is this command's own too.

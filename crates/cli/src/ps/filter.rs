@@ -6,12 +6,14 @@ use error::{Refused, Result};
 use jiff::Timestamp;
 use regex_lite::Regex;
 
-use super::{Seen, mounts, network};
+use super::{Seen, mounts};
+use crate::connected;
 use crate::flags::{Given, nearest};
+use crate::port;
 
 /// A line for `--help`.
 pub(super) const DOC: &str = "show those for which it holds: id, name, label, status, exited, ancestor, before, since, \
-                              volume, network or health";
+                              volume, network, publish, expose or health";
 
 /// What a container is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,8 +29,10 @@ enum Key {
     Volume,
     Network,
     Health,
-    /// Those that it has published, and those that it would listen at. There are none yet.
-    Port,
+    /// A port of the host that leads to it.
+    Publish,
+    /// A port that it listens at.
+    Expose,
 }
 
 const KEYS: [(&str, Key); 13] = [
@@ -43,8 +47,8 @@ const KEYS: [(&str, Key); 13] = [
     ("volume", Key::Volume),
     ("network", Key::Network),
     ("health", Key::Health),
-    ("publish", Key::Port),
-    ("expose", Key::Port),
+    ("publish", Key::Publish),
+    ("expose", Key::Expose),
 ];
 
 const STATES: [&str; 7] = ["created", "running", "paused", "restarting", "removing", "exited", "dead"];
@@ -102,13 +106,16 @@ pub(crate) struct Filters<'w> {
     patterns: Vec<(Key, Regex)>,
     before: Option<Timestamp>,
     since: Option<Timestamp>,
+    /// The names of networks that were asked for, maybe by their ids.
+    networks: Vec<String>,
 }
 
 impl<'w> Filters<'w> {
     /// # Errors
     /// Refused for an unknown key, a value that the key cannot have, and where there is no such container.
     pub(crate) fn new(engine: &Engine, wishes: &'w [Wish]) -> Result<Self> {
-        let mut filters = Self { wishes: Vec::new(), patterns: Vec::new(), before: None, since: None };
+        let mut filters =
+            Self { wishes: Vec::new(), patterns: Vec::new(), before: None, since: None, networks: Vec::new() };
         for wish in wishes {
             let (key, value) = (wish.known()?, wish.value.as_str());
             filters.wishes.push((key, value));
@@ -122,6 +129,10 @@ impl<'w> Filters<'w> {
                 Key::Since => {
                     let created = engine.find(value)?.record.created;
                     filters.since = Some(filters.since.map_or(created, |since| since.max(created)));
+                }
+                Key::Network => {
+                    let named = engine.find_network(value).map(|network| network.name);
+                    filters.networks.push(named.unwrap_or_else(|_| value.to_owned()));
                 }
                 _ => {}
             }
@@ -170,13 +181,22 @@ impl<'w> Filters<'w> {
             Key::Volume => {
                 values.any(|value| mounts(record).any(|mount| mount.source == value || mount.destination == value))
             }
-            Key::Network => values.any(|value| value == network(record)),
+            Key::Network => {
+                connected::networks(record, &seen.endpoints).iter().any(|name| self.networks.contains(name))
+            }
             Key::Health => {
                 let health =
                     seen.container.health.as_ref().map_or_else(|| "none".to_owned(), |of| of.status.to_string());
                 values.any(|value| value == health)
             }
-            Key::Port => false,
+            Key::Publish => {
+                let published = port::published(&seen.endpoints);
+                values.any(|value| port::is_meant(value, port::public(&published)))
+            }
+            Key::Expose => {
+                let published = port::published(&seen.endpoints);
+                values.any(|value| port::is_meant(value, port::private(&record.options.exposed_ports, &published)))
+            }
             Key::Label | Key::Before | Key::Since => true,
         }
     }

@@ -6,6 +6,7 @@ use namespace::mnt::options::BELOW;
 use oci::{IdMapping, Mount};
 
 use super::{HostFacts, linux};
+use crate::network::FILES;
 use crate::options::{Access, Bind, Mount as Asked, Namespace, Recursion, RunOptions, Tmpfs, VolumeMount};
 use crate::volume::Located;
 
@@ -26,6 +27,7 @@ pub(super) fn mounts(options: &RunOptions, host: &HostFacts) -> Vec<Mount> {
         })
     };
     let mut mounts = defaults(options, host);
+    mounts.extend(of_networks(options, host));
     mounts.retain(|mount| !replaced(mount));
     mounts.extend(asked.into_iter().map(|asked| match asked {
         Asked::Bind(bind) => bound(bind),
@@ -69,6 +71,17 @@ fn defaults(options: &RunOptions, host: &HostFacts) -> Vec<Mount> {
         of_namespace((options, host), &namespaces.ipc, ("mqueue", "/dev/mqueue"), &["nosuid", "noexec", "nodev"]),
         shm,
     ]
+}
+
+/// What tells a container of its networks.
+fn of_networks(options: &RunOptions, host: &HostFacts) -> Vec<Mount> {
+    if options.network.networks.is_empty() {
+        return Vec::new();
+    }
+    let mut words = vec!["bind", "rprivate"];
+    words.extend((options.namespaces.user != Namespace::Host).then_some("idmap"));
+    let file = |(name, place): (&str, &str)| mount("bind", &host.folder.join(name).to_string_lossy(), place, &words);
+    FILES.into_iter().map(file).collect()
 }
 
 /// The file system of terminals. They belong to the group tty, unless a user namespace does not map it: then the kernel

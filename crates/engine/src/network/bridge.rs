@@ -1,0 +1,219 @@
+//! A network in the kernel: its bridge with the host's addresses, the kernel settings that it needs, its place in the
+//! firewall. It is raised by whoever is connected first, and stays until the network is removed.
+
+use std::net::IpAddr;
+
+use error::{Doing, Errno, Error, Kernel, Refused, Result};
+use netlink::link::{self, Traits};
+use netlink::{Socket, route};
+use network::firewall::{self, Bridge, Firewall};
+use network::port::Published;
+use procfs::Proc;
+use rustix::fs::FlockOperation;
+
+use super::{Driver, Ipv6, Network, Reach};
+use crate::containers::Engine;
+use crate::store::{lock_folder, make_folders};
+
+/// Docker's name for what keeps the containers of a network from each other.
+const WITHIN: &str = "com.docker.network.bridge.enable_icc";
+
+impl Network {
+    /// The network as the firewall knows it.
+    fn bridge(&self) -> Bridge<'_> {
+        Bridge {
+            link: &self.link,
+            reach: match self.reach {
+                Reach::World => firewall::Reach::World,
+                Reach::Internal => firewall::Reach::Internal,
+            },
+            within: match self.options.get(WITHIN).map(String::as_str) {
+                Some("false") => firewall::Within::Closed,
+                _ => firewall::Within::Open,
+            },
+        }
+    }
+}
+
+impl Engine {
+    /// The firewall of this carboy's networks in the caller's network namespace.
+    pub(super) fn firewall(&self) -> Result<Firewall> {
+        Firewall::open(&self.table_name())
+    }
+
+    /// Another carboy's networks, with other folders, have a table of their own.
+    fn table_name(&self) -> String {
+        if self.is_usual() {
+            return "carboy".to_owned();
+        }
+        // FNV-1a.
+        let root = self.store.root.as_os_str().as_encoded_bytes();
+        let hash = root
+            .iter()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3));
+        format!("carboy-{hash:016x}")
+    }
+
+    /// Whether this is the carboy that a host has when nobody asks for other folders.
+    pub(super) fn is_usual(&self) -> bool {
+        self.store.root == std::path::Path::new("/var/lib/carboy")
+    }
+
+    /// Raises a network, as far as it is not up; gives the number of its link.
+    ///
+    /// # Errors
+    /// Refused where its link is somebody else's, or its parent is not there; a kernel error.
+    pub(super) fn raise(&self, network: &Network, socket: &Socket) -> Result<u32> {
+        let found = route::link(socket, &network.link);
+        if network.driver != Driver::Bridge {
+            return found.map_err(|errno| no_parent(network, errno));
+        }
+        let firewall = self.firewall()?;
+        if !firewall.is_whole()? {
+            self.assert_firewall(&firewall)?;
+        }
+        let index = match found {
+            Ok(index) => index,
+            Err(Errno::NODEV) => {
+                firewall.add_bridge(&network.bridge())?;
+                self.make_bridge(network, socket)?
+            }
+            Err(errno) => return Err(Kernel::new(format!("look for the link {}", network.link), errno).into()),
+        };
+        for subnet in &network.subnets {
+            match link::give_address(socket, index, (subnet.gateway, subnet.net.prefix_len())) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(errno) => {
+                    let action = format!("give the bridge {} the address {}", network.link, subnet.gateway);
+                    return Err(Kernel::new(action, errno).into());
+                }
+            }
+        }
+        settle(network)?;
+        Ok(index)
+    }
+
+    fn make_bridge(&self, network: &Network, socket: &Socket) -> Result<u32> {
+        let action = || format!("make the bridge {}", network.link);
+        let mac = hardware_address(network.subnets.first().map(|subnet| subnet.gateway));
+        let traits = Traits { name: &network.link, mac: Some(mac), mtu: network.mtu };
+        match link::make_bridge(socket, &traits) {
+            // Another command was faster.
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(errno) => return Err(Kernel::new(action(), errno).into()),
+        }
+        route::link(socket, &network.link).map_err(|errno| Kernel::new(action(), errno).into())
+    }
+
+    /// Puts everything into the firewall that belongs there, in place of what is there of it.
+    ///
+    /// # Errors
+    /// A kernel error.
+    pub(super) fn assert_firewall(&self, firewall: &Firewall) -> Result<()> {
+        let folder = self.store.live_networks();
+        make_folders(&folder)?;
+        let _held = lock_folder(&folder, FlockOperation::LockExclusive)?;
+        let networks = self.networks()?.whole;
+        let bridges: Vec<Bridge<'_>> =
+            networks.iter().filter(|network| network.driver == Driver::Bridge).map(Network::bridge).collect();
+        let mut ports: Vec<Published> = Vec::new();
+        for network in &networks {
+            ports.extend(self.endpoints(network)?.into_iter().flat_map(|endpoint| endpoint.ports));
+        }
+        firewall.assert(&bridges, &ports)
+    }
+
+    /// Puts back what belongs into the firewall, and raises the bridges that containers are on.
+    ///
+    /// # Errors
+    /// A kernel error.
+    pub fn reload_networks(&self) -> Result<()> {
+        let firewall = self.firewall()?;
+        self.assert_firewall(&firewall)?;
+        let socket = Socket::open(netlink::Protocol::Route)?;
+        for network in self.networks()?.whole {
+            if !self.endpoints(&network)?.is_empty() {
+                self.raise(&network, &socket)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a network out of the kernel; the firewall's table goes with the last.
+    ///
+    /// # Errors
+    /// A kernel error.
+    pub(super) fn lower(&self, network: &Network) -> Result<()> {
+        if network.driver != Driver::Bridge {
+            return Ok(());
+        }
+        let socket = Socket::open(netlink::Protocol::Route)?;
+        match link::delete(&socket, &network.link) {
+            Ok(()) | Err(Errno::NODEV) => {}
+            Err(errno) => return Err(Kernel::new(format!("remove the bridge {}", network.link), errno).into()),
+        }
+        let firewall = self.firewall()?;
+        firewall.remove_bridge(&network.link)?;
+        let links = link::all(&socket).doing(|| "list the links")?;
+        let is_up = |other: &Network| links.iter().any(|link| link.name == other.link);
+        if self.networks()?.whole.iter().any(|other| other.driver == Driver::Bridge && is_up(other)) {
+            return Ok(());
+        }
+        firewall.remove()
+    }
+}
+
+fn no_parent(network: &Network, errno: Errno) -> Error {
+    match errno {
+        Errno::NODEV => {
+            let refused = Refused::new("the network", &network.name, format!("its link {} is not there", network.link));
+            refused.hint("ip link shows the links of this host").into()
+        }
+        errno => Kernel::new(format!("look for the link {}", network.link), errno).into(),
+    }
+}
+
+/// The kernel settings that a bridge's packets need. The host's own are changed only where they must be.
+fn settle(network: &Network) -> Result<()> {
+    let proc = Proc::open()?;
+    let want = |path: &str, value: &str| -> Result<()> {
+        if proc.setting(path)? == value { Ok(()) } else { proc.set_setting(path, value) }
+    };
+    if network.reach == Reach::World && network.subnets.iter().any(|subnet| subnet.gateway.is_ipv4()) {
+        want("net/ipv4/ip_forward", "1")?;
+        // What comes back to 127.0.0.1 from a published port; the firewall drops all else that comes for it.
+        want(&format!("net/ipv4/conf/{}/route_localnet", network.link), "1")?;
+    }
+    if network.ipv6 == Ipv6::Routed && proc.setting("net/ipv6/conf/all/forwarding")? != "1" {
+        keep_advertisements(&proc)?;
+        proc.set_setting("net/ipv6/conf/all/forwarding", "1")?;
+    }
+    Ok(())
+}
+
+/// A host that forwards IPv6 forgets the routes that its routers advertise, unless it is told not to.
+fn keep_advertisements(proc: &Proc) -> Result<()> {
+    let socket = Socket::open(netlink::Protocol::Route)?;
+    for link in link::all(&socket).doing(|| "list the links")? {
+        let path = format!("net/ipv6/conf/{}/accept_ra", link.name);
+        if proc.setting(&path).is_ok_and(|value| value == "1") {
+            proc.set_setting(&path, "2")?;
+        }
+    }
+    Ok(())
+}
+
+/// A hardware address that goes with an IPv4 address, as Docker has it; without one, of the same kind.
+pub(super) fn hardware_address(address: Option<IpAddr>) -> [u8; 6] {
+    match address {
+        Some(IpAddr::V4(address)) => {
+            let [a, b, c, d] = address.octets();
+            [2, 0x42, a, b, c, d]
+        }
+        Some(IpAddr::V6(address)) => {
+            let [.., a, b, c, d] = address.octets();
+            [2, 0x42, a, b, c, d]
+        }
+        None => [2, 0x42, 0, 0, 0, 1],
+    }
+}

@@ -1,0 +1,433 @@
+//! A container's place in a network: made before its program runs, or while it does, and taken away when it has ended. It
+//! is written down before any of it is made, so that whoever comes next can take it away.
+
+use std::fs;
+use std::net::IpAddr;
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::path::PathBuf;
+
+use error::{Doing, Errno, Error, Kernel, Refused, RefusedKind, Result};
+use netlink::link::{self, Shared, Traits};
+use netlink::{Protocol, Socket, route};
+use network::IpNet;
+use procfs::{HostPid, Kind, Process};
+
+use super::claims::{self, Ports};
+use super::{Driver, Endpoint, Network, Reach, bridge};
+use crate::containers::{Container, Engine, Removal, Status};
+use crate::options::{Connection, Mac, PortWish};
+use crate::record::Record;
+use crate::store::{Store, entries, make_folders, read_json, write_json};
+
+impl Store {
+    /// What exists on the host of networks.
+    pub(super) fn live_networks(&self) -> PathBuf {
+        self.run.join(".networks")
+    }
+
+    fn live_network(&self, id: &str) -> PathBuf {
+        self.live_networks().join(id)
+    }
+
+    pub(super) fn endpoints(&self, id: &str) -> PathBuf {
+        self.live_network(id).join("endpoints")
+    }
+
+    fn addresses(&self, id: &str) -> PathBuf {
+        self.live_network(id).join("addresses")
+    }
+
+    fn ports(&self) -> PathBuf {
+        self.live_networks().join("ports")
+    }
+}
+
+/// The socket of a container's network namespace and that of carboy's own.
+struct Sockets<'n> {
+    here: Socket,
+    there: Socket,
+    namespace: BorrowedFd<'n>,
+}
+
+impl<'n> Sockets<'n> {
+    fn open(namespace: BorrowedFd<'n>) -> Result<Self> {
+        let home = Process::this()?.open_namespace(Kind::Net)?;
+        let there = Socket::open_in(namespace, home.as_fd(), Protocol::Route)?;
+        Ok(Self { here: Socket::open(Protocol::Route)?, there, namespace })
+    }
+}
+
+/// Which of a container's places it is.
+#[derive(Debug, Clone, Copy)]
+struct Nth(usize);
+
+impl Engine {
+    /// Connects a container that is being started to its networks.
+    ///
+    /// # Errors
+    /// Refused, naming the flag; a kernel error. What was made is for [`Engine::leave_networks`].
+    pub(crate) fn join_networks(&self, record: &Record, namespace: BorrowedFd<'_>) -> Result<()> {
+        let wish = &record.options.network;
+        let sockets = Sockets::open(namespace)?;
+        let loopback = route::link(&sockets.there, "lo").and_then(|lo| route::set_up(&sockets.there, lo));
+        loopback.doing(|| "set up the container's loopback")?;
+        let mut made: Vec<(Network, Endpoint)> = Vec::new();
+        for (number, connection) in wish.networks.iter().enumerate() {
+            let network = self.find_network(&connection.network)?;
+            if made.iter().any(|(other, _)| other.id == network.id) {
+                return Err(Refused::new("--network", &connection.network, "is named twice").into());
+            }
+            let ports = if number == 0 { self.port_wishes(record) } else { Vec::new() };
+            let endpoint = self.plug((record, &network), connection, (Nth(number), &ports), &sockets)?;
+            made.push((network, endpoint));
+        }
+        self.write_files(record, &made)
+    }
+
+    /// Takes a container that has ended, or never came to run, off its networks.
+    ///
+    /// # Errors
+    /// A kernel error; what is left is still written down.
+    pub(crate) fn leave_networks(&self, container: &str) -> Result<()> {
+        let mut left = Ok(());
+        for endpoint in self.endpoints_of(container)? {
+            left = left.and(self.detach(&endpoint));
+        }
+        left
+    }
+
+    /// The places of a container in networks, as far as they exist on the host, in the order of their links in it.
+    ///
+    /// # Errors
+    /// A kernel error; corrupt.
+    pub fn endpoints_of(&self, container: &str) -> Result<Vec<Endpoint>> {
+        let mut found = Vec::new();
+        for id in entries(&self.store.live_networks())? {
+            let path = self.store.endpoints(&id).join(format!("{container}.json"));
+            found.extend(read_json::<Endpoint>(&path)?);
+        }
+        found.sort_by(|one, other| {
+            let key = |endpoint: &Endpoint| (endpoint.interface.len(), endpoint.interface.clone());
+            key(one).cmp(&key(other))
+        });
+        Ok(found)
+    }
+
+    /// Who is on a network.
+    ///
+    /// # Errors
+    /// A kernel error; corrupt.
+    pub fn endpoints(&self, network: &Network) -> Result<Vec<Endpoint>> {
+        let folder = self.store.endpoints(&network.id);
+        let mut found = Vec::new();
+        for name in entries(&folder)?.iter().filter(|name| !name.starts_with('.')) {
+            found.extend(read_json::<Endpoint>(&folder.join(name))?);
+        }
+        found.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(found)
+    }
+
+    /// What is published of a container: what was asked for, and what it says it listens at where that was.
+    fn port_wishes(&self, record: &Record) -> Vec<PortWish> {
+        let wish = &record.options.network;
+        let mut ports = wish.ports.clone();
+        if wish.exposed == crate::options::Exposed::Published {
+            let exposed = record.options.exposed_ports.iter().flat_map(|word| exposed(word));
+            let asked = |new: &PortWish| {
+                wish.ports.iter().any(|port| (port.container, port.protocol) == (new.container, new.protocol))
+            };
+            ports.extend(exposed.filter(|new| !asked(new)));
+        }
+        ports
+    }
+
+    fn plug(
+        &self,
+        (record, network): (&Record, &Network),
+        connection: &Connection,
+        (Nth(number), ports): (Nth, &[PortWish]),
+        sockets: &Sockets<'_>,
+    ) -> Result<Endpoint> {
+        let id = crate::names::new_id()?;
+        let link = format!("cv{}", id.get(..12).unwrap_or(&id));
+        let mut endpoint = Endpoint {
+            network: network.id.clone(),
+            network_name: network.name.clone(),
+            id,
+            container: record.id.clone(),
+            name: record.name.clone(),
+            link,
+            interface: format!("eth{number}"),
+            mac: connection.mac.unwrap_or(Mac([0; 6])),
+            addresses: Vec::new(),
+            gateways: network.subnets.iter().map(|subnet| subnet.gateway).collect(),
+            aliases: connection.aliases.clone(),
+            ports: Vec::new(),
+        };
+        // Before anything is claimed: whoever finds one without addresses looks for all that it may have claimed.
+        self.write_endpoint(&endpoint)?;
+        let master = self.raise(network, &sockets.here)?;
+        self.claim_addresses(&mut endpoint, network, connection)?;
+        let addresses: Vec<IpAddr> = endpoint.addresses.iter().map(IpNet::addr).collect();
+        if connection.mac.is_none() {
+            endpoint.mac = Mac(bridge::hardware_address(addresses.first().copied()));
+        }
+        if !ports.is_empty() {
+            let held = Ports::hold(self.store.ports())?;
+            endpoint.ports = held.claim(ports, &addresses, &record.id)?;
+            // A port that is claimed and not written down would be nobody's to give back.
+            self.write_endpoint(&endpoint).inspect_err(|_| held.release(&endpoint.ports))?;
+        } else {
+            self.write_endpoint(&endpoint)?;
+        }
+        make_link((network, master), &endpoint, sockets)?;
+        if number == 0 || !has_route(&sockets.there, &endpoint)? {
+            add_routes(network, &endpoint, &sockets.there)?;
+        }
+        if !endpoint.ports.is_empty() {
+            self.firewall()?.publish(&endpoint.ports)?;
+        }
+        self.store.tell_network(network, "connect", &[("container", record.id.clone())]);
+        Ok(endpoint)
+    }
+
+    fn claim_addresses(&self, endpoint: &mut Endpoint, network: &Network, connection: &Connection) -> Result<()> {
+        let folder = self.store.addresses(&network.id);
+        for subnet in &network.subnets {
+            let asked = match subnet.gateway {
+                IpAddr::V4(_) => connection.ipv4.map(IpAddr::V4).filter(|asked| subnet.net.contains(asked)),
+                IpAddr::V6(_) => connection.ipv6.map(IpAddr::V6).filter(|asked| subnet.net.contains(asked)),
+            };
+            let family = if subnet.gateway.is_ipv4() { "4" } else { "6" };
+            let has = endpoint.addresses.iter().any(|own| own.addr().is_ipv4() == subnet.gateway.is_ipv4());
+            if has {
+                continue;
+            }
+            let last = self.store.network(&network.name).join(format!("last-{family}"));
+            let who = (endpoint.container.as_str(), network.name.as_str());
+            let address = claims::claim_address(&folder, (subnet, &last), asked, who)?;
+            endpoint.addresses.extend(IpNet::new(address, subnet.net.prefix_len()));
+        }
+        let asked = connection.ipv4.map(IpAddr::V4).into_iter().chain(connection.ipv6.map(IpAddr::V6));
+        for asked in asked {
+            if !endpoint.addresses.iter().any(|own| own.addr() == asked) {
+                let flag = if asked.is_ipv4() { "--ip" } else { "--ip6" };
+                let reason = format!("is in no subnet of the network {}", network.name);
+                return Err(Refused::new(flag, asked.to_string(), reason)
+                    .hint("carboy network inspect shows its subnets")
+                    .into());
+            }
+        }
+        Ok(())
+    }
+
+    fn write_endpoint(&self, endpoint: &Endpoint) -> Result<()> {
+        let folder = self.store.endpoints(&endpoint.network);
+        loop {
+            make_folders(&folder)?;
+            match write_json(&folder, &format!("{}.json", endpoint.container), endpoint) {
+                // Who was last has just removed the folder.
+                Err(error) if error.errno() == Some(Errno::NOENT) => {}
+                written => return written,
+            }
+        }
+    }
+
+    /// Takes away a place in a network, whatever there is of it.
+    fn detach(&self, endpoint: &Endpoint) -> Result<()> {
+        if !endpoint.ports.is_empty() {
+            self.firewall()?.withdraw(&endpoint.ports)?;
+            Ports::hold(self.store.ports())?.release(&endpoint.ports);
+        }
+        match link::delete(&Socket::open(Protocol::Route)?, &endpoint.link) {
+            Ok(()) | Err(Errno::NODEV) => {}
+            Err(errno) => return Err(Kernel::new(format!("remove the link {}", endpoint.link), errno).into()),
+        }
+        let addresses = self.store.addresses(&endpoint.network);
+        if endpoint.addresses.is_empty() {
+            claims::release_all(&addresses, &endpoint.container);
+        }
+        for address in &endpoint.addresses {
+            claims::release_address(&addresses, address.addr());
+        }
+        let path = self.store.endpoints(&endpoint.network).join(format!("{}.json", endpoint.container));
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).doing(|| format!("remove {}", path.display()));
+            }
+            _ => {}
+        }
+        // What is empty goes, and whoever needs it makes it anew.
+        for folder in [
+            addresses,
+            self.store.endpoints(&endpoint.network),
+            self.store.live_network(&endpoint.network),
+            self.store.ports(),
+            self.store.live_networks(),
+        ] {
+            let _ = fs::remove_dir(folder);
+        }
+        if let Ok(network) = self.find_network(&endpoint.network) {
+            self.store.tell_network(&network, "disconnect", &[("container", endpoint.container.clone())]);
+        }
+        Ok(())
+    }
+
+    /// Connects a container to one more network; one that runs at once.
+    ///
+    /// # Errors
+    /// Refused where it is on it already, or cannot be; a kernel error, after which it is not on it.
+    pub fn connect(&self, network: &str, container: &str, connection: &Connection) -> Result<()> {
+        let network = self.find_network(network)?;
+        let found = self.find(container)?;
+        let record = &found.record;
+        check_can_connect(&found)?;
+        let is_on = |record: &Record| {
+            record
+                .options
+                .network
+                .networks
+                .iter()
+                .any(|on| self.find_network(&on.network).is_ok_and(|on| on.id == network.id))
+        };
+        if is_on(record) {
+            let reason = format!("endpoint with name {} already exists in network {}", record.name, network.name);
+            return Err(Refused::new("the container", &record.name, reason).kind(RefusedKind::Conflict).into());
+        }
+        // What a command has left that was killed.
+        for endpoint in self.endpoints_of(&record.id)?.iter().filter(|endpoint| endpoint.network == network.id) {
+            self.detach(endpoint)?;
+        }
+        if let Status::Running(process) = &found.status {
+            let namespace = Process::open(HostPid(process.pid))?.open_namespace(Kind::Net)?;
+            let sockets = Sockets::open(namespace.as_fd())?;
+            let number = free_number(&sockets.there)?;
+            if let Err(error) = self.plug((record, &network), connection, (Nth(number), &[]), &sockets) {
+                let _ = self.take_off(&record.id, &network);
+                return Err(error);
+            }
+        }
+        let connection = Connection { network: network.name.clone(), ..connection.clone() };
+        self.change_record(&record.id, |record| record.options.network.networks.push(connection))?;
+        self.rewrite_files(&record.id)
+    }
+
+    /// Takes a container off a network; one that runs at once. Forced, one that is not on it is no error.
+    ///
+    /// # Errors
+    /// Refused where it is not on it; a kernel error.
+    pub fn disconnect(&self, network: &str, container: &str, removal: Removal) -> Result<()> {
+        let network = self.find_network(network)?;
+        let record = self.find(container)?.record;
+        let is_it = |on: &Connection| self.find_network(&on.network).is_ok_and(|on| on.id == network.id);
+        let was_on = record.options.network.networks.iter().any(is_it);
+        let was_there = self.take_off(&record.id, &network)?;
+        if !was_on && !was_there && removal != Removal::Forced {
+            let reason = format!("is not connected to network {}", network.name);
+            return Err(Refused::new("the container", &record.name, reason).into());
+        }
+        self.change_record(&record.id, |record| record.options.network.networks.retain(|on| !is_it(on)))?;
+        self.rewrite_files(&record.id)
+    }
+
+    fn take_off(&self, container: &str, network: &Network) -> Result<bool> {
+        let there: Vec<Endpoint> =
+            self.endpoints_of(container)?.into_iter().filter(|endpoint| endpoint.network == network.id).collect();
+        there.iter().try_for_each(|endpoint| self.detach(endpoint)).map(|()| !there.is_empty())
+    }
+
+    fn rewrite_files(&self, container: &str) -> Result<()> {
+        let Some(record) = self.store.record(container)? else { return Ok(()) };
+        let mut made = Vec::new();
+        for endpoint in self.endpoints_of(container)? {
+            made.push((self.find_network(&endpoint.network)?, endpoint));
+        }
+        if made.is_empty() { Ok(()) } else { self.write_files(&record, &made) }
+    }
+}
+
+fn check_can_connect(container: &Container) -> Result<()> {
+    let options = &container.record.options;
+    let reason = match &options.namespaces.net {
+        crate::options::Namespace::Private => return Ok(()),
+        crate::options::Namespace::Host => {
+            "container sharing network namespace with the host cannot be connected to any other network"
+        }
+        crate::options::Namespace::Joined(_) => {
+            "container sharing network namespace with another container or host cannot be connected to any other network"
+        }
+    };
+    Err(Refused::new("the container", &container.record.name, reason).into())
+}
+
+/// A port as an image tells of it: `80/tcp`, `53/udp`, `8000-8003`.
+fn exposed(word: &str) -> Vec<PortWish> {
+    let (ports, protocol) = word.split_once('/').unwrap_or((word, "tcp"));
+    let (first, last) = ports.split_once('-').unwrap_or((ports, ports));
+    let (Ok(first), Ok(last), Ok(protocol)) = (first.parse::<u16>(), last.parse::<u16>(), protocol.parse()) else {
+        return Vec::new();
+    };
+    (first..=last).map(|container| PortWish { address: None, host: None, container, protocol }).collect()
+}
+
+/// The number of the first `eth` that a namespace does not have.
+fn free_number(socket: &Socket) -> Result<usize> {
+    let links = link::all(socket).doing(|| "list the links of the container")?;
+    let is_free = |number: &usize| !links.iter().any(|link| link.name == format!("eth{number}"));
+    Ok((0..=links.len()).find(is_free).unwrap_or(links.len()))
+}
+
+fn make_link((network, master): (&Network, u32), endpoint: &Endpoint, sockets: &Sockets<'_>) -> Result<()> {
+    let Endpoint { link: here, interface, mac, .. } = endpoint;
+    let action = || format!("connect the container to the network {}", network.name);
+    let outer = Traits { name: here, mac: None, mtu: network.mtu };
+    let inner = Traits { name: interface, mac: Some(mac.0), mtu: network.mtu };
+    let to = (&inner, sockets.namespace);
+    let made = match network.driver {
+        Driver::Bridge => link::make_veth(&sockets.here, (&outer, master), to),
+        Driver::Macvlan => link::make_shared(&sockets.here, (Shared::Macvlan, master), to),
+        Driver::Ipvlan => {
+            let inner = Traits { mac: None, ..inner };
+            link::make_shared(&sockets.here, (Shared::Ipvlan, master), (&inner, sockets.namespace))
+        }
+    };
+    made.map_err(|errno| {
+        let kernel = Kernel::new(action(), errno);
+        match errno {
+            Errno::OPNOTSUPP => Error::from(kernel.hint("this kernel has no links of this kind")),
+            Errno::BUSY => kernel.hint(format!("{} is shared in another way already", network.link)).into(),
+            _ => kernel.into(),
+        }
+    })?;
+    let index = route::link(&sockets.there, interface).doing(action)?;
+    route::set_up(&sockets.there, index).doing(action)?;
+    for address in &endpoint.addresses {
+        let given = link::give_address(&sockets.there, index, (address.addr(), address.prefix_len()));
+        given.doing(|| format!("give the container the address {address}"))?;
+    }
+    Ok(())
+}
+
+fn has_route(there: &Socket, endpoint: &Endpoint) -> Result<bool> {
+    let Some(first) = endpoint.addresses.first() else { return Ok(true) };
+    link::has_default_route(there, first.addr()).doing(|| "look at the routes of the container")
+}
+
+/// What goes elsewhere goes by the host, where anything may.
+fn add_routes(network: &Network, endpoint: &Endpoint, there: &Socket) -> Result<()> {
+    if network.reach == Reach::Internal {
+        return Ok(());
+    }
+    let action = || format!("route the container's packets to the network {}", network.name);
+    let index = route::link(there, &endpoint.interface).doing(action)?;
+    for address in &endpoint.addresses {
+        let gateway = endpoint.gateways.iter().find(|gateway| gateway.is_ipv4() == address.addr().is_ipv4());
+        if let Some(gateway) = gateway {
+            match link::add_default_route(there, index, *gateway) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(errno) => return Err(Kernel::new(action(), errno).into()),
+            }
+        }
+    }
+    Ok(())
+}
