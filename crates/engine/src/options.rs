@@ -3,7 +3,7 @@
 //!
 //! An option that was not given is `None`, one that lifts a limit is [`Limit::Unlimited`], and a zero is a zero.
 
-mod check;
+pub(crate) mod check;
 mod image;
 mod limits;
 mod network;

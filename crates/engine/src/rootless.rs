@@ -59,6 +59,12 @@ pub(crate) fn check(options: &RunOptions) -> Result<()> {
         let hint = "leave it out: your containers are in a user namespace of yours already";
         return Err(Refused::new("--userns", "private", reason).hint(hint).into());
     }
+    if let Some(first) = options.network.networks.first() {
+        let reason = "cannot be joined by a user's container: the kernel lets root alone change the host's network";
+        return Err(Refused::new("--network", &first.network, reason)
+            .hint("use none or host, or sudo carboy …")
+            .into());
+    }
     if options.root == Root::Host {
         let reason = "cannot be a user's root: the kernel does not let a user see what is below the host's mounts";
         let hint = "use a folder with a root file system, or such a folder as a tar archive, or sudo carboy …";

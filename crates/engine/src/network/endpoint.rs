@@ -278,6 +278,7 @@ impl Engine {
     /// # Errors
     /// Refused where it is on it already, or cannot be; a kernel error, after which it is not on it.
     pub fn connect(&self, network: &str, container: &str, connection: &Connection) -> Result<()> {
+        crate::options::check::connection(connection)?;
         let network = self.find_network(network)?;
         let found = self.find(container)?;
         let record = &found.record;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use error::{Refused, Result};
 
-use super::{Limit, Limits, Mount, Namespace, RunOptions};
+use super::{Connection, Limit, Limits, Mount, Namespace, Rate, RunOptions};
 use crate::restart::Policy;
 use crate::spec::HostFacts;
 
@@ -23,10 +23,32 @@ pub(super) fn all(options: &RunOptions, host: &HostFacts) -> Result<()> {
     sysctls(options)?;
     namespaces(options)?;
     mounts(options)?;
+    networks(options)?;
     if options.init && options.namespaces.pid == Namespace::Private && host.init.is_none() {
         return Err(Refused::new("--init", "", "the program for it was not found").hint("leave --init out").into());
     }
     Ok(())
+}
+
+/// What of networks is understood and cannot be had yet.
+fn networks(options: &RunOptions) -> Result<()> {
+    let network = &options.network;
+    if network.rate != Rate::default() {
+        let refused = Refused::new("--network-rate", "", "cannot be had yet: nothing limits what a link carries");
+        return Err(refused.hint("leave it out").into());
+    }
+    network.networks.iter().try_for_each(connection)
+}
+
+/// The same of one connection.
+pub(crate) fn connection(connection: &Connection) -> Result<()> {
+    match connection.aliases.first() {
+        None => Ok(()),
+        Some(alias) => {
+            let refused = Refused::new("--network-alias", alias, "cannot be had yet: networks have no names");
+            Err(refused.hint("leave it out, and use --ip or --add-host where a name is needed").into())
+        }
+    }
 }
 
 /// What goes when it ends cannot be started again.
