@@ -234,6 +234,9 @@ pub fn rule(table: &str, chain: &str, expressions: &[Vec<u8>]) -> Vec<u8> {
 #[must_use]
 pub fn set(table: &str, set: &Set<'_>) -> Vec<u8> {
     const MAP: u32 = 8;
+    const USERDATA: u16 = 13;
+    /// `NFTNL_UDATA_SET_KEYBYTEORDER`, four bytes, `BYTEORDER_HOST_ENDIAN`: without it nft(8) cannot show a link's name.
+    const KEYS_IN_OWN_ORDER: [u8; 6] = [0, 4, 1, 0, 0, 0];
     let length = |data: &[Datum]| data.iter().map(|datum| datum.bytes()).sum();
     let kind = |data: &[Datum]| data.iter().fold(0, |kind, datum| kind << 6 | *datum as u32);
     let is_map = !set.value.is_empty();
@@ -248,6 +251,9 @@ pub fn set(table: &str, set: &Set<'_>) -> Vec<u8> {
     .concat();
     if is_map {
         said.extend([number(6, kind(set.value)), number(7, length(set.value))].concat());
+    }
+    if set.key == [Datum::Link] {
+        said.extend(attribute(USERDATA, &KEYS_IN_OWN_ORDER));
     }
     nftables(kind::NEW_SET, CREATE | flag::EXCLUSIVE, &said)
 }

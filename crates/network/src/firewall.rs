@@ -477,6 +477,7 @@ mod kernel {
             firewall.assert(&[bridge], &ports).unwrap();
             assert!(firewall.is_whole().unwrap());
             for expected in [
+                "elements = { \"br9\" }",
                 "elements = { tcp . 8080 : 192.0.2.7 . 80 }",
                 "elements = { tcp . 8080 : 2001:db8::7 . 80 }",
                 "elements = { 127.0.0.1 . tcp . 81 : 192.0.2.7 . 80 }",
