@@ -298,16 +298,8 @@ const WANTED: &[Wanted] = &[
 /// The keys that Docker's document has and carboy's has not.
 const MISSING: &[(&str, &[&str])] = &[
     (
-        "its networks have no addresses yet",
-        &[
-            "NetworkSettings.",
-            "HostConfig.Dns",
-            "HostConfig.ExtraHosts",
-            "HostConfig.Links",
-            "HostnamePath",
-            "HostsPath",
-            "ResolvConfPath",
-        ],
+        "files of its networks are in its folder, and one without networks has none",
+        &["HostnamePath", "HostsPath", "ResolvConfPath"],
     ),
     (
         "what it comes to stands in OCIConfig, and what was asked for is not kept",

@@ -79,6 +79,10 @@ impl Engine {
     /// # Errors
     /// A kernel error.
     pub fn mounted_images(&self) -> Result<Vec<Mounted>> {
+        // Whoever only looks makes no folders.
+        if !self.store.mounts_of_images().exists() {
+            return Ok(Vec::new());
+        }
         let _held = self.store.hold_images(FlockOperation::LockExclusive)?;
         self.store.mounted()
     }
