@@ -65,6 +65,9 @@ fn main() -> ExitCode {
     let ended = match Path::new(&program).file_name() {
         Some(name) if name == init::NAME => init::run(&words),
         Some(name) if name == engine::asleep::PROGRAM => engine::asleep::resume(&words).map(|()| ExitCode::SUCCESS),
+        Some(name) if name == engine::network::resolver::PROGRAM => {
+            engine::network::resolver::run(&words).map(|()| ExitCode::SUCCESS)
+        }
         _ => carboy(&program, words),
     };
     ended.unwrap_or_else(|error| {

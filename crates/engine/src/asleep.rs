@@ -46,7 +46,7 @@ impl Number {
         Self(file.as_fd().as_raw_fd().cast_unsigned())
     }
 
-    fn take(self) -> Result<OwnedFd> {
+    pub(crate) fn take(self) -> Result<OwnedFd> {
         sys::process::take_inherited(self.0).doing(|| format!("go on with descriptor {}", self.0))
     }
 }

@@ -4,6 +4,7 @@
 //! ROOT/networks/NAME/network.json              a network
 //! RUN/.networks/ID/endpoints/CONTAINER.json    a container's place in it, while that exists on the host
 //! RUN/.networks/ID/addresses/ADDRESS -> CONTAINER
+//! RUN/.networks/ID/resolver                    who answers for the names on it
 //! RUN/.networks/ports/PROTOCOL/PORT/ADDRESS -> CONTAINER
 //! ```
 
@@ -11,6 +12,8 @@ mod bridge;
 mod claims;
 mod endpoint;
 pub(crate) mod files;
+pub mod resolver;
+mod zone;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -167,6 +170,8 @@ pub struct Endpoint {
     pub gateways: Vec<IpAddr>,
     /// Names by which the others on the network know it besides its own.
     pub aliases: Vec<String>,
+    /// The servers that it wants to be asked for names that are not of its networks; the host's if none.
+    pub servers: Vec<IpAddr>,
     /// The ports of the host that lead to it.
     pub ports: Vec<Published>,
 }

@@ -27,6 +27,7 @@ impl Engine {
             error::Error::Refused(refused) => Refused { field: "the name".to_owned(), ..*refused }.into(),
             other => other,
         })?;
+        self.rename_in_networks(&id, name)?;
         drop(held);
         self.store.tell(&record, "rename", &[("oldName", format!("/{old}"))]);
         ended

@@ -43,6 +43,11 @@ pub trait Zone {
     /// The names that an address has for who asks; none for one of the zone that nobody has, `None` for one that is not of
     /// the zone.
     fn names(&self, asker: IpAddr, of: IpAddr) -> Option<Vec<String>>;
+
+    /// Whom else who asks wants to be asked; without any it is whom the host asks.
+    fn servers(&self, _asker: IpAddr) -> &[IpAddr] {
+        &[]
+    }
 }
 
 /// What somebody who asks may know.

@@ -119,11 +119,13 @@ impl Engine {
         let mut ports: Vec<Published> = Vec::new();
         for network in &networks {
             ports.extend(self.endpoints(network)?.into_iter().flat_map(|endpoint| endpoint.ports));
+            ports.extend(self.resolver_ports(network)?);
         }
         firewall.assert(&bridges, &ports)
     }
 
-    /// Puts back what belongs into the firewall, and raises the bridges that containers are on.
+    /// Puts back what belongs into the firewall, and raises the bridges that containers are on, and starts the resolvers that
+    /// have ended before their time.
     ///
     /// # Errors
     /// A kernel error.
@@ -134,6 +136,7 @@ impl Engine {
         for network in self.networks()?.whole {
             if !self.endpoints(&network)?.is_empty() {
                 self.raise(&network, &socket)?;
+                self.start_resolver(&network)?;
             }
         }
         Ok(())

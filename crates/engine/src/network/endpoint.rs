@@ -1,7 +1,7 @@
 //! A container's place in a network: made before its program runs, or while it does, and taken away when it has ended. It
 //! is written down before any of it is made, so that whoever comes next can take it away.
 
-use std::fs;
+use std::fs::{self, FileTimes};
 use std::net::IpAddr;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::PathBuf;
@@ -25,7 +25,7 @@ impl Store {
         self.run.join(".networks")
     }
 
-    fn live_network(&self, id: &str) -> PathBuf {
+    pub(super) fn live_network(&self, id: &str) -> PathBuf {
         self.live_networks().join(id)
     }
 
@@ -162,6 +162,7 @@ impl Engine {
             addresses: Vec::new(),
             gateways: network.subnets.iter().map(|subnet| subnet.gateway).collect(),
             aliases: connection.aliases.clone(),
+            servers: record.options.network.dns.servers.clone(),
             ports: Vec::new(),
         };
         // Before anything is claimed: whoever finds one without addresses looks for all that it may have claimed.
@@ -187,6 +188,8 @@ impl Engine {
         if !endpoint.ports.is_empty() {
             self.firewall()?.publish(&endpoint.ports)?;
         }
+        self.start_resolver(network)?;
+        self.touch_others(&endpoint);
         self.store.tell_network(network, "connect", &[("container", record.id.clone())]);
         Ok(endpoint)
     }
@@ -257,15 +260,10 @@ impl Engine {
             }
             _ => {}
         }
-        // What is empty goes, and whoever needs it makes it anew.
-        for folder in [
-            addresses,
-            self.store.endpoints(&endpoint.network),
-            self.store.live_network(&endpoint.network),
-            self.store.ports(),
-            self.store.live_networks(),
-        ] {
-            let _ = fs::remove_dir(folder);
+        self.remove_empty_folders(&endpoint.network);
+        self.touch_others(endpoint);
+        if !self.store.endpoints(&endpoint.network).exists() {
+            self.await_resolver(&endpoint.network);
         }
         if let Ok(network) = self.find_network(&endpoint.network) {
             self.store.tell_network(&network, "disconnect", &[("container", endpoint.container.clone())]);
@@ -273,44 +271,79 @@ impl Engine {
         Ok(())
     }
 
+    /// What is empty goes, and whoever needs it makes it anew.
+    pub(super) fn remove_empty_folders(&self, network: &str) {
+        for folder in [
+            self.store.addresses(network),
+            self.store.endpoints(network),
+            self.store.live_network(network),
+            self.store.ports(),
+            self.store.live_networks(),
+        ] {
+            let _ = fs::remove_dir(folder);
+        }
+    }
+
+    /// Tells the resolvers of a container's other networks that it has come to one, or gone.
+    fn touch_others(&self, endpoint: &Endpoint) {
+        for id in entries(&self.store.live_networks()).unwrap_or_default() {
+            let path = self.store.endpoints(&id).join(format!("{}.json", endpoint.container));
+            if id != endpoint.network
+                && let Ok(file) = fs::File::open(path)
+            {
+                let now = std::time::SystemTime::now();
+                // Both: one alone is told of as a read or a write.
+                let _ = file.set_times(FileTimes::new().set_accessed(now).set_modified(now));
+            }
+        }
+    }
+
     /// Connects a container to one more network; one that runs at once.
     ///
     /// # Errors
     /// Refused where it is on it already, or cannot be; a kernel error, after which it is not on it.
     pub fn connect(&self, network: &str, container: &str, connection: &Connection) -> Result<()> {
-        crate::options::check::connection(connection)?;
         let network = self.find_network(network)?;
-        let found = self.find(container)?;
-        let record = &found.record;
+        let id = self.find(container)?.record.id;
+        // From here on its end, and another connect, wait.
+        let held = self.store.hold(&id)?;
+        let found = self.find(&id)?;
+        let mut record = found.record.clone();
         check_can_connect(&found)?;
-        let is_on = |record: &Record| {
-            record
-                .options
-                .network
-                .networks
-                .iter()
-                .any(|on| self.find_network(&on.network).is_ok_and(|on| on.id == network.id))
-        };
-        if is_on(record) {
+        if record.options.network.networks.iter().any(|on| self.is_of(on, &network)) {
             let reason = format!("endpoint with name {} already exists in network {}", record.name, network.name);
-            return Err(Refused::new("the container", &record.name, reason).kind(RefusedKind::Conflict).into());
+            let refused = Refused::new("the container", &record.name, reason).kind(RefusedKind::Conflict);
+            return Err(refused.hint(format!("carboy network disconnect {} {}", network.name, record.name)).into());
         }
         // What a command has left that was killed.
-        for endpoint in self.endpoints_of(&record.id)?.iter().filter(|endpoint| endpoint.network == network.id) {
-            self.detach(endpoint)?;
-        }
+        self.take_off(&record.id, &network)?;
         if let Status::Running(process) = &found.status {
-            let namespace = Process::open(HostPid(process.pid))?.open_namespace(Kind::Net)?;
-            let sockets = Sockets::open(namespace.as_fd())?;
-            let number = free_number(&sockets.there)?;
-            if let Err(error) = self.plug((record, &network), connection, (Nth(number), &[]), &sockets) {
-                let _ = self.take_off(&record.id, &network);
-                return Err(error);
-            }
+            self.connect_running((&record, &network), connection, process.pid)?;
         }
         let connection = Connection { network: network.name.clone(), ..connection.clone() };
-        self.change_record(&record.id, |record| record.options.network.networks.push(connection))?;
+        record.options.network.networks.push(connection);
+        self.store.write_record(&record)?;
+        drop(held);
         self.rewrite_files(&record.id)
+    }
+
+    fn connect_running(&self, (record, network): (&Record, &Network), connection: &Connection, pid: i32) -> Result<()> {
+        let process = Process::open(HostPid(pid))?;
+        let connected = process.open_namespace(Kind::Net).and_then(|namespace| {
+            let sockets = Sockets::open(namespace.as_fd())?;
+            let number = free_number(&sockets.there)?;
+            self.plug((record, network), connection, (Nth(number), &[]), &sockets)
+        });
+        // One that has ended meanwhile is connected when it is started.
+        let has_ended = !matches!(self.find(&record.id)?.status, Status::Running(_));
+        if connected.is_err() || has_ended {
+            let _ = self.take_off(&record.id, network);
+        }
+        if has_ended { Ok(()) } else { connected.map(drop) }
+    }
+
+    fn is_of(&self, on: &Connection, network: &Network) -> bool {
+        self.find_network(&on.network).is_ok_and(|on| on.id == network.id)
     }
 
     /// Takes a container off a network; one that runs at once. Forced, one that is not on it is no error.
@@ -319,16 +352,31 @@ impl Engine {
     /// Refused where it is not on it; a kernel error.
     pub fn disconnect(&self, network: &str, container: &str, removal: Removal) -> Result<()> {
         let network = self.find_network(network)?;
-        let record = self.find(container)?.record;
-        let is_it = |on: &Connection| self.find_network(&on.network).is_ok_and(|on| on.id == network.id);
-        let was_on = record.options.network.networks.iter().any(is_it);
+        let id = self.find(container)?.record.id;
+        let held = self.store.hold(&id)?;
+        let mut record = self.find(&id)?.record;
+        let was_on = record.options.network.networks.iter().any(|on| self.is_of(on, &network));
         let was_there = self.take_off(&record.id, &network)?;
         if !was_on && !was_there && removal != Removal::Forced {
             let reason = format!("is not connected to network {}", network.name);
-            return Err(Refused::new("the container", &record.name, reason).into());
+            let refused = Refused::new("the container", &record.name, reason);
+            return Err(refused.hint(format!("carboy inspect {} shows its networks", record.name)).into());
         }
-        self.change_record(&record.id, |record| record.options.network.networks.retain(|on| !is_it(on)))?;
+        record.options.network.networks.retain(|on| !self.is_of(on, &network));
+        self.store.write_record(&record)?;
+        drop(held);
         self.rewrite_files(&record.id)
+    }
+
+    /// Lets a container that has another name now be found by that.
+    ///
+    /// # Errors
+    /// A kernel error.
+    pub(crate) fn rename_in_networks(&self, container: &str, name: &str) -> Result<()> {
+        for endpoint in self.endpoints_of(container)? {
+            self.write_endpoint(&Endpoint { name: name.to_owned(), ..endpoint })?;
+        }
+        Ok(())
     }
 
     fn take_off(&self, container: &str, network: &Network) -> Result<bool> {

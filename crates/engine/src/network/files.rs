@@ -44,7 +44,9 @@ impl Engine {
         let hostname = hostname(record);
         write(&folder, "hostname", &format!("{hostname}\n"))?;
         write(&folder, "hosts", &self.hosts(record, made)?)?;
-        write(&folder, "resolv.conf", &resolv_conf(&record.options.network.dns, &HostDns::read()))
+        let named = made.iter().filter(|(network, _)| network.has_names());
+        let resolvers: Vec<IpAddr> = named.filter_map(|(_, endpoint)| endpoint.gateways.first().copied()).collect();
+        write(&folder, "resolv.conf", &resolv_conf(&record.options.network.dns, &resolvers, &HostDns::read()))
     }
 
     fn hosts(&self, record: &Record, made: &[(Network, Endpoint)]) -> Result<String> {
@@ -93,6 +95,9 @@ fn write(folder: &Path, name: &str, text: &str) -> Result<()> {
     fs::write(&path, text).doing(|| format!("write {}", path.display()))
 }
 
+/// How many servers the C library asks: `MAXNS`, resolv.conf(5).
+const MOST_SERVERS: usize = 3;
+
 /// What the host's resolv.conf says.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct HostDns {
@@ -134,9 +139,14 @@ impl HostDns {
     }
 }
 
-/// Whom the host asks, where that can be reached, unless others were asked for.
-fn resolv_conf(asked: &Dns, host: &HostDns) -> String {
-    let servers = if asked.servers.is_empty() { host.reachable() } else { asked.servers.clone() };
+/// The resolvers of its networks, which ask others; without any whom was asked for, or whom the host asks, where that can be
+/// reached.
+fn resolv_conf(asked: &Dns, resolvers: &[IpAddr], host: &HostDns) -> String {
+    let servers = match (resolvers, asked.servers.as_slice()) {
+        ([], []) => host.reachable(),
+        ([], asked) => asked.to_vec(),
+        (resolvers, _) => resolvers.iter().copied().take(MOST_SERVERS).collect(),
+    };
     let mut text = String::new();
     servers.iter().for_each(|server| text.push_str(&format!("nameserver {server}\n")));
     let search = if asked.search.is_empty() { &host.search } else { &asked.search };
@@ -161,7 +171,7 @@ mod tests {
         );
         assert_eq!(host.reachable(), ["192.0.2.53".parse::<IpAddr>().unwrap()]);
         assert_eq!(
-            resolv_conf(&Dns::default(), &host),
+            resolv_conf(&Dns::default(), &[], &host),
             "nameserver 192.0.2.53\nsearch a.example b.example\noptions edns0 trust-ad\n"
         );
         let asked = Dns {
@@ -169,6 +179,10 @@ mod tests {
             search: vec![".".to_owned()],
             options: vec!["ndots:2".to_owned()],
         };
-        assert_eq!(resolv_conf(&asked, &host), "nameserver 198.51.100.1\noptions ndots:2\n");
+        assert_eq!(resolv_conf(&asked, &[], &host), "nameserver 198.51.100.1\noptions ndots:2\n");
+        let resolvers: Vec<IpAddr> = (1..5).map(|last| IpAddr::from([10, 64, 0, last])).collect();
+        let of_networks = resolv_conf(&asked, &resolvers, &host);
+        assert_eq!(of_networks.matches("nameserver 10.64.0.").count(), 3);
+        assert!(!of_networks.contains("198.51.100.1"));
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use error::{Refused, Result};
 
-use super::{Connection, Limit, Limits, Mount, Namespace, Rate, RunOptions};
+use super::{Limit, Limits, Mount, Namespace, Rate, RunOptions};
 use crate::restart::Policy;
 use crate::spec::HostFacts;
 
@@ -37,18 +37,7 @@ fn networks(options: &RunOptions) -> Result<()> {
         let refused = Refused::new("--network-rate", "", "cannot be had yet: nothing limits what a link carries");
         return Err(refused.hint("leave it out").into());
     }
-    network.networks.iter().try_for_each(connection)
-}
-
-/// The same of one connection.
-pub(crate) fn connection(connection: &Connection) -> Result<()> {
-    match connection.aliases.first() {
-        None => Ok(()),
-        Some(alias) => {
-            let refused = Refused::new("--network-alias", alias, "cannot be had yet: networks have no names");
-            Err(refused.hint("leave it out, and use --ip or --add-host where a name is needed").into())
-        }
-    }
+    Ok(())
 }
 
 /// What goes when it ends cannot be started again.

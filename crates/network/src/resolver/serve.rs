@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use super::client::Client;
 use super::message::{Answer, LONGEST_QUERY, answer, failure};
 use super::question::{Origin, Question};
-use super::servers::Conf;
+use super::servers::{Conf, PORT};
 use super::{Door, Zone};
 
 /// How many queries may wait for others, and how many of them may be one container's.
@@ -232,7 +232,7 @@ impl<Z: Zone> Resolver<'_, Z> {
     fn forward(&mut self, arrived: Arrived) {
         let Arrived { from, asker, query } = arrived;
         let of_one = self.questions.iter().filter(|question| question.asker == asker).count();
-        let servers = self.servers();
+        let servers = self.servers(asker);
         if self.questions.len() >= MOST_QUESTIONS || of_one >= MOST_OF_ONE || servers.is_empty() {
             return self.tell(from, failure(&query).as_deref());
         }
@@ -243,14 +243,20 @@ impl<Z: Zone> Resolver<'_, Z> {
         self.questions.push(question);
     }
 
-    /// Where the host's servers are, those last that have not answered lately; never a door of our own, which would ask
-    /// itself without end.
-    fn servers(&mut self) -> Vec<SocketAddr> {
+    /// Where those are who answer for others, those last that have not answered lately; never a door of our own, which would
+    /// ask itself without end.
+    fn servers(&mut self, asker: IpAddr) -> Vec<SocketAddr> {
         let now = Instant::now();
         self.shunned.retain(|(_, until)| *until > now);
         let Some(door) = self.doors.first() else { return Vec::new() };
-        let told = self.conf.servers().servers.iter().filter_map(|server| server.socket_address(&door.udp));
-        let mut servers: Vec<_> = told.filter(|server| !self.doors.iter().any(|door| door.is_at(*server))).collect();
+        let asked = self.zone.servers(asker);
+        let told: Vec<SocketAddr> = if asked.is_empty() {
+            self.conf.servers().servers.iter().filter_map(|server| server.socket_address(&door.udp)).collect()
+        } else {
+            asked.iter().map(|server| SocketAddr::new(*server, PORT)).collect()
+        };
+        let mut servers: Vec<_> =
+            told.into_iter().filter(|server| !self.doors.iter().any(|door| door.is_at(*server))).collect();
         servers.sort_by_key(|server| self.shunned.iter().any(|(shunned, _)| shunned == server));
         servers
     }

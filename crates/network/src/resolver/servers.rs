@@ -38,7 +38,7 @@ const MOST_ATTEMPTS: u32 = 5;
 const LARGEST: usize = 64 << 10;
 
 /// <https://www.iana.org/assignments/service-names-port-numbers> `domain`.
-const PORT: u16 = 53;
+pub(super) const PORT: u16 = 53;
 
 impl Servers {
     /// Of the text of a resolv.conf. A line that says nothing to a resolver is passed over, as all of them do.
