@@ -2,81 +2,9 @@
 //! has a network namespace of its own, with a neighbour in another.
 #![expect(clippy::unwrap_used, reason = "tests stop at what goes wrong")]
 
-use std::fs::File;
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
-use std::os::fd::AsFd as _;
 use std::process::Command;
-use std::time::Duration;
 
-use carboy_e2e::{Carboy, Ended};
-use sys::namespace::Kinds;
-
-/// Runs a test in a net namespace of its own: what this thread starts is in it too.
-fn alone(test: fn(&Carboy)) {
-    let run = move || {
-        sys::namespace::unshare(Kinds::NET).unwrap();
-        ip("link set lo up");
-        test(&Carboy::new());
-    };
-    std::thread::spawn(run).join().unwrap();
-}
-
-fn ip(words: &str) {
-    assert!(Command::new("ip").args(words.split(' ')).status().unwrap().success(), "ip {words}");
-}
-
-fn done(ended: Ended) -> String {
-    assert_eq!(ended.code, 0, "{}", ended.stderr);
-    ended.stdout.trim().to_owned()
-}
-
-fn words(line: &str) -> Vec<&str> {
-    line.split(' ').collect()
-}
-
-/// Starts a container that answers its name at port 80.
-fn serve(carboy: &Carboy, name: &str, flags: &str) {
-    let root = carboy.busybox();
-    let script = format!("mkdir -p /w && echo {name} > /w/index.html && exec httpd -f -p 80 -h /w");
-    let line = format!("run -d --name {name} {flags}");
-    let all = [words(&line), vec![root.to_str().unwrap(), "sh", "-c", &script]].concat();
-    done(carboy.run(all));
-}
-
-fn address(carboy: &Carboy, name: &str, network: &str) -> String {
-    let form = format!("{{{{(index .NetworkSettings.Networks \"{network}\").IPAddress}}}}");
-    done(carboy.run(["inspect", "--format", &form, name]))
-}
-
-/// What a server says.
-fn page(at: &str) -> Option<String> {
-    let mut stream = TcpStream::connect_timeout(&at.parse().unwrap(), Duration::from_secs(1)).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
-    stream.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
-    let mut text = String::new();
-    stream.read_to_string(&mut text).ok()?;
-    text.lines().last().map(str::to_owned)
-}
-
-/// The same, once it is there.
-fn served(at: &str) -> Option<String> {
-    (0..50).find_map(|_| {
-        page(at).or_else(|| {
-            std::thread::sleep(Duration::from_millis(20));
-            None
-        })
-    })
-}
-
-fn pings(carboy: &Carboy, from: &str, to: &str) -> bool {
-    carboy.run(["exec", from, "ping", "-c1", "-W1", to]).code == 0
-}
-
-fn tables() -> String {
-    let listed = Command::new("nft").args(["list", "ruleset"]).output().unwrap();
-    String::from_utf8(listed.stdout).unwrap()
-}
+use carboy_e2e::network::{Neighbour, address, alone, done, pings, serve, served, tables, words};
 
 #[test]
 fn those_on_one_network_reach_each_other_and_those_on_two_do_not() {
@@ -107,38 +35,16 @@ fn those_on_one_network_reach_each_other_and_those_on_two_do_not() {
 #[test]
 fn a_port_is_published_to_whom_it_is_meant_for_and_back_after_a_flush() {
     alone(|carboy| {
-        ip("link add out type veth peer name eth9");
-        ip("addr add 192.0.2.1/24 dev out");
-        ip("link set out up");
-        let neighbour = Command::new("unshare").args(["-n", "sleep", "60"]).spawn().unwrap();
-        let mut neighbour = Neighbour(neighbour);
-        std::thread::sleep(Duration::from_millis(200));
-        let pid = neighbour.0.id().to_string();
-        ip(&format!("link set eth9 netns {pid}"));
-        let there = |line: &str| {
-            let all = [vec!["-t", &pid, "-n"], words(line)].concat();
-            Command::new("nsenter").args(all).output().unwrap()
-        };
-        assert!(there("ip addr add 192.0.2.2/24 dev eth9").status.success());
-        assert!(there("ip link set eth9 up").status.success());
-        assert!(there("ip route add default via 192.0.2.1").status.success());
+        let neighbour = Neighbour::new();
         serve(carboy, "open", "--network bridge -p 8080:80");
         serve(carboy, "inner", "--network bridge -p 127.0.0.1:8081:80");
         let own = address(carboy, "open", "bridge");
-        let from_there = |at: &str| {
-            let (at, namespace) = (at.to_owned(), File::open(format!("/proc/{pid}/ns/net")).unwrap());
-            let look = move || {
-                sys::namespace::join(namespace.as_fd(), Kinds::NET).unwrap();
-                page(&at)
-            };
-            std::thread::spawn(look).join().unwrap()
-        };
         let check = || {
             assert_eq!(served("127.0.0.1:8080").as_deref(), Some("open"));
             assert_eq!(served("127.0.0.1:8081").as_deref(), Some("inner"));
-            assert_eq!(from_there("192.0.2.1:8080").as_deref(), Some("open"));
-            assert_eq!(from_there("192.0.2.1:8081"), None);
-            assert_eq!(from_there(&format!("{own}:80")), None);
+            assert_eq!(neighbour.page("192.0.2.1:8080").as_deref(), Some("open"));
+            assert_eq!(neighbour.page("192.0.2.1:8081"), None);
+            assert_eq!(neighbour.page(&format!("{own}:80")), None);
             // By another container, through the host.
             let ask = "printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 2 192.0.2.1 8080";
             let got = done(carboy.run(["exec", "inner", "sh", "-c", ask]));
@@ -163,19 +69,7 @@ fn a_port_is_published_to_whom_it_is_meant_for_and_back_after_a_flush() {
         done(carboy.run(["rm", "-f", "open", "inner"]));
         done(carboy.run(["network", "prune", "-f"]));
         assert_eq!((carboy.left_behind(), tables()), (Vec::new(), String::new()));
-        neighbour.0.kill().unwrap();
-        neighbour.0.wait().unwrap();
     });
-}
-
-/// A neighbour's process, which goes with the test.
-struct Neighbour(std::process::Child);
-
-impl Drop for Neighbour {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 
-use crate::route::{LINK_HEADER, NEW_ADDRESS, UP, link_header, number};
+use crate::route::{LINK_HEADER, NEW_ADDRESS, SET_LINK, UP, link_header, number};
 use crate::{Errno, Socket, attribute, find, flag, kind, message, nested, text};
 
 const NEW_LINK: u16 = 16;
@@ -95,6 +95,22 @@ pub fn make_veth(
     let peer = [link_header(0, 0), there.attributes(), namespace].concat();
     let master = attribute(MASTER, &bridge.to_ne_bytes());
     make(socket, &link_header(0, UP), &[here.attributes(), master, info("veth", &attribute(PEER, &peer))])
+}
+
+/// Lets a bridge send what comes from one of its ports back by the same: a container that reaches itself by the host.
+///
+/// # Errors
+/// `ENODEV` where the link is none; `EOPNOTSUPP` where it is no bridge's port.
+pub fn send_back(socket: &Socket, port: u32) -> Result<(), Errno> {
+    const FAMILY: u8 = 7;
+    const PORT: u16 = 12;
+    const HAIRPIN: u16 = 4;
+    let mut header = link_header(port, 0);
+    if let Some(family) = header.first_mut() {
+        *family = FAMILY;
+    }
+    let said = nested(PORT, &attribute(HAIRPIN, &[1]));
+    socket.request(&message(SET_LINK, flag::REQUEST | flag::ACK, &header, &said), |_, _| {})
 }
 
 /// What shares a link of the host.
@@ -306,6 +322,18 @@ mod kernel {
         Traits { name, ..Traits::default() }
     }
 
+    /// `IFLA_BRPORT_MODE` of a bridge's port.
+    fn mode_of_port(socket: &Socket, name: &str) -> Option<Vec<u8>> {
+        let mut mode = None;
+        let asked = message(GET_LINK, flag::REQUEST | flag::ACK, &link_header(0, 0), &text(NAME, name));
+        let hear = |kind, payload: &[u8]| {
+            let told = payload.get(LINK_HEADER..).filter(|_| kind == NEW_LINK);
+            mode = told.and_then(|told| Some(find(find(find(told, INFO)?, 5)?, 4)?.to_vec()));
+        };
+        socket.request(&asked, hear).unwrap();
+        mode
+    }
+
     #[test]
     fn a_pair_has_an_end_on_the_bridge_and_one_in_the_other_namespace() {
         alone(|| {
@@ -332,6 +360,10 @@ mod kernel {
             let listed = all(&here).unwrap();
             let port = listed.iter().find(|link| link.name == "v9").unwrap();
             assert_eq!((port.kind.as_str(), port.master), ("veth", Some(bridge)));
+            assert_eq!(mode_of_port(&here, "v9"), Some(vec![0]));
+            send_back(&here, port.index).unwrap();
+            assert_eq!(mode_of_port(&here, "v9"), Some(vec![1]));
+            assert_eq!(send_back(&here, bridge), Err(Errno::OPNOTSUPP));
             assert!(destinations(&here).unwrap().contains(&(ip("192.0.2.0"), 24)));
             take_address(&here, bridge, (ip("192.0.2.1"), 24)).unwrap();
             assert_eq!(take_address(&here, bridge, (ip("192.0.2.1"), 24)), Err(Errno::ADDRNOTAVAIL));

@@ -9,7 +9,7 @@ pub const LONGEST_NAME: usize = 15;
 
 const NEW_LINK: u16 = 16;
 const GET_LINK: u16 = 18;
-const SET_LINK: u16 = 19;
+pub(crate) const SET_LINK: u16 = 19;
 pub(crate) const NEW_ADDRESS: u16 = 20;
 const GET_ADDRESS: u16 = 22;
 

@@ -9,9 +9,11 @@
 //! forward          from and to the same network: accept; from or to one that is internal: drop; to any of ours:
 //!                  what belongs to a known connection or to a published port, nothing else
 //! postrouting nat  to any of ours from the host's 127.0.0.0/8 or ::1, or from the same network through a published
-//!                  port; from one of ours to elsewhere: masquerade
+//!                  port; from a container to itself through one, SOURCE . DESTINATION of itself4, itself6; from one of
+//!                  ours to elsewhere: masquerade
 //! ```
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use error::{Errno, Kernel, Result};
@@ -45,7 +47,9 @@ const ANY_4: Set<'static> =
     Set { name: "any4", id: 6, key: &[Datum::Protocol, Datum::Port], value: &[Datum::Ipv4, Datum::Port] };
 const ANY_6: Set<'static> =
     Set { name: "any6", id: 7, key: &[Datum::Protocol, Datum::Port], value: &[Datum::Ipv6, Datum::Port] };
-const SETS: [Set<'static>; 7] = [NETWORKS, INTERNAL, WITHIN, PORTS_4, PORTS_6, ANY_4, ANY_6];
+const ITSELF_4: Set<'static> = Set { name: "itself4", id: 8, key: &[Datum::Ipv4, Datum::Ipv4], value: &[] };
+const ITSELF_6: Set<'static> = Set { name: "itself6", id: 9, key: &[Datum::Ipv6, Datum::Ipv6], value: &[] };
+const SETS: [Set<'static>; 9] = [NETWORKS, INTERNAL, WITHIN, PORTS_4, PORTS_6, ANY_4, ANY_6, ITSELF_4, ITSELF_6];
 
 /// Whom a network's packets may reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,27 +158,27 @@ impl Firewall {
         if ports.is_empty() {
             return Ok(());
         }
-        let take = |ports: &[Published]| -> Vec<Vec<u8>> {
-            let taken = by_set(ports).into_iter().flat_map(|(set, elements)| {
-                let keys: Vec<_> = elements.into_iter().map(|(key, _)| key).collect();
-                nft::delete_elements(&self.table, set, &keys)
-            });
-            taken.collect()
+        let take = |set, elements: &[Element]| {
+            let keys: Vec<_> = elements.iter().map(|(key, _)| key.clone()).collect();
+            nft::delete_elements(&self.table, set, &keys)
         };
-        match self.request(&take(ports)) {
-            Ok(()) => Ok(()),
-            // All or nothing: then each for itself.
-            Err(Errno::NOENT) => {
-                for port in ports {
-                    match self.request(&take(std::slice::from_ref(port))) {
-                        Ok(()) | Err(Errno::NOENT) => {}
-                        Err(errno) => return Err(self.failed("take a port out of", errno).into()),
-                    }
-                }
-                Ok(())
-            }
-            Err(errno) => Err(self.failed("take ports out of", errno).into()),
+        let sets = by_set(ports);
+        let all: Vec<_> = sets.iter().flat_map(|(set, elements)| take(set, elements)).collect();
+        match self.request(&all) {
+            Ok(()) => return Ok(()),
+            Err(Errno::NOENT) => {}
+            Err(errno) => return Err(self.failed("take ports out of", errno).into()),
         }
+        // All or nothing: then each for itself.
+        for (set, elements) in &sets {
+            for element in elements {
+                match self.request(&take(set, std::slice::from_ref(element))) {
+                    Ok(()) | Err(Errno::NOENT) => {}
+                    Err(errno) => return Err(self.failed("take a port out of", errno).into()),
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Shuts a network out. One that is not in it is no error.
@@ -217,11 +221,7 @@ impl Firewall {
 
     fn of_ports(&self, ports: &[Published]) -> Vec<Vec<u8>> {
         let sets = by_set(ports).into_iter();
-        sets.flat_map(|(set, elements)| {
-            let elements: Vec<_> = elements.into_iter().map(|(key, value)| (key, Some(value))).collect();
-            nft::add_elements(&self.table, set, &elements)
-        })
-        .collect()
+        sets.flat_map(|(set, elements)| nft::add_elements(&self.table, set, &elements)).collect()
     }
 
     fn request(&self, said: &[Vec<u8>]) -> std::result::Result<(), Errno> {
@@ -240,11 +240,11 @@ impl Firewall {
     }
 }
 
-/// Elements, keys and values, of one set.
-type Elements = Vec<(Vec<u8>, Vec<u8>)>;
+/// A key of a set, or of a map with its value.
+type Element = (Vec<u8>, Option<Vec<u8>>);
 
 /// The elements for these ports, by the sets that they are in.
-fn by_set(ports: &[Published]) -> Vec<(&'static str, Elements)> {
+fn by_set(ports: &[Published]) -> Vec<(&'static str, Vec<Element>)> {
     let set = |port: &Published| match port.address {
         IpAddr::V4(address) if address.is_unspecified() => ANY_4.name,
         IpAddr::V6(address) if address.is_unspecified() => ANY_6.name,
@@ -252,15 +252,19 @@ fn by_set(ports: &[Published]) -> Vec<(&'static str, Elements)> {
         IpAddr::V6(_) => PORTS_6.name,
     };
     let of = |name| ports.iter().filter(|port| set(port) == name).map(element).collect();
-    let sets = [ANY_4, ANY_6, PORTS_4, PORTS_6].map(|set| (set.name, of(set.name)));
-    sets.into_iter().filter(|(_, elements): &(_, Elements)| !elements.is_empty()).collect()
+    let ports_of = [ANY_4, ANY_6, PORTS_4, PORTS_6].map(|set| (set.name, of(set.name)));
+    let containers: BTreeSet<IpAddr> = ports.iter().map(|port| port.to.ip()).collect();
+    let (four, six): (Vec<IpAddr>, Vec<IpAddr>) = containers.into_iter().partition(IpAddr::is_ipv4);
+    let itself = |own: Vec<IpAddr>| own.into_iter().map(|own| (bytes(own).repeat(2), None)).collect();
+    let sets = ports_of.into_iter().chain([(ITSELF_4.name, itself(four)), (ITSELF_6.name, itself(six))]);
+    sets.filter(|(_, elements): &(_, Vec<Element>)| !elements.is_empty()).collect()
 }
 
-fn element(port: &Published) -> (Vec<u8>, Vec<u8>) {
+fn element(port: &Published) -> Element {
     let own = if port.address.is_unspecified() { Vec::new() } else { bytes(port.address) };
     let protocol = [port.protocol as u8, 0, 0, 0];
     let key = [own.as_slice(), &protocol, &padded(port.port)].concat();
-    (key, [bytes(port.to.ip()).as_slice(), &padded(port.to.port())].concat())
+    (key, Some([bytes(port.to.ip()).as_slice(), &padded(port.to.port())].concat()))
 }
 
 fn bytes(address: IpAddr) -> Vec<u8> {
@@ -418,6 +422,18 @@ fn sent_as_the_host() -> Vec<Rule> {
     let to_ours = || link_is_in(Meta::OutName, &NETWORKS);
     let elsewhere = [meta(Meta::OutName, Register::FIRST), is_not_in(Register::FIRST, NETWORKS.name)].concat();
     let back = [meta(Meta::InName, Register::FIRST), meta(Meta::OutName, Register::SECOND)].concat();
+    // Where bridged packets are filtered, the link that this one came by is not known any more.
+    let to_itself = |family, (source, destination): ((u32, u32), (u32, u32)), set: &Set<'_>| {
+        let rule = vec![
+            connection_has(Connection::Status, nft::DNAT),
+            is_family(family),
+            payload(Layer::Network, source, Register::part(0)),
+            payload(Layer::Network, destination, Register::part(destination.1 / 4)),
+            is_in(Register::part(0), set.name),
+            masquerade(),
+        ];
+        ("postrouting", rule)
+    };
     vec![
         (
             "postrouting",
@@ -428,6 +444,8 @@ fn sent_as_the_host() -> Vec<Rule> {
                 masquerade(),
             ],
         ),
+        to_itself(IPV4, (SOURCE_4, DESTINATION_4), &ITSELF_4),
+        to_itself(IPV6, (SOURCE_6, DESTINATION_6), &ITSELF_6),
         ("postrouting", vec![to_ours(), is_loopback(IPV4, SOURCE_4), masquerade()]),
         ("postrouting", vec![to_ours(), is_loopback(IPV6, SOURCE_6), masquerade()]),
         ("postrouting", vec![link_is_in(Meta::InName, &NETWORKS), elsewhere, masquerade()]),
@@ -486,6 +504,10 @@ mod kernel {
                 "fib daddr type local dnat ip to meta l4proto . th dport map @any4",
                 "ip6 daddr != ::1 fib daddr type local dnat ip6 to meta l4proto . th dport map @any6",
                 "iifname . oifname @within ct status dnat masquerade",
+                "elements = { 192.0.2.7 . 192.0.2.7 }",
+                "elements = { 2001:db8::7 . 2001:db8::7 }",
+                "ct status dnat ip saddr . ip daddr @itself4 masquerade",
+                "ct status dnat ip6 saddr . ip6 daddr @itself6 masquerade",
                 "iifname @networks oifname != @networks masquerade",
             ] {
                 assert!(listed().contains(expected), "{expected} is not in\n{}", listed());

@@ -182,6 +182,11 @@ impl Engine {
             self.write_endpoint(&endpoint)?;
         }
         make_link((network, master), &endpoint, sockets)?;
+        if !endpoint.ports.is_empty() && network.driver == Driver::Bridge {
+            let port = route::link(&sockets.here, &endpoint.link);
+            let set = port.and_then(|port| link::send_back(&sockets.here, port));
+            set.doing(|| format!("let {} reach itself by its published ports", endpoint.name))?;
+        }
         if number == 0 || !has_route(&sockets.there, &endpoint)? {
             add_routes(network, &endpoint, &sockets.there)?;
         }
