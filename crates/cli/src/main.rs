@@ -84,7 +84,7 @@ struct Places {
 
 fn carboy(program: &OsStr, mut words: Vec<OsString>) -> Result<ExitCode> {
     let asked = asked_places(&mut words)?;
-    let command = match command::read(words.iter().cloned(), &|name| std::env::var_os(name)) {
+    let mut command = match command::read(words.iter().cloned(), &|name| std::env::var_os(name)) {
         Err(error) if words.first().is_some_and(|word| word == "see" || word == "compare" || word == "why") => {
             report::error(&error);
             return Ok(ExitCode::from(see::USAGE));
@@ -118,6 +118,9 @@ fn carboy(program: &OsStr, mut words: Vec<OsString>) -> Result<ExitCode> {
             return Err(refused.hint("use sudo carboy image …; carboy image tree --files lists what is in it").into());
         }
         return Err(rootless::begin_again(program, &places, &words));
+    }
+    if let Command::Run(options) | Command::Create(options) | Command::Explain(options, _) = &mut command {
+        run_flags::network::settle_usual(options)?;
     }
     if let Command::Explain(options, form) = &command {
         let engine = Engine::at(places.root, places.run);

@@ -2,7 +2,7 @@
 //! namespaces that Docker has none for.
 
 mod health;
-mod network;
+pub(crate) mod network;
 mod output;
 
 use std::collections::BTreeMap;

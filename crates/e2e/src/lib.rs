@@ -19,7 +19,7 @@ pub mod user;
 pub mod waiting;
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::fd::OwnedFd;
@@ -89,11 +89,20 @@ impl Carboy {
         self.folder.path()
     }
 
-    /// A command line of carboy with this carboy's folders.
+    /// A command line of carboy with this carboy's folders. A container whose network is not named is on none: most tests
+    /// are about something else, and change nothing of the host's network.
     pub fn command<S: AsRef<OsStr>>(&self, words: impl IntoIterator<Item = S>) -> Command {
         let mut command = Command::new(program());
         command.arg("--root").arg(self.folder().join("root")).arg("--runroot").arg(self.folder().join("run"));
-        command.args(words).stdin(Stdio::null());
+        let words: Vec<OsString> = words.into_iter().map(|word| word.as_ref().to_owned()).collect();
+        let says = |flag: &str| words.iter().any(|word| word.to_string_lossy().starts_with(flag));
+        let makes = words.first().is_some_and(|first| ["run", "create", "explain"].iter().any(|word| first == word));
+        let (first, rest) = words.split_at(words.len().min(1));
+        command.args(first);
+        if makes && !says("--net") {
+            command.args(["--network", "none"]);
+        }
+        command.args(rest).stdin(Stdio::null());
         command
     }
 

@@ -30,7 +30,7 @@ pub(super) const FLAGS: &[Flag<Draft>] = &[
         "network",
         "NETWORK",
         place,
-        "be on a network: NAME or name=NAME,ip=…,alias=…; or none, host, container:NAME, path:/FILE (none)",
+        "be on a network: NAME or name=NAME,ip=…,alias=…; or none, host, container:NAME, path:/FILE (bridge)",
     )
     .alias("net"),
     Flag::value("ip", "ADDRESS", ipv4, "its address on the first network"),
@@ -62,6 +62,30 @@ pub(super) const FLAGS: &[Flag<Draft>] = &[
     Flag::value("network-rate", "RATES", network_rate, "limit what it receives and sends: in=10mbit,out=1mbit"),
 ];
 
+/// What stands for the network that is usual, where none is named, until it is known whose container it is.
+const UNSAID: &str = "default";
+
+/// Puts in the network that is usual: a container of root is on the default one, one of a user on none.
+///
+/// # Errors
+/// A kernel error.
+pub(crate) fn settle_usual(options: &mut RunOptions) -> Result<()> {
+    let network = &mut options.network;
+    let Some(first) = network.networks.first_mut().filter(|first| first.network == UNSAID) else { return Ok(()) };
+    let asks_nothing = *first == Connection { network: UNSAID.to_owned(), ..Connection::default() };
+    DEFAULT.clone_into(&mut first.network);
+    // Who asks for more of it is told that a user's container has none.
+    if !asks_nothing || !engine::rootless::is_in_user_namespace()? {
+        return Ok(());
+    }
+    network.networks.clear();
+    if !network.ports.is_empty() || network.exposed == Exposed::Published {
+        report::warning("published ports are discarded: a user's container is on no network");
+        (network.ports, network.exposed) = (Vec::new(), Exposed::Told);
+    }
+    Ok(())
+}
+
 impl Said {
     /// Keeps a flag as it was given, for a refusal to name it.
     fn note(&mut self, given: Given<'_>) {
@@ -81,7 +105,8 @@ impl Said {
         }
         self.places_agree()?;
         if self.places.is_empty() {
-            self.places.push(Place::Namespace(Namespace::Private));
+            let network = UNSAID.to_owned();
+            self.places.push(Place::Network(Connection { network, ..Connection::default() }));
         }
         let mode = Mode::of(self.places.first());
         for (flag, value) in &self.given {
@@ -180,7 +205,7 @@ impl Mode {
             Some(Place::Namespace(Namespace::Host)) => Self::Host,
             Some(Place::Namespace(Namespace::Joined(Join::Container(_)))) => Self::Container,
             Some(Place::Namespace(Namespace::Joined(_))) => Self::Joined,
-            Some(Place::Network(connection)) if connection.network == DEFAULT => Self::Default,
+            Some(Place::Network(connection)) if [DEFAULT, UNSAID].contains(&connection.network.as_str()) => Self::Default,
             Some(Place::Network(_)) => Self::Network,
         }
     }

@@ -699,7 +699,7 @@ fn help_comes_from_the_table() {
           --time-offset OFFSETS              shift its clocks: monotonic=SECONDS,boottime=SECONDS
           --cgroup-parent GROUP              put its cgroup below this one
           --cgroup-manager MANAGER           who makes its cgroup: cgroupfs or systemd (as the host)
-          --net, --network NETWORK           be on a network: NAME or name=NAME,ip=…,alias=…; or none, host, container:NAME, path:/FILE (none) (repeatable)
+          --net, --network NETWORK           be on a network: NAME or name=NAME,ip=…,alias=…; or none, host, container:NAME, path:/FILE (bridge) (repeatable)
           --ip ADDRESS                       its address on the first network
           --ip6 ADDRESS                      its IPv6 address on the first network
           --mac-address ADDRESS              its hardware address on the first network
