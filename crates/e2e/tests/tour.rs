@@ -4,6 +4,7 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
+use carboy_e2e::network::alone;
 use carboy_e2e::{Carboy, program};
 
 const DOCUMENT: &str = include_str!("../../../docs/see.md");
@@ -106,22 +107,23 @@ impl Shell {
 
 #[test]
 fn what_the_document_shows_is_what_happens() {
-    let carboy = Carboy::new();
-    let mut shell = Shell::new(&carboy);
-    let all = typed();
-    assert!(all.len() > 40, "{} commands", all.len());
-    let mut wrong = Vec::new();
-    for Typed { command, printed } in &all {
-        // The disk is another one elsewhere.
-        if command.starts_with("DISK=") {
-            continue;
+    alone(|carboy| {
+        let mut shell = Shell::new(carboy);
+        let all = typed();
+        assert!(all.len() > 40, "{} commands", all.len());
+        let mut wrong = Vec::new();
+        for Typed { command, printed } in &all {
+            // The disk is another one elsewhere.
+            if command.starts_with("DISK=") {
+                continue;
+            }
+            let found = shell.typed(command);
+            if !agrees(&found, printed) {
+                wrong.push(format!("# {command}\n{}\n  stands for\n{}", found.join("\n"), printed.join("\n")));
+            }
         }
-        let found = shell.typed(command);
-        if !agrees(&found, printed) {
-            wrong.push(format!("# {command}\n{}\n  stands for\n{}", found.join("\n"), printed.join("\n")));
-        }
-    }
-    shell.end();
-    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
-    assert_eq!(carboy.left_behind(), [""; 0]);
+        shell.end();
+        assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+        assert_eq!(carboy.left_behind(), [""; 0]);
+    });
 }

@@ -205,7 +205,9 @@ impl Mode {
             Some(Place::Namespace(Namespace::Host)) => Self::Host,
             Some(Place::Namespace(Namespace::Joined(Join::Container(_)))) => Self::Container,
             Some(Place::Namespace(Namespace::Joined(_))) => Self::Joined,
-            Some(Place::Network(connection)) if [DEFAULT, UNSAID].contains(&connection.network.as_str()) => Self::Default,
+            Some(Place::Network(connection)) if [DEFAULT, UNSAID].contains(&connection.network.as_str()) => {
+                Self::Default
+            }
             Some(Place::Network(_)) => Self::Network,
         }
     }
