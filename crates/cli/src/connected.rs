@@ -174,6 +174,7 @@ pub(crate) fn wished(record: &Record) -> Map<String, Value> {
         "DnsSearch": words(&wish.dns.search),
         "ExtraHosts": or_null(hosts.collect()),
         "Links": or_null(links.collect()),
+        "NetworkRate": json!({"InBits": wish.rate.into_bits, "OutBits": wish.rate.out_bits}),
     }))
 }
 

@@ -12,6 +12,7 @@ mod bridge;
 mod claims;
 mod endpoint;
 pub(crate) mod files;
+mod rate;
 pub mod resolver;
 mod zone;
 

@@ -8,6 +8,7 @@ pub mod link;
 pub mod nftables;
 pub mod route;
 mod socket;
+pub mod traffic;
 
 pub use crate::socket::{Protocol, Socket};
 pub use error::Errno;

@@ -13,7 +13,7 @@ use network::IpNet;
 use procfs::{HostPid, Kind, Process};
 
 use super::claims::{self, Ports};
-use super::{Driver, Endpoint, Network, Reach, bridge};
+use super::{Driver, Endpoint, Network, Reach, bridge, rate};
 use crate::containers::{Container, Engine, Removal, Status};
 use crate::options::{Connection, Mac, PortWish};
 use crate::record::Record;
@@ -148,6 +148,8 @@ impl Engine {
         (Nth(number), ports): (Nth, &[PortWish]),
         sockets: &Sockets<'_>,
     ) -> Result<Endpoint> {
+        let limits = record.options.network.rate;
+        rate::check(limits, network)?;
         let id = crate::names::new_id()?;
         let link = format!("cv{}", id.get(..12).unwrap_or(&id));
         let mut endpoint = Endpoint {
@@ -182,10 +184,9 @@ impl Engine {
             self.write_endpoint(&endpoint)?;
         }
         make_link((network, master), &endpoint, sockets)?;
-        if !endpoint.ports.is_empty() && network.driver == Driver::Bridge {
-            let port = route::link(&sockets.here, &endpoint.link);
-            let set = port.and_then(|port| link::send_back(&sockets.here, port));
-            set.doing(|| format!("let {} reach itself by its published ports", endpoint.name))?;
+        rate::limit(limits, network, &endpoint, (&sockets.here, &sockets.there))?;
+        if !endpoint.ports.is_empty() {
+            send_back(network, &endpoint, &sockets.here)?;
         }
         if number == 0 || !has_route(&sockets.there, &endpoint)? {
             add_routes(network, &endpoint, &sockets.there)?;
@@ -460,6 +461,15 @@ fn make_link((network, master): (&Network, u32), endpoint: &Endpoint, sockets: &
         given.doing(|| format!("give the container the address {address}"))?;
     }
     Ok(())
+}
+
+/// Lets a container reach itself by the ports that it publishes.
+fn send_back(network: &Network, endpoint: &Endpoint, here: &Socket) -> Result<()> {
+    if network.driver != Driver::Bridge {
+        return Ok(());
+    }
+    let set = route::link(here, &endpoint.link).and_then(|port| link::send_back(here, port));
+    set.doing(|| format!("let {} reach itself by its published ports", endpoint.name))
 }
 
 fn has_route(there: &Socket, endpoint: &Endpoint) -> Result<bool> {
