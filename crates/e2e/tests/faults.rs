@@ -16,6 +16,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use carboy_e2e::fault::{Fault, Place, Role, Watched, run};
+use carboy_e2e::network::{alone, tables};
 use carboy_e2e::trace::{most_options, parent_group};
 use carboy_e2e::{Carboy, eventually};
 use nix::errno::Errno;
@@ -49,6 +50,8 @@ struct Bench {
     attended: bool,
     /// Whether a monitor that is not looked at decides how often it looks.
     raced: bool,
+    /// Whether the plan goes on where an event cannot be told of, or another's record cannot be read.
+    tells_others: bool,
     /// What is done before each run.
     before: fn(&Self),
     /// What is done after each run, before it is looked at what is left. It gives what is wrong.
@@ -61,7 +64,16 @@ impl Bench {
         assert_eq!(carboy.run(["ps"]).code, 0);
         let words = words.into_iter().map(Into::into).collect();
         let alike = if all_faults() { usize::MAX } else { 1 };
-        Self { carboy, words, alike, attended: true, raced: false, before: |_| {}, after: |_| Vec::new() }
+        Self {
+            carboy,
+            words,
+            alike,
+            attended: true,
+            raced: false,
+            tells_others: false,
+            before: |_| {},
+            after: |_| Vec::new(),
+        }
     }
 
     /// `carboy run` with these options and a command that ends at once.
@@ -204,7 +216,7 @@ fn wrong_with(bench: &Bench, (place, stage): &(Place, Stage), fault: Fault) -> O
         "something is left of a container that never was"
     } else if bench.attended && at_once.iter().any(|left| !bench.stays(left)) && watched.stderr.is_empty() {
         "something was left to the next command without a word"
-    } else if watched.code == 0 && *stage == Stage::Plan && !may_fail(place, fault) {
+    } else if watched.code == 0 && *stage == Stage::Plan && !bench.tells_others && !may_fail(place, fault) {
         "the step's failure is passed over"
     } else if ![0, 1, 125].contains(&watched.code) {
         "the code is neither 0 nor 125"
@@ -446,6 +458,69 @@ fn a_container_of_which_it_is_not_known_any_more_what_exists_is_told_of_and_can_
     for group in bench.groups() {
         fs::remove_dir(group).unwrap();
     }
+}
+
+/// What is there of networks when nobody is on any: it is what the bench must leave.
+fn left_of_networks(bench: &Bench) -> Vec<String> {
+    assert_eq!(bench.carboy.run(["network", "prune", "-f"]).code, 0);
+    let links = Command::new("ip").args(["-brief", "link"]).output().unwrap();
+    let links = String::from_utf8(links.stdout).unwrap();
+    let mut left: Vec<String> = links.lines().filter(|line| !line.starts_with("lo ")).map(str::to_owned).collect();
+    left.extend(tables().lines().map(str::to_owned));
+    left
+}
+
+#[test]
+fn each_call_on_the_way_to_a_network_that_fails_leaves_nothing() {
+    alone(|_| {
+        let mut bench = Bench::of_short_run(Carboy::new(), &["--network", "bridge", "-p", "127.0.0.1:18099:80"]);
+        // The first look makes the default one.
+        assert_eq!(bench.carboy.run(["network", "ls"]).code, 0);
+        // Folders that are empty, and stay because they could not be removed, go without a word.
+        (bench.attended, bench.tells_others) = (false, true);
+        bench.after = left_of_networks;
+        each_call(&bench, Role::Monitor, error);
+        each_call(&bench, Role::Monitor, killed);
+    });
+}
+
+/// A command that connects a container that runs, or disconnects it.
+fn of_connection(word: &str) -> Bench {
+    let carboy = Carboy::new();
+    start_other(&carboy, &["--network", "none"]);
+    assert_eq!(carboy.run(["network", "ls"]).code, 0);
+    let mut bench = Bench::new(carboy, ["network", word, "bridge", OTHER]);
+    bench.attended = false;
+    bench.after = |bench| {
+        let ended = bench.carboy.run(["network", "disconnect", "-f", "bridge", OTHER]);
+        let links = bench.carboy.run(["exec", OTHER, "ls", "/sys/class/net"]).stdout;
+        let inside = links.split_whitespace().filter(|link| *link != "lo").map(|link| format!("{link} inside"));
+        let wrong = if ended.code == 0 { Vec::new() } else { vec![ended.stderr] };
+        wrong.into_iter().chain(inside).chain(left_of_networks(bench)).collect()
+    };
+    bench
+}
+
+#[test]
+fn each_call_of_connect_that_fails_leaves_nothing_to_the_next_command() {
+    alone(|_| {
+        let bench = of_connection("connect");
+        each_call(&bench, Role::Command, error);
+        each_call(&bench, Role::Command, killed);
+    });
+}
+
+#[test]
+fn each_call_of_disconnect_that_fails_leaves_nothing_to_the_next_command() {
+    alone(|_| {
+        let mut bench = of_connection("disconnect");
+        bench.before = |bench| {
+            let connected = bench.carboy.run(["network", "connect", "bridge", OTHER]);
+            assert_eq!(connected.code, 0, "{}", connected.stderr);
+        };
+        each_call(&bench, Role::Command, error);
+        each_call(&bench, Role::Command, killed);
+    });
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! Networks: containers that reach each other and those that do not, published ports, and that nothing is left. Each test
 //! has a network namespace of its own, with a neighbour in another.
-#![expect(clippy::unwrap_used, reason = "tests stop at what goes wrong")]
 
 use std::process::Command;
 

@@ -97,6 +97,7 @@ impl Engine {
         };
         let mut left = self.store.sweep_volumes();
         left.extend(ids.iter().filter_map(|id| self.sweep_id(id).err()));
+        self.tidy_networks();
         left
     }
 

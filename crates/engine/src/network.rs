@@ -175,6 +175,8 @@ pub struct Endpoint {
     pub servers: Vec<IpAddr>,
     /// The ports of the host that lead to it.
     pub ports: Vec<Published>,
+    /// Whether ports are being claimed for it that are not written down yet.
+    pub claims: bool,
 }
 
 /// The networks that there are.

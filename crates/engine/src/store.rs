@@ -612,7 +612,7 @@ pub(crate) fn write_json<T: Serialize>(folder: &Path, name: &str, value: &T) -> 
     options.write(true).create(true).truncate(true).mode(0o600);
     let written =
         options.open(&beside).and_then(|mut file| file.write_all(&text)).and_then(|()| fs::rename(&beside, &path));
-    written.doing(|| format!("write {}", path.display()))
+    written.inspect_err(|_| drop(fs::remove_file(&beside))).doing(|| format!("write {}", path.display()))
 }
 
 pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {

@@ -56,11 +56,15 @@ pub(super) fn claim_address(
     if let Some(address) = asked {
         return claim_asked(folder, subnet, address, (container, network));
     }
-    let former = fs::read_to_string(last).ok().and_then(|text| text.trim().parse().ok());
+    let former = match fs::read_to_string(last) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            return Err(error).doing(|| format!("read {}", last.display()));
+        }
+        read => read.ok().and_then(|text| text.trim().parse().ok()),
+    };
     for address in subnet.candidates(former) {
         if claim(folder, address, container)? {
-            // Where it cannot be remembered, addresses are given out again sooner.
-            let _ = fs::write(last, address.to_string());
+            fs::write(last, address.to_string()).doing(|| format!("write {}", last.display()))?;
             return Ok(address);
         }
     }
@@ -85,17 +89,33 @@ fn claim_asked(folder: &Path, subnet: &Subnet, address: IpAddr, (container, netw
 }
 
 /// Gives an address back.
-pub(super) fn release_address(folder: &Path, address: IpAddr) {
-    let _ = fs::remove_file(folder.join(address.to_string()));
+///
+/// # Errors
+/// A kernel error.
+pub(super) fn release_address(folder: &Path, address: IpAddr) -> Result<()> {
+    give_back(&folder.join(address.to_string()))
 }
 
-/// Gives back all that a container has claimed in a folder of addresses.
-pub(super) fn release_all(folder: &Path, container: &str) {
-    for name in entries(folder).unwrap_or_default() {
+/// Gives back all that a container has claimed in a folder.
+///
+/// # Errors
+/// A kernel error.
+pub(super) fn release_all(folder: &Path, container: &str) -> Result<()> {
+    for name in entries(folder)? {
         let path = folder.join(name);
         if fs::read_link(&path).is_ok_and(|owner| owner == Path::new(container)) {
-            let _ = fs::remove_file(path);
+            give_back(&path)?;
         }
+    }
+    Ok(())
+}
+
+fn give_back(claim: &Path) -> Result<()> {
+    match fs::remove_file(claim) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).doing(|| format!("give back {}", claim.display()))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -135,7 +155,7 @@ impl Ports {
             match self.claim_one(wish, addresses, container) {
                 Ok(published) => claimed.extend(published),
                 Err(error) => {
-                    self.release(&claimed);
+                    let _ = self.release(&claimed);
                     return Err(error);
                 }
             }
@@ -161,7 +181,8 @@ impl Ports {
             let published: Vec<Published> = published.collect();
             match published.iter().find_map(|one| self.conflict(one).transpose()).transpose()? {
                 None => {
-                    published.iter().try_for_each(|one| self.make(one, container))?;
+                    let made = published.iter().try_for_each(|one| self.make(one, container));
+                    made.inspect_err(|_| drop(self.release(&published)))?;
                     return Ok(published);
                 }
                 Some(by) => taken = Some((port, by)),
@@ -201,17 +222,51 @@ impl Ports {
         within(&folder, || symlink(container, &path)).doing(|| format!("claim {}", path.display()))
     }
 
+    /// Gives back all that a container has claimed.
+    ///
+    /// # Errors
+    /// A kernel error.
+    pub(super) fn release_all(&self, container: &str) -> Result<()> {
+        for protocol in Protocol::ALL {
+            let of_protocol = self.folder.join(protocol.word());
+            for port in entries(&of_protocol)? {
+                let of_port = of_protocol.join(port);
+                release_all(&of_port, container)?;
+                let _ = fs::remove_dir(of_port);
+            }
+            let _ = fs::remove_dir(of_protocol);
+        }
+        Ok(())
+    }
+
     /// Gives ports back.
-    pub(super) fn release(&self, ports: &[Published]) {
+    ///
+    /// # Errors
+    /// A kernel error; the others are given back all the same.
+    pub(super) fn release(&self, ports: &[Published]) -> Result<()> {
+        let mut released = Ok(());
         for port in ports {
             let folder = self.of(port);
-            let _ = fs::remove_file(folder.join(port.address.to_string()));
+            released = released.and(give_back(&folder.join(port.address.to_string())));
             let _ = fs::remove_dir(&folder);
         }
         for protocol in Protocol::ALL {
             let _ = fs::remove_dir(self.folder.join(protocol.word()));
         }
+        released
     }
+}
+
+/// Takes away the folders of ports that nobody has, where nobody is on any network.
+pub(super) fn tidy_ports(folder: &Path) {
+    for protocol in Protocol::ALL {
+        let of_protocol = folder.join(protocol.word());
+        for port in entries(&of_protocol).unwrap_or_default() {
+            let _ = fs::remove_dir(of_protocol.join(port));
+        }
+        let _ = fs::remove_dir(of_protocol);
+    }
+    let _ = fs::remove_dir(folder);
 }
 
 /// The addresses of the host at which a port is wished for, each with that of the container.

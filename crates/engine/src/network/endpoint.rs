@@ -2,6 +2,7 @@
 //! is written down before any of it is made, so that whoever comes next can take it away.
 
 use std::fs::{self, FileTimes};
+use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::PathBuf;
@@ -18,6 +19,8 @@ use crate::containers::{Container, Engine, Removal, Status};
 use crate::options::{Connection, Mac, PortWish};
 use crate::record::Record;
 use crate::store::{Store, entries, make_folders, read_json, write_json};
+
+const PORTS: &str = "ports";
 
 impl Store {
     /// What exists on the host of networks.
@@ -38,7 +41,7 @@ impl Store {
     }
 
     fn ports(&self) -> PathBuf {
-        self.live_networks().join("ports")
+        self.live_networks().join(PORTS)
     }
 }
 
@@ -93,7 +96,7 @@ impl Engine {
         for endpoint in self.endpoints_of(container)? {
             left = left.and(self.detach(&endpoint));
         }
-        left
+        left.and(self.remove_halves(container))
     }
 
     /// The places of a container in networks, as far as they exist on the host, in the order of their links in it.
@@ -165,6 +168,7 @@ impl Engine {
             gateways: network.subnets.iter().map(|subnet| subnet.gateway).collect(),
             aliases: connection.aliases.clone(),
             servers: record.options.network.dns.servers.clone(),
+            claims: !ports.is_empty(),
             ports: Vec::new(),
         };
         // Before anything is claimed: whoever finds one without addresses looks for all that it may have claimed.
@@ -178,8 +182,9 @@ impl Engine {
         if !ports.is_empty() {
             let held = Ports::hold(self.store.ports())?;
             endpoint.ports = held.claim(ports, &addresses, &record.id)?;
+            endpoint.claims = false;
             // A port that is claimed and not written down would be nobody's to give back.
-            self.write_endpoint(&endpoint).inspect_err(|_| held.release(&endpoint.ports))?;
+            self.write_endpoint(&endpoint).inspect_err(|_| drop(held.release(&endpoint.ports)))?;
         } else {
             self.write_endpoint(&endpoint)?;
         }
@@ -233,20 +238,23 @@ impl Engine {
     fn write_endpoint(&self, endpoint: &Endpoint) -> Result<()> {
         let folder = self.store.endpoints(&endpoint.network);
         loop {
-            make_folders(&folder)?;
+            make_folders(&folder).inspect_err(|_| self.remove_empty_folders(&endpoint.network))?;
             match write_json(&folder, &format!("{}.json", endpoint.container), endpoint) {
                 // Who was last has just removed the folder.
                 Err(error) if error.errno() == Some(Errno::NOENT) => {}
-                written => return written,
+                written => return written.inspect_err(|_| self.remove_empty_folders(&endpoint.network)),
             }
         }
     }
 
     /// Takes away a place in a network, whatever there is of it.
     fn detach(&self, endpoint: &Endpoint) -> Result<()> {
+        if endpoint.claims {
+            Ports::hold(self.store.ports())?.release_all(&endpoint.container)?;
+        }
         if !endpoint.ports.is_empty() {
             self.firewall()?.withdraw(&endpoint.ports)?;
-            Ports::hold(self.store.ports())?.release(&endpoint.ports);
+            Ports::hold(self.store.ports())?.release(&endpoint.ports)?;
         }
         match link::delete(&Socket::open(Protocol::Route)?, &endpoint.link) {
             Ok(()) | Err(Errno::NODEV) => {}
@@ -254,14 +262,14 @@ impl Engine {
         }
         let addresses = self.store.addresses(&endpoint.network);
         if endpoint.addresses.is_empty() {
-            claims::release_all(&addresses, &endpoint.container);
+            claims::release_all(&addresses, &endpoint.container)?;
         }
         for address in &endpoint.addresses {
-            claims::release_address(&addresses, address.addr());
+            claims::release_address(&addresses, address.addr())?;
         }
         let path = self.store.endpoints(&endpoint.network).join(format!("{}.json", endpoint.container));
         match fs::remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
                 return Err(error).doing(|| format!("remove {}", path.display()));
             }
             _ => {}
@@ -288,6 +296,32 @@ impl Engine {
         ] {
             let _ = fs::remove_dir(folder);
         }
+    }
+
+    /// Takes away the folders of networks that nobody is on, where a command was kept from it.
+    pub(crate) fn tidy_networks(&self) {
+        let live = entries(&self.store.live_networks()).unwrap_or_default();
+        for id in live.iter().filter(|id| *id != PORTS) {
+            self.remove_empty_folders(id);
+        }
+        if live.iter().all(|id| id == PORTS) {
+            claims::tidy_ports(&self.store.ports());
+            let _ = fs::remove_dir(self.store.live_networks());
+        }
+    }
+
+    /// Takes away what was only half written of a container's places.
+    fn remove_halves(&self, container: &str) -> Result<()> {
+        for id in entries(&self.store.live_networks())? {
+            let path = self.store.endpoints(&id).join(format!(".{container}.json"));
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    return Err(error).doing(|| format!("remove {}", path.display()));
+                }
+                _ => self.remove_empty_folders(&id),
+            }
+        }
+        Ok(())
     }
 
     /// Tells the resolvers of a container's other networks that it has come to one, or gone.
@@ -388,7 +422,8 @@ impl Engine {
     fn take_off(&self, container: &str, network: &Network) -> Result<bool> {
         let there: Vec<Endpoint> =
             self.endpoints_of(container)?.into_iter().filter(|endpoint| endpoint.network == network.id).collect();
-        there.iter().try_for_each(|endpoint| self.detach(endpoint)).map(|()| !there.is_empty())
+        there.iter().try_for_each(|endpoint| self.detach(endpoint))?;
+        self.remove_halves(container).map(|()| !there.is_empty())
     }
 
     fn rewrite_files(&self, container: &str) -> Result<()> {

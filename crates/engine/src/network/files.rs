@@ -2,8 +2,9 @@
 //! They are written in place when it is started and as networks come and go, so that what is mounted is what is written.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use error::{Doing, Result};
 use network::IpNet;
@@ -20,6 +21,9 @@ pub(crate) const FILES: [(&str, &str); 3] =
 
 const LOCAL: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::\tip6-localnet\n\
                      ff00::\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n";
+
+/// Whom the host asks for names: resolv.conf(5).
+pub(super) const OF_HOST: &str = "/etc/resolv.conf";
 
 /// Where the host's name servers stand when /etc/resolv.conf names systemd-resolved itself, which no container can reach.
 const BEHIND_RESOLVED: &str = "/run/systemd/resolve/resolv.conf";
@@ -46,7 +50,7 @@ impl Engine {
         write(&folder, "hosts", &self.hosts(record, made)?)?;
         let named = made.iter().filter(|(network, _)| network.has_names());
         let resolvers: Vec<IpAddr> = named.filter_map(|(_, endpoint)| endpoint.gateways.first().copied()).collect();
-        write(&folder, "resolv.conf", &resolv_conf(&record.options.network.dns, &resolvers, &HostDns::read()))
+        write(&folder, "resolv.conf", &resolv_conf(&record.options.network.dns, &resolvers, &HostDns::read()?))
     }
 
     fn hosts(&self, record: &Record, made: &[(Network, Endpoint)]) -> Result<String> {
@@ -107,16 +111,19 @@ struct HostDns {
 }
 
 impl HostDns {
-    fn read() -> Self {
-        let read = |path: PathBuf| Self::parse(&fs::read_to_string(path).unwrap_or_default());
-        let own = read(PathBuf::from("/etc/resolv.conf"));
+    fn read() -> Result<Self> {
+        let read = |path: &str| match fs::read_to_string(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Self::default()),
+            text => text.map(|text| Self::parse(&text)).doing(|| format!("read {path}")),
+        };
+        let own = read(OF_HOST)?;
         if own.reachable().is_empty() {
-            let behind = read(PathBuf::from(BEHIND_RESOLVED));
+            let behind = read(BEHIND_RESOLVED)?;
             if !behind.reachable().is_empty() {
-                return behind;
+                return Ok(behind);
             }
         }
-        own
+        Ok(own)
     }
 
     fn parse(text: &str) -> Self {

@@ -26,6 +26,7 @@ use serde::{Deserialize, Serialize};
 use sys::clone::Side;
 use sys::credentials::CapabilitySets;
 
+use super::files::OF_HOST;
 use super::zone::NetworkZone;
 use super::{DEFAULT, Driver, Network};
 use crate::asleep::Number;
@@ -39,8 +40,6 @@ pub const PROGRAM: &str = "carboy-resolver";
 const STATE: &str = "resolver";
 /// <https://www.iana.org/assignments/service-names-port-numbers> `domain`.
 const DOMAIN: u16 = 53;
-/// Whom the host asks for other names.
-const RESOLV_CONF: &str = "/etc/resolv.conf";
 /// How many descriptors it may need: a socket for each query that waits for others, and its connections.
 const DESCRIPTORS: u64 = 4096;
 /// For how long a resolver that nobody needs any more is waited for.
@@ -252,7 +251,7 @@ pub fn run(words: &[OsString]) -> Result<()> {
         let mut zone = NetworkZone::open(&engine, &given.network)?;
         let stop = zone.deserted.try_clone().doing(|| "answer queries")?;
         zone.refresh();
-        serve(&mut zone, &doors, stop.as_fd(), Path::new(RESOLV_CONF))?;
+        serve(&mut zone, &doors, stop.as_fd(), Path::new(OF_HOST))?;
         if engine.end_resolver(&given.network)? {
             drop(lock);
             return Ok(());
