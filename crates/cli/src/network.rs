@@ -27,9 +27,13 @@ pub(crate) fn run(engine: &Engine, asked: &Asked) -> ExitCode {
         Asked::Inspect(asked) => return inspect(engine, asked),
         Asked::Remove(asked) => return remove(engine, asked),
         Asked::Prune(asked) => return prune(engine, asked),
-        Asked::Connect(asked) => engine.connect(&asked.connection.network, &asked.container, &asked.connection),
+        Asked::Connect(asked) => {
+            let connected = engine.connect(&asked.connection.network, &asked.container, &asked.connection);
+            connected.inspect(|()| warn_of_shut(engine, &asked.connection.network))
+        }
         Asked::Disconnect(asked) => engine.disconnect(&asked.network, &asked.container, asked.removal),
         Asked::Reload => engine.reload_networks(),
+        Asked::Open(names) => return each(names, |name| engine.open_network(name), |_| false),
     };
     code(ended)
 }
@@ -41,6 +45,15 @@ fn code(ended: Result<()>) -> ExitCode {
             report::error(&error);
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Says so where somebody else's firewall drops what is forwarded for a network. What cannot be found out is not said.
+pub(crate) fn warn_of_shut(engine: &Engine, network: &str) {
+    let Ok(network) = engine.find_network(network) else { return };
+    match engine.shut_by(&network) {
+        Ok(by) if !by.is_empty() => report::warning(&engine::check::shut(&network.name, &by)),
+        _ => {}
     }
 }
 
@@ -92,6 +105,10 @@ fn list(engine: &Engine, asked: &List) -> Result<()> {
         }
     }
     report::text(&format.whole(&rows));
+    if source.is_empty() {
+        let shut = engine.shut_networks()?;
+        shut.iter().for_each(|(network, by)| report::warning(&engine::check::shut(&network.name, by)));
+    }
     Ok(())
 }
 
@@ -160,7 +177,7 @@ fn inspect(engine: &Engine, asked: &Inspect) -> ExitCode {
     for name in &asked.names {
         let document = engine.find_network(name).and_then(|network| {
             let endpoints = engine.endpoints(&network)?;
-            Ok(document(&network, &endpoints))
+            Ok(document(&network, &endpoints, &engine.shut_by(&network)?))
         });
         if let Err(error) = document.and_then(|document| documents.add(document)) {
             report::error(&error);
@@ -172,7 +189,7 @@ fn inspect(engine: &Engine, asked: &Inspect) -> ExitCode {
 }
 
 /// The document of a network.
-fn document(network: &Network, endpoints: &[Endpoint]) -> Value {
+fn document(network: &Network, endpoints: &[Endpoint], shut_by: &[String]) -> Value {
     let subnets = network.subnets.iter().map(|subnet| {
         let mut config = Map::new();
         config.insert("Subnet".to_owned(), subnet.net.to_string().into());
@@ -202,6 +219,7 @@ fn document(network: &Network, endpoints: &[Endpoint]) -> Value {
         "Labels": network.labels,
         "Link": network.link,
         "MTU": network.mtu,
+        "ShutBy": shut_by,
     })
 }
 

@@ -35,6 +35,8 @@ pub(crate) enum Network {
     Disconnect(Disconnect),
     /// Put back what the firewall has lost.
     Reload,
+    /// Let these through the firewalls of others.
+    Open(Vec<String>),
 }
 
 /// What `network ls` was asked for.
@@ -119,7 +121,7 @@ pub(crate) enum Filter {
 /// `carboy network`, which has commands of its own.
 pub(crate) const NETWORK: Usage<()> = Usage {
     command: "network",
-    words: "create|ls|inspect|rm|prune|connect|disconnect|reload [WORDS]",
+    words: "create|ls|inspect|rm|prune|connect|disconnect|reload|open [WORDS]",
     doc: "Make, list and remove networks, and put containers on them\n\n\
           create      make a network\n\
           ls          list networks\n\
@@ -128,7 +130,8 @@ pub(crate) const NETWORK: Usage<()> = Usage {
           prune       remove the networks on which no container is\n\
           connect     put a container on a network\n\
           disconnect  take a container off a network\n\
-          reload      put back the rules of the firewall\n\n\
+          reload      put back the rules of the firewall\n\
+          open        let networks through the firewalls of others\n\n\
           carboy network COMMAND --help tells of its flags.",
     flags: &[],
     end: End::FirstWord,
@@ -265,6 +268,14 @@ pub(crate) const RELOAD: Usage<()> = Usage {
     command: "network reload",
     words: "",
     doc: "Put back the rules of the firewall, after somebody has taken them away",
+    flags: &[],
+    end: End::Never,
+};
+
+pub(crate) const OPEN: Usage<()> = Usage {
+    command: "network open",
+    words: "NETWORK...",
+    doc: "Let what is forwarded for networks through the firewalls of others, until they are removed",
     flags: &[],
     end: End::Never,
 };
@@ -460,7 +471,7 @@ fn put<T: ToString + Copy>(flag: &str, value: T, place: Option<&mut Option<T>>) 
 }
 
 /// The tables of all of them, for those who make man pages and completions.
-pub(crate) fn tables() -> [serde_json::Value; 9] {
+pub(crate) fn tables() -> [serde_json::Value; 10] {
     [
         help::table(&NETWORK),
         help::table(&CREATE),
@@ -471,6 +482,7 @@ pub(crate) fn tables() -> [serde_json::Value; 9] {
         help::table(&CONNECT),
         help::table(&DISCONNECT),
         help::table(&RELOAD),
+        help::table(&OPEN),
     ]
 }
 
@@ -510,10 +522,11 @@ pub(crate) fn read(parser: &mut Parser) -> Result<Command> {
             Ok(Network::Disconnect(Disconnect { network, container, removal }))
         }),
         "reload" => words_of(&RELOAD, parser, |(), words| none(RELOAD.command, &words).map(|()| Network::Reload)),
+        "open" => words_of(&OPEN, parser, |(), words| some(OPEN.command, words).map(Network::Open)),
         "" => Ok(Command::Help(help::of_command(&NETWORK))),
         _ => {
             let refused = wrong_words("network", word, "it has no such command");
-            Err(refused.hint("use create, ls, inspect, rm, prune, connect, disconnect or reload").into())
+            Err(refused.hint("use create, ls, inspect, rm, prune, connect, disconnect, reload or open").into())
         }
     }
 }
@@ -665,7 +678,7 @@ mod tests {
         ];
         insta::assert_snapshot!(lines.map(shown).join("\n"), @r"
         cannot use network mend: it has no such command
-          use create, ls, inspect, rm, prune, connect, disconnect or reload
+          use create, ls, inspect, rm, prune, connect, disconnect, reload or open
         cannot use network create: it needs the name of one network
           -
         cannot use network create: it needs the name of one network

@@ -16,6 +16,7 @@ use error::{Error, Refused, RefusedKind, Result};
 
 use crate::attend::{self, Outcome, SignalWish, Wishes};
 use crate::images;
+use crate::network;
 use crate::relay;
 use crate::report;
 
@@ -106,6 +107,9 @@ fn prepared(engine: &Engine, options: &RunOptions, new: &mut New<'_>) -> Result<
         Some(cidfile) => cidfile.write(&new.names.id),
         None => Ok(()),
     });
+    for connection in &options.network.networks {
+        network::warn_of_shut(engine, &connection.network);
+    }
     match told {
         Ok(()) => Ok((launch, claim, live)),
         Err(error) => {

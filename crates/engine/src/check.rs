@@ -35,6 +35,13 @@ pub enum Finding {
     },
     /// Something of the images.
     Image(ImageFinding),
+    /// Somebody else's firewall drops what the host forwards for containers.
+    Shut {
+        /// Their network's name.
+        network: String,
+        /// Its chains, as nft names them.
+        by: Vec<String>,
+    },
 }
 
 /// What it is, in one line.
@@ -47,9 +54,19 @@ impl fmt::Display for Finding {
             Self::Damaged(error) => write!(f, "{error}"),
             Self::Folder { path, .. } => write!(f, "{} is the folder of no container", path.display()),
             Self::Image(finding) => finding.fmt(f),
+            Self::Shut { network, by } => f.write_str(&shut(network, by)),
             Self::Name { name, id } => write!(f, "the name {name} points to {}, which there is not", short(id)),
         }
     }
+}
+
+/// That a network's packets are dropped, by which chains, and what opens it.
+#[must_use]
+pub fn shut(network: &str, by: &[String]) -> String {
+    let by = by.join(", ");
+    format!(
+        "what is forwarded for the network {network} is dropped by {by}: carboy network open {network} lets it through"
+    )
 }
 
 impl Engine {
@@ -74,6 +91,8 @@ impl Engine {
             }
         }
         found.extend(self.image_findings()?.into_iter().map(Finding::Image));
+        let shut = self.shut_networks()?.into_iter();
+        found.extend(shut.map(|(network, by)| Finding::Shut { network: network.name, by }));
         Ok(found)
     }
 
@@ -113,7 +132,8 @@ impl Engine {
                 let adopted = self.adopt(container)?;
                 Ok(adopted.then(|| "it has a monitor again".to_owned()))
             }
-            Finding::Damaged(_) => Ok(None),
+            // A firewall is opened for those who ask for it.
+            Finding::Damaged(_) | Finding::Shut { .. } => Ok(None),
             Finding::Folder { id, .. } => {
                 self.store.remove_own_volumes(id)?;
                 self.store.remove_container_folder(id).map(|()| Some("removed".to_owned()))

@@ -12,6 +12,7 @@ mod bridge;
 mod claims;
 mod endpoint;
 pub(crate) mod files;
+mod forward;
 mod rate;
 pub mod resolver;
 mod zone;
@@ -396,7 +397,10 @@ impl Engine {
     /// A kernel error.
     pub fn rest_default_network(&self) -> Result<()> {
         match self.store.network_record(DEFAULT)? {
-            Some(network) if self.endpoints(&network)?.is_empty() => self.lower(&network),
+            Some(network) if self.endpoints(&network)?.is_empty() => {
+                self.store.forget_open(&network)?;
+                self.lower(&network)
+            }
             _ => Ok(()),
         }
     }

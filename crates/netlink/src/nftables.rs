@@ -382,6 +382,14 @@ pub fn expression_of<'r>(rule: &'r [u8], name: &str) -> Option<&'r [u8]> {
     elements.filter(is_it).find_map(|element| find(element, EXPRESSION_DATA))
 }
 
+/// The expressions of a rule, each by its name with its data.
+pub fn expressions(rule: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    attributes(find(rule, RULE_EXPRESSIONS).unwrap_or_default()).filter_map(|(_, element)| {
+        let name = find(element, EXPRESSION_NAME)?;
+        Some((name.strip_suffix(b"\0").unwrap_or(name), find(element, EXPRESSION_DATA).unwrap_or_default()))
+    })
+}
+
 /// An expression of a rule.
 #[must_use]
 pub fn expression(name: &str, data: &[Vec<u8>]) -> Vec<u8> {

@@ -83,8 +83,8 @@ pub struct Bridge<'n> {
 /// The table of one carboy, spoken of on a socket of the network namespace that it is in.
 #[derive(Debug)]
 pub struct Firewall {
-    socket: Socket,
-    table: String,
+    pub(crate) socket: Socket,
+    pub(crate) table: String,
 }
 
 impl Firewall {
@@ -224,11 +224,11 @@ impl Firewall {
         sets.flat_map(|(set, elements)| nft::add_elements(&self.table, set, &elements)).collect()
     }
 
-    fn request(&self, said: &[Vec<u8>]) -> std::result::Result<(), Errno> {
+    pub(crate) fn request(&self, said: &[Vec<u8>]) -> std::result::Result<(), Errno> {
         self.socket.request(&nft::batch(said), |_, _| {})
     }
 
-    fn failed(&self, what: &str, errno: Errno) -> Kernel {
+    pub(crate) fn failed(&self, what: &str, errno: Errno) -> Kernel {
         let kernel = Kernel::new(format!("{what} the nftables table {}", self.table), errno);
         match errno {
             Errno::OPNOTSUPP | Errno::PROTONOSUPPORT => kernel.hint(

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod firewall;
+pub mod forward;
 pub mod port;
 pub mod resolver;
 pub mod subnet;

@@ -90,6 +90,7 @@ impl Engine {
             }
         }
         settle(network)?;
+        self.keep_open(network)?;
         Ok(index)
     }
 
@@ -156,6 +157,7 @@ impl Engine {
             Err(errno) => return Err(Kernel::new(format!("remove the bridge {}", network.link), errno).into()),
         }
         let firewall = self.firewall()?;
+        firewall.close_forward(&network.link)?;
         firewall.remove_bridge(&network.link)?;
         let links = link::all(&socket).doing(|| "list the links")?;
         let is_up = |other: &Network| links.iter().any(|link| link.name == other.link);
