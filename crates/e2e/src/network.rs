@@ -221,6 +221,12 @@ impl Neighbour {
         neighbour
     }
 
+    /// A process of it.
+    #[must_use]
+    pub fn pid(&self) -> String {
+        self.0.id().to_string()
+    }
+
     /// Runs a command there.
     ///
     /// # Panics

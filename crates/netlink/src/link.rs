@@ -1,7 +1,7 @@
 //! Links that are made and removed, the addresses they get for good, and the routes of a namespace. rtnetlink(7),
 //! <linux/if_link.h>, <linux/rtnetlink.h>.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 
 use crate::route::{LINK_HEADER, NEW_ADDRESS, SET_LINK, UP, link_header, number};
@@ -243,6 +243,23 @@ pub fn add_default_route(socket: &Socket, link: u32, gateway: IpAddr) -> Result<
     socket.request(&message(NEW_ROUTE, flags, &route_header(family(gateway), 0), &said), |_, _| {})
 }
 
+/// Lets answers to `::1` in by a link, where what was asked from it went out as from another address; for IPv4 that is
+/// `route_localnet`. A packet that is for `::1` when it comes the kernel drops all the same.
+///
+/// # Errors
+/// `EEXIST` where it does already.
+pub fn add_loopback_route(socket: &Socket, link: u32) -> Result<(), Errno> {
+    const DESTINATION: u16 = 1;
+    const OUT_LINK: u16 = 4;
+    // `struct rtmsg`, as in `route_header`, of the table `RT_TABLE_LOCAL` and the type `RTN_LOCAL`. By its metric, which is none of
+    // the least, the loopback's own route comes first for whatever this host sends.
+    let header = [10, 128, 0, 0, 255, 4, 0, 2, 0, 0, 0, 0];
+    let own = bytes(IpAddr::V6(Ipv6Addr::LOCALHOST));
+    let said = [attribute(DESTINATION, &own), attribute(OUT_LINK, &link.to_ne_bytes())].concat();
+    let flags = flag::REQUEST | flag::ACK | flag::CREATE | flag::APPEND;
+    socket.request(&message(NEW_ROUTE, flags, &header, &said), |_, _| {})
+}
+
 /// Whether the namespace has a route of this family to everywhere.
 ///
 /// # Errors
@@ -365,6 +382,8 @@ mod kernel {
             assert_eq!(mode_of_port(&here, "v9"), Some(vec![1]));
             assert_eq!(send_back(&here, bridge), Err(Errno::OPNOTSUPP));
             assert!(destinations(&here).unwrap().contains(&(ip("192.0.2.0"), 24)));
+            assert_eq!(add_loopback_route(&here, bridge), Ok(()));
+            assert_eq!(add_loopback_route(&here, bridge), Err(Errno::EXIST));
             take_address(&here, bridge, (ip("192.0.2.1"), 24)).unwrap();
             assert_eq!(take_address(&here, bridge, (ip("192.0.2.1"), 24)), Err(Errno::ADDRNOTAVAIL));
             delete(&here, "v9").unwrap();

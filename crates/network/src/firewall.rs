@@ -5,7 +5,7 @@
 //! prerouting raw   from outside to 127.0.0.0/8 or ::1: drop. Else a port that is published there alone would be open to
 //!                  neighbours, and with route_localnet the host's own ports to containers
 //! prerouting nat   ADDRESS . PROTOCOL . PORT of ports4, ports6; or to any address of this host, of any4, any6: dnat
-//! output nat       the same for what the host itself sends
+//! output nat       the same for what the host itself sends; to ::1 where an answer can come back, loopback6
 //! forward          from and to the same network: accept; from or to one that is internal: drop; to any of ours:
 //!                  what belongs to a known connection or to a published port, nothing else
 //! postrouting nat  to any of ours from the host's 127.0.0.0/8 or ::1, or from the same network through a published
@@ -49,7 +49,9 @@ const ANY_6: Set<'static> =
     Set { name: "any6", id: 7, key: &[Datum::Protocol, Datum::Port], value: &[Datum::Ipv6, Datum::Port] };
 const ITSELF_4: Set<'static> = Set { name: "itself4", id: 8, key: &[Datum::Ipv4, Datum::Ipv4], value: &[] };
 const ITSELF_6: Set<'static> = Set { name: "itself6", id: 9, key: &[Datum::Ipv6, Datum::Ipv6], value: &[] };
-const SETS: [Set<'static>; 9] = [NETWORKS, INTERNAL, WITHIN, PORTS_4, PORTS_6, ANY_4, ANY_6, ITSELF_4, ITSELF_6];
+const LOOPBACK_6: Set<'static> = Set { name: "loopback6", id: 10, key: &[Datum::Link], value: &[] };
+const SETS: [Set<'static>; 10] =
+    [NETWORKS, INTERNAL, WITHIN, PORTS_4, PORTS_6, ANY_4, ANY_6, ITSELF_4, ITSELF_6, LOOPBACK_6];
 
 /// Whom a network's packets may reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +69,15 @@ pub enum Within {
     Open,
     /// They do not, as far as the host forwards for them.
     Closed,
+}
+
+/// Whether a container's answer finds back to the host's `::1`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loopback6 {
+    /// It does.
+    Answered,
+    /// It does not: where bridged packets are filtered the kernel sees that it is for `::1` before it lets it in, and drops it.
+    Unanswered,
 }
 
 /// A network, as the firewall knows it.
@@ -196,6 +207,25 @@ impl Firewall {
         Ok(())
     }
 
+    /// Lets what the host sends from `::1` go to ports that are published at every address, or not: who tries it there is
+    /// refused at once then.
+    ///
+    /// # Errors
+    /// A kernel error: `ENOENT` where the table is not there.
+    pub fn set_loopback6(&self, loopback: Loopback6) -> Result<()> {
+        let key = name("lo");
+        let said = match loopback {
+            Loopback6::Answered => nft::add_elements(&self.table, LOOPBACK_6.name, &[(key, None)]),
+            Loopback6::Unanswered => {
+                // What is not there cannot be taken out.
+                let mut said = nft::add_elements(&self.table, LOOPBACK_6.name, &[(key.clone(), None)]);
+                said.extend(nft::delete_elements(&self.table, LOOPBACK_6.name, &[key]));
+                said
+            }
+        };
+        self.request(&said).map_err(|errno| self.failed("put the loopback into", errno).into())
+    }
+
     /// Removes the table. One that is not there is no error.
     ///
     /// # Errors
@@ -306,6 +336,7 @@ type Rule = (&'static str, Vec<Vec<u8>>);
 fn rules() -> Vec<Rule> {
     let mut rules = not_from_outside();
     rules.extend(["prerouting", "output"].into_iter().flat_map(published));
+    rules.push(published_to_loopback_6());
     rules.extend(forwarded());
     rules.extend(sent_as_the_host());
     rules
@@ -339,12 +370,11 @@ fn is_loopback(family: u8, (offset, length): (u32, u32)) -> Vec<u8> {
     .concat()
 }
 
-/// The kernel lets nothing that is sent from ::1 leave by a link: who tries it there is refused at once.
-fn is_not_loopback_6() -> Vec<u8> {
+fn is_to_loopback_6(comparison: Comparison) -> Vec<u8> {
     [
         is_family(IPV6),
         payload(Layer::Network, DESTINATION_6, Register::FIRST),
-        compare(Register::FIRST, Comparison::Different, &LOCAL_6),
+        compare(Register::FIRST, comparison, &LOCAL_6),
     ]
     .concat()
 }
@@ -387,7 +417,7 @@ fn published(chain: &'static str) -> Vec<Rule> {
     };
     let anywhere = |family, parts, map: &Set<'_>| {
         let rule = vec![
-            if family == IPV6 { is_not_loopback_6() } else { is_family(family) },
+            if family == IPV6 { is_to_loopback_6(Comparison::Different) } else { is_family(family) },
             nft::destination_is_local(),
             meta(Meta::Protocol, Register::part(0)),
             payload(Layer::Transport, DESTINATION_PORT, Register::part(1)),
@@ -402,6 +432,18 @@ fn published(chain: &'static str) -> Vec<Rule> {
         anywhere(IPV4, 1, &ANY_4),
         anywhere(IPV6, 4, &ANY_6),
     ]
+}
+
+fn published_to_loopback_6() -> Rule {
+    let rule = vec![
+        link_is_in(Meta::OutName, &LOOPBACK_6),
+        is_to_loopback_6(Comparison::Equal),
+        meta(Meta::Protocol, Register::part(0)),
+        payload(Layer::Transport, DESTINATION_PORT, Register::part(1)),
+        look_up(Register::part(0), ANY_6.name, Register::part(0)),
+        nft::translate_destination(IPV6, Register::part(0), Register::part(4)),
+    ];
+    ("output", rule)
 }
 
 fn forwarded() -> Vec<Rule> {
@@ -504,6 +546,7 @@ mod kernel {
                 "fib daddr type local dnat ip to meta l4proto . th dport map @any4",
                 "ip6 daddr != ::1 fib daddr type local dnat ip6 to meta l4proto . th dport map @any6",
                 "iifname . oifname @within ct status dnat masquerade",
+                "oifname @loopback6 ip6 daddr ::1 dnat ip6 to meta l4proto . th dport map @any6",
                 "elements = { 192.0.2.7 . 192.0.2.7 }",
                 "elements = { 2001:db8::7 . 2001:db8::7 }",
                 "ct status dnat ip saddr . ip daddr @itself4 masquerade",
@@ -511,6 +554,15 @@ mod kernel {
                 "iifname @networks oifname != @networks masquerade",
             ] {
                 assert!(listed().contains(expected), "{expected} is not in\n{}", listed());
+            }
+            assert!(!listed().contains("elements = { \"lo\" }"), "{}", listed());
+            for _ in 0..2 {
+                firewall.set_loopback6(Loopback6::Answered).unwrap();
+                assert!(listed().contains("elements = { \"lo\" }"), "{}", listed());
+            }
+            for _ in 0..2 {
+                firewall.set_loopback6(Loopback6::Unanswered).unwrap();
+                assert!(!listed().contains("elements = { \"lo\" }"), "{}", listed());
             }
             firewall.assert(&[bridge], &ports).unwrap();
             firewall.publish(&ports).unwrap();

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use error::{Doing, Errno, Error, Kernel, Refused, Result};
 use netlink::link::{self, Traits};
 use netlink::{Socket, route};
-use network::firewall::{self, Bridge, Firewall};
+use network::firewall::{self, Bridge, Firewall, Loopback6};
 use network::port::Published;
 use procfs::Proc;
 use rustix::fs::FlockOperation;
@@ -76,6 +76,7 @@ impl Engine {
             Ok(index) => index,
             Err(Errno::NODEV) => {
                 firewall.add_bridge(&network.bridge())?;
+                firewall.set_loopback6(loopback6()?)?;
                 self.make_bridge(network, socket)?
             }
             Err(errno) => return Err(Kernel::new(format!("look for the link {}", network.link), errno).into()),
@@ -89,7 +90,7 @@ impl Engine {
                 }
             }
         }
-        settle(network)?;
+        settle(network, (socket, index))?;
         self.keep_open(network)?;
         Ok(index)
     }
@@ -122,7 +123,8 @@ impl Engine {
             ports.extend(self.endpoints(network)?.into_iter().flat_map(|endpoint| endpoint.ports));
             ports.extend(self.resolver_ports(network)?);
         }
-        firewall.assert(&bridges, &ports)
+        firewall.assert(&bridges, &ports)?;
+        firewall.set_loopback6(loopback6()?)
     }
 
     /// Puts back what belongs into the firewall, and raises the bridges that containers are on, and starts the resolvers that
@@ -179,7 +181,7 @@ fn no_parent(network: &Network, errno: Errno) -> Error {
 }
 
 /// The kernel settings that a bridge's packets need. The host's own are changed only where they must be.
-fn settle(network: &Network) -> Result<()> {
+fn settle(network: &Network, (socket, index): (&Socket, u32)) -> Result<()> {
     let proc = Proc::open()?;
     let want = |path: &str, value: &str| -> Result<()> {
         if proc.setting(path)? == value { Ok(()) } else { proc.set_setting(path, value) }
@@ -189,11 +191,25 @@ fn settle(network: &Network) -> Result<()> {
         // What comes back to 127.0.0.1 from a published port; the firewall drops all else that comes for it.
         want(&format!("net/ipv4/conf/{}/route_localnet", network.link), "1")?;
     }
+    if network.reach == Reach::World && network.subnets.iter().any(|subnet| subnet.gateway.is_ipv6()) {
+        match link::add_loopback_route(socket, index) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(errno) => {
+                return Err(Kernel::new(format!("route answers to ::1 from the bridge {}", network.link), errno).into());
+            }
+        }
+    }
     if network.ipv6 == Ipv6::Routed && proc.setting("net/ipv6/conf/all/forwarding")? != "1" {
         keep_advertisements(&proc)?;
         proc.set_setting("net/ipv6/conf/all/forwarding", "1")?;
     }
     Ok(())
+}
+
+/// Whether a container's answer finds back to `::1`. Where no bridged packets can be filtered there is no such setting.
+pub(super) fn loopback6() -> Result<Loopback6> {
+    let filtered = Proc::open()?.setting("net/bridge/bridge-nf-call-ip6tables");
+    Ok(if filtered.is_ok_and(|filtered| filtered == "1") { Loopback6::Unanswered } else { Loopback6::Answered })
 }
 
 /// A host that forwards IPv6 forgets the routes that its routers advertise, unless it is told not to.

@@ -9,12 +9,14 @@ use std::os::unix::fs::{DirBuilderExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use error::{Doing, Error, Kernel, Refused, RefusedKind, Result};
+use network::firewall::Loopback6;
 use network::port::{Protocol, Published};
 use network::subnet::Subnet;
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
+use super::bridge;
 use crate::options::PortWish;
 use crate::record::short;
 use crate::store::{entries, lock_folder};
@@ -276,9 +278,11 @@ fn places(wish: &PortWish, addresses: &[IpAddr]) -> Result<Vec<(IpAddr, IpAddr)>
         Some(address) => vec![address],
         None => vec![IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)],
     };
-    if wish.address == Some(IpAddr::V6(Ipv6Addr::LOCALHOST)) {
-        let refused = Refused::new("--publish", "[::1]", "the kernel forwards nothing that is sent from ::1");
-        return Err(refused.hint("publish at 127.0.0.1, or at another address of the host").into());
+    let is_loopback6 = wish.address == Some(IpAddr::V6(Ipv6Addr::LOCALHOST));
+    if is_loopback6 && bridge::loopback6()? == Loopback6::Unanswered {
+        let reason = "the kernel drops the answers where this host filters bridged packets";
+        let hint = "sysctl net.bridge.bridge-nf-call-ip6tables=0, or publish at 127.0.0.1";
+        return Err(Refused::new("--publish", "[::1]", reason).hint(hint).into());
     }
     let places: Vec<_> = wished.iter().filter_map(|address| Some((*address, own(*address)?))).collect();
     match wish.address {
