@@ -586,7 +586,7 @@ mod tests {
 
     #[test]
     fn a_command_of_networks_is_read_with_its_flags() {
-        let all = "create|ls|inspect|rm|prune|connect|disconnect|reload";
+        let all = "create|ls|inspect|rm|prune|connect|disconnect|reload|open";
         for (words, expected) in [
             (&[][..], format!("help: Usage: carboy network {all} [WORDS]")),
             (&["ls", "--help"], "help: Usage: carboy network ls [FLAGS]".to_owned()),
@@ -637,6 +637,7 @@ mod tests {
                 "Disconnect { network: \"back\", container: \"sql\", removal: Forced }".to_owned(),
             ),
             (&["reload"], "Network(Reload)".to_owned()),
+            (&["open", "a", "b"], "Network(Open([\"a\", \"b\"]))".to_owned()),
         ] {
             assert!(shown(words).contains(&expected), "{words:?}: {}", shown(words));
         }

@@ -114,6 +114,12 @@ impl Engine {
         command
     }
 
+    /// The first process of the namespaces.
+    #[must_use]
+    pub fn first(&self) -> String {
+        self.first.to_string()
+    }
+
     /// Runs a command within the namespaces to its end.
     pub fn run<S: AsRef<OsStr>>(&self, words: impl IntoIterator<Item = S>) -> Ended {
         ended(&mut self.command(words))

@@ -4,7 +4,9 @@
 use std::process::Command;
 
 use carboy_e2e::Carboy;
+use carboy_e2e::docker::Docker;
 use carboy_e2e::network::{Neighbour, alone, done, nft, pid, serve, served, start, tables, within, words};
+use rustix::process::Signal;
 
 /// A host's firewall of IPv4 and IPv6, as somebody writes it by hand.
 const HAND: &str =
@@ -113,6 +115,49 @@ fn a_host_with_dockers_chains_is_opened_in_the_one_for_others_and_iptables_shows
         assert_eq!(iptables("-S"), before);
         assert_eq!(carboy.left_behind(), Vec::<String>::new());
     });
+}
+
+/// DOCKER-USER as iptables shows it.
+fn docker_user(docker: &Docker) -> String {
+    docker.engine.run(["iptables", "-S", "DOCKER-USER"]).stdout
+}
+
+fn beside(docker: &mut Docker, carboy: &Carboy) {
+    let neighbour = Neighbour::new();
+    // As Docker itself does on a host that did not forward before.
+    assert_eq!(docker.engine.run(["iptables", "-P", "FORWARD", "DROP"]).code, 0);
+    let before = docker_user(docker);
+    let server = ["sh", "-c", "echo docker > /tmp/index.html && exec httpd -f -p 80 -h /tmp"];
+    docker.detach("theirs", &["-p", "9090:80", "--stop-timeout", "1"], &server);
+    serve(carboy, "web", "--network bridge -p 8080:80");
+    assert_eq!(served("127.0.0.1:8080").as_deref(), Some("web"));
+    assert_eq!(neighbour.page("192.0.2.1:9090").as_deref(), Some("docker"));
+    assert_eq!(neighbour.page("192.0.2.1:8080"), None, "Docker drops what it does not know");
+    let told = "dropped by ip filter FORWARD: carboy network open bridge";
+    assert!(stderr(carboy, "network ls").contains(told), "{}", tables());
+    done(carboy.run(words("network open bridge")));
+    let both = || {
+        assert_eq!(neighbour.page("192.0.2.1:8080").as_deref(), Some("web"));
+        assert_eq!(neighbour.page("192.0.2.1:9090").as_deref(), Some("docker"));
+    };
+    both();
+    docker.end(Signal::TERM);
+    docker.start();
+    docker.told(&["start", "theirs"]);
+    both();
+    done(carboy.run(words("rm -f web")));
+    done(carboy.run(words("network prune -f")));
+    assert_eq!(docker_user(docker), before);
+    assert_eq!(neighbour.page("192.0.2.1:9090").as_deref(), Some("docker"));
+    docker.told(&["rm", "--force", "theirs"]);
+    assert_eq!(carboy.left_behind(), Vec::<String>::new());
+}
+
+#[test]
+fn beside_docker_a_network_is_opened_docker_goes_on_and_a_restart_of_it_changes_nothing() {
+    let mut docker = Docker::configured("{}");
+    let first = docker.engine.first();
+    within(&first, move || beside(&mut docker, &Carboy::new()));
 }
 
 #[test]
