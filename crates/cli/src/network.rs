@@ -177,7 +177,7 @@ fn inspect(engine: &Engine, asked: &Inspect) -> ExitCode {
     for name in &asked.names {
         let document = engine.find_network(name).and_then(|network| {
             let endpoints = engine.endpoints(&network)?;
-            Ok(document(&network, &endpoints, &engine.shut_by(&network)?))
+            Ok(document(&network, &endpoints, engine.shut_by(&network).ok()))
         });
         if let Err(error) = document.and_then(|document| documents.add(document)) {
             report::error(&error);
@@ -189,7 +189,7 @@ fn inspect(engine: &Engine, asked: &Inspect) -> ExitCode {
 }
 
 /// The document of a network.
-fn document(network: &Network, endpoints: &[Endpoint], shut_by: &[String]) -> Value {
+fn document(network: &Network, endpoints: &[Endpoint], shut_by: Option<Vec<String>>) -> Value {
     let subnets = network.subnets.iter().map(|subnet| {
         let mut config = Map::new();
         config.insert("Subnet".to_owned(), subnet.net.to_string().into());

@@ -5,7 +5,9 @@ use std::process::Command;
 
 use carboy_e2e::Carboy;
 use carboy_e2e::docker::Docker;
-use carboy_e2e::network::{Neighbour, alone, done, nft, pid, serve, served, start, tables, within, words};
+use carboy_e2e::network::{
+    Neighbour, address, alone, done, nft, pid, pings, serve, served, start, tables, within, words,
+};
 use rustix::process::Signal;
 
 /// A host's firewall of IPv4 and IPv6, as somebody writes it by hand.
@@ -21,6 +23,11 @@ fn reached(carboy: &Carboy, neighbour: &Neighbour) -> [bool; 4] {
         neighbour.page("192.0.2.1:8080").is_some(),
         neighbour.page("[2001:db8::1]:8080").is_some(),
     ]
+}
+
+/// Whether the host filters bridged packets.
+fn filter(value: &str) {
+    std::fs::write("/proc/sys/net/bridge/bridge-nf-call-iptables", value).unwrap();
 }
 
 /// A server of the neighbour's, as long as the neighbour is there.
@@ -161,9 +168,21 @@ fn beside_docker_a_network_is_opened_docker_goes_on_and_a_restart_of_it_changes_
 }
 
 #[test]
-fn what_the_host_forwards_nothing_for_is_not_opened() {
+fn a_network_without_a_way_out_is_opened_where_bridged_packets_are_filtered_and_refused_where_not() {
     alone(|carboy| {
         done(carboy.run(words("network create --internal shut")));
+        nft(HAND);
+        filter("1");
+        for name in ["first", "second"] {
+            start(carboy, name, "--network shut", "exec sleep 300");
+        }
+        let second = address(carboy, "second", "shut");
+        assert!(!pings(carboy, "first", &second), "what is bridged is filtered");
+        assert!(stderr(carboy, "network ls").contains("carboy network open shut lets it through"));
+        done(carboy.run(words("network open shut")));
+        assert!(pings(carboy, "first", &second));
+        done(carboy.run(words("rm -f first second")));
+        filter("0");
         for (line, expected) in [
             ("network open shut", "is one that the host forwards nothing for"),
             ("network open nosuch", "network not found"),

@@ -6,6 +6,7 @@ use std::io::ErrorKind;
 
 use error::{Doing, Refused, Result};
 use network::forward::Families;
+use procfs::Proc;
 
 use super::{Driver, Ipv6, Network, Reach};
 use crate::containers::Engine;
@@ -22,9 +23,14 @@ impl Network {
         }
     }
 
-    /// Whether the host forwards anything for it.
-    fn is_forwarded(&self) -> bool {
-        self.driver == Driver::Bridge && self.reach == Reach::World
+    /// Whether the host forwards anything for it: what its containers send each other, too, where bridged packets are
+    /// filtered.
+    fn is_forwarded(&self) -> Result<bool> {
+        if self.driver != Driver::Bridge {
+            return Ok(false);
+        }
+        let filtered = || Proc::open().map(|proc| proc.setting("net/bridge/bridge-nf-call-iptables"));
+        Ok(self.reach == Reach::World || filtered()?.is_ok_and(|filtered| filtered == "1"))
     }
 }
 
@@ -51,7 +57,7 @@ impl Engine {
     /// # Errors
     /// A kernel error.
     pub fn shut_by(&self, network: &Network) -> Result<Vec<String>> {
-        if !network.is_forwarded() || self.store.is_open(network) {
+        if !network.is_forwarded()? || self.store.is_open(network) {
             return Ok(Vec::new());
         }
         let shut = self.firewall()?.shut(&network.link, network.families())?;
@@ -64,9 +70,9 @@ impl Engine {
     /// Refused for one that the host forwards nothing for; a kernel error.
     pub fn open_network(&self, word: &str) -> Result<()> {
         let network = self.find_network(word)?;
-        if !network.is_forwarded() {
+        if !network.is_forwarded()? {
             let refused = Refused::new("the network", &network.name, "is one that the host forwards nothing for");
-            return Err(refused.hint("open a bridge that is not --internal").into());
+            return Err(refused.hint("name one whose driver is bridge, and that is not --internal").into());
         }
         let folder = self.store.network(&network.name);
         make_folders(&folder)?;
