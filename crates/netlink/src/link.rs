@@ -5,12 +5,13 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 
 use crate::route::{LINK_HEADER, NEW_ADDRESS, SET_LINK, UP, link_header, number};
-use crate::{Errno, Socket, attribute, find, flag, kind, message, nested, text};
+use crate::{Errno, Socket, attribute, attributes, find, flag, kind, message, nested, text};
 
 const NEW_LINK: u16 = 16;
 const DELETE_LINK: u16 = 17;
 const GET_LINK: u16 = 18;
 const DELETE_ADDRESS: u16 = 21;
+const GET_ADDRESS: u16 = 22;
 const NEW_ROUTE: u16 = 24;
 const GET_ROUTE: u16 = 26;
 
@@ -19,10 +20,12 @@ const NAME: u16 = 3;
 const MTU: u16 = 4;
 const PARENT: u16 = 5;
 const MASTER: u16 = 10;
+const OPERATION: u16 = 16;
 const INFO: u16 = 18;
 const INFO_KIND: u16 = 1;
 const INFO_DATA: u16 = 2;
 const NAMESPACE: u16 = 28;
+const PARENT_NAMESPACE: u16 = 37;
 
 /// `AF_INET` and `AF_INET6`.
 const fn family(address: IpAddr) -> u8 {
@@ -161,6 +164,34 @@ pub struct Listed {
     pub kind: String,
     /// The bridge that it is a port of.
     pub master: Option<u32>,
+    /// What it is fit for.
+    pub state: State,
+    /// The largest packet, in bytes.
+    pub mtu: Option<u32>,
+    /// Its hardware address; empty where it has none.
+    pub hardware: Vec<u8>,
+    /// What it is joined to: the other end of a pair, the link that it shares or lies on.
+    pub other: Option<Other>,
+}
+
+/// What a link is fit for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// It carries packets, or does not tell: `IF_OPER_UP`, `IF_OPER_UNKNOWN`.
+    Up,
+    /// Nobody has set it up.
+    Down,
+    /// It is set up and does not carry packets, as where its other end is down.
+    NoCarrier,
+}
+
+/// A link that another is joined to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Other {
+    /// Its number.
+    pub index: u32,
+    /// What the socket's namespace calls the one that it is in; `None` where it is the same.
+    pub nsid: Option<u32>,
 }
 
 /// The links of the socket's namespace.
@@ -187,7 +218,60 @@ fn listed(payload: &[u8]) -> Option<Listed> {
         index: number(payload, 4)?,
         kind: find(told, INFO).and_then(|info| find(info, INFO_KIND)).map(word).unwrap_or_default(),
         master: find(told, MASTER).and_then(|master| number(master, 0)),
+        state: state(number(payload, 8)?, find(told, OPERATION).and_then(|word| word.first().copied())),
+        mtu: find(told, MTU).and_then(|mtu| number(mtu, 0)),
+        hardware: find(told, HARDWARE_ADDRESS).unwrap_or_default().to_vec(),
+        other: find(told, PARENT).and_then(|index| {
+            let nsid = find(told, PARENT_NAMESPACE).and_then(|nsid| number(nsid, 0));
+            number(index, 0).filter(|index| *index != 0).map(|index| Other { index, nsid })
+        }),
     })
+}
+
+/// By the flags, and by `IFLA_OPERSTATE`.
+const fn state(flags: u32, operation: Option<u8>) -> State {
+    const UNKNOWN: u8 = 0;
+    const IS_UP: u8 = 6;
+    match operation {
+        _ if flags & UP == 0 => State::Down,
+        None | Some(UNKNOWN | IS_UP) => State::Up,
+        Some(_) => State::NoCarrier,
+    }
+}
+
+/// An address of a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Assigned {
+    /// The number of the link.
+    pub link: u32,
+    /// The link's own address.
+    pub address: IpAddr,
+    /// How many bits of it all on the link have in common.
+    pub prefix: u8,
+}
+
+/// Every address of the links of the socket's namespace, in the kernel's order.
+///
+/// # Errors
+/// The kernel's.
+pub fn assigned(socket: &Socket) -> Result<Vec<Assigned>, Errno> {
+    let mut found = Vec::new();
+    let mut refused = Ok(());
+    socket.say(&message(GET_ADDRESS, flag::REQUEST | flag::DUMP, &[0; 8], &[]), |kind, payload| match kind {
+        NEW_ADDRESS => found.extend(assigned_by(payload)),
+        kind::ERROR => refused = crate::acknowledgement(payload).unwrap_or(Err(Errno::PROTO)),
+        _ => {}
+    })?;
+    refused.map(|()| found)
+}
+
+fn assigned_by(payload: &[u8]) -> Option<Assigned> {
+    const ADDRESS: u16 = 1;
+    const LOCAL: u16 = 2;
+    let told = payload.get(8..)?;
+    // Of a link with one other end, the first is that end's.
+    let own = find(told, LOCAL).or_else(|| find(told, ADDRESS))?;
+    Some(Assigned { link: number(payload, 4)?, address: address(own)?, prefix: *payload.get(1)? })
 }
 
 /// Gives a link an address for good, which is valid at once: nobody else can have it.
@@ -265,9 +349,7 @@ pub fn add_loopback_route(socket: &Socket, link: u32) -> Result<(), Errno> {
 /// # Errors
 /// The kernel's.
 pub fn has_default_route(socket: &Socket, like: IpAddr) -> Result<bool, Errno> {
-    let mut found = false;
-    routes(socket, |family_of, prefix, _| found |= family_of == family(like) && prefix == 0)?;
-    Ok(found)
+    Ok(routes(socket)?.iter().any(|route| route.to.is_ipv4() == like.is_ipv4() && route.prefix == 0))
 }
 
 /// Where the routes of the socket's namespace lead, but for those to everywhere and those within this host: each
@@ -276,31 +358,104 @@ pub fn has_default_route(socket: &Socket, like: IpAddr) -> Result<bool, Errno> {
 /// # Errors
 /// The kernel's.
 pub fn destinations(socket: &Socket) -> Result<Vec<(IpAddr, u8)>, Errno> {
-    let mut found = Vec::new();
-    routes(socket, |_, prefix, to| found.extend(to.filter(|_| prefix > 0).map(|to| (to, prefix))))?;
-    Ok(found)
+    let routes = routes(socket)?;
+    Ok(routes.iter().filter(|route| route.prefix > 0).map(|route| (route.to, route.prefix)).collect())
 }
 
-/// Calls with family, prefix and destination of each route of a table but the local one.
-fn routes(socket: &Socket, mut hear: impl FnMut(u8, u8, Option<IpAddr>)) -> Result<(), Errno> {
-    const DESTINATION: u16 = 1;
-    const LOCAL_TABLE: u8 = 255;
+/// A way to a part of the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Route {
+    /// Where it leads: an address of which `prefix` bits count.
+    pub to: IpAddr,
+    /// How many bits of it count; 0 for everywhere.
+    pub prefix: u8,
+    /// Who passes it on.
+    pub gateway: Option<IpAddr>,
+    /// The number of the link.
+    pub link: Option<u32>,
+    /// What is sent bears this address, where nothing else is said.
+    pub source: Option<IpAddr>,
+    /// Of several, that of the lowest number holds.
+    pub metric: u32,
+    /// The table: `RT_TABLE_MAIN` is 254.
+    pub table: u32,
+    /// Whether it leads there at all.
+    pub verdict: Way,
+}
+
+/// What becomes of what is sent by a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// It is sent.
+    Sent,
+    /// Nothing is: `RTN_BLACKHOLE`.
+    Blackhole,
+    /// The sender is told that it does not get there: `RTN_UNREACHABLE`.
+    Unreachable,
+    /// The sender is told that it is not allowed: `RTN_PROHIBIT`.
+    Prohibited,
+}
+
+/// The routes of the socket's namespace, but for those of the local table and those of other kinds than [`Way`]. One with
+/// several next hops is there for each of them.
+///
+/// # Errors
+/// The kernel's.
+pub fn routes(socket: &Socket) -> Result<Vec<Route>, Errno> {
+    let mut found = Vec::new();
     let mut refused = Ok(());
     let asked = message(GET_ROUTE, flag::REQUEST | flag::DUMP, &[0; 12], &[]);
     socket.say(&asked, |kind, payload| match kind {
-        NEW_ROUTE => {
-            let Some((&[family, prefix, _, _, table, _, _, _], told)) = payload.split_first_chunk::<8>() else {
-                return;
-            };
-            let told = told.get(4..).unwrap_or_default();
-            if table != LOCAL_TABLE {
-                hear(family, prefix, find(told, DESTINATION).and_then(address));
-            }
-        }
+        NEW_ROUTE => found.extend(route(payload).into_iter().flatten()),
         kind::ERROR => refused = crate::acknowledgement(payload).unwrap_or(Err(Errno::PROTO)),
         _ => {}
     })?;
-    refused
+    refused.map(|()| found)
+}
+
+/// `struct rtmsg` and its attributes.
+fn route(payload: &[u8]) -> Option<Vec<Route>> {
+    const DESTINATION: u16 = 1;
+    const OUT_LINK: u16 = 4;
+    const GATEWAY: u16 = 5;
+    const METRIC: u16 = 6;
+    const SOURCE: u16 = 7;
+    const NEXT_HOPS: u16 = 9;
+    const TABLE: u16 = 15;
+    const LOCAL_TABLE: u32 = 255;
+    let (&[family, prefix, _, _, table, _, _, kind], told) = payload.split_first_chunk::<8>()?;
+    let told = told.get(4..)?;
+    let value = |kind| find(told, kind).and_then(|value| number(value, 0));
+    let everywhere = if family == 2 { IpAddr::from([0; 4]) } else { IpAddr::from([0; 16]) };
+    let one = Route {
+        to: find(told, DESTINATION).map_or(Some(everywhere), address)?,
+        prefix,
+        gateway: find(told, GATEWAY).and_then(address),
+        link: value(OUT_LINK),
+        source: find(told, SOURCE).and_then(address),
+        metric: value(METRIC).unwrap_or(0),
+        table: value(TABLE).unwrap_or(table.into()),
+        verdict: match kind {
+            1 => Way::Sent,
+            6 => Way::Blackhole,
+            7 => Way::Unreachable,
+            8 => Way::Prohibited,
+            _ => return None,
+        },
+    };
+    if one.table == LOCAL_TABLE || !matches!(family, 2 | 10) {
+        return None;
+    }
+    let Some(mut rest) = find(told, NEXT_HOPS) else { return Some(vec![one]) };
+    let mut all = Vec::new();
+    // `struct rtnexthop`: its length, flags, hops, the link; then attributes.
+    while let Some(length) = rest.first_chunk::<2>().map(|length| usize::from(u16::from_ne_bytes(*length))) {
+        let Some(said) = rest.get(8..length) else { break };
+        let gateway = attributes(said).find(|(kind, _)| *kind == GATEWAY).and_then(|(_, value)| address(value));
+        all.push(Route { gateway, link: number(rest, 4), ..one });
+        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+    }
+    Some(all)
 }
 
 fn address(bytes: &[u8]) -> Option<IpAddr> {
@@ -308,6 +463,41 @@ fn address(bytes: &[u8]) -> Option<IpAddr> {
         4 => Some(IpAddr::from(<[u8; 4]>::try_from(bytes).ok()?)),
         16 => Some(IpAddr::from(<[u8; 16]>::try_from(bytes).ok()?)),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_route_of_several_hops_is_there_for_each() {
+        let hop = |link: u8, gateway: [u8; 4]| {
+            let said = attribute(5, &gateway);
+            let length = u16::try_from(8 + said.len()).unwrap().to_ne_bytes();
+            [&length[..], &[0, 0, link, 0, 0, 0], &said].concat()
+        };
+        let hops = [hop(2, [192, 0, 2, 1]), hop(3, [192, 0, 2, 2])].concat();
+        let payload = [&[2, 0, 0, 0, 254, 4, 0, 1, 0, 0, 0, 0][..], &attribute(9, &hops)].concat();
+        let found = route(&payload).unwrap();
+        let told: Vec<_> = found.iter().map(|route| (route.link, route.gateway.unwrap().to_string())).collect();
+        assert_eq!(told, [(Some(2), "192.0.2.1".to_owned()), (Some(3), "192.0.2.2".to_owned())]);
+        assert_eq!(route(&[2, 0, 0, 0, 255, 4, 0, 1, 0, 0, 0, 0]), None, "of the local table");
+    }
+
+    #[test]
+    fn a_link_is_up_where_it_carries_packets() {
+        let states = [(0, Some(6)), (1, Some(6)), (1, Some(0)), (1, None), (1, Some(3))].map(|(f, o)| state(f, o));
+        assert_eq!(states, [State::Down, State::Up, State::Up, State::Up, State::NoCarrier]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_link_an_address_or_a_route_or_none(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = (listed(&bytes), assigned_by(&bytes), route(&bytes));
+        }
     }
 }
 
@@ -381,6 +571,14 @@ mod kernel {
             send_back(&here, port.index).unwrap();
             assert_eq!(mode_of_port(&here, "v9"), Some(vec![1]));
             assert_eq!(send_back(&here, bridge), Err(Errno::OPNOTSUPP));
+            let own = all(&beyond).unwrap().into_iter().find(|link| link.name == "eth0").unwrap();
+            assert_eq!((own.state, own.mtu, own.hardware.as_slice()), (State::Up, Some(1500), &[2, 0, 0, 0, 0, 9][..]));
+            assert_eq!(own.other.map(|other| other.index), Some(port.index));
+            assert!(own.other.unwrap().nsid.is_some() && port.other.unwrap().index == eth0);
+            let nine = Assigned { link: eth0, address: ip("192.0.2.9"), prefix: 24 };
+            assert!(assigned(&beyond).unwrap().contains(&nine));
+            let default = routes(&beyond).unwrap().into_iter().find(|route| route.prefix == 0).unwrap();
+            assert_eq!((default.gateway, default.link), (Some(ip("192.0.2.1")), Some(eth0)));
             assert!(destinations(&here).unwrap().contains(&(ip("192.0.2.0"), 24)));
             assert_eq!(add_loopback_route(&here, bridge), Ok(()));
             assert_eq!(add_loopback_route(&here, bridge), Err(Errno::EXIST));

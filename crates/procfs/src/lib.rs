@@ -27,7 +27,7 @@ pub use cgroup::CgroupLine;
 pub use id_map::{HostId, IdMap, IdRange, InsideId};
 pub use mountinfo::MountInfo;
 pub use net_dev::Traffic;
-pub use net_ports::{Listening, Protocol};
+pub use net_ports::{Listener, Listening, Protocol};
 pub use ns::{Kind, NamespaceId, Sight};
 pub use pid::{HostPid, InsidePid};
 pub use process::{Descriptor, Interfaces, Proc, Process};

@@ -243,17 +243,69 @@ impl Visit<'_> {
     /// # Errors
     /// A kernel error where the process is gone or its network may not be seen.
     pub fn listening(&mut self) -> Result<Vec<crate::Listening>> {
+        let mut found = self.sockets(crate::net_ports::Socket::listening)?;
+        found.sort_unstable();
+        found.dedup();
+        Ok(found)
+    }
+
+    /// The sockets that listen in the process's network namespace, each with its address; from the same files.
+    ///
+    /// # Errors
+    /// As [`Self::listening`].
+    pub fn listeners(&mut self) -> Result<Vec<crate::Listener>> {
+        let mut found = self.sockets(crate::net_ports::Socket::listener)?;
+        found.sort_unstable();
+        Ok(found)
+    }
+
+    fn sockets<T>(&mut self, of: fn(crate::net_ports::Socket, crate::Protocol) -> Option<T>) -> Result<Vec<T>> {
         let mut found = Vec::new();
         for protocol in crate::net_ports::Protocol::ALL {
             match self.parsed(protocol.file(), crate::net_ports::parse) {
-                Ok(ports) => found.extend(ports.into_iter().filter_map(|socket| socket.listening(protocol))),
+                Ok(ports) => found.extend(ports.into_iter().filter_map(|socket| of(socket, protocol))),
                 // A kernel without IPv6.
+                Err(error) if error.errno() == Some(Errno::NOENT) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(found)
+    }
+
+    /// The names of the tables of iptables that are no tables of nftables: /proc/PID/net/ip_tables_names and its like of
+    /// IPv6; none where the kernel has neither.
+    ///
+    /// # Errors
+    /// A kernel error: `EACCES` for others than root.
+    pub fn legacy_tables(&mut self) -> Result<Vec<String>> {
+        let mut found = Vec::new();
+        for file in ["net/ip_tables_names", "net/ip6_tables_names"] {
+            let names = |file: &[u8]| Some(crate::lines::lines(file).map(crate::lines::text).collect::<Vec<_>>());
+            match self.parsed(file, names) {
+                Ok(names) => found.extend(names),
                 Err(error) if error.errno() == Some(Errno::NOENT) => {}
                 Err(error) => return Err(error),
             }
         }
         found.sort_unstable();
         found.dedup();
+        Ok(found)
+    }
+
+    /// The inodes of the sockets that the process has open.
+    ///
+    /// # Errors
+    /// A kernel error: `EACCES` where the process may not be looked at.
+    pub fn open_sockets(&self) -> Result<Vec<u64>> {
+        let mut found = Vec::new();
+        self.each_descriptor(|links, name, _| {
+            let mut link = [MaybeUninit::uninit(); 64];
+            if let Ok((text, _)) = readlinkat_raw(links, name, &mut link)
+                && text.starts_with(b"socket:[")
+            {
+                found.extend(inode(text));
+            }
+        })?;
         Ok(found)
     }
 
