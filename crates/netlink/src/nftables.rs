@@ -4,6 +4,8 @@
 //! <linux/netfilter/nfnetlink.h>, <linux/netfilter/nf_tables.h>. Numbers that the kernel itself interprets are big-endian;
 //! values that it compares with a packet's or a socket's are in its own order, and as they are in the packet.
 
+pub mod read;
+
 use crate::{attribute, attributes, find, flag, nested, text};
 
 /// The tables of IPv4 and IPv6 at once: `NFPROTO_INET`.
@@ -25,7 +27,9 @@ pub mod kind {
     pub(super) const GET_RULE: u16 = NEW_TABLE + 7;
     pub(super) const DELETE_RULE: u16 = NEW_TABLE + 8;
     pub(super) const NEW_SET: u16 = NEW_TABLE + 9;
+    pub(super) const GET_SET: u16 = NEW_TABLE + 10;
     pub(super) const NEW_ELEMENTS: u16 = NEW_TABLE + 12;
+    pub(super) const GET_ELEMENTS: u16 = NEW_TABLE + 13;
     pub(super) const DELETE_ELEMENTS: u16 = NEW_TABLE + 14;
     pub(super) const BATCH_BEGIN: u16 = 16;
     pub(super) const BATCH_END: u16 = 17;
