@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use crate::cpuset::{CPUS_EFFECTIVE, Set};
 use crate::hierarchy::{Controller, Hierarchies, Version};
 use crate::path::GroupPath;
-use crate::{cpu, cpuacct, devices, file, freezer, io, memory, pids, pressure, tree};
+use crate::{cpu, cpuacct, devices, file, freezer, io, memory, net_cls, pids, pressure, tree};
 
 /// Every hierarchy that is mounted here, open for reading, also where no group can be made in it.
 #[derive(Debug)]
@@ -190,6 +190,14 @@ impl Tree {
     /// As [`Tree::level`]; `ENOENT` in a hierarchy without the controller too.
     pub fn devices(&self, shown: &Path) -> std::result::Result<Vec<String>, Errno> {
         Ok(file::read(self.open_group(shown)?, devices::LIST_V1)?.lines().map(str::to_owned).collect())
+    }
+
+    /// The class that v1's `net_cls` puts on the packets of a group; 0 for none.
+    ///
+    /// # Errors
+    /// As [`Tree::devices`]; `EINVAL` for what is no number.
+    pub fn class(&self, shown: &Path) -> std::result::Result<u32, Errno> {
+        file::read(self.open_group(shown)?, net_cls::CLASS_V1)?.trim_ascii_end().parse().map_err(|_| Errno::INVAL)
     }
 
     /// Reads a group, named as /proc/PID/cgroup names it.

@@ -8,7 +8,7 @@ use crate::hierarchy::Controller;
 use crate::setting::{Setting, SettingFile};
 use crate::write::Write;
 
-const CLASS_V1: &str = "net_cls.classid";
+pub(crate) const CLASS_V1: &str = "net_cls.classid";
 
 pub(crate) const FIELD: &str = "linux.resources.network.classID";
 

@@ -4,6 +4,7 @@
 
 pub(crate) mod compare;
 mod list;
+mod network;
 mod over;
 mod page;
 mod passport;

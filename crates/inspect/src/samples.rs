@@ -36,6 +36,7 @@ pub(crate) fn empty() -> Snapshot {
         groups: Vec::new(),
         containers: Vec::new(),
         links: Vec::new(),
+        networks: Vec::new(),
         blind: Vec::new(),
     }
 }

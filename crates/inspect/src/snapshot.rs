@@ -1,6 +1,8 @@
 //! A host at one moment: processes, namespaces, groups and containers that point to each other by their places in the
 //! lists. The JSON form is this file, field by field.
 
+pub mod network;
+
 use std::path::PathBuf;
 
 use procfs::{HostId, HostPid, IdMap, InsidePid, Kind, Listening};
@@ -32,6 +34,9 @@ pub struct Snapshot {
     /// The host's network interfaces whose other end is in another namespace.
     #[serde(default)]
     pub links: Vec<Link>,
+    /// The networks of the containers and processes that were asked about by their names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub networks: Vec<network::Network>,
     /// What could not be read.
     pub blind: Vec<Blind>,
 }
@@ -566,6 +571,13 @@ impl Snapshot {
             Spot::In(index) => self.namespaces.get(*index),
             Spot::Absent | Spot::Unreadable => None,
         }
+    }
+
+    /// The network of a container, where it was asked about.
+    #[must_use]
+    pub fn network_of(&self, container: &Container) -> Option<&network::Network> {
+        let spot = self.first(container)?.namespaces.get(place(Kind::Net))?;
+        self.networks.iter().find(|network| Spot::In(network.namespace) == *spot)
     }
 
     /// Whether a namespace is the host's own.

@@ -23,11 +23,12 @@ use crate::find::{self, Found, What};
 use crate::limits::{Groups, stall};
 use crate::names::{self, State};
 use crate::namespaces::Namespaces;
+use crate::network::{self, Asked};
 use crate::reach::{self, Reader};
 use crate::recognise::{Recognised, recognise};
 use crate::snapshot::{
-    Blind, Capabilities, CgroupMode, Container, Engine, Facts, Host, HostNamespace, Known, Link, Namespace, Process,
-    Reading, Seccomp, Snapshot, Spot, Stalls, VERSION, place,
+    Blind, Capabilities, CgroupMode, Container, Engine, Facts, Host, HostNamespace, Known, Link, Process, Reading,
+    Seccomp, Snapshot, Spot, Stalls, VERSION, place,
 };
 use crate::surroundings::HostMounts;
 use crate::tasks::{self, Sighting};
@@ -74,7 +75,7 @@ pub fn take(scope: Scope<'_>, carboy: &[PathBuf]) -> Result<Snapshot> {
         (_, Some(focus)) => (focus.groups.iter().copied().collect(), Detail::All),
         (_, None) => ((0..pass.groups.all.len()).collect(), Detail::All),
     };
-    let mut links = Vec::new();
+    let (mut links, mut networks) = (Vec::new(), Vec::new());
     pass.groups.read(&trees, &wanted, detail, &mut blind);
     if scope == Scope::Everything {
         let focus = focus.as_ref();
@@ -91,6 +92,13 @@ pub fn take(scope: Scope<'_>, carboy: &[PathBuf]) -> Result<Snapshot> {
             blind.add_error("links", "the host's network interfaces", &error);
             Vec::new()
         });
+        if let Some(focus) = focus {
+            let read = network::read(&mut walk, &pass, &trees, &focus.asked, &mut blind);
+            networks = read.unwrap_or_else(|error| {
+                blind.add_error("network", "the host's network", &error);
+                Vec::new()
+            });
+        }
     }
     let (at_msec, up_usec) = now();
     if scope == Scope::Everything {
@@ -107,6 +115,7 @@ pub fn take(scope: Scope<'_>, carboy: &[PathBuf]) -> Result<Snapshot> {
         groups: pass.groups.all,
         containers,
         links,
+        networks,
         blind: blind.told(),
     }
     .legible())
@@ -118,6 +127,7 @@ struct Focus {
     containers: BTreeSet<usize>,
     namespaces: BTreeSet<usize>,
     groups: BTreeSet<usize>,
+    asked: Asked,
 }
 
 impl Focus {
@@ -139,6 +149,7 @@ impl Focus {
             namespaces: Vec::new(),
             groups: Vec::new(),
             links: Vec::new(),
+            networks: Vec::new(),
             blind: Vec::new(),
         };
         let found: Option<Vec<Vec<Found>>> = words.iter().map(|word| find::find(&known, word).ok()).collect();
@@ -148,6 +159,7 @@ impl Focus {
             match found {
                 Found::Container(index) => focus.add_container(index, pass, containers),
                 Found::Process(index) | Found::Member(index) => {
+                    focus.asked.processes.insert(index);
                     focus.add_process(pass.processes.get(index)?);
                     let inside = pass.processes.get(index).and_then(|process| process.container);
                     inside.into_iter().for_each(|container| focus.add_container(container, pass, containers));
@@ -155,6 +167,7 @@ impl Focus {
                 Found::Namespace(_) | Found::Group(_) => return None,
             }
         }
+        focus.asked.groups.clone_from(&focus.groups);
         // It stands for the host where something is compared with that.
         pass.processes.iter().filter(|process| process.pid == HostPid(1)).for_each(|init| focus.add_process(init));
         Some(focus)
@@ -164,6 +177,7 @@ impl Focus {
         let Some(container) = containers.get(index) else { return };
         self.containers.insert(index);
         self.groups.extend(container.groups.iter().copied());
+        self.asked.processes.extend(container.processes.iter().copied());
         pass.processes.get(container.first).into_iter().for_each(|first| self.add_process(first));
     }
 
@@ -452,21 +466,31 @@ impl Pass {
     fn links(&self, walk: &mut Walk, is_asked: impl Fn(usize) -> bool) -> Result<Vec<Link>> {
         let socket = Socket::open(Protocol::Route)?;
         let peered = route::paired(&socket).doing(|| "list the network interfaces")?;
-        let mut numbered = Vec::new();
-        let all = self.namespaces.all.iter().zip(&self.namespaces.witness).enumerate();
         // Where no interface leads out, nothing needs to be known of the others.
-        let is_net = |index: usize, namespace: &Namespace| namespace.kind == Kind::Net && is_asked(index);
-        let nets = all.filter(|(index, (namespace, _))| is_net(*index, namespace) && !peered.is_empty());
-        for (index, (_, pid)) in nets {
-            let Some(visit) = pid.and_then(|pid| walk.visit(pid).ok().flatten()) else { continue };
-            let number =
-                visit.open_namespace(Kind::Net).ok().and_then(|file| route::nsid(&socket, file.as_fd()).ok()?);
-            numbered.extend(number.map(|number| (number, index)));
-        }
+        let numbered = if peered.is_empty() { Vec::new() } else { self.numbered(walk, &socket, is_asked) };
         let namespace = |nsid| numbered.iter().find(|(number, _)| *number == nsid).map(|(_, index)| *index);
         let link =
             |one: Paired| Link { namespace: namespace(one.nsid), name: one.name, index: one.index, peer: one.peer };
         Ok(peered.into_iter().map(link).collect())
+    }
+
+    /// The numbers that a socket's namespace has for others, of those that are asked for and to which a link leads.
+    pub(crate) fn numbered(
+        &self,
+        walk: &mut Walk,
+        socket: &Socket,
+        is_asked: impl Fn(usize) -> bool,
+    ) -> Vec<(u32, usize)> {
+        let mut numbered = Vec::new();
+        let all = self.namespaces.all.iter().zip(&self.namespaces.witness).enumerate();
+        let nets = all.filter(|(index, (namespace, _))| namespace.kind == Kind::Net && is_asked(*index));
+        for (index, (_, pid)) in nets {
+            let Some(visit) = pid.and_then(|pid| walk.visit(pid).ok().flatten()) else { continue };
+            let number =
+                visit.open_namespace(Kind::Net).ok().and_then(|file| route::nsid(socket, file.as_fd()).ok()?);
+            numbered.extend(number.map(|number| (number, index)));
+        }
+        numbered
     }
 
     /// The ports of each network namespace, by one of its processes.

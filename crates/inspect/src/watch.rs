@@ -102,6 +102,7 @@ pub fn part(snapshot: &Snapshot, subject: &Subject) -> Snapshot {
         groups: snapshot.groups.clone(),
         containers: Vec::new(),
         links: Vec::new(),
+        networks: Vec::new(),
         blind: snapshot.blind.clone(),
     }
 }
@@ -155,6 +156,7 @@ impl Watch {
             groups: groups.all,
             containers: Vec::new(),
             links: Vec::new(),
+            networks: Vec::new(),
             blind: blind.told(),
         }
         .legible()

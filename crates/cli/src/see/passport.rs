@@ -12,6 +12,7 @@ use procfs::Kind;
 use serde_json::{Value, json};
 
 use crate::see::list::{ORDER, called, engine, quantity, related};
+use crate::see::network;
 use crate::see::page::{Page, Style};
 
 /// A container.
@@ -227,6 +228,14 @@ pub(crate) fn chosen(container: &Container) -> impl Iterator<Item = &Mount> {
 }
 
 fn network(page: &mut Page, snapshot: &Snapshot, container: &Container) {
+    if let Some(network) = snapshot.network_of(container) {
+        return network::text(page, snapshot, container, network);
+    }
+    if relation::of(snapshot, container, Kind::Net) == Relation::Unreadable {
+        page.gap();
+        return page.styled(Style::Bold, "NETWORK  unreadable");
+    }
+    // A snapshot of the whole host has no more.
     let rows = [("LINKS", linked_by(snapshot, container)), ("LISTENS AT", listens_at(snapshot, container))];
     for (number, (heading, told)) in rows.into_iter().filter_map(|(heading, told)| Some((heading, told?))).enumerate() {
         if number == 0 {
@@ -330,6 +339,7 @@ pub(crate) fn document(snapshot: &Snapshot, container: &Container) -> Value {
         "uid_map": container.uid_map, "mounts": container.mounts, "listening": listening,
         "links": links(snapshot, container).collect::<Vec<_>>(), "processes": processes,
         "strays": strays,
+        "network": snapshot.network_of(container).map(|network| network::document(snapshot, container, network)),
     })
 }
 

@@ -84,6 +84,8 @@ pub enum Expression {
     Translate {
         /// Whether it is the destination's.
         is_destination: bool,
+        /// `NFPROTO_…` of the address.
+        family: u32,
         /// The address.
         address: Option<Part>,
         /// The port.
@@ -293,9 +295,12 @@ fn acts(name: &str, data: &[u8]) -> Option<Expression> {
                 None => Expression::Value(part(data, 1)?, find(loaded, DATA_VALUE)?.to_vec()),
             }
         }
-        "nat" => {
-            Expression::Translate { is_destination: number(data, 1)? == 1, address: part(data, 3), port: part(data, 5) }
-        }
+        "nat" => Expression::Translate {
+            is_destination: number(data, 1)? == 1,
+            family: number(data, 2)?,
+            address: part(data, 3),
+            port: part(data, 5),
+        },
         "masq" => Expression::Masquerade,
         "redir" => Expression::Redirect(part(data, 1)),
         "counter" => Expression::Counter(long(data, 2)?, long(data, 1)?),
@@ -375,7 +380,7 @@ mod tests {
             Expression::Meta(7, 0),
             Expression::Compare(0, 1, b"br9\0".to_vec()),
             Expression::Lookup { set: "ports".to_owned(), key: 2, value: Some(4), is_inverted: false },
-            Expression::Translate { is_destination: true, address: Some(4), port: Some(5) },
+            Expression::Translate { is_destination: true, family: 2, address: Some(4), port: Some(5) },
             Expression::Other("limit".to_owned()),
             Expression::Verdict(-3, Some("into".to_owned())),
         ];

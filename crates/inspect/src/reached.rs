@@ -1,0 +1,163 @@
+//! Who can reach a container by its network, as far as links and published ports tell; what its firewall and the host's then
+//! let through is for their rules. Pure.
+
+use std::net::IpAddr;
+
+use crate::snapshot::Snapshot;
+use crate::snapshot::network::{Interface, Network, Place, Published};
+
+/// How far somebody may be away who reaches it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Extent {
+    /// It could not be read.
+    Unknown,
+    /// Only who is in the same namespace.
+    Nobody,
+    /// The host.
+    Host,
+    /// Who is on the same network of the host.
+    Network,
+    /// Whoever reaches the host.
+    World,
+}
+
+impl Extent {
+    /// The word for it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unknown => "unreadable",
+            Self::Nobody => "nobody",
+            Self::Host => "the host",
+            Self::Network => "its network",
+            Self::World => "the host's network",
+        }
+    }
+}
+
+/// Who reaches it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reached {
+    /// How far the farthest is away.
+    pub extent: Extent,
+    /// Why, one reason for each way, the farthest last.
+    pub ways: Vec<String>,
+}
+
+/// Who can reach those in a network.
+#[must_use]
+pub fn of(snapshot: &Snapshot, network: &Network) -> Reached {
+    if network.is_hosts {
+        let ways = vec!["it is in the host's network: what it listens at is the host's".to_owned()];
+        return Reached { extent: Extent::World, ways };
+    }
+    let Some(interfaces) = &network.interfaces else {
+        return Reached { extent: Extent::Unknown, ways: Vec::new() };
+    };
+    let mut found: Vec<(Extent, String)> = interfaces.iter().flat_map(|one| by_interface(snapshot, one)).collect();
+    let is_inner = |one: &&Published| one.address.is_some_and(|at| at.is_loopback());
+    let (inner, outer): (Vec<&Published>, Vec<_>) = network.published.iter().flatten().partition(is_inner);
+    for (extent, who, ports) in [(Extent::Host, "the host", inner), (Extent::World, "whoever reaches the host", outer)]
+    {
+        let at: Vec<String> = ports.into_iter().map(at).collect();
+        found.extend((!at.is_empty()).then(|| (extent, format!("{who}, at {}", at.join(", ")))));
+    }
+    found.sort();
+    found.dedup();
+    let extent = found.last().map_or(Extent::Nobody, |(extent, _)| *extent);
+    Reached { extent, ways: found.into_iter().map(|(_, way)| way).collect() }
+}
+
+/// `0.0.0.0:8080/tcp`, with `*` for what is not said.
+#[must_use]
+pub fn at(published: &Published) -> String {
+    let ports = match published.ports {
+        Some((first, last)) if first == last => first.to_string(),
+        Some((first, last)) => format!("{first}-{last}"),
+        None => "*".to_owned(),
+    };
+    let address = match published.address {
+        None if published.to.is_ipv4() => "0.0.0.0".to_owned(),
+        None => "[::]".to_owned(),
+        Some(IpAddr::V4(address)) => address.to_string(),
+        Some(IpAddr::V6(address)) => format!("[{address}]"),
+    };
+    let protocol = if published.protocol.is_empty() { String::new() } else { format!("/{}", published.protocol) };
+    format!("{address}:{ports}{protocol}")
+}
+
+fn by_interface(snapshot: &Snapshot, interface: &Interface) -> Vec<(Extent, String)> {
+    let Interface { name, kind, .. } = interface;
+    if interface.state != "up" || name == "lo" {
+        return Vec::new();
+    }
+    let Some(other) = &interface.other else {
+        let way = match kind.as_str() {
+            "" => format!("whoever is on the network of its own hardware {name}"),
+            "tun" => format!("whoever the program lets through that holds its {name}"),
+            // Neither leads anywhere by itself.
+            "dummy" | "bridge" | "ifb" => return Vec::new(),
+            kind => format!("whoever is at the other end of its {kind} {name}"),
+        };
+        return vec![(Extent::World, way)];
+    };
+    let title = other.name.as_deref().unwrap_or("a link that cannot be seen");
+    if kind != "veth" {
+        let whose = if other.place == Place::Host { " of the host" } else { "" };
+        return match other.place {
+            // It lies on another of the same namespace, which counts by itself.
+            Place::Same => Vec::new(),
+            _ => vec![(Extent::World, format!("whoever is on the network of {title}{whose}, by its {kind} {name}"))],
+        };
+    }
+    let near = match other.place {
+        Place::Same => return Vec::new(),
+        Place::Host => "the host".to_owned(),
+        Place::In(index) => who_is_in(snapshot, index),
+        Place::Elsewhere => "who is in another namespace".to_owned(),
+    };
+    let Some(bridge) = &other.bridge else { return vec![(Extent::Host, format!("{near}, by {title}"))] };
+    let mut found = Vec::new();
+    if !bridge.addresses.is_empty() {
+        found.push((Extent::Host, format!("{near}, by {}", bridge.name)));
+    }
+    let with: Vec<String> = bridge.with.iter().map(|index| who_is_in(snapshot, *index)).collect();
+    let now = if with.is_empty() { "nobody now".to_owned() } else { with.join(", ") };
+    found.push((Extent::Network, format!("who is on {}: {now}", bridge.name)));
+    if !bridge.ports.is_empty() {
+        let ports = bridge.ports.join(", ");
+        found.push((Extent::World, format!("whoever is beyond {ports}, on {} too", bridge.name)));
+    }
+    found
+}
+
+/// The containers in a namespace, or its number.
+#[must_use]
+pub fn who_is_in(snapshot: &Snapshot, namespace: usize) -> String {
+    let titles = titles_in(snapshot, namespace);
+    if !titles.is_empty() {
+        return titles.join(", ");
+    }
+    let ino = snapshot.namespaces.get(namespace).map_or(0, |namespace| namespace.ino);
+    let is_in = |process: &&crate::snapshot::Process| {
+        process.namespaces.contains(&crate::snapshot::Spot::In(namespace)) && process.facts.is_some()
+    };
+    match snapshot.processes.iter().find(is_in) {
+        Some(first) => {
+            let name = first.facts.as_ref().map_or("", |facts| facts.name.as_str());
+            format!("{name} (pid {})", first.pid)
+        }
+        None => format!("net:[{ino}]"),
+    }
+}
+
+/// The names of the containers in a namespace.
+#[must_use]
+pub fn titles_in(snapshot: &Snapshot, namespace: usize) -> Vec<String> {
+    let spot = crate::snapshot::Spot::In(namespace);
+    let containers = snapshot.containers.iter().filter(|container| {
+        container.engine != crate::snapshot::Engine::Sandbox
+            && snapshot.first(container).is_some_and(|first| first.namespaces.contains(&spot))
+    });
+    containers.map(|container| container.title().to_owned()).collect()
+}
