@@ -44,7 +44,7 @@ const GLANCE: Duration = Duration::from_millis(500);
 
 /// Docker's, and what held it back besides.
 const ROWS: Rows = Rows {
-    table: "{{.ID}}\t{{.Name}}\t{{.CPUPerc}}\t{{.MemUsage}}\t{{.MemPerc}}\t{{.NetIO}}\t{{.BlockIO}}\t{{.PIDs}}\t\
+    table: "{{.ID}}\t{{.Name}}\t{{.CPUPerc}}\t{{.MemUsage}}\t{{.MemPerc}}\t{{.Traffic}}\t{{.BlockIO}}\t{{.PIDs}}\t\
             {{.Throttled}}\t{{.Pressure}}",
     raw: "",
     fields: &[
@@ -55,6 +55,7 @@ const ROWS: Rows = Rows {
         ("MemUsage", "MEM USAGE / LIMIT"),
         ("MemPerc", "MEM %"),
         ("NetIO", "NET I/O"),
+        ("Traffic", "NET I/O"),
         ("BlockIO", "BLOCK I/O"),
         ("PIDs", "PIDS"),
         ("Throttled", "THROTTLED"),
@@ -150,23 +151,23 @@ fn resting(engine: &Engine, stats: &Stats, shown: &BTreeMap<String, Before>) -> 
     let containers = listing.containers.into_iter().map(|container| container.record);
     let resting = containers
         .filter(|record| !shown.contains_key(&record.id) && (chosen.is_empty() || chosen.contains(&record.id)));
-    let none = |record: Record| stats.named(&record.id, &record.name, [NONE; 8].map(str::to_owned));
+    let none = |record: Record| stats.named(&record.id, &record.name, [NONE; 9].map(str::to_owned));
     Ok(resting.map(none).collect())
 }
 
 impl Stats {
     /// A row, with whose it is.
-    fn named(&self, id: &str, name: &str, cells: [String; 8]) -> Value {
+    fn named(&self, id: &str, name: &str, cells: [String; 9]) -> Value {
         let shown = if self.whole { id } else { short(id) };
-        let [cpu, memory, memory_share, network, io, pids, throttled, pressure] = cells;
+        let [cpu, memory, memory_share, network, traffic, io, pids, throttled, pressure] = cells;
         json!({
             "Container": shown, "ID": shown, "Name": name, "CPUPerc": cpu, "MemUsage": memory, "MemPerc": memory_share,
-            "NetIO": network, "BlockIO": io, "PIDs": pids, "Throttled": throttled, "Pressure": pressure,
+            "NetIO": network, "Traffic": traffic, "BlockIO": io, "PIDs": pids, "Throttled": throttled, "Pressure": pressure,
         })
     }
 }
 
-fn row(reading: &Reading, before: Option<&Before>, host_memory: Option<u64>) -> [String; 8] {
+fn row(reading: &Reading, before: Option<&Before>, host_memory: Option<u64>) -> [String; 9] {
     let sample = &reading.sample;
     let none = || NONE.to_owned();
     let pair = |one: Option<u64>, other: Option<u64>, size: fn(u64) -> String| {
@@ -177,12 +178,14 @@ fn row(reading: &Reading, before: Option<&Before>, host_memory: Option<u64>) -> 
         (sample.memory.used_bytes(), memory_limit(&sample.memory_ladder, host_memory).map(|(limit, _)| limit));
     let traffic = reading.traffic;
     let (received, sent) = (traffic.map(|traffic| traffic.received_bytes), traffic.map(|traffic| traffic.sent_bytes));
+    let network = pair(received, sent, report::decimal_size);
     let pressure = [sample.pressure.cpu, sample.pressure.memory, sample.pressure.io].map(some_avg10);
     [
         cpu_permyriad(reading, before).map_or_else(none, percent),
         pair(used, limit, report::binary_size),
         used.zip(limit).and_then(|(used, limit)| share(used, limit)).map_or_else(none, percent),
-        pair(received, sent, report::decimal_size),
+        network.clone(),
+        shared(network, &reading.shared_with),
         pair(sample.io.read_bytes, sample.io.write_bytes, report::decimal_size),
         sample.pids.current.map_or_else(none, |tasks| tasks.to_string()),
         sample.cpu.throttled_usec.map_or_else(none, duration),
@@ -192,6 +195,11 @@ fn row(reading: &Reading, before: Option<&Before>, host_memory: Option<u64>) -> 
             pressure.map(|share| share.map_or_else(none, |share| tenths(share.into()))).join("/")
         },
     ]
+}
+
+/// Traffic, with whose it is too.
+fn shared(traffic: String, with: &[String]) -> String {
+    if with.is_empty() { traffic } else { format!("{traffic} with {}", with.join(", ")) }
 }
 
 /// All of the host's memory, in bytes.
@@ -282,6 +290,7 @@ fn document(reading: &Reading, before: Option<&Before>, host_memory: Option<u64>
     put("oom_cause_limit_bytes", oom.map(|cause| json!(cause.limit)));
     put("network_received_bytes", traffic.map(|traffic| Value::from(traffic.received_bytes)));
     put("network_sent_bytes", traffic.map(|traffic| Value::from(traffic.sent_bytes)));
+    put("network_shared_with", Some(json!(reading.shared_with)).filter(|_| !reading.shared_with.is_empty()));
     put("io_read_bytes", sample.io.read_bytes.map(Value::from));
     put("io_write_bytes", sample.io.write_bytes.map(Value::from));
     put("io_read_operations", sample.io.read_ops.map(Value::from));

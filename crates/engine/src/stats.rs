@@ -25,6 +25,8 @@ pub struct Reading {
     pub sample: Sample,
     /// What went through its network interfaces; `None` where it has the host's.
     pub traffic: Option<Traffic>,
+    /// The other containers of this engine that use the same interfaces: what went through them is theirs too.
+    pub shared_with: Vec<String>,
     /// What it had too little of until now; nothing without [`Depth::All`].
     pub shortage: Shortage,
     /// When it was read.
@@ -43,6 +45,8 @@ pub struct Meters<'e> {
     /// The inode of the interfaces that carboy itself sees.
     host_interfaces: u64,
     known: BTreeMap<String, Known>,
+    /// Of every container that was met, its name and the inode of its interfaces.
+    interfaces: BTreeMap<String, (String, u64)>,
     /// When any container was given its name last, that they are known by.
     named: Option<SystemTime>,
 }
@@ -64,7 +68,8 @@ impl Engine {
         let roots = Roots::open(Hierarchies::read()?)?;
         let host_interfaces = Interfaces::of_this()?.inode();
         let proc = Proc::open()?;
-        Ok(Meters { engine: self, chosen, roots, hold, proc, host_interfaces, known: BTreeMap::new(), named: None })
+        let (known, interfaces) = (BTreeMap::new(), BTreeMap::new());
+        Ok(Meters { engine: self, chosen, roots, hold, proc, host_interfaces, known, interfaces, named: None })
     }
 }
 
@@ -89,11 +94,13 @@ impl Meters<'_> {
     /// A kernel error where the containers cannot be listed. One that ends meanwhile is left out.
     pub fn read(&mut self, depth: Depth, mut show: impl FnMut(Reading)) -> Result<()> {
         let mut ids: BTreeSet<String> = self.engine.store.live_ids()?.into_iter().collect();
+        let all = if depth == Depth::CpuTime { BTreeSet::new() } else { ids.clone() };
         ids.retain(|id| self.chosen.is_empty() || self.chosen.contains(id));
         self.known.retain(|id, _| ids.contains(id));
         let named = self.engine.store.named_at();
         if named != self.named {
             self.named = named;
+            self.interfaces.clear();
             for (id, known) in &mut self.known {
                 self.engine.rename_live(id, &mut known.live);
             }
@@ -101,6 +108,7 @@ impl Meters<'_> {
         for id in ids {
             self.meet(id);
         }
+        self.meet_interfaces(&all);
         self.roots.look();
         let mut by_name: Vec<(&String, &Known)> = self.known.iter().collect();
         by_name.sort_by(|(_, one), (_, other)| one.live.name.cmp(&other.live.name));
@@ -128,6 +136,33 @@ impl Meters<'_> {
         self.known.insert(id, Known { live, group, meter });
     }
 
+    /// Notes whose interfaces are whose, once of each container.
+    fn meet_interfaces(&mut self, ids: &BTreeSet<String>) {
+        self.interfaces.retain(|id, _| ids.contains(id));
+        for id in ids {
+            if self.interfaces.contains_key(id) {
+                continue;
+            }
+            let known = self.known.get(id).map(|known| known.live.clone());
+            let Some(mut live) = known.or_else(|| self.engine.store.live(id).ok().flatten()) else { continue };
+            let Some(process) = &live.process else { continue };
+            let inode = process.interfaces.or_else(|| Some(self.proc.interfaces(HostPid(process.pid)).ok()?.inode()));
+            if let Some(inode) = inode.filter(|inode| *inode != self.host_interfaces) {
+                self.engine.rename_live(id, &mut live);
+                self.interfaces.insert(id.clone(), (live.name, inode));
+            }
+        }
+    }
+
+    /// The names of the others that use a container's interfaces.
+    fn shared_with(&self, id: &str) -> Vec<String> {
+        let Some((_, own)) = self.interfaces.get(id) else { return Vec::new() };
+        let others = self.interfaces.iter().filter(|(other, (_, inode))| *other != id && inode == own);
+        let mut names: Vec<String> = others.map(|(_, (name, _))| name.clone()).collect();
+        names.sort_unstable();
+        names
+    }
+
     /// `None` where the container is gone.
     fn read_one(&self, id: &str, Known { live, group, meter }: &Known, depth: Depth) -> Option<Reading> {
         let at = Instant::now();
@@ -143,11 +178,12 @@ impl Meters<'_> {
         } else {
             Shortage::default()
         };
+        let shared_with = traffic.map(|_| self.shared_with(id)).unwrap_or_default();
         let (id, name, group) = (id.to_owned(), live.name.clone(), live.group.clone());
-        Some(Reading { id, name, group, sample, traffic, shortage, at })
+        Some(Reading { id, name, group, sample, traffic, shared_with, shortage, at })
     }
 
-    /// What went through the interfaces of a container whose network is its own.
+    /// What went through the interfaces of a container whose network is not the host's.
     fn traffic(&self, process: &LiveProcess) -> Option<Traffic> {
         let pid = HostPid(process.pid);
         let own = self.proc.interfaces(pid).ok().filter(|own| own.inode() != self.host_interfaces)?;
