@@ -1,7 +1,7 @@
 //! `see` and networks: links with their other ends, routes, what listens, what is published, which rules of the firewall are
 //! about a container, and who reaches it; of containers of carboy and of Docker, and of a bare process. Each test has a
 //! network namespace of its own.
-#![expect(clippy::unwrap_used, reason = "tests stop at what goes wrong")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests stop at what goes wrong")]
 
 use std::fs;
 use std::process::{Child, Command, Stdio};
@@ -157,6 +157,14 @@ fn a_containers_links_routes_ports_rules_and_who_reaches_it_are_told() {
         let db = seen(carboy, "db");
         assert_eq!((&db["reached"]["by"], &db["with"]), (&"its network".into(), &serde_json::json!(["side"])));
         assert_eq!(published(&db), []);
+        let text = done(carboy.run(["compare", "web", "db"]));
+        let bridges = format!("{bridge}  =  {bridge}");
+        let rows = text[text.find("\nNETWORK").unwrap()..].split("\n\n").next().unwrap().split_whitespace();
+        let rows = rows.collect::<Vec<_>>().join(" ");
+        assert!(
+            rows.contains(&format!("bridges {}", bridges.replace("  ", " "))) && rows.contains("192.0.2.77"),
+            "{text}"
+        );
         done(carboy.run(["rm", "-f", "web", "db", "side"]));
         done(carboy.run(["network", "rm", "shop"]));
         assert_eq!(carboy.left_behind(), Vec::<String>::new());
@@ -270,7 +278,9 @@ fn what_docker_publishes_is_read_from_the_rules_that_it_made() {
     let bridge = &link(&network, "eth0")["other"]["bridge"];
     assert_eq!((&bridge["name"], &bridge["with"]), (&"docker0".into(), &serde_json::json!(["beside"])));
     assert_eq!(rule(&network, "rule", "dnat to 172.17.0.2:80")["table"], "ip nat");
-    rule(&network, "policy", "policy drop");
+    rule(&network, "rule", "oifname \"docker0\" ct state established,related");
+    let isolated = rule(&network, "rule", "iifname \"docker0\" oifname != \"docker0\"");
+    assert_eq!((&isolated["table"], &isolated["names"][0]), (&"ip filter".into(), &"docker0".into()));
     let text = see(&["shown"]);
     assert!(text.contains("0.0.0.0:8080/tcp") && text.contains("docker0 with beside"), "{text}");
     docker.told(&["rm", "--force", "shown", "beside"]);

@@ -2,12 +2,15 @@
 //! Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use procfs::{HostId, HostPid, IdMap, IdRange, InsideId, Kind};
 use serde::Serialize;
 
 use crate::ladder::{self, Resource};
+use crate::reached;
+use crate::snapshot::network::Network;
 use crate::snapshot::{
     Capabilities, Container, Facts, HostNamespace, Known, Namespace, Process, Reading, Related, Seccomp, Snapshot,
     Spot, place,
@@ -63,6 +66,32 @@ pub struct Comparison {
     pub common_uids: Option<u64>,
     /// The folders and files of the host that somebody chose for one or for both; `None` where mounts were not looked at.
     pub mounts: Option<Vec<FromHost>>,
+    /// Their networks; `None` for that of the host, and where it was not looked at or could not be read.
+    pub network: Pair<Option<Networked>>,
+}
+
+/// A network, as far as it tells who reaches whom.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Networked {
+    /// Its addresses, but for those that mean nothing outside.
+    pub addresses: Vec<IpAddr>,
+    /// The bridges that it is on.
+    pub bridges: Vec<String>,
+    /// Ports of the host that lead to it: `0.0.0.0:8080/tcp`.
+    pub published: Vec<String>,
+}
+
+impl Networked {
+    fn of(network: &Network) -> Option<Self> {
+        let interfaces = network.interfaces.as_ref().filter(|_| !network.is_hosts)?;
+        let addresses = interfaces.iter().flat_map(|one| &one.addresses).map(|subnet| subnet.address);
+        let bridges = interfaces.iter().filter_map(|one| Some(one.other.as_ref()?.bridge.as_ref()?.name.clone()));
+        Some(Self {
+            addresses: addresses.filter(|address| !crate::network::is_local(*address)).collect(),
+            bridges: bridges.collect::<BTreeSet<_>>().into_iter().collect(),
+            published: network.published.as_ref()?.iter().map(reached::at).collect(),
+        })
+    }
 }
 
 /// A process, also when its number has gone to another.
@@ -170,6 +199,7 @@ pub fn compare(a: Side<'_>, b: Side<'_>) -> Comparison {
         common_uids: common_uids(&users),
         users,
         mounts: pair.mounts(),
+        network: pair.of(Look::network),
     }
 }
 
@@ -298,6 +328,10 @@ impl<'s> Look<'s> {
 
     fn host_number(&self, kind: Kind) -> Option<HostNamespace> {
         self.snapshot.host.namespaces.get(place(kind)).copied().flatten()
+    }
+
+    fn network(&self) -> Option<Networked> {
+        Networked::of(self.snapshot.network_of(self.container.as_ref()?)?)
     }
 
     fn held(&self, resource: Resource) -> Held {
@@ -592,6 +626,7 @@ mod tests {
             users: turned(&found.users),
             common_uids: found.common_uids,
             mounts: found.mounts.as_ref().map(|mounts| mounts.iter().map(mount).collect()),
+            network: turned(&found.network),
         }
     }
 

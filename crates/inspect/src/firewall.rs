@@ -14,7 +14,7 @@ use netlink::Socket;
 use netlink::nftables::Chain;
 use netlink::nftables::read::{self, Element, Rule as Read, Set};
 
-use self::words::{Anonymous, Leads, Named, Said, Target};
+use self::words::{Anonymous, Datum, Leads, Named, Said, Target};
 use crate::snapshot::network::{Part, Published, Rule};
 
 /// The elements that are shown of a set that belongs to a rule.
@@ -303,7 +303,7 @@ fn named_by(set: &Set, element: &Element) -> Vec<Named> {
     let last = element.last.as_deref().unwrap_or(&element.key);
     let keys = words::parts(&set.key, &element.key).into_iter().zip(words::parts(&set.key, last));
     let values = words::parts(&set.value, &element.value).into_iter().map(|value| (value, value));
-    let named = |((kind, first), (_, last)): ((u32, &[u8]), (u32, &[u8]))| match kind {
+    let named = |((kind, first), (_, last)): (Datum<'_>, Datum<'_>)| match kind {
         7 | 8 => words::address(first).zip(words::address(last)).map(|(first, last)| Named::Addresses(first, last)),
         20 => words::own_order(first).map(Named::Index),
         23 => words::own_order(first).map(Named::Class),

@@ -91,7 +91,7 @@ impl Reader<'_> {
     /// `None` where nobody is left in it.
     fn network(&mut self, index: usize) -> Option<Network> {
         let pid = (*self.pass.namespaces.witness.get(index)?)?;
-        let is_hosts = self.here.namespace == Some(index);
+        let is_hosts = self.is_hosts(index);
         let inside = if is_hosts { Ok(None) } else { self.inside(index, pid).map(Some) };
         let inside =
             inside.map_err(|error| self.blind.add_error("network", &name("the links of", index, self), &error));
@@ -113,19 +113,24 @@ impl Reader<'_> {
             is_hosts,
             interfaces,
             routes,
-            listeners: self.listeners(index, pid, is_hosts),
+            listeners: self.listeners(index, pid),
             published: firewall
                 .as_ref()
                 .map(|firewall| firewall.as_ref().map_or_else(Vec::new, |it| it.published(&names))),
             rules: firewall.as_ref().map(|firewall| firewall.as_ref().map_or_else(Vec::new, |it| it.about(&names))),
             own_rules: own,
-            legacy: self.legacy(pid, is_hosts),
+            legacy: self.legacy(index, pid),
         })
+    }
+
+    /// Whether a namespace is the viewer's own.
+    fn is_hosts(&self, index: usize) -> bool {
+        self.here.namespace == Some(index)
     }
 
     fn open(&mut self, pid: HostPid) -> Result<OwnedFd> {
         let gone = || Kernel::new(format!("look at process {pid}"), Errno::SRCH);
-        Ok(self.walk.visit(pid)?.ok_or_else(gone)?.open_namespace(Kind::Net)?)
+        self.walk.visit(pid)?.ok_or_else(gone)?.open_namespace(Kind::Net)
     }
 
     fn inside(&mut self, index: usize, pid: HostPid) -> Result<Side> {
@@ -274,7 +279,7 @@ impl Reader<'_> {
     }
 
     /// What listens, and who has it open. Of the host's namespace only those that were asked about are looked at.
-    fn listeners(&mut self, index: usize, pid: HostPid, is_hosts: bool) -> Option<Vec<Listener>> {
+    fn listeners(&mut self, index: usize, pid: HostPid) -> Option<Vec<Listener>> {
         let listed = match self.walk.visit(pid).and_then(|visit| visit.map(|mut one| one.listeners()).transpose()) {
             Ok(listed) => listed?,
             Err(error) => {
@@ -284,6 +289,7 @@ impl Reader<'_> {
         };
         let mut owners: BTreeMap<u64, Vec<HostPid>> = BTreeMap::new();
         let all = self.pass.processes.iter().enumerate();
+        let is_hosts = self.is_hosts(index);
         let is_in = |at: usize, spot: Option<&Spot>| {
             spot == Some(&Spot::In(index)) && (!is_hosts || self.asked.processes.contains(&at))
         };
@@ -312,11 +318,11 @@ impl Reader<'_> {
         Some(found)
     }
 
-    fn legacy(&mut self, pid: HostPid, is_hosts: bool) -> Vec<String> {
+    fn legacy(&mut self, index: usize, pid: HostPid) -> Vec<String> {
         let own = HostPid(rustix::process::getpid().as_raw_nonzero().get());
         let mut found = Vec::new();
         for (pid, whose) in [(own, "the host's"), (pid, "its own")] {
-            if is_hosts && pid != own {
+            if self.is_hosts(index) && pid != own {
                 continue;
             }
             match self.walk.visit(pid).and_then(|visit| visit.map(|mut one| one.legacy_tables()).transpose()) {
@@ -369,7 +375,7 @@ fn hardware(bytes: &[u8]) -> Option<String> {
 }
 
 /// Whether an address means nothing outside of one namespace or link.
-fn is_local(address: IpAddr) -> bool {
+pub(crate) fn is_local(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => address.is_loopback(),
         IpAddr::V6(address) => address.is_loopback() || address.is_unicast_link_local(),

@@ -161,3 +161,86 @@ pub fn titles_in(snapshot: &Snapshot, namespace: usize) -> Vec<String> {
     });
     containers.map(|container| container.title().to_owned()).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use procfs::Kind;
+
+    use super::*;
+    use crate::samples;
+    use crate::snapshot::Spot;
+    use crate::snapshot::network::{Bridge, Other, Subnet};
+
+    fn interface(name: &str, kind: &str, other: Option<Other>) -> Interface {
+        Interface {
+            name: name.to_owned(),
+            index: 2,
+            kind: kind.to_owned(),
+            state: "up".to_owned(),
+            mtu: None,
+            hardware: None,
+            addresses: Vec::new(),
+            other,
+        }
+    }
+
+    fn network(interfaces: Option<Vec<Interface>>) -> Network {
+        Network {
+            namespace: 0,
+            is_hosts: false,
+            interfaces,
+            routes: None,
+            listeners: None,
+            published: Some(Vec::new()),
+            rules: None,
+            own_rules: None,
+            legacy: Vec::new(),
+        }
+    }
+
+    fn bridged(addresses: Vec<Subnet>, with: Vec<usize>, ports: Vec<String>) -> Other {
+        let bridge = Bridge { name: "br9".to_owned(), addresses, with, ports };
+        Other { index: 7, place: Place::Host, name: Some("v9".to_owned()), bridge: Some(bridge) }
+    }
+
+    #[test]
+    fn the_farthest_that_reaches_it_is_by_its_links() {
+        let mut snapshot = samples::empty();
+        samples::container(&mut snapshot, "db", &[Kind::Net]);
+        let Spot::In(db) = snapshot.processes[0].namespaces[crate::snapshot::place(Kind::Net)] else { panic!() };
+        let of = |interfaces: Vec<Interface>| of(&snapshot, &network(Some(interfaces)));
+        let own = Subnet { address: "192.0.2.1".parse().unwrap(), prefix: 24 };
+        let lo = interface("lo", "", None);
+        let down = Interface { state: "down".to_owned(), ..interface("eth0", "", None) };
+        assert_eq!(of(vec![lo, down]), Reached { extent: Extent::Nobody, ways: Vec::new() });
+        let paired = Other { index: 7, place: Place::Host, name: Some("v9".to_owned()), bridge: None };
+        assert_eq!(of(vec![interface("eth0", "veth", Some(paired.clone()))]).extent, Extent::Host);
+        let near = of(vec![interface("eth0", "veth", Some(bridged(vec![own], vec![db], Vec::new())))]);
+        assert_eq!(near.extent, Extent::Network);
+        assert_eq!(near.ways, ["the host, by br9", "who is on br9: db"]);
+        let wide = of(vec![interface("eth0", "veth", Some(bridged(Vec::new(), Vec::new(), vec!["enp1".to_owned()])))]);
+        assert_eq!(wide.extent, Extent::World);
+        assert_eq!(wide.ways, ["who is on br9: nobody now", "whoever is beyond enp1, on br9 too"]);
+        assert_eq!(of(vec![interface("eth0", "macvlan", Some(paired))]).extent, Extent::World);
+        assert_eq!(of(vec![interface("eth0", "", None)]).extent, Extent::World, "hardware of its own");
+    }
+
+    #[test]
+    fn what_is_published_on_the_loopback_is_for_the_host_and_what_could_not_be_read_for_nobody_knows() {
+        let snapshot = samples::empty();
+        let port = |address: Option<&str>| Published {
+            address: address.map(|address| address.parse().unwrap()),
+            protocol: "tcp".to_owned(),
+            ports: Some((80, 80)),
+            to: "192.0.2.7".parse().unwrap(),
+            port: None,
+            by: String::new(),
+        };
+        let with = |ports| of(&snapshot, &Network { published: Some(ports), ..network(Some(Vec::new())) });
+        assert_eq!(with(vec![port(Some("127.0.0.1"))]).extent, Extent::Host);
+        let wide = with(vec![port(Some("127.0.0.1")), port(None), port(Some("192.0.2.1"))]);
+        assert_eq!(wide.extent, Extent::World);
+        assert_eq!(wide.ways[1], "whoever reaches the host, at 0.0.0.0:80/tcp, 192.0.2.1:80/tcp");
+        assert_eq!(of(&snapshot, &network(None)).extent, Extent::Unknown);
+    }
+}

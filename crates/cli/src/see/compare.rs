@@ -12,6 +12,7 @@ use inspect::find::{self, Found, What};
 use inspect::snapshot::{Container, Seccomp, VERSION, place};
 use inspect::source::{self, Scope};
 use oci::CAPABILITIES;
+use procfs::Kind;
 use serde_json::json;
 
 use crate::report;
@@ -234,6 +235,7 @@ impl<'f> Told<'f> {
         }
         self.capabilities(page);
         self.mounts(page);
+        self.network(page);
         if !same.is_empty() {
             page.gap();
             page.styled(Style::Dim, &format!("the same in both: {}", same.join(", ")));
@@ -252,6 +254,32 @@ impl<'f> Told<'f> {
         };
         let [a, b] = [one.inodes.a, one.inodes.b].map(|ino| ino.map_or_else(|| "-".to_owned(), |ino| ino.to_string()));
         [format!("  {}", one.kind.name()), a, page.sign(one.standing).to_owned(), b, said]
+    }
+
+    /// Their networks, where they are two and at least one leads anywhere.
+    fn network(&self, page: &mut Page) {
+        let (Some(a), Some(b)) = (&self.found.network.a, &self.found.network.b) else { return };
+        let is_same = self.found.namespaces.get(place(Kind::Net)).is_some_and(|one| one.standing == Standing::Same);
+        if is_same || (a.addresses.is_empty() && b.addresses.is_empty()) {
+            return;
+        }
+        let listed = |all: &[String]| if all.is_empty() { "none".to_owned() } else { all.join(", ") };
+        let row = |name: &str, [a, b]: [&[String]; 2], said: &str| {
+            let sign = page.sign(if a == b { Standing::Same } else { Standing::Apart });
+            [format!("  {name}"), listed(a), sign.to_owned(), listed(b), said.to_owned()]
+        };
+        let addresses = [a, b].map(|one| one.addresses.iter().map(ToString::to_string).collect::<Vec<_>>());
+        let common = a.bridges.iter().any(|bridge| b.bridges.contains(bridge));
+        let said = if common { "they are on one bridge" } else { "neither is on a bridge of the other" };
+        let [of_a, of_b] = &addresses;
+        let rows = [
+            self.heading("NETWORK"),
+            row("addresses", [of_a, of_b], ""),
+            row("bridges", [&a.bridges, &b.bridges], said),
+            row("published at", [&a.published, &b.published], ""),
+        ];
+        page.gap();
+        page.table(&rows);
     }
 
     /// Limits, rights and users, a row each.

@@ -86,6 +86,21 @@ enum Kind {
     Other,
 }
 
+/// How a value is to stand to what a test names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    /// It is that, or in that range.
+    Within,
+    /// Anything else.
+    Otherwise,
+}
+
+impl Wanted {
+    const fn of(operator: u32) -> Self {
+        if operator == 0 { Self::Within } else { Self::Otherwise }
+    }
+}
+
 #[derive(Debug, Clone)]
 struct Loaded {
     name: String,
@@ -248,7 +263,7 @@ impl<'s> Reader<'s> {
                 let loaded = self.at(*register);
                 let not = if *operator == 1 { "!= " } else { "" };
                 self.say(format!("{} {not}{}-{}", loaded.name, written(loaded.kind, from), written(loaded.kind, to)));
-                self.note(&loaded, (from, to), *operator == 0);
+                self.note(&loaded, (from, to), Wanted::of(*operator));
             }
             Expression::Lookup { set, key, value, is_inverted } => {
                 let name = self.joined(*key);
@@ -323,7 +338,7 @@ impl<'s> Reader<'s> {
             return;
         }
         self.say(format!("{} {sign}{}", loaded.name, written(loaded.kind, value)));
-        self.note(loaded, (value, value), operator == 0);
+        self.note(loaded, (value, value), Wanted::of(operator));
     }
 
     /// A range is a lower edge and then an upper one of the same: whether this is the upper.
@@ -339,7 +354,7 @@ impl<'s> Reader<'s> {
             Some((name, first)) => {
                 self.words.pop();
                 self.say(format!("{name} {}-{}", written(loaded.kind, &first), written(loaded.kind, value)));
-                self.note(loaded, (&first, value), true);
+                self.note(loaded, (&first, value), Wanted::Within);
                 true
             }
         }
@@ -358,21 +373,23 @@ impl<'s> Reader<'s> {
         }
         let length = if ones as usize == whole * 8 { String::new() } else { format!("/{ones}") };
         self.say(format!("{} {sign}{}{length}", loaded.name, written(Kind::Address, &first)));
-        self.note(loaded, (&first, &last), operator == 0);
+        self.note(loaded, (&first, &last), Wanted::of(operator));
     }
 
     /// Keeps what a test names, and what it asks of the destination.
-    fn note(&mut self, loaded: &Loaded, (first, last): (&[u8], &[u8]), is_equal: bool) {
+    fn note(&mut self, loaded: &Loaded, (first, last): (&[u8], &[u8]), wanted: Wanted) {
         let port = |bytes: &[u8]| Some(u16::from_be_bytes(bytes.try_into().ok()?));
         match loaded.kind {
             Kind::Address => {
                 let Some((first, last)) = address(first).zip(address(last)) else { return };
                 self.said.names.push(Named::Addresses(first, last));
-                if loaded.is_destination && is_equal && first == last {
+                if loaded.is_destination && wanted == Wanted::Within && first == last {
                     self.leads.at = Some(first);
                 }
             }
-            Kind::Port if loaded.is_destination && is_equal => self.leads.ports = port(first).zip(port(last)),
+            Kind::Port if loaded.is_destination && wanted == Wanted::Within => {
+                self.leads.ports = port(first).zip(port(last))
+            }
             Kind::Link => self.said.names.push(Named::Link(link(first))),
             Kind::Index => self.said.names.extend(own_order(first).map(Named::Index)),
             Kind::Class => self.said.names.extend(own_order(first).map(Named::Class)),
@@ -604,8 +621,11 @@ fn written(kind: Kind, bytes: &[u8]) -> String {
     told.unwrap_or_else(|| hexadecimal(bytes))
 }
 
-/// The parts of a joined value: each begins at a register's edge. The kinds are the numbers of nft(8).
-pub(crate) fn parts<'b>(kinds: &[u32], bytes: &'b [u8]) -> Vec<(u32, &'b [u8])> {
+/// A part of a key or a value, with its kind by the numbers of nft(8).
+pub(crate) type Datum<'b> = (u32, &'b [u8]);
+
+/// The parts of a joined value: each begins at a register's edge.
+pub(crate) fn parts<'b>(kinds: &[u32], bytes: &'b [u8]) -> Vec<Datum<'b>> {
     let mut rest = bytes;
     let mut found = Vec::new();
     for kind in kinds {
