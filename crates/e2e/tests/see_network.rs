@@ -1,12 +1,14 @@
 //! `see` and networks: links with their other ends, routes, what listens, what is published, which rules of the firewall are
-//! about a container, and who reaches it; of containers of carboy and of Docker, and of a bare process. Each test has a
+//! about a container, and who reaches it; of containers of carboy, Docker and Podman, and of a bare process. Each test has a
 //! network namespace of its own.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests stop at what goes wrong")]
 
 use std::fs;
 use std::process::{Child, Command, Stdio};
 
+use carboy_e2e::bundle::carboy_runtime;
 use carboy_e2e::docker::Docker;
+use carboy_e2e::engine::Engine;
 use carboy_e2e::{Carboy, Ended, ended, eventually, program};
 use serde_json::Value;
 use sys::namespace::Kinds;
@@ -177,7 +179,7 @@ fn who_has_a_loopback_alone_is_reached_by_nobody_and_who_has_the_hosts_network_b
         let root = carboy.busybox();
         let root = root.to_str().unwrap();
         done(carboy.run(["run", "-d", "--name", "shut", root, "sleep", "1000"]));
-        serve(carboy, "open", "--network host");
+        serve(carboy, "open", "--network host --net-cls-classid 10:1");
         let shut = seen(carboy, "shut");
         assert_eq!((&shut["reached"]["by"], &shut["routes"]), (&"nobody".into(), &serde_json::json!([])));
         assert!(page(carboy, "shut").contains("FIREWALL OF THE HOST  nothing about it"));
@@ -192,14 +194,19 @@ fn who_has_a_loopback_alone_is_reached_by_nobody_and_who_has_the_hosts_network_b
         shell(&format!(
             "nft add table inet mine; nft add chain inet mine out '{{ type filter hook output priority 0; }}'; \
              nft add rule inet mine out socket cgroupv2 level 1 '\"{path}\"' udp dport 53 drop; \
-             nft add rule inet mine out tcp dport 25 drop"
+             nft add rule inet mine out meta cgroup 1048577 udp dport 54 drop; nft add rule inet mine out tcp dport 25 drop"
         ));
         let open = listening(carboy, "open");
         assert_eq!((&open["is_hosts"], &open["reached"]["by"]), (&true.into(), &"the host's network".into()));
+        assert_eq!(rule(&open, "rule", "udp dport 53 drop")["names"][0], group);
         let rules = open["rules"].as_array().unwrap();
-        assert_eq!(rules.len(), 1, "{rules:#?}");
-        assert_eq!(rules[0]["names"][0], group);
-        assert!(rules[0]["text"].as_str().unwrap().ends_with("udp dport 53 drop"), "{rules:#?}");
+        // Where no hierarchy of v1 has net_cls, carboy's own rule marks what the group sends.
+        let by_class = |one: &Value| {
+            one["names"][0] == "class 0x00100001" && one["text"] == "meta cgroup 1048577 udp dport 54 drop"
+        };
+        let by_mark = |one: &Value| one["text"].as_str().unwrap().contains("meta mark set 0x00100001");
+        assert!(rules.iter().any(|one| by_class(one) || by_mark(one)), "{rules:#?}");
+        assert!(!open["rules"].to_string().contains("dport 25"), "{rules:#?}");
         assert_eq!(open["listeners"].as_array().unwrap().len(), 1, "only what is its own");
         done(carboy.run(["rm", "-f", "shut", "open"]));
     });
@@ -284,6 +291,39 @@ fn what_docker_publishes_is_read_from_the_rules_that_it_made() {
     let text = see(&["shown"]);
     assert!(text.contains("0.0.0.0:8080/tcp") && text.contains("docker0 with beside"), "{text}");
     docker.told(&["rm", "--force", "shown", "beside"]);
+}
+
+#[test]
+fn what_podman_publishes_is_read_from_the_rules_that_its_plugins_made() {
+    let engine = Engine::new();
+    // Leases are kept in a folder of the host, which need not be there.
+    let is_made = fs::create_dir("/var/lib/cni").is_ok();
+    done(engine.run(["sh", "-c", "mkdir /run/leases && mount --bind /run/leases /var/lib/cni"]));
+    let [root, run, net] = ["storage", "run", "net"].map(|name| engine.path(name));
+    fs::write(engine.path("containers.conf"), "[containers]\ndefault_ulimits = []\n").unwrap();
+    let configuration = format!("CONTAINERS_CONF={}", engine.path("containers.conf"));
+    let runtime = carboy_runtime().display().to_string();
+    let podman = |words: &[&str]| {
+        let before = ["env", &configuration, "timeout", "--foreground", "60", "podman", "--runtime", &runtime];
+        let global = ["--root", &root, "--runroot", &run, "--network-config-dir", &net, "--storage-driver", "vfs"];
+        done(engine.run([&before[..], &global, &["--cgroup-manager", "cgroupfs"], words].concat()))
+    };
+    podman(&["import", &engine.archive(), "probe"]);
+    podman(&["network", "create", "--subnet", "198.51.100.0/24", "shop"]);
+    let group = engine.group();
+    let flags = ["run", "--detach", "--network", "shop", "--cgroup-parent", &group, "-p", "8080:80"];
+    let id = podman(&[&flags[..], &["--name", "db", "probe", "httpd", "-f", "-p", "80", "-h", "/etc"]].concat());
+    let see = engine.run([program().to_str().unwrap(), "see", "--json", &id]);
+    let document: Value = serde_json::from_str(&done(see)).unwrap();
+    let network = &document["found"][0]["network"];
+    assert_eq!(published(network), [(None, "tcp".to_owned(), 8080, Some(80))], "{network:#}");
+    assert_eq!(link(network, "eth0")["addresses"][0]["address"], "198.51.100.2");
+    assert_eq!(network["reached"]["by"], "the host's network");
+    podman(&["rm", "--force", "--time", "0", "db"]);
+    drop(engine);
+    if is_made {
+        fs::remove_dir("/var/lib/cni").unwrap();
+    }
 }
 
 #[test]

@@ -121,14 +121,31 @@ fn by_interface(snapshot: &Snapshot, interface: &Interface) -> Vec<(Extent, Stri
     if !bridge.addresses.is_empty() {
         found.push((Extent::Host, format!("{near}, by {}", bridge.name)));
     }
-    let with: Vec<String> = bridge.with.iter().map(|index| who_is_in(snapshot, *index)).collect();
-    let now = if with.is_empty() { "nobody now".to_owned() } else { with.join(", ") };
+    let with = neighbours(snapshot, &bridge.with);
+    let now = if with.is_empty() { "nobody now".to_owned() } else { with };
     found.push((Extent::Network, format!("who is on {}: {now}", bridge.name)));
     if !bridge.ports.is_empty() {
-        let ports = bridge.ports.join(", ");
+        let ports = listed(&bridge.ports);
         found.push((Extent::World, format!("whoever is beyond {ports}, on {} too", bridge.name)));
     }
     found
+}
+
+/// How many neighbours are named.
+const NAMED: usize = 8;
+
+/// Names, as many as can be taken in.
+#[must_use]
+pub fn listed(names: &[String]) -> String {
+    let (named, rest) = names.split_at(NAMED.min(names.len()));
+    let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
+    format!("{}{more}", named.join(", "))
+}
+
+/// Who is in some namespaces.
+#[must_use]
+pub fn neighbours(snapshot: &Snapshot, namespaces: &[usize]) -> String {
+    listed(&namespaces.iter().map(|index| who_is_in(snapshot, *index)).collect::<Vec<_>>())
 }
 
 /// The containers in a namespace, or its number.
@@ -221,6 +238,8 @@ mod tests {
         let wide = of(vec![interface("eth0", "veth", Some(bridged(Vec::new(), Vec::new(), vec!["enp1".to_owned()])))]);
         assert_eq!(wide.extent, Extent::World);
         assert_eq!(wide.ways, ["who is on br9: nobody now", "whoever is beyond enp1, on br9 too"]);
+        let many: Vec<String> = (0..10).map(|number| format!("c{number}")).collect();
+        assert_eq!(listed(&many), "c0, c1, c2, c3, c4, c5, c6, c7 and 2 more");
         assert_eq!(of(vec![interface("eth0", "macvlan", Some(paired))]).extent, Extent::World);
         assert_eq!(of(vec![interface("eth0", "", None)]).extent, Extent::World, "hardware of its own");
     }

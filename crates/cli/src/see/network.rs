@@ -49,7 +49,7 @@ fn reach(page: &mut Page, snapshot: &Snapshot, container: &Container, network: &
     }
     let with = sharers(snapshot, container, network);
     if !with.is_empty() && !network.is_hosts {
-        page.line(&format!("  shared with {}", with.join(", ")));
+        page.line(&format!("  shared with {}", reached::listed(&with)));
     }
 }
 
@@ -114,8 +114,8 @@ fn other_end(snapshot: &Snapshot, other: &Other) -> String {
         Place::Elsewhere => " of another namespace".to_owned(),
     };
     let bridge = other.bridge.as_ref().map(|bridge| {
-        let with: Vec<String> = bridge.with.iter().map(|index| reached::who_is_in(snapshot, *index)).collect();
-        let with: Vec<String> = with.into_iter().chain(bridge.ports.iter().cloned()).collect();
+        let with = [reached::neighbours(snapshot, &bridge.with), reached::listed(&bridge.ports)];
+        let with: Vec<String> = with.into_iter().filter(|names| !names.is_empty()).collect();
         let with = if with.is_empty() { String::new() } else { format!(" with {}", with.join(", ")) };
         format!(", on the bridge {}{with}", bridge.name)
     });
