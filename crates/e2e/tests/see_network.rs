@@ -135,6 +135,8 @@ fn a_containers_links_routes_ports_rules_and_who_reaches_it_are_told() {
         assert_eq!((&listener["port"], &listener["processes"][0]), (&80.into(), &pid));
         let tcp = || "tcp".to_owned();
         let mut ports = published(&web);
+        // At ::1, too, where bridged packets are not filtered.
+        ports.retain(|(address, ..)| address.as_deref() != Some("::1"));
         ports.sort();
         let local = Some("127.0.0.1".to_owned());
         let expected = [(None, tcp(), 8080, Some(80)), (None, tcp(), 8080, Some(80)), (local, tcp(), 8443, Some(443))];

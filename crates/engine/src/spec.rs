@@ -10,7 +10,6 @@ mod resources;
 
 pub use self::mounts::INIT;
 pub(crate) use self::mounts::init_of;
-pub(crate) use self::process::capabilities;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -83,6 +83,14 @@ pub fn make_bridge(socket: &Socket, traits: &Traits<'_>) -> Result<(), Errno> {
     make(socket, &link_header(0, UP), &[traits.attributes(), info("bridge", &[])])
 }
 
+/// Makes a link that sends what comes by another as if it had never left it: `ifb`, to have a queue for that. It is up.
+///
+/// # Errors
+/// `EEXIST` where a link has its name; `EOPNOTSUPP` where the kernel has no such links.
+pub fn make_detour(socket: &Socket, traits: &Traits<'_>) -> Result<(), Errno> {
+    make(socket, &link_header(0, UP), &[traits.attributes(), info("ifb", &[])])
+}
+
 /// Makes a pair of links of which one is here, a port of the bridge with this number, and the other in a namespace. The
 /// one here is up; the kernel lets the other be only when both are there.
 ///

@@ -1,4 +1,5 @@
-//! How fast a link sends: the queues of <linux/pkt_sched.h>, rtnetlink(7), tc-tbf(8).
+//! How fast a link sends, and what comes by one sent by another: the queues of <linux/pkt_sched.h>, the filters of
+//! <linux/pkt_cls.h>, rtnetlink(7), tc-tbf(8), tc-u32(8), tc-mirred(8).
 
 use crate::{Errno, Socket, attribute, flag, message, nested, text};
 
@@ -24,13 +25,49 @@ pub struct Bucket {
 /// # Errors
 /// `ENOENT` where the kernel has no such queue, `EOPNOTSUPP` where it has none at all; `ENODEV`.
 pub fn limit(socket: &Socket, link: u32, bucket: &Bucket) -> Result<(), Errno> {
-    add_queue(socket, link, "tbf", &options(bucket))
+    add_queue(socket, (link, ROOT, 0), "tbf", &options(bucket))
 }
 
-fn add_queue(socket: &Socket, link: u32, kind: &str, options: &[u8]) -> Result<(), Errno> {
+/// Has what comes by a link go through another, which is an `ifb`, before anybody sees it.
+///
+/// # Errors
+/// `ENOENT` where the kernel lacks `sch_ingress`, `cls_u32` or `act_mirred`; `ENODEV`.
+pub fn detour(socket: &Socket, link: u32, by: u32) -> Result<(), Errno> {
+    const NEW_FILTER: u16 = 44;
+    const INGRESS: u32 = 0xffff_fff1;
+    const HANDLE: u32 = 0xffff_0000;
+    /// The first of its filters, for `ETH_P_ALL` in the order of the network.
+    const FIRST_FOR_ALL: u32 = 1 << 16 | 0x0300;
+    const SELECTOR: u16 = 5;
+    const ACTIONS: u16 = 7;
+    const PARAMETERS: u16 = 2;
+    /// `TC_ACT_STOLEN` and `TCA_EGRESS_REDIR`.
+    const STOLEN: u32 = 4;
+    const REDIRECT: u32 = 1;
+    add_queue(socket, (link, INGRESS, HANDLE), "ingress", &[])?;
+    // `struct tc_u32_sel` with `TC_U32_TERMINAL` and one key, of which no bit is looked at.
+    let mut selector = [0; 32];
+    selector[0] = 1;
+    selector[2] = 1;
+    // `struct tc_mirred`: index, capabilities, action, two counts, what it does, and to which link.
+    let parameters = [0, 0, STOLEN, 0, 0, REDIRECT, by].map(u32::to_ne_bytes).concat();
+    let action = [text(KIND, "mirred"), nested(OPTIONS, &attribute(PARAMETERS, &parameters))].concat();
+    let options = [attribute(SELECTOR, &selector), nested(ACTIONS, &nested(1, &action))].concat();
+    let header = [0, link, 0, HANDLE, FIRST_FOR_ALL].map(u32::to_ne_bytes).concat();
+    let said = [text(KIND, "u32"), nested(OPTIONS, &options)].concat();
+    let flags = flag::REQUEST | flag::ACK | flag::CREATE | flag::EXCLUSIVE;
+    socket.request(&message(NEW_FILTER, flags, &header, &said), |_, _| {})
+}
+
+fn add_queue(
+    socket: &Socket,
+    (link, parent, handle): (u32, u32, u32),
+    kind: &str,
+    options: &[u8],
+) -> Result<(), Errno> {
     const REPLACE: u16 = 0x100;
     // `struct tcmsg`: family, link, handle, parent, info.
-    let header = [0, link, 0, ROOT, 0].map(u32::to_ne_bytes).concat();
+    let header = [0, link, handle, parent, 0].map(u32::to_ne_bytes).concat();
     let said = [text(KIND, kind), nested(OPTIONS, options)].concat();
     let flags = flag::REQUEST | flag::ACK | flag::CREATE | REPLACE;
     socket.request(&message(NEW_QUEUE, flags, &header, &said), |_, _| {})
@@ -61,7 +98,7 @@ mod kernel {
 
     use super::*;
     use crate::Protocol::Route;
-    use crate::link::{Traits, make_bridge};
+    use crate::link::{Traits, make_bridge, make_detour};
     use crate::route::link;
 
     /// What tc(8) shows of a bridge that was limited.
@@ -94,12 +131,31 @@ mod kernel {
     }
 
     #[test]
+    fn tc_reads_a_detour_as_it_is_meant() {
+        let run = || {
+            sys::namespace::unshare(Kinds::NET).unwrap();
+            let socket = Socket::open(Route).unwrap();
+            let named = |name| Traits { name, ..Traits::default() };
+            make_bridge(&socket, &named("br9")).unwrap();
+            make_detour(&socket, &named("ifb9")).unwrap();
+            let [from, by] = ["br9", "ifb9"].map(|name| link(&socket, name).unwrap());
+            detour(&socket, from, by).unwrap();
+            let shown = Command::new("tc").args(["filter", "show", "dev", "br9", "ingress"]).output().unwrap();
+            let shown = String::from_utf8(shown.stdout).unwrap();
+            for expected in ["protocol all pref 1 u32", "mirred (Egress Redirect to device ifb9) stolen"] {
+                assert!(shown.contains(expected), "{shown}");
+            }
+        };
+        std::thread::spawn(run).join().unwrap();
+    }
+
+    #[test]
     fn a_queue_that_the_kernel_does_not_have_is_said_to_be_none() {
         let run = || {
             sys::namespace::unshare(Kinds::NET).unwrap();
             let socket = Socket::open(Route).unwrap();
-            assert_eq!(add_queue(&socket, 1, "nosuch", &[]), Err(Errno::NOENT));
-            assert_eq!(add_queue(&socket, 99, "tbf", &[]), Err(Errno::NODEV));
+            assert_eq!(add_queue(&socket, (1, ROOT, 0), "nosuch", &[]), Err(Errno::NOENT));
+            assert_eq!(add_queue(&socket, (99, ROOT, 0), "tbf", &[]), Err(Errno::NODEV));
         };
         std::thread::spawn(run).join().unwrap();
     }

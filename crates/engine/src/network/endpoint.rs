@@ -16,7 +16,7 @@ use procfs::{HostPid, Kind, Process};
 use super::claims::{self, Ports};
 use super::{Driver, Endpoint, Network, Reach, bridge, rate};
 use crate::containers::{Container, Engine, Removal, Status};
-use crate::options::{Connection, Mac, PortWish};
+use crate::options::{Connection, Mac, PortWish, Rate};
 use crate::record::Record;
 use crate::store::{Store, entries, make_folders, read_json, write_json};
 
@@ -189,7 +189,9 @@ impl Engine {
             self.write_endpoint(&endpoint)?;
         }
         make_link((network, master), &endpoint, sockets)?;
-        rate::limit(limits, network, &endpoint, (&sockets.here, &sockets.there))?;
+        if limits != Rate::default() {
+            rate::limit(limits, network, &endpoint, &sockets.here)?;
+        }
         if !endpoint.ports.is_empty() {
             send_back(network, &endpoint, &sockets.here)?;
         }
@@ -256,9 +258,12 @@ impl Engine {
             self.firewall()?.withdraw(&endpoint.ports)?;
             Ports::hold(self.store.ports())?.release(&endpoint.ports)?;
         }
-        match link::delete(&Socket::open(Protocol::Route)?, &endpoint.link) {
-            Ok(()) | Err(Errno::NODEV) => {}
-            Err(errno) => return Err(Kernel::new(format!("remove the link {}", endpoint.link), errno).into()),
+        let socket = Socket::open(Protocol::Route)?;
+        for name in [&endpoint.link, &rate::detour_of(endpoint)] {
+            match link::delete(&socket, name) {
+                Ok(()) | Err(Errno::NODEV) => {}
+                Err(errno) => return Err(Kernel::new(format!("remove the link {name}"), errno).into()),
+            }
         }
         let addresses = self.store.addresses(&endpoint.network);
         if endpoint.addresses.is_empty() {

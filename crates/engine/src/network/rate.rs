@@ -1,10 +1,11 @@
-//! How fast a container receives and sends on a network: `--network-rate`. What comes to it waits at the end of its link that the host has,
-//! what it sends at its own, which it cannot change without `CAP_NET_ADMIN`; the queues go with the link.
+//! How fast a container receives and sends on a network: `--network-rate`. What comes to it waits at the end of its link that the
+//! host has; what it sends comes by that end and takes a detour by a link of the host's, where it waits.
 //!
-//! Its own end and not the host's, because a sender whose packets wait slows down, and one whose packets are dropped behind
-//! its back sends them again.
+//! Not at the container's own end, although its senders would be held back there more gently: with `CAP_NET_ADMIN` it could
+//! take the queue away, and with `CAP_NET_RAW`, which is usual, send past it (`PACKET_QDISC_BYPASS`).
 
 use error::{Errno, Error, Kernel, Refused, Result};
+use netlink::link::{self, Traits};
 use netlink::traffic::{self, Bucket};
 use netlink::{Socket, route};
 
@@ -16,40 +17,50 @@ const FLAG: &str = "--network-rate";
 /// Refuses what this network cannot do.
 ///
 /// # Errors
-/// Refused for what comes to a link that is not at the end of one of the host's.
+/// Refused where the container's link has no end that is the host's.
 pub(super) fn check(rate: Rate, network: &Network) -> Result<()> {
-    match rate.into_bits {
-        Some(bits) if network.driver != Driver::Bridge => {
-            let reason =
-                format!("nothing of the host limits what comes by the {} {}", network.driver.word(), network.name);
-            Err(Refused::new(FLAG, format!("in={bits}bit"), reason).hint("use out= alone, or a bridge").into())
-        }
-        _ => Ok(()),
+    if rate == Rate::default() || network.driver == Driver::Bridge {
+        return Ok(());
     }
+    let reason = format!("nothing of the host limits what goes by the {} {}", network.driver.word(), network.name);
+    Err(Refused::new(FLAG, told(rate), reason).hint("leave it out, or use a network whose driver is bridge").into())
 }
 
-/// Limits both ends of a link.
+fn told(rate: Rate) -> String {
+    let ways = [("in", rate.into_bits), ("out", rate.out_bits)];
+    let told: Vec<String> = ways.iter().filter_map(|(way, bits)| Some(format!("{way}={}bit", (*bits)?))).collect();
+    told.join(",")
+}
+
+/// The link by which what a container sends takes its detour.
+pub(super) fn detour_of(endpoint: &Endpoint) -> String {
+    format!("ci{}", endpoint.link.trim_start_matches("cv"))
+}
+
+/// Limits what goes by a link. What was made when it fails is for whoever takes the endpoint away.
 ///
 /// # Errors
-/// Refused where the kernel cannot; a kernel error.
-pub(super) fn limit(
-    rate: Rate,
-    network: &Network,
-    endpoint: &Endpoint,
-    (here, there): (&Socket, &Socket),
-) -> Result<()> {
-    let ends = [("in", rate.into_bits, here, &endpoint.link), ("out", rate.out_bits, there, &endpoint.interface)];
-    for (way, bits, socket, name) in ends {
-        let Some(bits) = bits else { continue };
-        let bucket = bucket(bits, network.mtu);
-        let limited = route::link(socket, name).and_then(|link| traffic::limit(socket, link, &bucket));
-        limited.map_err(|errno| match errno {
+/// Refused where the kernel cannot, by what it lacks; a kernel error.
+pub(super) fn limit(rate: Rate, network: &Network, endpoint: &Endpoint, here: &Socket) -> Result<()> {
+    let failed = |needs: &'static str| {
+        move |errno| match errno {
             Errno::NOENT | Errno::OPNOTSUPP => {
-                let refused = Refused::new(FLAG, format!("{way}={bits}bit"), "this kernel has no token bucket filter");
-                Error::from(refused.hint("it needs CONFIG_NET_SCH_TBF, the module sch_tbf; or leave it out"))
+                let refused = Refused::new(FLAG, told(rate), format!("this kernel lacks {needs}"));
+                Error::from(refused.hint("load these modules of the kernel, or leave it out"))
             }
-            errno => Kernel::new(format!("limit what the link {name} carries"), errno).into(),
-        })?;
+            errno => Kernel::new(format!("limit what goes by the link {}", endpoint.link), errno).into(),
+        }
+    };
+    let port = route::link(here, &endpoint.link).map_err(failed("the link"))?;
+    if let Some(bits) = rate.into_bits {
+        traffic::limit(here, port, &bucket(bits, network.mtu)).map_err(failed("sch_tbf"))?;
+    }
+    if let Some(bits) = rate.out_bits {
+        let detour = detour_of(endpoint);
+        link::make_detour(here, &Traits { name: &detour, mac: None, mtu: network.mtu }).map_err(failed("ifb"))?;
+        let detour = route::link(here, &detour).map_err(failed("ifb"))?;
+        traffic::limit(here, detour, &bucket(bits, network.mtu)).map_err(failed("sch_tbf"))?;
+        traffic::detour(here, port, detour).map_err(failed("sch_ingress, cls_u32 or act_mirred"))?;
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use error::{Refused, Result};
 
 use super::{Limit, Limits, Mount, Namespace, RunOptions};
 use crate::restart::Policy;
-use crate::spec::{HostFacts, capabilities};
+use crate::spec::HostFacts;
 
 /// The longest host name, in bytes: the kernel's `__NEW_UTS_LEN`.
 const LONGEST_NAME: usize = namespace::uts::LONGEST_NAME;
@@ -23,19 +23,8 @@ pub(super) fn all(options: &RunOptions, host: &HostFacts) -> Result<()> {
     sysctls(options)?;
     namespaces(options)?;
     mounts(options)?;
-    networks(options, host)?;
     if options.init && options.namespaces.pid == Namespace::Private && host.init.is_none() {
         return Err(Refused::new("--init", "", "the program for it was not found").hint("leave --init out").into());
-    }
-    Ok(())
-}
-
-/// What of networks cannot be had, or not yet.
-fn networks(options: &RunOptions, host: &HostFacts) -> Result<()> {
-    let network = &options.network;
-    if network.rate.out_bits.is_some() && capabilities(options, host)?.iter().any(|name| name == "CAP_NET_ADMIN") {
-        let refused = Refused::new("--network-rate", "out=", "does not hold a container with CAP_NET_ADMIN");
-        return Err(refused.hint("take it away by --cap-drop net_admin, or limit what it receives alone: in=").into());
     }
     Ok(())
 }

@@ -134,7 +134,7 @@ fn known(host: &HostFacts) -> impl Iterator<Item = (&'static str, u32)> {
 
 /// What root may do: nothing that carboy itself may not. `ALL` among the added ones means all that are not dropped; among the dropped ones, none but the
 /// added.
-pub(crate) fn capabilities(options: &RunOptions, host: &HostFacts) -> Result<Vec<String>> {
+fn capabilities(options: &RunOptions, host: &HostFacts) -> Result<Vec<String>> {
     let Security { cap_add, cap_drop, privileged, .. } = &options.security;
     // Another user namespace has every capability of its own.
     let withheld = if options.namespaces.user == Namespace::Host { host.withheld_capabilities } else { 0 };
