@@ -256,6 +256,10 @@ fn a_bare_process_on_a_bridge_that_leads_out_is_told_with_its_own_firewall_and_t
         assert!(text.contains("203.0.113.0/24   198.51.100.1  eth7  metric 7"), "{text}");
         assert!(text.contains("  192.0.2.0/24     blackhole"), "{text}");
         assert!(text.contains("FIREWALL INSIDE") && text.contains("rule 2  tcp dport 22 drop"), "{text}");
+        shell(&format!("yes 'add rule ip guard in tcp dport 23 drop' | head -n 1100 | nsenter -t {pid} -n nft -f -"));
+        let document: Value = serde_json::from_str(&done(carboy.run(["see", "--json", &pid.to_string()]))).unwrap();
+        assert_eq!(document["found"][0]["network"]["own_rules"].as_array().unwrap().len(), 1024);
+        assert!(document["blind"].to_string().contains("more than 1024 rules in net:["), "{}", document["blind"]);
         shell("ip link set v9 down");
         assert_eq!(link(&seen(carboy, &pid.to_string()), "eth7")["state"], "no carrier");
         drop((bare, other));

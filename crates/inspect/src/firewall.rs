@@ -19,6 +19,8 @@ use crate::snapshot::network::{Part, Published, Rule};
 
 /// The elements that are shown of a set that belongs to a rule.
 const SHOWN: usize = 16;
+/// The edges of ranges that are kept of a set until they are put together.
+const EDGES: usize = 1 << 17;
 /// Where packets that go through the host are looked at: `NF_INET_FORWARD`.
 const FORWARD: u32 = 2;
 
@@ -29,6 +31,8 @@ pub(crate) struct Firewall {
     chains: Vec<(Chain, Option<String>)>,
     /// With those of its elements that were kept.
     sets: Vec<(Set, Vec<Element>)>,
+    /// Whether there is more than was kept.
+    pub(crate) is_cut: bool,
 }
 
 /// What tells that a part of a firewall is about somebody.
@@ -99,14 +103,17 @@ fn table(family: u8, name: &str) -> String {
 }
 
 impl Firewall {
-    /// Reads it. Of the elements of sets only those are kept that name one of `names`, and those of sets that belong to a
-    /// rule.
+    /// Reads it. Of the elements of sets only those are kept that name one of `names`, and the first of those sets that
+    /// belong to a rule; of rules, and of sets, no more than `most`: whoever is looked at makes as many as it likes.
     ///
     /// # Errors
     /// The kernel's: `EPERM` without `CAP_NET_ADMIN` there, `EPROTONOSUPPORT` where it has no nftables.
-    pub(crate) fn read(socket: &Socket, names: &Names) -> Result<Self, Errno> {
+    pub(crate) fn read(socket: &Socket, names: &Names, most: usize) -> Result<Self, Errno> {
+        let mut is_cut = false;
+        let (mut listed, mut chains, mut rules) = (Vec::new(), Vec::new(), Vec::new());
+        read::sets(socket, |set| is_cut |= !keep(&mut listed, set, most))?;
         let mut sets = Vec::new();
-        for set in read::sets(socket)? {
+        for set in listed {
             let mut kept = Kept::default();
             if set.is_anonymous || is_telling(&set) {
                 match read::elements(socket, &set, |element| kept.hear(&set, element, names)) {
@@ -114,25 +121,22 @@ impl Firewall {
                     Err(errno) => return Err(errno),
                 }
             }
+            is_cut |= kept.is_cut;
             let elements = kept.end(&set, names);
             sets.push((set, elements));
         }
-        let mut anonymous: BTreeMap<(u8, &str), Anonymous> = BTreeMap::new();
-        for (set, elements) in sets.iter().filter(|(set, _)| set.is_anonymous) {
-            let mut said: Vec<String> =
-                elements.iter().take(SHOWN).map(|element| words::element(&set.key, &set.value, element)).collect();
-            if elements.len() > SHOWN {
-                said.push("…".to_owned());
-            }
-            anonymous.entry((set.family, &set.table)).or_default().insert(set.name.clone(), said);
-        }
+        let anonymous = anonymous(&sets);
         let none = Anonymous::new();
-        let said = |rule: Read| {
-            let said = words::of(&rule, anonymous.get(&(rule.family, rule.table.as_str())).unwrap_or(&none));
-            (rule, said)
-        };
-        let rules = read::rules(socket)?.into_iter().map(said).collect();
-        Ok(Self { rules, chains: read::chains(socket)?, sets })
+        read::chains(socket, |chain, kind| is_cut |= !keep(&mut chains, (chain, kind), most))?;
+        read::rules(socket, |rule| {
+            is_cut |= rules.len() >= most;
+            if rules.len() < most {
+                let said = words::of(&rule, anonymous.get(&(rule.family, rule.table.as_str())).unwrap_or(&none));
+                rules.push((rule, said));
+            }
+        })?;
+        drop(anonymous);
+        Ok(Self { rules, chains, sets, is_cut })
     }
 
     /// Every rule.
@@ -254,6 +258,29 @@ impl Firewall {
     }
 }
 
+/// Keeps one of at most `most`; whether it did.
+fn keep<T>(all: &mut Vec<T>, one: T, most: usize) -> bool {
+    let has_room = all.len() < most;
+    if has_room {
+        all.push(one);
+    }
+    has_room
+}
+
+/// The elements of sets that belong to rules in words, by the tables.
+fn anonymous(sets: &[(Set, Vec<Element>)]) -> BTreeMap<(u8, &str), Anonymous> {
+    let mut found: BTreeMap<(u8, &str), Anonymous> = BTreeMap::new();
+    for (set, elements) in sets.iter().filter(|(set, _)| set.is_anonymous) {
+        let mut said: Vec<String> =
+            elements.iter().take(SHOWN).map(|element| words::element(&set.key, &set.value, element)).collect();
+        if elements.len() > SHOWN {
+            said.push("…".to_owned());
+        }
+        found.entry((set.family, &set.table)).or_default().insert(set.name.clone(), said);
+    }
+    found
+}
+
 fn rule(read: &Read, said: &Said, names: Vec<String>) -> Rule {
     Rule {
         part: Part::Rule,
@@ -320,13 +347,17 @@ struct Kept {
     elements: Vec<Element>,
     /// The edges of ranges, which are told of one by one.
     edges: Vec<(Vec<u8>, bool, Vec<u8>)>,
+    /// Whether there were more edges than are kept.
+    is_cut: bool,
 }
 
 impl Kept {
     fn hear(&mut self, set: &Set, element: Element, names: &Names) {
         if set.has_ranges && element.last.is_none() {
-            self.edges.push((element.key, element.is_end, element.value));
-        } else if set.is_anonymous || !names.all_meant(named_by(set, &element).iter()).is_empty() {
+            self.is_cut |= !keep(&mut self.edges, (element.key, element.is_end, element.value), EDGES);
+        } else if (set.is_anonymous && self.elements.len() <= SHOWN)
+            || !names.all_meant(named_by(set, &element).iter()).is_empty()
+        {
             self.elements.push(element);
         }
     }
@@ -341,7 +372,8 @@ impl Kept {
             }
             let last = next.map_or_else(|| vec![0xff; first.len()], |(edge, ..)| before(edge));
             let element = Element { key: first.clone(), last: Some(last), is_end: false, value: value.clone() };
-            if set.is_anonymous || !names.all_meant(named_by(set, &element).iter()).is_empty() {
+            let is_shown = set.is_anonymous && self.elements.len() <= SHOWN;
+            if is_shown || !names.all_meant(named_by(set, &element).iter()).is_empty() {
                 self.elements.push(element);
             }
         }

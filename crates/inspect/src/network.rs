@@ -1,6 +1,7 @@
 //! The networks of the containers and processes that were asked about: read inside by a socket of each namespace, and on the
 //! host, which is the viewer's own network namespace, by its links and its firewall.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -16,6 +17,11 @@ use crate::firewall::{Firewall, Names};
 use crate::snapshot::network::{Bridge, Interface, Listener, Network, Other, Place, Route, Subnet};
 use crate::snapshot::{Spot, place};
 use crate::source::{Pass, Sightless};
+
+/// Whoever is looked at may have as many links, routes and rules of its own as it likes: so many are told of.
+const MOST_LINKS: usize = 256;
+const MOST_ROUTES: usize = 1024;
+const MOST_RULES: usize = 1024;
 
 /// What is asked about.
 #[derive(Debug, Default)]
@@ -44,13 +50,15 @@ struct Side {
     socket: Socket,
     links: Vec<Listed>,
     addresses: Vec<Assigned>,
+    /// What it calls other namespaces, once that was asked for.
+    numbered: OnceCell<Vec<(u32, usize)>>,
 }
 
 impl Side {
     fn read(namespace: Option<usize>, socket: Socket) -> Result<Self> {
         let links = link::all(&socket).doing(|| "list the links")?;
         let addresses = link::assigned(&socket).doing(|| "list the addresses")?;
-        Ok(Self { namespace, socket, links, addresses })
+        Ok(Self { namespace, socket, links, addresses, numbered: OnceCell::new() })
     }
 
     fn link(&self, index: u32) -> Option<&Listed> {
@@ -101,8 +109,15 @@ impl Reader<'_> {
             Err(()) => (None, None),
         };
         let names = self.names(index, interfaces.as_deref().unwrap_or_default());
-        let firewall = Socket::open(Protocol::Netfilter).and_then(|socket| firewall(&socket, &names));
+        let firewall = Socket::open(Protocol::Netfilter).and_then(|socket| firewall(&socket, &names, usize::MAX));
         let firewall = firewall.map_err(|error| self.blind.add_error("firewall", "the host's firewall", &error)).ok();
+        if firewall.as_ref().is_some_and(|firewall| firewall.as_ref().is_some_and(|it| it.is_cut)) {
+            self.blind.add(
+                "firewall",
+                "more ranges than are read at once of a set of the host's firewall",
+                Errno::TOOBIG,
+            );
+        }
         let own = match &inside {
             Ok(None) => Some(Vec::new()),
             Ok(Some(_)) => self.own_rules(index, pid, &names),
@@ -141,10 +156,15 @@ impl Reader<'_> {
     fn own_rules(&mut self, index: usize, pid: HostPid, names: &Names) -> Option<Vec<crate::snapshot::network::Rule>> {
         let read = self.open(pid).and_then(|namespace| {
             let socket = Socket::open_in(namespace.as_fd(), self.home.as_fd(), Protocol::Netfilter)?;
-            firewall(&socket, names)
+            firewall(&socket, names, MOST_RULES)
         });
         match read {
-            Ok(found) => Some(found.map_or_else(Vec::new, |firewall| firewall.all(names))),
+            Ok(found) => {
+                if found.as_ref().is_some_and(|firewall| firewall.is_cut) {
+                    self.note_more(&format!("than {MOST_RULES} rules"), index);
+                }
+                Some(found.map_or_else(Vec::new, |firewall| firewall.all(names)))
+            }
             Err(error) => {
                 self.blind.add_error("own firewall", &name("the firewall of", index, self), &error);
                 None
@@ -168,7 +188,22 @@ impl Reader<'_> {
             addresses: side.addresses_of(link.index),
             other: link.other.map(|other| self.other(side, other)),
         };
-        side.links.iter().map(interface).collect()
+        let told = side.links.iter().take(MOST_LINKS).map(interface).collect();
+        if let Some(index) = side.namespace.filter(|_| side.links.len() > MOST_LINKS) {
+            self.note_more(&format!("than {MOST_LINKS} links"), index);
+        }
+        told
+    }
+
+    /// What a side calls each other namespace.
+    fn numbered<'s>(&mut self, side: &'s Side) -> &'s [(u32, usize)] {
+        side.numbered.get_or_init(|| self.pass.numbered(self.walk, &side.socket, |_| true))
+    }
+
+    /// Notes that there is more in a namespace than is told of.
+    fn note_more(&mut self, what: &str, index: usize) {
+        let what = name(&format!("more {what} in"), index, self);
+        self.blind.add("more", &what, Errno::TOOBIG);
     }
 
     /// What a link is joined to.
@@ -186,8 +221,8 @@ impl Reader<'_> {
             return told(Place::Host, &here, bridge);
         }
         let nowhere = Other { index: other.index, place: Place::Elsewhere, name: None, bridge: None };
-        let numbered = self.pass.numbered(self.walk, &side.socket, |_| true);
-        let Some((_, index)) = numbered.into_iter().find(|(number, _)| *number == nsid) else { return nowhere };
+        let found = self.numbered(side).iter().find(|(number, _)| *number == nsid);
+        let Some(index) = found.map(|(_, index)| *index) else { return nowhere };
         let pid = self.pass.namespaces.witness.get(index).copied().flatten();
         match pid.map(|pid| self.inside(index, pid)) {
             Some(Ok(beyond)) => {
@@ -203,8 +238,7 @@ impl Reader<'_> {
         let bridge = side.link(side.link(port)?.master?)?;
         let others: Vec<&Listed> =
             side.links.iter().filter(|link| link.master == Some(bridge.index) && link.index != port).collect();
-        let numbered =
-            if others.is_empty() { Vec::new() } else { self.pass.numbered(self.walk, &side.socket, |_| true) };
+        let numbered = if others.is_empty() { &[][..] } else { self.numbered(side) };
         let of = |link: &Listed| {
             let nsid = link.other?.nsid?;
             numbered.iter().find(|(number, _)| *number == nsid).map(|(_, index)| *index)
@@ -227,6 +261,10 @@ impl Reader<'_> {
         let is_group = |route: &link::Route| route.to.is_multicast();
         let mut routes: Vec<Route> =
             listed.iter().filter(|route| !is_group(route)).map(|one| of_route(side, one)).collect();
+        if let Some(index) = side.namespace.filter(|_| routes.len() > MOST_ROUTES) {
+            routes.truncate(MOST_ROUTES);
+            self.note_more(&format!("than {MOST_ROUTES} routes"), index);
+        }
         routes.sort_by_key(|route| (route.to.prefix, route.to.address.is_ipv6(), route.to.address, route.metric));
         Some(routes)
     }
@@ -335,8 +373,8 @@ impl Reader<'_> {
 }
 
 /// The firewall that a socket's namespace has; `None` where the kernel has no nftables.
-fn firewall(socket: &Socket, names: &Names) -> Result<Option<Firewall>> {
-    match Firewall::read(socket, names) {
+fn firewall(socket: &Socket, names: &Names, most: usize) -> Result<Option<Firewall>> {
+    match Firewall::read(socket, names, most) {
         Ok(found) => Ok(Some(found)),
         Err(Errno::OPNOTSUPP | Errno::PROTONOSUPPORT | Errno::INVAL) => Ok(None),
         Err(errno) => Err(Kernel::new("list the rules of nftables", errno).into()),

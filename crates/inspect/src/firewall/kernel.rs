@@ -22,13 +22,19 @@ fn web() -> Names {
 
 /// Runs programs in a net namespace of its own and reads the firewall that they leave.
 fn left_by(commands: &'static [&'static str]) -> Firewall {
+    let all = read_after(commands, usize::MAX);
+    assert!(!all.is_cut);
+    all
+}
+
+fn read_after(commands: &'static [&'static str], most: usize) -> Firewall {
     let run = move || {
         sys::namespace::unshare(Kinds::NET).unwrap();
         for command in commands {
             let ended = Command::new("sh").args(["-c", command]).stdin(Stdio::null()).status().unwrap();
             assert!(ended.success(), "{command}: install nftables and iptables");
         }
-        Firewall::read(&Socket::open(Protocol::Netfilter).unwrap(), &web()).unwrap()
+        Firewall::read(&Socket::open(Protocol::Netfilter).unwrap(), &web(), most).unwrap()
     };
     std::thread::spawn(run).join().unwrap()
 }
@@ -150,4 +156,10 @@ fn what_iptables_writes_for_docker_is_read_too() {
         (Some(ip("127.0.0.1")), Some((53, 60)), None),
     ];
     assert!(expected.iter().all(|one| ports.contains(one)) && ports.len() == 3, "{ports:?}");
+}
+
+#[test]
+fn of_more_than_is_wanted_the_first_are_kept_and_it_is_known() {
+    let firewall = read_after(&[RULES], 4);
+    assert_eq!((firewall.all(&web()).len(), firewall.is_cut), (4, true));
 }

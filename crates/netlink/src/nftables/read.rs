@@ -141,38 +141,33 @@ pub struct Element {
     pub value: Vec<u8>,
 }
 
-/// Every rule of the socket's namespace.
+/// Hears each rule of the socket's namespace.
 ///
 /// # Errors
 /// The kernel's: `EPERM` without `CAP_NET_ADMIN`.
-pub fn rules(socket: &Socket) -> Result<Vec<Rule>, Errno> {
-    let mut found = Vec::new();
-    dump(socket, kind::GET_RULE, &[], |payload| found.extend(rule(payload)))?;
-    Ok(found)
+pub fn rules(socket: &Socket, mut hear: impl FnMut(Rule)) -> Result<(), Errno> {
+    dump(socket, kind::GET_RULE, &[], |payload| rule(payload).into_iter().for_each(&mut hear))
 }
 
-/// Every chain, with where packets come to it.
+/// Hears each chain, with its type where packets come to it by themselves: `filter`, `nat`.
 ///
 /// # Errors
 /// As [`rules`].
-pub fn chains(socket: &Socket) -> Result<Vec<(super::Chain, Option<String>)>, Errno> {
-    let mut found = Vec::new();
+pub fn chains(socket: &Socket, mut hear: impl FnMut(super::Chain, Option<String>)) -> Result<(), Errno> {
     dump(socket, kind::GET_CHAIN, &[], |payload| {
-        let of = super::chain_of(kind::NEW_CHAIN, payload);
         let said = payload.get(HEADER..).unwrap_or_default();
-        found.extend(of.map(|chain| (chain, find(said, CHAIN_TYPE).map(word))));
-    })?;
-    Ok(found)
+        if let Some(chain) = super::chain_of(kind::NEW_CHAIN, payload) {
+            hear(chain, find(said, CHAIN_TYPE).map(word));
+        }
+    })
 }
 
-/// Every set.
+/// Hears each set.
 ///
 /// # Errors
 /// As [`rules`].
-pub fn sets(socket: &Socket) -> Result<Vec<Set>, Errno> {
-    let mut found = Vec::new();
-    dump(socket, kind::GET_SET, &[], |payload| found.extend(set(payload)))?;
-    Ok(found)
+pub fn sets(socket: &Socket, mut hear: impl FnMut(Set)) -> Result<(), Errno> {
+    dump(socket, kind::GET_SET, &[], |payload| set(payload).into_iter().for_each(&mut hear))
 }
 
 /// Hears each element of a set.
