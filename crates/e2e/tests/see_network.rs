@@ -124,7 +124,7 @@ fn a_containers_links_routes_ports_rules_and_who_reaches_it_are_told() {
         let (end, bridge) = (&eth0["other"], &eth0["other"]["bridge"]);
         assert_eq!(end["place"], "host");
         assert!(fs::exists(format!("/sys/class/net/{}", end["name"].as_str().unwrap())).is_ok());
-        assert_eq!((&bridge["with"], &bridge["ports"]), (&serde_json::json!(["db, side"]), &serde_json::json!([])));
+        assert_eq!((&bridge["with"], &bridge["ports"]), (&serde_json::json!(["db", "side"]), &serde_json::json!([])));
         let default = &web["routes"][0];
         assert_eq!(
             (&default["to"]["prefix"], &default["via"], &default["link"]),

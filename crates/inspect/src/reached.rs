@@ -121,7 +121,7 @@ fn by_interface(snapshot: &Snapshot, interface: &Interface) -> Vec<(Extent, Stri
     if !bridge.addresses.is_empty() {
         found.push((Extent::Host, format!("{near}, by {}", bridge.name)));
     }
-    let with = neighbours(snapshot, &bridge.with);
+    let with = listed(&neighbours(snapshot, &bridge.with));
     let now = if with.is_empty() { "nobody now".to_owned() } else { with };
     found.push((Extent::Network, format!("who is on {}: {now}", bridge.name)));
     if !bridge.ports.is_empty() {
@@ -142,10 +142,14 @@ pub fn listed(names: &[String]) -> String {
     format!("{}{more}", named.join(", "))
 }
 
-/// Who is in some namespaces.
+/// Who is in some namespaces, one by one.
 #[must_use]
-pub fn neighbours(snapshot: &Snapshot, namespaces: &[usize]) -> String {
-    listed(&namespaces.iter().map(|index| who_is_in(snapshot, *index)).collect::<Vec<_>>())
+pub fn neighbours(snapshot: &Snapshot, namespaces: &[usize]) -> Vec<String> {
+    let of = |index: &usize| {
+        let titles = titles_in(snapshot, *index);
+        if titles.is_empty() { vec![who_is_in(snapshot, *index)] } else { titles }
+    };
+    namespaces.iter().flat_map(of).collect()
 }
 
 /// The containers in a namespace, or its number.

@@ -114,7 +114,7 @@ fn other_end(snapshot: &Snapshot, other: &Other) -> String {
         Place::Elsewhere => " of another namespace".to_owned(),
     };
     let bridge = other.bridge.as_ref().map(|bridge| {
-        let with = [reached::neighbours(snapshot, &bridge.with), reached::listed(&bridge.ports)];
+        let with = [reached::listed(&reached::neighbours(snapshot, &bridge.with)), reached::listed(&bridge.ports)];
         let with: Vec<String> = with.into_iter().filter(|names| !names.is_empty()).collect();
         let with = if with.is_empty() { String::new() } else { format!(" with {}", with.join(", ")) };
         format!(", on the bridge {}{with}", bridge.name)
@@ -261,7 +261,7 @@ fn other_document(snapshot: &Snapshot, other: &Other) -> Value {
         Place::Elsewhere => Some("elsewhere".to_owned()),
     };
     let bridge = other.bridge.as_ref().map(|bridge| {
-        let with: Vec<String> = bridge.with.iter().map(|index| reached::who_is_in(snapshot, *index)).collect();
+        let with = reached::neighbours(snapshot, &bridge.with);
         json!({"name": bridge.name, "addresses": bridge.addresses, "with": with, "ports": bridge.ports})
     });
     json!({"index": other.index, "name": other.name, "place": place, "bridge": bridge})
