@@ -104,13 +104,16 @@ fn at_most_one(command: &str, words: Vec<String>) -> Result<Option<String>> {
     let first = words.next();
     match words.next() {
         None => Ok(first),
-        Some(word) => Err(wrong_words(command, word, "it takes one registry at a time").into()),
+        Some(word) => {
+            let refused = wrong_words(command, word, "it takes one registry at a time");
+            Err(refused.hint(format!("for example: carboy {command} {}", first.unwrap_or_default())).into())
+        }
     }
 }
 
 /// `carboy login`.
 pub(crate) fn run(ways: &Ways, asked: &Login) -> Result<ExitCode> {
-    let host = host(asked.registry.as_deref());
+    let host = host(asked.registry.as_deref())?;
     let known = ways.logins.find(host, "")?;
     if asked.user.is_none()
         && asked.password.is_none()
@@ -144,7 +147,7 @@ pub(crate) fn run(ways: &Ways, asked: &Login) -> Result<ExitCode> {
 
 /// `carboy logout`.
 pub(crate) fn logout(ways: &Ways, registry: Option<&str>) -> Result<ExitCode> {
-    let host = host(registry);
+    let host = host(registry)?;
     if ways.logins.forget(host)? {
         report::line(&format!("Removing login credentials for {}", key(host)));
     } else {
@@ -201,8 +204,9 @@ fn ask_user(known: &str) -> Result<String> {
 /// the terminal has its settings back.
 fn ask_password() -> Result<String> {
     let Some(former) = relay::settings() else { return Err(no_terminal()) };
-    let _ = report::written(|out| out.write_all(b"Password: "));
+    // What is typed as soon as the question is seen must not be shown.
     let raw = RawTerminal::set(former)?;
+    let _ = report::written(|out| out.write_all(b"Password: "));
     let typed = typed();
     drop(raw);
     report::line("");

@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use error::Result;
+use error::{Refused, Result};
 use image::credentials::Logins;
+use image::reference::is_host;
 use image::registry::{Access, Certificates, Credentials, Endpoint, Proxies, Registry, Trust};
 use image::trust::Policy;
 use image::{Reference, Registries, registries};
@@ -130,12 +131,19 @@ fn proxies(caller: Lookup<'_>) -> Proxies {
 }
 
 /// The registry that a word names, as `login` and `logout` have it; none is Docker Hub.
-pub(crate) fn host(word: Option<&str>) -> &str {
+///
+/// # Errors
+/// Refused for what is no host.
+pub(crate) fn host(word: Option<&str>) -> Result<&str> {
     let bare = word.unwrap_or(image::reference::DEFAULT_REGISTRY);
     let bare = bare.strip_prefix("https://").or_else(|| bare.strip_prefix("http://")).unwrap_or(bare);
     match bare.split('/').next().unwrap_or_default() {
-        "index.docker.io" | "registry-1.docker.io" => image::reference::DEFAULT_REGISTRY,
-        host => host,
+        "index.docker.io" | "registry-1.docker.io" => Ok(image::reference::DEFAULT_REGISTRY),
+        host if is_host(host) => Ok(host),
+        _ => {
+            let refused = Refused::new("the registry", word.unwrap_or_default(), "is not HOST[:PORT]");
+            Err(refused.hint("for example: registry.example:5000; none is Docker Hub").into())
+        }
     }
 }
 
@@ -151,7 +159,11 @@ mod tests {
             (Some("http://localhost:5000/"), "localhost:5000"),
             (Some("quay.io/team"), "quay.io"),
         ] {
-            assert_eq!(host(word), is);
+            assert_eq!(host(word).unwrap(), is);
+        }
+        for word in ["", "http://", "a b", "x.y:port", "user@x.y"] {
+            let error = host(Some(word)).unwrap_err();
+            assert!(error.to_string().ends_with("is not HOST[:PORT]") && error.hint().is_some(), "{word}: {error}");
         }
     }
 

@@ -88,7 +88,9 @@ fn filter(search: &mut Search, given: Given<'_>) -> Result<()> {
     search.filters.push(match given.value.split_once('=') {
         Some(("is-official", "true" | "1")) => Filter::Official(true),
         Some(("is-official", "false" | "0")) => Filter::Official(false),
-        Some(("stars", number)) => Filter::Stars(number.parse().map_err(|_| given.refused("has no number of stars"))?),
+        Some(("stars", number)) => Filter::Stars(
+            number.parse().map_err(|_| given.refused("has no number of stars").hint("for example: stars=3"))?,
+        ),
         _ => return Err(given.refused("is no filter of images").hint("use is-official=true or stars=NUMBER").into()),
     });
     Ok(())
@@ -101,7 +103,7 @@ pub(crate) fn read_search(parser: &mut Parser) -> Result<Command> {
     match SEARCH.read(parser, &mut search)? {
         Read::Help => Ok(Command::Help(help::of_command(&SEARCH))),
         Read::Words(words) => {
-            search.term = one("search", "a term", words)?;
+            search.term = one("search", ("a term", "debian"), words)?;
             Ok(Command::Search(search))
         }
     }
@@ -113,19 +115,20 @@ pub(crate) fn read_tags(parser: &mut Parser) -> Result<Command> {
     match TAGS.read(parser, &mut tags)? {
         Read::Help => Ok(Command::Help(help::of_command(&TAGS))),
         Read::Words(words) => {
-            tags.name = one("tags", "the name of an image", words)?;
+            tags.name = one("tags", ("the name of an image", "debian"), words)?;
             Ok(Command::Tags(tags))
         }
     }
 }
 
-fn one(command: &str, what: &str, words: Vec<String>) -> Result<String> {
+fn one(command: &str, (what, example): (&str, &str), words: Vec<String>) -> Result<String> {
     let mut words = words.into_iter();
-    match (words.next(), words.next()) {
-        (Some(word), None) => Ok(word),
-        (None, _) => Err(wrong_words(command, "", format!("it needs {what}")).into()),
-        (Some(_), Some(word)) => Err(wrong_words(command, word, format!("it takes {what} and nothing else")).into()),
-    }
+    let refused = match (words.next(), words.next()) {
+        (Some(word), None) if !word.is_empty() => return Ok(word),
+        (Some(_) | None, None) => wrong_words(command, "", format!("it needs {what}")),
+        (_, Some(word)) => wrong_words(command, word, format!("it takes {what} and nothing else")),
+    };
+    Err(refused.hint(format!("for example: carboy {command} {example}")).into())
 }
 
 const ROWS: Rows = Rows {

@@ -298,3 +298,57 @@ fn images_go_to_docker_and_come_back_the_same() {
     assert_eq!(says(carboy, &["rmi", "example.com/docker:2"]), "Untagged: example.com/docker:2\n");
     assert!(says(carboy, &["rmi", &name]).contains(&format!("Deleted: {id}\n")));
 }
+
+#[test]
+fn what_a_container_made_of_its_root_itself_comes_along() {
+    let mut shelf = Shelf::new();
+    let name = shelf.offer("base:1", &[], &json!({}));
+    let Shelf { carboy, .. } = &shelf;
+    says(carboy, &["pull", "-q", &name]);
+    says(carboy, &["run", "--name", "made", &name, "sh", "-c", "chmod 1711 /; chown 12:34 /"]);
+    says(carboy, &["commit", "made", "made:2"]);
+    assert_eq!(says(carboy, &["run", "--rm", "made:2", "stat", "-c", "%a %u %g", "/"]), "1711 12 34\n");
+    says(carboy, &["rm", "made"]);
+    // A change below it is none of it.
+    says(carboy, &["run", "--name", "made", &name, "touch", "/new"]);
+    says(carboy, &["commit", "made", "made:3"]);
+    let archive = carboy.folder().join("made.tar");
+    says(carboy, &["save", "--format", "docker-dir", "-o", archive.to_str().unwrap(), "made:3"]);
+    let manifest: Value = serde_json::from_slice(&fs::read(archive.join("manifest.json")).unwrap()).unwrap();
+    let layer = manifest["layers"][1]["digest"].as_str().unwrap().trim_start_matches("sha256:");
+    assert_eq!(ended(Command::new("tar").arg("-tzf").arg(archive.join(layer))).stdout, "new\n");
+    says(carboy, &["rm", "made"]);
+}
+
+#[test]
+fn what_was_brought_for_an_image_that_did_not_come_to_be_is_gone() {
+    let mut shelf = Shelf::new();
+    let name = shelf.offer("base:1", &[], &json!({}));
+    let Shelf { carboy, .. } = &shelf;
+    says(carboy, &["pull", "-q", &name]);
+    says(carboy, &["create", "--name", "kept", &name, "true"]);
+    let blobs = || shelf.blobs().into_iter().map(|(name, ..)| name).collect::<std::collections::BTreeSet<_>>();
+    let before = blobs();
+    let bytes: Vec<u8> = (0_u32..500_000).flat_map(u32::to_le_bytes).collect();
+    let noise = carboy.folder().join("noise");
+    fs::write(&noise, &bytes).unwrap();
+    let tar = carboy.folder().join("no-image.tar");
+    let packed = ended(Command::new("tar").arg("-cf").arg(&tar).arg("-C").arg(carboy.folder()).arg("noise"));
+    assert_eq!(packed.code, 0, "{packed:?}");
+    let cut = carboy.folder().join("cut.tar.gz");
+    let zipped = Command::new("gzip").arg("-c").arg(&tar).output().unwrap().stdout;
+    fs::write(&cut, &zipped[..zipped.len() / 2]).unwrap();
+    for words in [
+        &["import", noise.to_str().unwrap(), "x:1"][..],
+        &["import", cut.to_str().unwrap(), "x:1"],
+        &["load", "-i", tar.to_str().unwrap()],
+    ] {
+        let refused = carboy.run(words);
+        assert_eq!(refused.code, 1, "{words:?}: {refused:?}");
+        assert_eq!(blobs(), before, "{words:?}");
+    }
+    assert_eq!(says(carboy, &["system", "check"]), "");
+    says(carboy, &["import", tar.to_str().unwrap(), "x:1"]);
+    assert!(blobs().len() > before.len());
+    says(carboy, &["rm", "kept"]);
+}

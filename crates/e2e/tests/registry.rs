@@ -337,3 +337,27 @@ fn what_was_pulled_is_pushed_with_the_same_digest_and_nothing_is_sent_twice() {
     assert_eq!(unknown.code, 1);
     assert!(unknown.stderr.contains("is not on this host"), "{}", unknown.stderr);
 }
+
+#[test]
+fn whoever_asks_wrongly_is_told_how_to_ask() {
+    let carboy = Carboy::new();
+    let short = format!("debian@sha256:{}", "0".repeat(63));
+    let large = format!("debian@sha256:{}", "A".repeat(64));
+    for (words, hint) in [
+        (&["tags"][..], "for example: carboy tags debian"),
+        (&["tags", "a", "b"], "for example: carboy tags debian"),
+        (&["search"], "for example: carboy search debian"),
+        (&["search", ""], "for example: carboy search debian"),
+        (&["search", "a", "b"], "for example: carboy search debian"),
+        (&["search", "--filter", "stars=many", "a"], "for example: stars=3"),
+        (&["logout", "x.y", "z.y"], "for example: carboy logout x.y"),
+        (&["logout", "http://"], "for example: registry.example:5000; none is Docker Hub"),
+        (&["login", "-u", "anna", "-p", "x", "a b"], "for example: registry.example:5000; none is Docker Hub"),
+        (&["pull", &short], "give the whole of it, as registries and image lists show it"),
+        (&["pull", &large], &format!("say sha256:{}", "a".repeat(64))),
+    ] {
+        let refused = with_config(&carboy, words);
+        assert!(refused.code == 1 || refused.code == 125, "{words:?}: {refused:?}");
+        assert!(refused.stderr.ends_with(&format!("\nhint: {hint}\n")), "{words:?}: {refused:?}");
+    }
+}

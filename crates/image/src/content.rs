@@ -352,7 +352,8 @@ impl Incoming {
     pub fn arrive(self) -> Result<Arrived> {
         if self.written < self.expected.size {
             let reason = format!("ended after {} of {} bytes", self.written, self.expected.size);
-            return Err(Refused::new("the blob", self.expected.digest.to_string(), reason).into());
+            let refused = Refused::new("the blob", self.expected.digest.to_string(), reason);
+            return Err(refused.hint("try again: what has come stays").into());
         }
         let found = self.hasher.clone().finish();
         if found != self.expected.digest {

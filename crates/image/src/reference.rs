@@ -166,6 +166,15 @@ pub fn is_id(text: &str) -> bool {
     text.len() == ID_DIGITS && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
+/// Whether a text is the host of a registry, with its port if it has one.
+#[must_use]
+pub fn is_host(text: &str) -> bool {
+    Reference::parse_bare(&format!("{text}/a")).is_ok_and(|name| name.registry == text)
+        || text == DEFAULT_REGISTRY
+        // A name without a dot, which a command line cannot say.
+        || (!text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'))
+}
+
 /// Whether a name gives no registry, so that it depends on the host's settings where it comes from.
 #[must_use]
 pub fn is_short(text: &str) -> bool {

@@ -180,7 +180,9 @@ impl<'a> Walk<'a> {
         };
         let foreign = self.tree.mounts == Mounts::LeftOut && found.stx_mnt_id != self.mount;
         let xattrs = match &opened {
-            Some(file) => xattrs(file, self.also).doing(|| format!("read the attributes of {}", shown(&path)))?,
+            Some(file) => {
+                xattrs(file.as_fd(), self.also).doing(|| format!("read the attributes of {}", shown(&path)))?
+            }
             None => Vec::new(),
         };
         let device = || (found.stx_rdev_major, found.stx_rdev_minor);
@@ -337,7 +339,7 @@ fn segments(file: &OwnedFd, size: u64) -> rustix::io::Result<Vec<Segment>> {
     Ok(segments)
 }
 
-fn xattrs(file: &OwnedFd, also: Option<&[u8]>) -> rustix::io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+fn xattrs(file: BorrowedFd<'_>, also: Option<&[u8]>) -> rustix::io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
     // Most files have none, or one of a short name.
     let mut list = vec![0_u8; SHORT_LIST];
     let listed = match flistxattr(file, &mut list[..]) {
@@ -367,9 +369,9 @@ fn xattrs(file: &OwnedFd, also: Option<&[u8]>) -> rustix::io::Result<Vec<(Vec<u8
 }
 
 /// The entry that a directory has as `path`.
-pub(crate) fn directory_entry(directory: &OwnedFd, path: &[u8]) -> Result<Entry> {
+pub(crate) fn directory_entry(directory: BorrowedFd<'_>, path: &[u8]) -> Result<Entry> {
     let action = || format!("look at {}", shown(path));
-    let found = look(directory.as_fd(), c"").doing(action)?;
+    let found = look(directory, c"").doing(action)?;
     Ok(Entry {
         name: path.to_vec(),
         kind: Kind::Directory,

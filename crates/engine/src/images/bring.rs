@@ -244,7 +244,8 @@ impl Works<'_> {
             let found = layer.unpacked.diff_id.clone();
             layer.give_up();
             let reason = format!("is not what its configuration names, which is {diff_id}: its archive is {found}");
-            return Err(Refused::new("the layer", wanted.digest.to_string(), reason).into());
+            let refused = Refused::new("the layer", wanted.digest.to_string(), reason);
+            return Err(refused.hint("the image was made wrong: whoever made it can tell more").into());
         }
         Ok(Brought { blob, layer: Some(layer) })
     }

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::AsFd as _;
+use std::os::fd::AsFd;
 
 use error::{Doing, Refused, RefusedKind, Result};
 use image::Reference;
@@ -14,7 +14,7 @@ use oci::image::{ContainerConfig, Descriptor, Digest, History, ImageConfig, Mani
 
 use super::bring::Progress;
 use super::{Image, Instruction, Lease, Order, Source, Step, open_folder};
-use crate::containers::{Engine, Status};
+use crate::containers::{Container, Engine, Status};
 use crate::options::{Root, RunOptions};
 use crate::rootless;
 
@@ -104,17 +104,20 @@ impl Engine {
         lease.add(&self.store, self.kept_by(&image)?)?;
         let pauses = stillness == Stillness::Paused && matches!(container.status, Status::Running(_));
         let paused = pauses && self.pause(word).is_ok();
-        let layer = self.changes_of(&container.record.id, &mut lease);
+        let mut own = Lease::new(&self.store)?;
+        let layer = self.changes_of(&container, &mut own);
         if paused {
             self.unpause(word)?;
         }
-        let layer = layer?;
-        let mut config = self.store.image_config(id)?;
-        config.config = as_it_runs(options, config.config);
-        let parent = image.manifests.first().ok_or_else(gone)?;
-        let layers = self.store.manifest(parent)?.layers;
         let command = container.record.config.process.as_ref().map(|process| process.args.join(" "));
-        let made = self.make_image((config, layers), layer, (command.unwrap_or_default(), imprint), name)?;
+        let made = layer.and_then(|layer| {
+            let mut config = self.store.image_config(id)?;
+            config.config = as_it_runs(options, config.config);
+            let parent = image.manifests.first().ok_or_else(gone)?;
+            let layers = self.store.manifest(parent)?.layers;
+            self.make_image((config, layers), (layer, &mut own), (command.unwrap_or_default(), imprint), name)
+        });
+        let made = self.kept_or_discarded(made, own)?;
         let told = [
             ("comment", imprint.comment.clone().unwrap_or_default()),
             ("imageID", made.id.to_string()),
@@ -124,12 +127,29 @@ impl Engine {
         Ok(made)
     }
 
+    /// An image that was made, or else why not: then nothing of it stays.
+    fn kept_or_discarded(&self, made: Result<Image>, lease: Lease) -> Result<Image> {
+        if made.is_err() {
+            // Why it was not made says more than what could not be removed, which the next prune removes.
+            let _ = self.discard(lease);
+        }
+        made
+    }
+
     /// The upper folder of a container as a layer.
-    fn changes_of(&self, id: &str, lease: &mut Lease) -> Result<NewLayer> {
+    fn changes_of(&self, container: &Container, lease: &mut Lease) -> Result<NewLayer> {
+        let id = container.record.id.as_str();
         let upper = open_folder(&self.store.container(id).join("upper"))?;
+        let below = container.record.options.root.lower((&self.store, id));
+        let below = below.first().map(|layer| open_folder(layer)).transpose()?;
         let remembers = if rootless::is_in_user_namespace()? { Remembers::AsUser } else { Remembers::AsTrusted };
         let mut staged = self.store.content().stage()?;
-        let changes = Changes { upper: upper.as_fd(), remembers, owners: &|owners| owners };
+        let changes = Changes {
+            upper: upper.as_fd(),
+            remembers,
+            below: below.as_ref().map(AsFd::as_fd),
+            owners: &|owners| owners,
+        };
         let packed = pack_layer(&changes, Compression::Gzip, &mut Into(&mut staged))?;
         lease.add(&self.store, [packed.digest.clone()])?;
         staged.keep()?;
@@ -151,9 +171,27 @@ impl Engine {
         platform: &Platform,
     ) -> Result<Image> {
         self.store.make_image_folders()?;
-        let (content, mut lease) = (self.store.content(), Lease::new(&self.store)?);
+        let mut lease = Lease::new(&self.store)?;
+        let made = self.import_archive(&mut archive, &mut lease).and_then(|layer| {
+            let config = ImageConfig {
+                architecture: platform.architecture.clone(),
+                os: platform.os.clone(),
+                variant: platform.variant.clone(),
+                rootfs: RootFs { kind: "layers".to_owned(), diff_ids: Vec::new() },
+                ..ImageConfig::default()
+            };
+            self.make_image((config, Vec::new()), (layer, &mut lease), (String::new(), imprint), name)
+        });
+        let made = self.kept_or_discarded(made, lease)?;
+        self.store.tell_of_image((made.id.as_str(), made.id.as_str()), "import");
+        Ok(made)
+    }
+
+    /// An archive as a layer.
+    fn import_archive(&self, archive: &mut dyn Read, lease: &mut Lease) -> Result<NewLayer> {
+        let content = self.store.content();
         let mut staged = content.stage()?;
-        let size = std::io::copy(&mut archive, &mut Into(&mut staged)).doing(|| "read the archive")?;
+        let size = std::io::copy(archive, &mut Into(&mut staged)).doing(|| "read the archive")?;
         let digest = staged.digest();
         lease.add(&self.store, [digest.clone()])?;
         staged.keep()?;
@@ -165,24 +203,14 @@ impl Engine {
             Packing::Gzip => media::OCI_LAYER_GZIP,
             Packing::Zstd => media::OCI_LAYER_ZSTD,
         };
-        let layer = NewLayer { blob: Descriptor::new(kind, digest, size), diff_id };
-        let config = ImageConfig {
-            architecture: platform.architecture.clone(),
-            os: platform.os.clone(),
-            variant: platform.variant.clone(),
-            rootfs: RootFs { kind: "layers".to_owned(), diff_ids: Vec::new() },
-            ..ImageConfig::default()
-        };
-        let made = self.make_image((config, Vec::new()), layer, (String::new(), imprint), name)?;
-        self.store.tell_of_image((made.id.as_str(), made.id.as_str()), "import");
-        Ok(made)
+        Ok(NewLayer { blob: Descriptor::new(kind, digest, size), diff_id })
     }
 
     /// An image of these layers with one more.
     fn make_image(
         &self,
         (mut config, mut layers): (ImageConfig, Vec<Descriptor>),
-        layer: NewLayer,
+        (layer, lease): (NewLayer, &mut Lease),
         (made_by, imprint): (String, &Imprint),
         name: Option<&Reference>,
     ) -> Result<Image> {
@@ -201,7 +229,6 @@ impl Engine {
         layers.push(layer.blob);
         let content = self.store.content();
         let bytes = document(&config)?;
-        let mut lease = Lease::new(&self.store)?;
         lease.add(&self.store, [image::sha256(&bytes)])?;
         let id = content.put(&bytes)?;
         let manifest = Manifest {
@@ -216,7 +243,7 @@ impl Engine {
         let order = Order { manifest: &document(&manifest)?, parsed: &manifest, digests: Vec::new() };
         let (image, brought) = self.bring_image(order, &Here(content), &Nobody)?;
         let image = self.keep_image(image, name.map_or(&[], std::slice::from_ref))?;
-        drop((brought, lease));
+        drop(brought);
         Ok(image)
     }
 }

@@ -6,8 +6,8 @@ use error::Result;
 use oci::image::Digest;
 use rustix::fs::FlockOperation;
 
-use super::Image;
 use super::half::Half;
+use super::{Image, Lease};
 use crate::containers::Engine;
 use crate::options::Root;
 
@@ -55,6 +55,19 @@ impl Engine {
             freed.layers.push(chain);
         }
         Ok((freed, halves))
+    }
+
+    /// Removes the blobs that were brought for an image which did not come to be. What else is garbage stays: a pull may go on
+    /// with it.
+    ///
+    /// # Errors
+    /// A kernel error; corrupt where it cannot be known what is garbage.
+    pub(super) fn discard(&self, lease: Lease) -> Result<()> {
+        let brought = lease.wanted().to_vec();
+        drop(lease);
+        let _held = self.store.hold_images(FlockOperation::LockExclusive)?;
+        let (wanted, content) = (self.wanted()?, self.store.content());
+        brought.iter().filter(|digest| !wanted.contains(digest)).try_for_each(|digest| content.remove(digest).map(drop))
     }
 
     /// Every digest that something leads to.

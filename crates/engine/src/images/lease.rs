@@ -50,6 +50,13 @@ impl Lease {
     }
 }
 
+impl Lease {
+    /// What is wanted.
+    pub(super) fn wanted(&self) -> &[Digest] {
+        &self.wanted
+    }
+}
+
 impl Drop for Lease {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.path);

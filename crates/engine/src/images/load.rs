@@ -67,8 +67,22 @@ impl Engine {
         progress: &dyn Progress,
     ) -> Result<Vec<Loaded>> {
         self.store.make_image_folders()?;
-        let content = self.store.content();
         let mut lease = Lease::new(&self.store)?;
+        let loaded = self.load_shelf(shelf, (which, platform), (progress, &mut lease));
+        if loaded.is_err() {
+            // Why nothing was loaded says more than what could not be removed, which the next prune removes.
+            let _ = self.discard(lease);
+        }
+        loaded
+    }
+
+    fn load_shelf(
+        &self,
+        shelf: Shelf<'_>,
+        (which, platform): (Which<'_>, &Platform),
+        (progress, lease): (&dyn Progress, &mut Lease),
+    ) -> Result<Vec<Loaded>> {
+        let content = self.store.content();
         let archive = match shelf {
             Shelf::Archive(tar) => Archive::read(tar, &content, |staged| {
                 lease.add(&self.store, [staged.digest()])?;

@@ -17,7 +17,7 @@ use crate::digest::Hasher;
 use crate::pack::Archive;
 use crate::tar::{Entry, Kind};
 use crate::unpack::{Owners, shown};
-use crate::walk::{Mounts, Rights, Tree, Walk};
+use crate::walk::{Mounts, Rights, Tree, Walk, directory_entry};
 
 /// Uncompressed bytes of one frame of zstd: a decoder needs as much memory.
 const FRAME: usize = 4 << 20;
@@ -29,6 +29,8 @@ pub struct Changes<'a> {
     pub upper: BorrowedFd<'a>,
     /// Whose attributes the overlay keeps its notes in.
     pub remembers: Remembers,
+    /// What the root was before: the uppermost layer below, or nothing where there is none.
+    pub below: Option<BorrowedFd<'a>>,
     /// From the owner and group of a file to those that its entry has.
     pub owners: &'a Owners<'a>,
 }
@@ -72,6 +74,10 @@ pub fn pack_layer(changes: &Changes<'_>, compression: Compression, out: &mut dyn
     let mut layer = Hashed { to: Encoder::new(compression, out), hasher: Hasher::new() };
     let mut archive = Archive::new(&mut layer);
     let mut entries = 0;
+    if let Some(root) = changed_root(changes)? {
+        entries += 1;
+        archive.entry(&root, &mut walk)?;
+    }
     while let Some(entry) = walk.next()? {
         entries += 1;
         put(&mut archive, entry, &mut walk, changes.remembers)?;
@@ -86,6 +92,19 @@ pub fn pack_layer(changes: &Changes<'_>, compression: Compression, out: &mut dyn
         digest: compressed.finish(),
         entries,
     })
+}
+
+/// The entry of the root, where its mode, its owner or its attributes are others than before. Its time alone does not count: it
+/// changes with every file that is made in it.
+fn changed_root(changes: &Changes<'_>) -> Result<Option<Entry>> {
+    let Some(below) = changes.below else { return Ok(None) };
+    let looks = |entry: &Entry| (entry.mode, entry.uid, entry.gid, entry.xattrs.clone());
+    let (now, before) = (directory_entry(changes.upper, b".")?, directory_entry(below, b".")?);
+    if looks(&now) == looks(&before) {
+        return Ok(None);
+    }
+    let (uid, gid) = (changes.owners)((now.uid, now.gid));
+    Ok(Some(Entry { uid, gid, ..now }))
 }
 
 fn put(archive: &mut Archive<'_>, entry: Entry, walk: &mut Walk<'_>, remembers: Remembers) -> Result<()> {

@@ -79,7 +79,7 @@ impl Settling<'_> {
     fn imply(&mut self, path: &[u8]) -> Result<Option<String>> {
         match self.layers.find(path)? {
             Found::Nothing => Ok(None),
-            Found::Directory(directory) => self.put(&directory_entry(&directory, path)?).map(|()| None),
+            Found::Directory(directory) => self.put(&directory_entry(directory.as_fd(), path)?).map(|()| None),
             Found::File { .. } | Found::Unclear => {
                 Ok(Some(format!("{} is no directory in the layers below", shown(path))))
             }

@@ -65,7 +65,7 @@ pub(super) fn add(settings: &Settings, registries: &mut Registries) -> Result<()
     }
     let refused = |field: &str, value: &str, reason: &str| Refused::new(format!("{name}: {field}"), value, reason);
     if let Some(search) = file.unqualified_search_registries {
-        if let Some(wrong) = search.iter().find(|host| !is_host(host)) {
+        if let Some(wrong) = search.iter().find(|host| !reference::is_host(host)) {
             return Err(refused("unqualified-search-registries", wrong, "is no registry's host").into());
         }
         registries.search = search;
@@ -148,11 +148,4 @@ const URL: &str = "is not HOST[:PORT][/PATH]";
 /// A location without slashes at its end; none if it is a URL.
 fn place(text: &str) -> Option<&str> {
     (!text.contains("://")).then(|| text.trim_end_matches('/'))
-}
-
-fn is_host(text: &str) -> bool {
-    Reference::parse_bare(&format!("{text}/a")).is_ok_and(|name| name.registry == text)
-        || text == "docker.io"
-        // A name without a dot, which a command line cannot say.
-        || (!text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'))
 }

@@ -144,7 +144,8 @@ impl Registry {
             said if said.is_empty() || said == digest.as_str() => Ok(digest),
             said => {
                 let said = super::answer::shown(said);
-                Err(Refused::new("the image", name, format!("the registry stored it as {said}")).into())
+                let refused = Refused::new("the image", name, format!("the registry stored it as {said}"));
+                Err(refused.hint("the registry, or a server on the way to it, changes what it is sent").into())
             }
         }
     }

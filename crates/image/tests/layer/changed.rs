@@ -2,8 +2,8 @@
 
 use std::fs::{self, File};
 use std::io::Read as _;
-use std::os::fd::AsFd as _;
-use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
 use std::path::Path;
 use std::process::Command;
 
@@ -17,8 +17,14 @@ use crate::shown::shown;
 use crate::stack::Stack;
 
 fn packed(upper: &Path, compression: Compression) -> (Packed, Vec<u8>) {
+    packed_over(upper, None, compression)
+}
+
+fn packed_over(upper: &Path, below: Option<&Path>, compression: Compression) -> (Packed, Vec<u8>) {
     let opened = File::open(upper).unwrap();
-    let changes = Changes { upper: opened.as_fd(), remembers: Remembers::AsTrusted, owners: &|owners| owners };
+    let below = below.map(|below| File::open(below).unwrap());
+    let below = below.as_ref().map(AsFd::as_fd);
+    let changes = Changes { upper: opened.as_fd(), remembers: Remembers::AsTrusted, below, owners: &|owners| owners };
     let mut layer = Vec::new();
     let packed = pack_layer(&changes, compression, &mut layer).unwrap();
     assert_eq!((packed.size, &packed.digest), (layer.len() as u64, &sha256(&layer)));
@@ -92,7 +98,8 @@ fn names_that_a_layer_takes_for_removals_are_refused() {
     fs::create_dir(room.path().join("a")).unwrap();
     fs::write(room.path().join("a/.wh.b"), "").unwrap();
     let opened = File::open(room.path()).unwrap();
-    let changes = Changes { upper: opened.as_fd(), remembers: Remembers::AsTrusted, owners: &|owners| owners };
+    let changes =
+        Changes { upper: opened.as_fd(), remembers: Remembers::AsTrusted, below: None, owners: &|owners| owners };
     let error = pack_layer(&changes, Compression::Gzip, &mut std::io::sink()).unwrap_err();
     assert!(error.to_string().contains("has \"a/.wh.b\", which a layer takes for the removal"), "{error}");
 }
@@ -104,7 +111,8 @@ fn a_layer_that_cannot_be_written_is_an_error() {
     File::open("/dev/urandom").unwrap().read_exact(&mut noise).unwrap();
     fs::write(room.path().join("noise"), noise).unwrap();
     let opened = File::open(room.path()).unwrap();
-    let changes = Changes { upper: opened.as_fd(), remembers: Remembers::AsTrusted, owners: &|owners| owners };
+    let changes =
+        Changes { upper: opened.as_fd(), remembers: Remembers::AsTrusted, below: None, owners: &|owners| owners };
     for compression in [Compression::Plain, Compression::Gzip, Compression::Zstd] {
         let mut full = File::options().write(true).open("/dev/full").unwrap();
         let error = pack_layer(&changes, compression, &mut full).unwrap_err();
@@ -118,4 +126,31 @@ fn nothing_that_was_changed_is_an_empty_layer() {
     let (packed, layer) = packed(room.path(), Compression::Gzip);
     assert_eq!((packed.entries, packed.bytes), (0, 1024));
     assert!(shown(Stack::of_archives(vec![Archive::new().file("a", "").finish(), layer]).mounted()).contains("a f"));
+}
+
+#[test]
+fn the_root_itself_is_changed_where_its_mode_or_owner_is() {
+    let base = Stack::of_archives(vec![Archive::new().directory("./").file("a", "").finish()]);
+    let room = tempfile::tempdir_in("/var/tmp").unwrap();
+    let upper = room.path().join("upper");
+    fs::create_dir(&upper).unwrap();
+    fs::set_permissions(&upper, fs::Permissions::from_mode(0o755)).unwrap();
+    let (same, _) = packed_over(&upper, Some(base.mounted()), Compression::Plain);
+    assert_eq!((same.entries, same.bytes), (0, 1024));
+    fs::set_permissions(&upper, fs::Permissions::from_mode(0o1711)).unwrap();
+    chown(&upper, Some(70_000), Some(3)).unwrap();
+    setxattr(&upper, "user.note", b"kept", XattrFlags::empty()).unwrap();
+    let (packed, layer) = packed_over(&upper, Some(base.mounted()), Compression::Plain);
+    assert_eq!(packed.entries, 1);
+    fs::write(room.path().join("layer.tar"), &layer).unwrap();
+    let listed =
+        Command::new("tar").args(["--numeric-owner", "-tvf"]).arg(room.path().join("layer.tar")).output().unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    assert!(listed.starts_with("drwx--x--t 70000/3 ") && listed.ends_with(" ./\n"), "{listed}");
+    let again = Stack::of_archives(vec![Archive::new().directory("./").file("a", "").finish(), layer]);
+    let root = fs::metadata(again.mounted()).unwrap();
+    assert_eq!((root.mode() & 0o7777, root.uid(), root.gid()), (0o1711, 70_000, 3));
+    let mut note = [0_u8; 8];
+    let length = rustix::fs::getxattr(again.mounted(), "user.note", &mut note[..]).unwrap();
+    assert_eq!(&note[..length], b"kept");
 }

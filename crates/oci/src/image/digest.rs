@@ -83,7 +83,13 @@ impl FromStr for Digest {
     /// Refused, if the text is of another form or of another algorithm.
     fn from_str(text: &str) -> Result<Self, Error> {
         Self::read(text).map_err(|fault| match fault {
-            Fault::Form => Refused::new("the digest", text, format!("is not {FORM}")).into(),
+            Fault::Form => {
+                let hint = match Self::read(&text.to_ascii_lowercase()) {
+                    Ok(small) => format!("say {small}"),
+                    Err(_) => "give the whole of it, as registries and image lists show it".to_owned(),
+                };
+                Refused::new("the digest", text, format!("is not {FORM}")).hint(hint).into()
+            }
             Fault::Algorithm => {
                 Refused::new("the digest", text, "is of an algorithm that is not supported").hint("use sha256").into()
             }
