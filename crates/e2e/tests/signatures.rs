@@ -15,6 +15,9 @@ use image::sha256;
 use oci::image::{Descriptor, media};
 use serde_json::{Value, json};
 
+/// A bundle of sigstore's, and cosign's payload as what refers to an image.
+const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
+const SIMPLE_ARTIFACT: &str = "application/vnd.dev.cosign.artifact.sig.v1+json";
 const SIMPLE: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
 
 /// A registry with images, and who signs them.
@@ -88,6 +91,46 @@ impl Shelf {
             "schemaVersion": 2, "mediaType": media::OCI_MANIFEST, "config": config, "layers": [layer],
         });
         self.put(repository, &format!("{}.sig", digest.replace(':', "-")), media::OCI_MANIFEST, &manifest);
+    }
+
+    /// Stores what refers to an image, and lists it where a registry without that request has its list: an index whose tag is
+    /// made of the image's digest.
+    fn refer(&self, repository: &str, (subject, bytes): (&str, u64), (kind, layer): (&str, &Descriptor)) {
+        let config = self.blob(repository, "application/vnd.oci.empty.v1+json", b"{}");
+        let subject = Descriptor::new(media::OCI_MANIFEST, subject.parse().unwrap(), bytes);
+        let manifest = json!({
+            "schemaVersion": 2, "mediaType": media::OCI_MANIFEST, "artifactType": kind, "config": config,
+            "layers": [layer], "subject": subject,
+        });
+        let tag = subject.digest.as_str().replace(':', "-");
+        let digest = sha256(manifest.to_string().as_bytes());
+        let text = manifest.to_string();
+        self.client.put_manifest(repository, Wanted::Digest(&digest), (media::OCI_MANIFEST, text.as_bytes())).unwrap();
+        let listed = Descriptor {
+            artifact_type: Some(kind.into()),
+            ..Descriptor::new(media::OCI_MANIFEST, digest, text.len() as u64)
+        };
+        let index = json!({"schemaVersion": 2, "mediaType": media::OCI_INDEX, "manifests": [listed]});
+        self.put(repository, &tag, media::OCI_INDEX, &index);
+    }
+
+    /// A bundle with an in-toto statement that an image is signed.
+    fn enveloped(&self, by: &str, digest: &str, predicate: &str) -> Value {
+        let kind = "application/vnd.in-toto+json";
+        let statement = json!({
+            "_type": "https://in-toto.io/Statement/v1", "predicateType": predicate, "predicate": {},
+            "subject": [{"digest": {"sha256": digest.trim_start_matches("sha256:")}}],
+        })
+        .to_string();
+        let message = format!("DSSEv1 {} {kind} {} {statement}", kind.len(), statement.len());
+        json!({
+            "mediaType": BUNDLE,
+            "verificationMaterial": {"publicKey": {"hint": ""}, "tlogEntries": []},
+            "dsseEnvelope": {
+                "payload": STANDARD.encode(&statement), "payloadType": kind,
+                "signatures": [{"sig": self.signed(by, message.as_bytes()), "keyid": ""}],
+            },
+        })
     }
 
     fn put(&self, repository: &str, tag: &str, kind: &str, document: &Value) -> Descriptor {
@@ -326,4 +369,118 @@ fn a_policy_of_podmans_holds_for_what_comes() {
     assert_eq!(shelf.run(&["run", "--rm", &other]).stdout, "other\n");
     assert_eq!(shelf.verified(&name)[0]["Digest"], json!(digest));
     assert_eq!(shelf.verified(&other), json!([]));
+}
+
+/// cosign's statement that an image is signed, and one that lists what is in it.
+const IS_SIGNED: &str = "https://sigstore.dev/cosign/sign/v1";
+const HAS: &str = "https://spdx.dev/Document";
+
+#[test]
+fn what_refers_to_an_image_vouches_for_it_as_a_payload_and_as_a_bundle() {
+    let mut shelf = Shelf::new();
+    shelf.key("otto");
+    let key = shelf.fingerprint("anna.pub");
+    let simple = |shelf: &Shelf, by: &str, repository: &str, digest: &str| {
+        let payload = payload(&format!("{}/{repository}", shelf.registry.host()), digest);
+        let mut layer = shelf.blob(repository, SIMPLE, payload.as_bytes());
+        let signature = shelf.signed(by, payload.as_bytes());
+        layer.annotations.insert("dev.cosignproject.cosign/signature".into(), signature);
+        (SIMPLE_ARTIFACT, layer)
+    };
+    let bundle = |shelf: &Shelf, repository: &str, bundle: &Value| {
+        (BUNDLE, shelf.blob(repository, BUNDLE, bundle.to_string().as_bytes()))
+    };
+    for (repository, form) in [("payload", 0), ("envelope", 1), ("message", 2)] {
+        let (name, digest) = shelf.offer(&format!("{repository}:1"), repository);
+        let manifest = shelf.client.manifest(repository, Wanted::Digest(&digest.parse().unwrap()), &[]).unwrap().bytes;
+        let made = |by: &str| match form {
+            0 => simple(&shelf, by, repository, &digest),
+            1 => bundle(&shelf, repository, &shelf.enveloped(by, &digest, IS_SIGNED)),
+            _ => bundle(
+                &shelf,
+                repository,
+                &json!({
+                    "verificationMaterial": {"publicKey": {"hint": ""}},
+                    "messageSignature": {"signature": shelf.signed(by, &manifest)},
+                }),
+            ),
+        };
+        let subject = (digest.as_str(), manifest.len() as u64);
+        let pull = ["pull", "--verify", "anna.pub", &name];
+        let unsigned = shelf.refused(&pull);
+        assert!(unsigned.contains(&format!("and for referrers of {digest}")), "{unsigned}");
+        let (kind, layer) = made("otto");
+        shelf.refer(repository, subject, (kind, &layer));
+        let stderr = shelf.refused(&pull);
+        assert!(stderr.contains("is not by the key that --verify demands, or was changed"), "{repository}: {stderr}");
+        if form == 1 {
+            let (kind, layer) = bundle(&shelf, repository, &shelf.enveloped("anna", &digest, HAS));
+            shelf.refer(repository, subject, (kind, &layer));
+            let stderr = shelf.refused(&pull);
+            assert!(stderr.contains("which is no signature"), "{stderr}");
+        }
+        let (kind, layer) = made("anna");
+        shelf.refer(repository, subject, (kind, &layer));
+        let pulled = shelf.says(&pull);
+        assert!(pulled.contains(&format!("\nVerified: {digest} by {key}\n")), "{pulled}");
+        assert_eq!(shelf.says(&["run", "--rm", "--pull", "never", &name]), format!("{repository}\n"));
+        shelf.says(&["rmi", &name]);
+    }
+}
+
+#[test]
+fn a_policy_holds_for_archives_and_folders_too() {
+    let mut shelf = Shelf::new();
+    let (name, _) = shelf.offer("app:1", "one");
+    let at = |path: &str| shelf.path(path).display().to_string();
+    shelf.says(&["pull", "-q", &name]);
+    let kinds = [("oci-archive", "a.tar"), ("docker-archive", "b.tar"), ("oci", "c"), ("dir", "d")];
+    for (kind, file) in kinds {
+        let place = format!("{kind}:{}", at(file));
+        let place = if kind == "docker-archive" { format!("{place}:app:1") } else { place };
+        shelf.says(&["push", "-q", &name, &place]);
+    }
+    let root = at("root.tar");
+    let packed = ended(Command::new("tar").args(["-cf", &root, "-C"]).arg(shelf.carboy.busybox()).arg("."));
+    assert_eq!(packed.code, 0, "{packed:?}");
+    shelf.says(&["rmi", &name]);
+    let file = at("config/containers/policy.json");
+    let accept = json!([{"type": "insecureAcceptAnything"}]);
+    let signed = json!([{"type": "sigstoreSigned", "keyPath": at("anna.pub")}]);
+    let by_gpg = json!([{"type": "signedBy", "keyType": "GPGKeys", "keyPath": "/k"}]);
+    for (requirement, reason) in [
+        (json!([{"type": "reject"}]), "rejects it"),
+        (signed, "demands a signature, and only registries are asked for one"),
+        (by_gpg, "demands signedBy (GPG), which carboy does not verify"),
+    ] {
+        shelf.policy(&json!({"default": requirement, "transports": {"docker": {"": accept}}}));
+        for (kind, path) in kinds {
+            let path = at(path);
+            let place = format!("{kind}:{path}");
+            for words in [&["pull", &place][..], &["run", &place], &["load", "-i", &place]] {
+                let stderr = shelf.refused(words);
+                let expected = format!("cannot use the image {place}: {file}: default {reason}\n");
+                assert!(stderr.contains(&expected), "{words:?}: {stderr}");
+            }
+            // What docker save writes today is a layout, too.
+            let found = if kind == "docker-archive" { place.replace("docker", "oci") } else { place };
+            let stderr = shelf.refused(&["load", "-i", &path]);
+            assert!(stderr.contains(&format!("cannot use the image {found}: {file}: default {reason}\n")), "{stderr}");
+        }
+        let stderr = shelf.refused(&["import", &root, "root:1"]);
+        assert!(
+            stderr.contains(&format!("cannot use the image tarball:{root}: {file}: default {reason}\n")),
+            "{stderr}"
+        );
+    }
+    let folder = at("").trim_end_matches('/').to_owned();
+    shelf.policy(&json!({"default": [{"type": "reject"}], "transports": {
+        "oci-archive": {format!("{}:", at("a.tar")): accept}, "docker-archive": {"": accept}, "oci": {&folder: accept},
+        "dir": {at("d"): accept, &folder: [{"type": "reject"}]}, "tarball": {"": accept},
+    }}));
+    for (kind, path) in kinds {
+        shelf.says(&["pull", "-q", &format!("{kind}:{}", at(path))]);
+    }
+    shelf.says(&["import", &root, "root:1"]);
+    assert!(shelf.run(&["pull", &name]).stderr.contains("default rejects it"));
 }

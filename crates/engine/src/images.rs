@@ -56,7 +56,7 @@ pub use commit::{Imprint, Stillness};
 pub use garbage::{Freed, Partial};
 pub use instruction::Instruction;
 pub use lease::Lease;
-pub use load::{Loaded, Shelf, Which};
+pub use load::{Choice, Loaded, Shelf, Which};
 pub use message::{Came, Detail, ErrorDetail, Message, Messages, words};
 pub use mounted::{Mounted, Unmount};
 pub use pull::{Pulled, Repository, Wish};

@@ -1,5 +1,6 @@
 //! Where images are beside registries and this host: the words of containers-transports(5).
 
+use std::fmt;
 use std::path::PathBuf;
 
 use error::{Refused, Result};
@@ -72,6 +73,20 @@ impl Transport {
     }
 }
 
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:", self.kind())?;
+        match self {
+            Self::Layout(path, name) | Self::LayoutArchive(path, name) | Self::DockerArchive(path, name) => {
+                write!(f, "{}", path.display())?;
+                name.as_ref().map_or(Ok(()), |name| write!(f, ":{name}"))
+            }
+            Self::Folder(path) => write!(f, "{}", path.display()),
+            Self::Daemon(name) => f.write_str(name),
+        }
+    }
+}
+
 fn split_into(
     (path, name): (PathBuf, Option<String>),
     make: impl Fn(PathBuf, Option<String>) -> Transport,
@@ -115,6 +130,8 @@ mod tests {
             ("sha256:0123", None),
         ] {
             assert_eq!(Transport::of(word).unwrap(), is, "{word}");
+            let shown = is.map(|place| place.to_string());
+            assert!(shown.is_none_or(|shown| shown == word.trim_end_matches(':')), "{word}");
         }
         for word in ["oci:", "dir:", "oci::x", "docker-daemon:"] {
             assert!(Transport::of(word).is_err(), "{word}");

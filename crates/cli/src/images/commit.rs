@@ -13,7 +13,7 @@ use lexopt::Parser;
 use crate::command::Command;
 use crate::flags::{End, Flag, Given, Read, Usage, wrong_words};
 use crate::help;
-use crate::images::Image;
+use crate::images::{Image, registries};
 use crate::report;
 
 /// What `commit` was asked for.
@@ -175,6 +175,9 @@ pub(crate) fn run(engine: &Engine, asked: &Commit) -> ExitCode {
 /// `carboy import`.
 pub(crate) fn run_import(engine: &Engine, asked: &Import) -> ExitCode {
     let imported = || {
+        if let Some(policy) = registries::policy()? {
+            policy.accepts_root(&asked.archive)?;
+        }
         let archive: Box<dyn std::io::Read> = match asked.archive.as_str() {
             "-" => Box::new(std::io::stdin().lock()),
             path => Box::new(File::open(path).doing(|| format!("open the archive {path}"))?),

@@ -10,6 +10,7 @@ use image::daemon::Daemon;
 use image::transport::Transport;
 
 use crate::images::progress::{self, Teller};
+use crate::images::registries;
 
 /// Where Docker's daemon listens unless it is said otherwise.
 const SOCKET: &str = "/var/run/docker.sock";
@@ -17,9 +18,10 @@ const SOCKET: &str = "/var/run/docker.sock";
 /// Brings an image from such a place.
 ///
 /// # Errors
-/// Refused where it is not there; a kernel error.
+/// Refused where it is not there, or where the policy does not accept it; a kernel error.
 pub(crate) fn load(engine: &Engine, place: &Transport, platform: &Platform, out: Teller) -> Result<Loaded> {
-    engine.load_from((place, &daemon(place)?), platform, &*progress::of(out))
+    let policy = registries::policy()?;
+    engine.load_from((place, &daemon(place)?), (platform, policy.as_ref()), &*progress::of(out))
 }
 
 /// Writes an image to such a place.

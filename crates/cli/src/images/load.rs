@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use engine::containers::Engine;
-use engine::images::{Loaded, Shelf, Which};
+use engine::images::{Choice, Loaded, Shelf, Which};
 use engine::options::Platform;
 use error::{Doing, Refused, Result};
 use image::transport::Transport;
@@ -16,7 +16,7 @@ use crate::command::Command;
 use crate::flags::{End, Flag, Given, Read as Words, Usage, wrong_words};
 use crate::help;
 use crate::images::progress::{Quiet, Teller};
-use crate::images::{Image, elsewhere};
+use crate::images::{Image, elsewhere, registries};
 use crate::report;
 
 /// What `load` was asked for.
@@ -94,7 +94,9 @@ pub(crate) fn run(engine: &Engine, asked: &Load) -> Result<ExitCode> {
 fn load(engine: &Engine, asked: &Load) -> Result<()> {
     let platform = asked.platform.clone().unwrap_or_else(Platform::host);
     if let Some(path) = asked.input.as_deref().filter(|path| path.is_dir()) {
-        return tell(engine.load_images(Shelf::Folder(path), (Which::All, &platform), &Quiet)?);
+        let policy = registries::policy()?;
+        let choice = Choice { which: Which::All, platform: &platform, policy: policy.as_ref() };
+        return tell(engine.load_images(Shelf::Folder(path), choice, &Quiet)?);
     }
     if let Some(place) = asked.input.as_ref().and_then(|path| Transport::of(path.to_str()?).transpose()) {
         return tell(vec![elsewhere::load(engine, &place?, &platform, Teller::Nobody)?]);
@@ -107,7 +109,9 @@ fn load(engine: &Engine, asked: &Load) -> Result<()> {
         }
         None => Box::new(std::io::stdin().lock()),
     };
-    tell(engine.load_images(Shelf::Archive(&mut archive), (Which::All, &platform), &Quiet)?)
+    let policy = registries::policy()?;
+    let choice = Choice { which: Which::All, platform: &platform, policy: policy.as_ref() };
+    tell(engine.load_images(Shelf::Archive { tar: &mut archive, path: asked.input.as_deref() }, choice, &Quiet)?)
 }
 
 fn tell(loaded: Vec<Loaded>) -> Result<()> {

@@ -25,12 +25,20 @@ pub(crate) fn places(name: &Reference) -> Result<Vec<Repository>> {
     Ok(places.into_iter().map(|(registry, name)| Repository { registry, name }).collect())
 }
 
+/// What the user or the host says of what may be taken; nothing where there is no such file.
+///
+/// # Errors
+/// Refused where it cannot be understood.
+pub(crate) fn policy() -> Result<Option<Policy>> {
+    Policy::read(&Ways::of_caller()?.policies)
+}
+
 /// What is demanded of an image before it comes: by the policy of the user or the host, and by this key.
 ///
 /// # Errors
 /// Refused where the policy lets it not come at all, or cannot be understood.
 pub(crate) fn demands(name: &Reference, key: Option<&PublicKey>) -> Result<Vec<Demand>> {
-    let mut demands = match Policy::read(&Ways::of_caller()?.policies)? {
+    let mut demands = match policy()? {
         Some(policy) => policy.demands(name)?,
         None => Vec::new(),
     };

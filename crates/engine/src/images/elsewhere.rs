@@ -8,36 +8,41 @@ use error::{Doing, Refused, Result};
 use image::Reference;
 use image::daemon::Daemon;
 use image::transport::Transport;
+use image::trust::Policy;
 use oci::image::Platform;
 
-use super::{Called, Form, Loaded, Progress, SavedImage, Shelf, Target, Wanted, Which};
+use super::{Called, Choice, Form, Loaded, Progress, SavedImage, Shelf, Target, Wanted, Which};
 use crate::containers::Engine;
 
 impl Engine {
     /// Brings an image from such a place; of an index what suits the platform.
     ///
     /// # Errors
-    /// Refused where it is not there, or there are several and it is not said which; a kernel error.
+    /// Refused where it is not there, or there are several and it is not said which, or where the policy does not accept it;
+    /// a kernel error.
     pub fn load_from(
         &self,
         (place, daemon): (&Transport, &Daemon),
-        platform: &Platform,
+        (platform, policy): (&Platform, Option<&Policy>),
         progress: &dyn Progress,
     ) -> Result<Loaded> {
+        policy.map_or(Ok(()), |policy| policy.accepts(place))?;
         let which = place.name().map_or(Which::Only, Which::Named);
+        // The word says what the place is, whatever more it may be.
+        let choice = |which| Choice { which, platform, policy: None };
         let mut loaded = match place {
             Transport::Layout(folder, _) | Transport::Folder(folder) => {
                 // A folder that cannot be read would be one without an image.
                 fs::read_dir(folder).doing(|| format!("open {}", folder.display()))?;
-                self.load_images(Shelf::Folder(folder), (which, platform), progress)?
+                self.load_images(Shelf::Folder(folder), choice(which), progress)?
             }
             Transport::LayoutArchive(file, _) | Transport::DockerArchive(file, _) => {
                 let mut archive = File::open(file).doing(|| format!("open {}", file.display()))?;
-                self.load_images(Shelf::Archive(&mut archive), (which, platform), progress)?
+                self.load_images(Shelf::Archive { tar: &mut archive, path: None }, choice(which), progress)?
             }
             Transport::Daemon(name) => {
                 let mut archive: Box<dyn Read> = Box::new(daemon.save(&with_tag(name))?);
-                self.load_images(Shelf::Archive(&mut archive), (Which::Only, platform), progress)?
+                self.load_images(Shelf::Archive { tar: &mut archive, path: None }, choice(Which::Only), progress)?
             }
         };
         loaded.pop().ok_or_else(|| Refused::new("the image", place.kind(), "is not there").into())

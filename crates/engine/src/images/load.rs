@@ -7,6 +7,8 @@ use error::{Refused, RefusedKind, Result};
 use image::archive::{Archive, Member};
 use image::content::Content;
 use image::reference::Reference;
+use image::transport::Transport;
+use image::trust::Policy;
 use oci::image::{Descriptor, Digest, Document, Index, Manifest, Platform, media};
 use serde::Deserialize;
 
@@ -25,9 +27,27 @@ pub struct Loaded {
 /// What images are loaded from.
 pub enum Shelf<'a> {
     /// A tar, plain or compressed.
-    Archive(&'a mut dyn Read),
+    Archive {
+        /// Its bytes.
+        tar: &'a mut dyn Read,
+        /// Where it is; nowhere if it comes through a pipe.
+        path: Option<&'a Path>,
+    },
     /// An OCI layout, or a manifest with its blobs beside it.
     Folder(&'a Path),
+}
+
+impl Shelf<'_> {
+    /// The place that it is if it is an OCI layout, and if it is none.
+    fn places(&self) -> (Transport, Transport) {
+        match self {
+            Self::Archive { path, .. } => {
+                let path = path.map(Path::to_path_buf).unwrap_or_default();
+                (Transport::LayoutArchive(path.clone(), None), Transport::DockerArchive(path, None))
+            }
+            Self::Folder(path) => (Transport::Layout(path.to_path_buf(), None), Transport::Folder(path.to_path_buf())),
+        }
+    }
 }
 
 /// Which images are loaded.
@@ -39,6 +59,17 @@ pub enum Which<'a> {
     Only,
     /// The one that is called so there.
     Named(&'a str),
+}
+
+/// What of a shelf is loaded.
+#[derive(Debug, Clone, Copy)]
+pub struct Choice<'a> {
+    /// Which images.
+    pub which: Which<'a>,
+    /// Of an index what suits this.
+    pub platform: &'a Platform,
+    /// What says whether anything may be taken from there; anything may where there is none.
+    pub policy: Option<&'a Policy>,
 }
 
 /// One image in the `manifest.json` of `docker save`.
@@ -60,15 +91,10 @@ impl Engine {
     ///
     /// # Errors
     /// Refused for what holds no images, or not those that are meant; a kernel error.
-    pub fn load_images(
-        &self,
-        shelf: Shelf<'_>,
-        (which, platform): (Which<'_>, &Platform),
-        progress: &dyn Progress,
-    ) -> Result<Vec<Loaded>> {
+    pub fn load_images(&self, shelf: Shelf<'_>, choice: Choice<'_>, progress: &dyn Progress) -> Result<Vec<Loaded>> {
         self.store.make_image_folders()?;
         let mut lease = Lease::new(&self.store)?;
-        let loaded = self.load_shelf(shelf, (which, platform), (progress, &mut lease));
+        let loaded = self.load_shelf(shelf, choice, (progress, &mut lease));
         if loaded.is_err() {
             // Why nothing was loaded says more than what could not be removed, which the next prune removes.
             let _ = self.discard(lease);
@@ -79,18 +105,22 @@ impl Engine {
     fn load_shelf(
         &self,
         shelf: Shelf<'_>,
-        (which, platform): (Which<'_>, &Platform),
+        Choice { which, platform, policy }: Choice<'_>,
         (progress, lease): (&dyn Progress, &mut Lease),
     ) -> Result<Vec<Loaded>> {
         let content = self.store.content();
+        let (layout, other) = shelf.places();
         let archive = match shelf {
-            Shelf::Archive(tar) => Archive::read(tar, &content, |staged| {
+            Shelf::Archive { tar, .. } => Archive::read(tar, &content, |staged| {
                 lease.add(&self.store, [staged.digest()])?;
                 staged.keep()
             })?,
             Shelf::Folder(folder) => Archive::of_folder(folder)?,
         };
         let loading = Loading { engine: self, archive: &archive, content, which, platform, progress };
+        if let Some(policy) = policy {
+            policy.accepts(if archive.member("index.json").is_some() { &layout } else { &other })?;
+        }
         let loaded = match (loading.small("index.json")?, loading.small("manifest.json")?) {
             (Some(index), _) => loading.layout(&index)?,
             (None, Some(manifest)) if manifest.trim_ascii_start().starts_with(b"{") => loading.folder(manifest)?,

@@ -1,7 +1,8 @@
 //! The policy file: containers-policy.json(5), as podman, buildah and skopeo read it.
 //!
-//! What it says of `docker` and of everything else (`default`) holds here. `signedBy`, `fulcio`, `pki` and Rekor's keys are
-//! not known: an image to which they apply is refused.
+//! What it says of `docker` holds for registries, and what it says of the other transports for what is loaded from archives
+//! and folders. `signedBy`, `fulcio`, `pki` and Rekor's keys are not known: an image to which they apply is refused. So is one
+//! that is in no registry where any signature is demanded, since none is looked for there.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,6 +17,10 @@ use serde::{Deserialize, Deserializer};
 use super::{Demand, Identity, identity};
 use crate::reference::Reference;
 use crate::signature::PublicKey;
+use crate::transport::Transport;
+
+/// What a policy calls archives of root file systems.
+const ROOT: &str = "tarball";
 
 /// What must be true of the images of each name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -175,11 +180,7 @@ impl Policy {
                 Requirement::Rejected => {
                     return Err(self.refused(name.familiar(), &format!("{scope} rejects it")).into());
                 }
-                Requirement::Unknown(field) => {
-                    let refused = self
-                        .refused(name.familiar(), &format!("{scope} demands {field}, which carboy does not verify"));
-                    return Err(refused.hint("sigstoreSigned with keyPath or keyData is verified").into());
-                }
+                Requirement::Unknown(field) => return Err(self.unknown(name.familiar(), &scope, field).into()),
                 Requirement::Signed { keys, identity } => demands.push(Demand {
                     keys: keys.read()?,
                     identity: identity.clone(),
@@ -188,6 +189,44 @@ impl Policy {
             }
         }
         Ok(demands)
+    }
+
+    /// Whether an image may be taken from a place that is no registry.
+    ///
+    /// # Errors
+    /// Refused where it may not, and where it would need a signature.
+    pub fn accepts(&self, place: &Transport) -> Result<()> {
+        self.accepts_of(place.kind(), &place.to_string(), place_scopes(place))
+    }
+
+    /// Whether an archive of a root file system, by the name that the caller gave it, may become an image.
+    ///
+    /// # Errors
+    /// As [`Self::accepts`].
+    pub fn accepts_root(&self, archive: &str) -> Result<()> {
+        self.accepts_of(ROOT, &format!("{ROOT}:{archive}"), Vec::new())
+    }
+
+    fn accepts_of(&self, transport: &str, shown: &str, scopes: Vec<String>) -> Result<()> {
+        let (scope, requirements) = self.rule(transport, scopes.into_iter());
+        for requirement in requirements {
+            let refused = match requirement {
+                Requirement::Accepted => continue,
+                Requirement::Rejected => self.refused(shown.to_owned(), &format!("{scope} rejects it")),
+                Requirement::Unknown(field) => self.unknown(shown.to_owned(), &scope, field),
+                Requirement::Signed { .. } => {
+                    let reason = format!("{scope} demands a signature, and only registries are asked for one");
+                    self.refused(shown.to_owned(), &reason).hint("pull it from a registry that has its signature")
+                }
+            };
+            return Err(refused.into());
+        }
+        Ok(())
+    }
+
+    fn unknown(&self, name: String, scope: &str, field: &str) -> Refused {
+        let refused = self.refused(name, &format!("{scope} demands {field}, which carboy does not verify"));
+        refused.hint("sigstoreSigned with keyPath or keyData is verified")
     }
 
     fn refused(&self, name: String, reason: &str) -> Refused {
@@ -240,6 +279,27 @@ fn scopes(name: &Reference) -> impl Iterator<Item = String> {
         host = domain;
     }
     found.into_iter()
+}
+
+/// The scopes of a place that is no registry, the narrowest first. Paths are absolute and without symbolic links.
+fn place_scopes(place: &Transport) -> Vec<String> {
+    let (path, image) = match place {
+        Transport::Layout(path, name) | Transport::LayoutArchive(path, name) => {
+            (path, Some(name.as_deref().unwrap_or_default()))
+        }
+        Transport::Folder(path) => (path, None),
+        // An id is nobody's name.
+        Transport::Daemon(name) if name.starts_with("sha256:") => return Vec::new(),
+        Transport::Daemon(name) => {
+            return Reference::parse(name).map_or_else(|_| Vec::new(), |name| scopes(&name).collect());
+        }
+        // The policies of others know no scopes of these.
+        Transport::DockerArchive(..) => return Vec::new(),
+    };
+    let Ok(path) = std::fs::canonicalize(path) else { return Vec::new() };
+    let whole = image.map(|image| format!("{}:{image}", path.display()));
+    let above = path.ancestors().filter(|path| path.parent().is_some()).map(|path| path.display().to_string());
+    whole.into_iter().chain(above).collect()
 }
 
 impl Written {

@@ -179,3 +179,41 @@ fn the_reason_that_says_most_is_told() {
     assert!(Fault::OfAnother(digest.clone()) > Fault::Unread(String::new()));
     assert!(Fault::Unread(String::new()) > Fault::NeedsAuthority && Fault::NeedsAuthority > Fault::OtherKey);
 }
+
+#[test]
+fn places_that_are_no_registries_have_scopes_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    std::fs::create_dir(at("a")).unwrap();
+    std::os::unix::fs::symlink(at("a"), at("link")).unwrap();
+    let (accept, reject) = (r#"[{"type":"insecureAcceptAnything"}]"#, r#"[{"type":"reject"}]"#);
+    let text = format!(
+        r#"{{"default": {reject}, "transports": {{"dir": {{"{}": {accept}}}, "oci": {{"{}:app:1": {accept}, "{}": {reject}}},
+            "docker-archive": {{"": {accept}, "{}": {reject}}}, "docker-daemon": {{"docker.io/library": {accept}}}}}}}"#,
+        at(""),
+        at("a"),
+        at("a"),
+        at("a")
+    )
+    .replace("/\":", "\":");
+    let policy = policy(&text).unwrap();
+    for (word, is_taken) in [
+        (format!("dir:{}", at("a")), true),
+        (format!("dir:{}", at("link")), true),
+        ("dir:/".to_owned(), false),
+        (format!("dir:{}", at("nothing")), false),
+        (format!("oci:{}:app:1", at("a")), true),
+        (format!("oci:{}:app:1", at("link")), true),
+        (format!("oci:{}:app:2", at("a")), false),
+        (format!("oci:{}", at("a")), false),
+        (format!("oci-archive:{}", at("a")), false),
+        (format!("docker-archive:{}", at("a")), true),
+        ("docker-daemon:debian:12".to_owned(), true),
+        ("docker-daemon:x.y/debian:12".to_owned(), false),
+        ("docker-daemon:sha256:0123".to_owned(), false),
+    ] {
+        let place = crate::transport::Transport::of(&word).unwrap().unwrap();
+        assert_eq!(policy.accepts(&place).is_ok(), is_taken, "{word}");
+    }
+    assert!(policy.accepts_root("-").is_err());
+}
