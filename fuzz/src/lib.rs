@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsFd as _;
+use std::path::Path;
 
 use bumpalo::Bump;
 use cgroup::systemd::{Instance, Unit};
@@ -13,8 +14,11 @@ use cgroup::{GroupPath, Hierarchies};
 use engine::options::{Root, RunOptions};
 use engine::record::{Live, Record};
 use image::registries::Settings;
+use image::signature::{Claim, PublicKey, Signable, Signature};
+use image::transport::Transport;
+use image::trust::Policy;
 use namespace::steps::Steps;
-use network::resolver::{Answer, Servers, Standing, Transport, Zone, answer};
+use network::resolver::{Answer, Servers, Standing, Transport as Carrier, Zone, answer};
 use oci::image::{Document, ImageConfig, Platform};
 use oci::{Config, Process, Resources, State};
 use seccomp::Arch;
@@ -84,6 +88,27 @@ const REGISTRIES: &str = "unqualified-search-registries = [\"docker.io\", \"quay
 [[registry]]\nprefix = \"*.x.y\"\nlocation = \"z:5000/a\"\ninsecure = true\n[[registry.mirror]]\nlocation = \"m/b\"\n\
 pull-from-mirror = \"digest-only\"\n[aliases]\nsh = \"x.y/busybox\"\n";
 
+const PUBLIC_KEY: &str = "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEgNG/2avRsgZtlRrPaiw/8FpVlgPC\n\
+oln+pg4vUWE6lF0TcIX18AXXWlxx6/ooNjR5u5HhZWXvS2Z6FrbhXi1tVw==\n-----END PUBLIC KEY-----\n";
+/// Of a statement, and of a manifest itself; both by no key that anybody has.
+const BUNDLE: &str = r#"{"mediaType":"application/vnd.dev.sigstore.bundle.v0.3+json","verificationMaterial":{"publicKey":
+{"hint":"x"},"tlogEntries":[]},"dsseEnvelope":{"payload":"e30=","payloadType":"application/vnd.in-toto+json","signatures":[
+{"sig":"MEQCIBnW6+hQ4xLhsiof7HLNJYaqKfvHVI8ofkDcAt5BrHcLAiAlh/ANWjlWlWTfSbXMrqYcO2xLyG3AAUQtmCHDrn5asg==","keyid":""}]}}"#;
+const SIGNED_MANIFEST: &str = r#"{"verificationMaterial":{"certificate":{"rawBytes":""}},"messageSignature":{"messageDigest":{
+"algorithm":"SHA2_256","digest":""},"signature":
+"MEUCIQCC+c8bbOzlL4RPmlYG74DdFze20Uh9sJQfGuVdbefcJAIgcqx1T6/XrwITdkETnLjk46Sy2pvU72c/fnkUGVswOeQ="}}"#;
+const PAYLOAD: &str = r#"{"critical":{"identity":{"docker-reference":"r.example/team/app:1"},"image":{"docker-manifest-digest":
+"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},"type":"cosign container image signature"},
+"optional":{"by":"anna"}}"#;
+const STATEMENT: &str = r#"{"_type":"https://in-toto.io/Statement/v1","subject":[{"digest":{"sha256":
+"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},"annotations":{}}],
+"predicateType":"https://sigstore.dev/cosign/sign/v1","predicate":{}}"#;
+const POLICY: &str = r#"{"default":[{"type":"insecureAcceptAnything"}],"transports":{"docker":{"r.example/team":[{"type":
+"sigstoreSigned","keyData":"YQ==","signedIdentity":{"type":"remapIdentity","prefix":"a/b","signedPrefix":"c/d"}}],"*.x.y":[
+{"type":"signedBy","keyType":"GPGKeys","keyPath":"/k"}]},"dir":{"":[{"type":"reject"}],"/a":[{"type":"sigstoreSigned",
+"keyDatas":["YQ=="],"signedIdentity":{"type":"exactReference","dockerReference":"a/b:1"}}]},"docker-daemon":{"a/b":[
+{"type":"sigstoreSigned","fulcio":{}}]}}}"#;
+
 /// Every target.
 pub const TARGETS: &[Target] = &[
     target("archive", archive, &["a\0\0\0ustar\x0000", "\x1f\u{8b}\x08", "(\u{b5}/\u{fd}"]),
@@ -92,6 +117,7 @@ pub const TARGETS: &[Target] = &[
         block_io_stats,
         &["8:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=0 dios=0\n", "8:0 Read 1\nTotal 2\n"],
     ),
+    target("bundle", bundle, &[BUNDLE, SIGNED_MANIFEST]),
     target(
         "challenge",
         |bytes| drop(text(bytes).map(|text| image::registry::Challenge::parse(&text))),
@@ -143,6 +169,7 @@ pub const TARGETS: &[Target] = &[
         |bytes| netlink::messages(bytes).for_each(|(kind, said)| _ = nftables_messages::counted(kind, said)),
         &["\u{14}\0\0\0\u{2}\0\0\0\u{1}\0\0\0\0\0\0\0\0\0\0\0"],
     ),
+    target("policy", policy, &[POLICY]),
     target(
         "pressure",
         pressure,
@@ -163,6 +190,7 @@ pub const TARGETS: &[Target] = &[
         |bytes| drop(procfs::Status::parse(bytes)),
         &["Name:\ta\nState:\tS (sleeping)\nUid:\t0\t0\t0\t0\nCapEff:\t00000000a80425fb\nNSpid:\t7\t1\n"],
     ),
+    target("public_key", public_key, &[PUBLIC_KEY]),
     target("record", record, &[r#"{"name":"a","group":"/b","parents":[["cpu","/c"]],"remove":true,"process":null}"#]),
     target(
         "reference",
@@ -178,6 +206,7 @@ pub const TARGETS: &[Target] = &[
     target("resolver", resolver, &[QUERY, REVERSE, "nameserver fe80::1%eth0\noptions timeout:1 attempts:3\n"]),
     target("resources", resources, &[RESOURCES]),
     target("seccomp", seccomp_filter, &[CONFIG]),
+    target("signature", signature, &[PAYLOAD, STATEMENT]),
     target(
         "small_stats",
         small_stats,
@@ -243,6 +272,43 @@ fn registries(bytes: &[u8]) {
             assert!(registries.locations(&meaning).map_or(true, |list| !list.is_empty()), "{meaning} leads nowhere");
         }
     }
+}
+
+/// Nobody has signed any of it.
+fn bundle(bytes: &[u8]) {
+    let Ok(signature) = Signature::of_bundle(bytes) else { return };
+    let Ok(key) = PublicKey::parse("key.pub", PUBLIC_KEY.as_bytes()) else { return };
+    let digest = image::sha256(bytes);
+    let claim = signature.claim(&key, &[Signable { digest: &digest, bytes }]);
+    assert!(claim.is_err(), "nobody has signed this");
+}
+
+/// What is read of a signature is of something.
+fn signature(bytes: &[u8]) {
+    let kind = "application/vnd.in-toto+json";
+    for claim in [Claim::of_payload(bytes), Claim::of_statement(kind, bytes)].into_iter().flatten() {
+        assert!(!claim.digests.is_empty(), "it is of nothing");
+    }
+}
+
+/// A key is written and read the same.
+fn public_key(bytes: &[u8]) {
+    let Ok(key) = PublicKey::parse("key.pub", bytes) else { return };
+    let written = serde_json::to_vec(&key).unwrap_or_default();
+    let read = serde_json::from_slice::<PublicKey>(&written);
+    assert!(read.is_ok_and(|read| read == key && read.fingerprint() == key.fingerprint()), "it reads differently");
+}
+
+/// Nothing is taken where nothing may be.
+fn policy(bytes: &[u8]) {
+    let Ok(policy) = Policy::parse(Path::new("/p.json"), bytes) else { return };
+    for place in ["dir:/a/b", "oci:/a:b", "oci-archive:/a", "docker-archive:/a", "docker-daemon:a/b:1"] {
+        if let Ok(Some(place)) = Transport::of(place) {
+            let refused = policy.accepts(&place).err();
+            assert!(refused.is_none_or(|refused| refused.to_string().contains("/p.json")), "it does not say who");
+        }
+    }
+    let _ = policy.accepts_root("-");
 }
 
 /// A tar archive, compressed or not, into a folder that is removed after it.
@@ -466,7 +532,7 @@ impl Zone for Short {
 /// What is answered is an answer to that query, of a length that its way allows; and a resolv.conf.
 fn resolver(bytes: &[u8]) {
     for asker in [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)] {
-        for (transport, most) in [(Transport::Udp, 1232), (Transport::Tcp, 65535)] {
+        for (transport, most) in [(Carrier::Udp, 1232), (Carrier::Tcp, 65535)] {
             let Answer::Reply(reply) = answer(bytes, asker, &Short, transport) else { continue };
             assert!(reply.len() <= most && reply.get(..2) == bytes.get(..2));
             assert_eq!(answer(&reply, asker, &Short, transport), Answer::Drop);

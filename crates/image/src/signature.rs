@@ -89,6 +89,14 @@ pub enum Fault {
 }
 
 impl Signature {
+    /// Takes a bundle of sigstore's apart. Nothing of it is verified.
+    ///
+    /// # Errors
+    /// Why it is none.
+    pub fn of_bundle(bytes: &[u8]) -> Checked<Self> {
+        bundle::parse(bytes)
+    }
+
     /// What the holder of this key says by it, of `documents` or of anything else.
     ///
     /// # Errors
@@ -96,9 +104,9 @@ impl Signature {
     pub fn claim(&self, key: &PublicKey, documents: &[Signable<'_>]) -> Checked<Claim> {
         let is_signed = |message: &[u8]| self.signatures.iter().any(|signature| key.has_signed(message, signature));
         let claim = match &self.form {
-            Form::Simple(payload) => is_signed(payload).then(|| simple::parse(payload)),
+            Form::Simple(payload) => is_signed(payload).then(|| Claim::of_payload(payload)),
             Form::Envelope(kind, payload) => {
-                is_signed(&bundle::authenticated(kind, payload)).then(|| bundle::statement(kind, payload))
+                is_signed(&bundle::authenticated(kind, payload)).then(|| Claim::of_statement(kind, payload))
             }
             Form::Manifest => documents
                 .iter()
@@ -109,6 +117,24 @@ impl Signature {
             Maker::Key => Fault::OtherKey,
             Maker::Certificate => Fault::NeedsAuthority,
         }))
+    }
+}
+
+impl Claim {
+    /// Reads cosign's payload of simple signing. Who has said it, and whether, is not known of it alone.
+    ///
+    /// # Errors
+    /// Why it is none.
+    pub fn of_payload(bytes: &[u8]) -> Checked<Self> {
+        simple::parse(bytes)
+    }
+
+    /// Reads the payload of an envelope, of this type. Who has said it, and whether, is not known of it alone.
+    ///
+    /// # Errors
+    /// Why it says of no image that it is signed.
+    pub fn of_statement(kind: &str, bytes: &[u8]) -> Checked<Self> {
+        bundle::statement(kind, bytes)
     }
 }
 

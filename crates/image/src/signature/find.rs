@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use error::{Doing as _, Error, RefusedKind, Result};
 use oci::image::{Descriptor, Digest, Document, Manifest, media};
 
-use super::{Checked, Fault, Form, LARGEST, MOST, Maker, Signature, bundle};
+use super::{Checked, Fault, Form, LARGEST, MOST, Maker, Signature};
 use crate::registry::{Registry, Wanted};
 use crate::sha256;
 
@@ -113,7 +113,7 @@ impl At<'_> {
             }
             let read = match self.bytes(layer)? {
                 Err(fault) => Err(fault),
-                Ok(bytes) if is_bundle => bundle::parse(&bytes),
+                Ok(bytes) if is_bundle => Signature::of_bundle(&bytes),
                 Ok(bytes) => simple(layer, bytes),
             };
             match read {
