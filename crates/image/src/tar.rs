@@ -5,6 +5,7 @@
 //! Format", tar(5), GNU tar manual "Basic Tar Format" and "Storing Sparse Files".
 
 use std::io::{self, Read};
+use std::os::fd::BorrowedFd;
 
 use error::Error;
 use rustix::fs::Timespec;
@@ -84,6 +85,12 @@ pub(crate) struct Segment {
 pub(crate) trait Content {
     /// The next piece of it, at most `most` bytes; empty when all was read.
     fn content(&mut self, most: u64) -> Result<&[u8], Fault>;
+
+    /// Makes an empty file share all of it, holes and all, where it comes from a file of the same file system and that can do
+    /// so. Whether it did; if not, nothing was read.
+    fn share_with(&mut self, _: BorrowedFd<'_>) -> bool {
+        false
+    }
 }
 
 /// A stream of entries.

@@ -283,8 +283,13 @@ impl<'a> Unpacker<'a> {
         let Kind::File { size, segments } = &entry.kind else { return Ok(Made::Skipped) };
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = self.create(place, || openat(&place.parent, place.name, flags, Mode::RUSR | Mode::WUSR))?;
-        let mut end = 0;
-        for segment in segments {
+        let len: u64 = segments.iter().map(|segment| segment.len).sum();
+        let is_shared = len > 0 && reader.share_with(file.as_fd());
+        if is_shared {
+            self.unpacked.bytes += len;
+        }
+        let mut end = if is_shared { *size } else { 0 };
+        for segment in segments.iter().filter(|_| !is_shared) {
             let mut offset = segment.offset;
             end = segment.offset.saturating_add(segment.len);
             while offset < end {
@@ -295,7 +300,7 @@ impl<'a> Unpacker<'a> {
                 self.unpacked.bytes += written;
             }
         }
-        if end < *size || segments.last().is_some_and(|last| last.len == 0) && *size > 0 {
+        if !is_shared && (end < *size || segments.last().is_some_and(|last| last.len == 0) && *size > 0) {
             ftruncate(&file, *size).map_err(|errno| self.failed("set the size of", errno))?;
         }
         self.set_attributes(&file, place.path, &Directory::of(entry))?;

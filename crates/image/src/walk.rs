@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use error::{Doing, Kernel, Refused, Result};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, SeekFrom, Statx, StatxFlags, Timespec};
-use rustix::fs::{fgetxattr, flistxattr, fstat, openat, readlinkat, seek, statx};
+use rustix::fs::{fgetxattr, flistxattr, fstat, ioctl_ficlone, openat, readlinkat, seek, statx};
 use rustix::io::{Errno, pread};
 
 use crate::tar::{Content, Entry, Fault, Kind, Segment};
@@ -70,6 +70,8 @@ pub(crate) struct Walk<'a> {
     /// What was not yet read of the file.
     segments: VecDeque<Segment>,
     buffer: Vec<u8>,
+    /// Whether files may be shared: not after the file systems have said that they cannot.
+    shares: bool,
     begun: bool,
     /// Before the names of attributes that entries have beside those that belong to the files.
     also: Option<&'static [u8]>,
@@ -87,7 +89,18 @@ impl<'a> Walk<'a> {
     pub(crate) fn new(tree: &'a Tree<'a>) -> Result<Self> {
         let mount = look(tree.top, c"").doing(|| format!("look at {}", shown(tree.name)))?.stx_mnt_id;
         let (frames, linked, segments) = (Vec::new(), BTreeMap::new(), VecDeque::new());
-        Ok(Self { tree, mount, frames, linked, file: None, segments, buffer: Vec::new(), begun: false, also: None })
+        Ok(Self {
+            tree,
+            mount,
+            frames,
+            linked,
+            file: None,
+            segments,
+            buffer: Vec::new(),
+            shares: true,
+            begun: false,
+            also: None,
+        })
     }
 
     /// Entries get the attributes, too, whose names begin with this: an overlay's.
@@ -298,6 +311,14 @@ impl Content for Walk<'_> {
             self.segments.pop_front();
         }
         Ok(self.buffer.get(..length).unwrap_or_default())
+    }
+
+    /// ioctl_ficlone(2).
+    fn share_with(&mut self, to: BorrowedFd<'_>) -> bool {
+        let Some(file) = self.file.as_ref().filter(|_| self.shares) else { return false };
+        let shared = ioctl_ficlone(to, file);
+        self.shares = !matches!(shared, Err(Errno::OPNOTSUPP | Errno::NOTTY | Errno::XDEV | Errno::NOSYS));
+        shared.is_ok()
     }
 }
 

@@ -139,3 +139,73 @@ fn what_is_mounted_below_is_left_out_where_that_was_asked_for() {
     }
     assert!(Command::new("umount").arg(&place).status().unwrap().success());
 }
+
+/// A file system of its own on a loop device; both are gone with the test.
+struct Disk {
+    room: TempDir,
+}
+
+impl Disk {
+    fn new(mkfs: &str, bytes: u64) -> Self {
+        let room = tempfile::tempdir_in("/var/tmp").unwrap();
+        let (file, point) = (room.path().join("disk"), room.path().join("point"));
+        File::create(&file).unwrap().set_len(bytes).unwrap();
+        fs::create_dir(&point).unwrap();
+        let run = |command: &mut Command| {
+            let output = command.output().unwrap();
+            assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+        };
+        run(Command::new(mkfs).arg("-q").arg(&file));
+        run(Command::new("mount").args(["-o", "loop"]).arg(&file).arg(&point));
+        Self { room }
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.room.path().join("point").join(name)
+    }
+
+    /// Bytes that are free, by what the disk has.
+    fn free(&self) -> u64 {
+        let opened = File::open(self.path("")).unwrap();
+        rustix::fs::syncfs(&opened).unwrap();
+        let found = rustix::fs::fstatvfs(&opened).unwrap();
+        found.f_bfree * found.f_frsize
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.path("")).status();
+    }
+}
+
+#[test]
+fn files_share_their_blocks_where_the_file_system_can_do_so() {
+    for (mkfs, shares) in [("mkfs.xfs", true), ("mkfs.ext4", false)] {
+        let disk = Disk::new(mkfs, 320 << 20);
+        let (from, to) = (disk.path("from"), disk.path("to"));
+        [&from, &to].into_iter().for_each(|folder| fs::create_dir(folder).unwrap());
+        let noise: Vec<u8> = (0..4_000_000_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+        fs::write(from.join("noise"), &noise).unwrap();
+        fs::set_permissions(from.join("noise"), fs::Permissions::from_mode(0o640)).unwrap();
+        let sparse = File::create(from.join("sparse")).unwrap();
+        sparse.set_len(3 << 20).unwrap();
+        rustix::io::pwrite(&sparse, b"there", 1 << 20).unwrap();
+        fs::write(from.join("small"), "x").unwrap();
+        let before = disk.free();
+        let (top, into) = (File::open(&from).unwrap(), File::open(&to).unwrap());
+        let tree =
+            Tree { top: top.as_fd(), name: b"", mounts: Mounts::Entered, owners: AS_FOUND, rights: Rights::Kept };
+        let (unpacked, _) = copy(&tree, into.as_fd(), Unpacking::default()).unwrap();
+        let taken = before.saturating_sub(disk.free());
+        assert_eq!(taken < 4 << 20, shares, "{mkfs}: {taken} bytes were taken");
+        assert!(unpacked.bytes > 16_000_000, "{mkfs}: {unpacked:?}");
+        assert_eq!(told(&to), told(&from), "{mkfs}");
+        for name in ["noise", "sparse", "small"] {
+            assert!(fs::read(to.join(name)).unwrap() == fs::read(from.join(name)).unwrap(), "{mkfs}: {name}");
+        }
+        // What is shared is not the same: a change of one is none of the other.
+        fs::write(to.join("small"), "other").unwrap();
+        assert_eq!(fs::read_to_string(from.join("small")).unwrap(), "x");
+    }
+}

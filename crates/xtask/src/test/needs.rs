@@ -77,6 +77,7 @@ const NEEDS: &[Need] = &[
     Need { package: "skopeo", why: "another client of registries", found_by: FoundBy::Program("skopeo") },
     Need { package: "buildah", why: "another that makes images", found_by: FoundBy::Program("buildah") },
     Need { package: "e2fsprogs", why: "to make such a host's disks", found_by: FoundBy::Program("mke2fs") },
+    Need { package: "xfsprogs", why: "a file system that shares blocks", found_by: FoundBy::Program("mkfs.xfs") },
 ];
 
 /// Installs what is missing.
