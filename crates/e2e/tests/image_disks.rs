@@ -1,4 +1,5 @@
-//! Images on disks of their own: what there is after a power cut.
+//! Images on disks of their own: what there is after a power cut, and what shares blocks.
+#![expect(clippy::unwrap_used, reason = "tests stop at what goes wrong")]
 
 use std::fs;
 use std::path::Path;
@@ -43,4 +44,43 @@ fn a_power_cut_right_after_a_pull_leaves_an_image_that_is_whole() {
     assert_eq!(says(carboy, &["system", "check"]), "");
     assert_eq!(says(carboy, &["run", "--rm", &name]), "24000000\n");
     drop(mounted);
+}
+
+/// Bytes that are free on the file system of a folder, by what the disk has.
+fn free(folder: &Path) -> u64 {
+    let opened = fs::File::open(folder).unwrap();
+    rustix::fs::syncfs(&opened).unwrap();
+    let found = rustix::fs::fstatvfs(&opened).unwrap();
+    found.f_bfree * found.f_frsize
+}
+
+#[test]
+fn a_volume_that_is_filled_from_an_image_shares_its_blocks_where_the_file_system_can_do_so() {
+    let mut shelf = Shelf::new();
+    let noise: Vec<u8> = (0..4_000_000_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    let files = [shelf.layout.file("srv/data/lower", &noise), shelf.layout.file("srv/data/upper", &noise)];
+    let command = ["sh", "-c", "cat /srv/data/* | md5sum; echo changed > /srv/data/lower"];
+    let name = shelf.offer("noise:1", &files, &json!({"Cmd": command}));
+    let (carboy, root) = (&shelf.carboy, shelf.root());
+    let expected = ended(Command::new("sh").args(["-c", "cat \"$0\" \"$0\" | md5sum"]).arg({
+        let file = carboy.folder().join("noise");
+        fs::write(&file, &noise).unwrap();
+        file
+    }));
+    for (kind, shares) in [("xfs", true), ("ext4", false)] {
+        let mounted = Disk::formatted(carboy, kind, 320 << 20).mount(&root);
+        says(carboy, &["pull", "-q", &name]);
+        let before = free(&root);
+        says(carboy, &["create", "--name", "made", "-v", "data:/srv/data", &name]);
+        assert_eq!(says(carboy, &["start", "-a", "made"]), expected.stdout, "{kind}");
+        let taken = before.saturating_sub(free(&root));
+        assert_eq!(taken < 8 << 20, shares, "{kind}: {taken} bytes were taken");
+        // What was changed in the volume is the volume's alone.
+        let read = says(carboy, &["run", "--rm", &name, "sh", "-c", "cat /srv/data/* | md5sum"]);
+        assert_eq!(read, expected.stdout, "{kind}");
+        says(carboy, &["rm", "-v", "made"]);
+        says(carboy, &["volume", "rm", "data"]);
+        drop(mounted);
+        fs::remove_file(carboy.folder().join(format!("disk.{kind}"))).unwrap();
+    }
 }

@@ -22,9 +22,9 @@ mod unpack;
 mod walk;
 
 pub use digest::{Hasher, Hashing, chain_ids, sha256};
-pub use pack::{copy, pack};
+pub use pack::{copy, copy_shown, pack};
 pub use reference::Reference;
 pub use registries::Registries;
 pub use remove::remove_tree;
 pub use unpack::{Owners, Replaces, Skipped, SkippedWhat, Unpacked, Unpacking, unpack, unpack_file, unpack_over};
-pub use walk::{Mounts, Rights, Tree, tree_bytes};
+pub use walk::{Layers, Mounts, Rights, Tree, tree_bytes};

@@ -10,7 +10,7 @@ use error::{Doing, Error, Result};
 
 use crate::tar::{Content as _, Entry, Fault, Kind, Segment};
 use crate::unpack::{Unpacked, Unpacker, Unpacking};
-use crate::walk::{Tree, Walk};
+use crate::walk::{Layers, Tree, Walk};
 
 const BLOCK: u64 = 512;
 
@@ -33,7 +33,22 @@ pub fn pack(tree: &Tree<'_>, out: &mut dyn Write) -> Result<u64> {
 /// # Errors
 /// Those of [`crate::unpack`], and `Kernel` for what cannot be read.
 pub fn copy(tree: &Tree<'_>, into: BorrowedFd<'_>, unpacking: Unpacking<'_>) -> Result<(Unpacked, u64)> {
-    let mut walk = Walk::new(tree)?;
+    copy_walked(Walk::new(tree)?, into, unpacking)
+}
+
+/// The same of a tree that an overlay shows: where the file system can do it, the copies share blocks with its layers.
+///
+/// # Errors
+/// As [`copy`].
+pub fn copy_shown(
+    (tree, layers): (&Tree<'_>, Layers<'_>),
+    into: BorrowedFd<'_>,
+    unpacking: Unpacking<'_>,
+) -> Result<(Unpacked, u64)> {
+    copy_walked(Walk::new(tree)?.with_layers(layers), into, unpacking)
+}
+
+fn copy_walked(mut walk: Walk<'_>, into: BorrowedFd<'_>, unpacking: Unpacking<'_>) -> Result<(Unpacked, u64)> {
     let mut unpacker = Unpacker::new(into, "what is copied", unpacking)?;
     let mut length = 2 * BLOCK;
     while let Some(entry) = walk.next()? {

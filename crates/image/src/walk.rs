@@ -4,13 +4,17 @@
 //! do to the tree meanwhile leads out of it. What is no regular file is never opened. Sockets are passed over.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsStr};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 
 use error::{Doing, Kernel, Refused, Result};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, SeekFrom, Statx, StatxFlags, Timespec};
-use rustix::fs::{fgetxattr, flistxattr, fstat, ioctl_ficlone, openat, readlinkat, seek, statx};
+use rustix::fs::{
+    AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, SeekFrom, Statx, StatxFlags, StatxTimestamp, Timespec,
+};
+use rustix::fs::{fgetxattr, flistxattr, fstat, ioctl_ficlone, openat, openat2, readlinkat, seek, statx};
 use rustix::io::{Errno, pread};
 
 use crate::tar::{Content, Entry, Fault, Kind, Segment};
@@ -59,14 +63,27 @@ pub enum Mounts {
     LeftOut,
 }
 
+/// The layers of an overlay that a tree is shown by. What an overlay shows shares nothing with other file systems; the files
+/// of its layers can.
+#[derive(Clone, Copy)]
+pub struct Layers<'a> {
+    /// Their folders, the topmost first.
+    pub folders: &'a [OwnedFd],
+    /// The path of the tree's top in the overlay, without links.
+    pub place: &'a Path,
+}
+
 pub(crate) struct Walk<'a> {
     tree: &'a Tree<'a>,
+    layers: Option<Layers<'a>>,
     /// The mount that the tree is on.
     mount: u64,
     frames: Vec<Frame>,
     /// The names of the files with several, by device and inode.
     linked: BTreeMap<(u32, u32, u64), Vec<u8>>,
     file: Option<OwnedFd>,
+    /// The path of that.
+    path: Vec<u8>,
     /// What was not yet read of the file.
     segments: VecDeque<Segment>,
     buffer: Vec<u8>,
@@ -91,16 +108,23 @@ impl<'a> Walk<'a> {
         let (frames, linked, segments) = (Vec::new(), BTreeMap::new(), VecDeque::new());
         Ok(Self {
             tree,
+            layers: None,
             mount,
             frames,
             linked,
             file: None,
+            path: Vec::new(),
             segments,
             buffer: Vec::new(),
             shares: true,
             begun: false,
             also: None,
         })
+    }
+
+    /// The tree is shown by an overlay.
+    pub(crate) fn with_layers(self, layers: Layers<'a>) -> Self {
+        Self { layers: Some(layers), ..self }
     }
 
     /// Entries get the attributes, too, whose names begin with this: an overlay's.
@@ -209,7 +233,7 @@ impl<'a> Walk<'a> {
             (FileType::RegularFile, Some(_)) if foreign => Kind::File { size: 0, segments: Vec::new() },
             (FileType::RegularFile, Some(file)) => match self.known(&found, &path) {
                 Some(target) => Kind::HardLink { target },
-                None => self.content_of(file, found.stx_size),
+                None => self.content_of((file, &path), found.stx_size),
             },
             (FileType::Symlink, None) => {
                 let target = readlinkat(directory, name, Vec::new()).doing(|| format!("read {}", shown(&path)))?;
@@ -256,11 +280,30 @@ impl<'a> Walk<'a> {
         known
     }
 
-    fn content_of(&mut self, file: OwnedFd, size: u64) -> Kind {
+    fn content_of(&mut self, (file, path): (OwnedFd, &[u8]), size: u64) -> Kind {
         let segments = segments(&file, size).unwrap_or_else(|_| vec![Segment { offset: 0, len: size }]);
         self.segments = segments.iter().copied().collect();
         self.file = Some(file);
+        self.path.clear();
+        self.path.extend_from_slice(path);
         Kind::File { size, segments }
+    }
+
+    /// The file of a layer that the overlay shows as the one that was opened last.
+    fn in_layer(&self, file: &OwnedFd) -> Option<OwnedFd> {
+        let Layers { folders, place } = self.layers?;
+        let place = place.strip_prefix("/").unwrap_or(place);
+        let path = place.join(OsStr::from_bytes(&self.path));
+        let looks = |file: &OwnedFd| {
+            let found = look(file.as_fd(), c"").ok()?;
+            Some((found.stx_ino, found.stx_size, found.stx_nlink, time(found.stx_mtime), time(found.stx_ctime)))
+        };
+        let shown = looks(file)?;
+        let within = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+        folders.iter().find_map(|folder| {
+            let found = openat2(folder, &path, READ_FILE | OFlags::NOFOLLOW, Mode::empty(), within).ok()?;
+            (looks(&found)? == shown).then_some(found)
+        })
     }
 
     fn enter(&mut self, directory: OwnedFd, path: Vec<u8>) -> Result<()> {
@@ -316,6 +359,8 @@ impl Content for Walk<'_> {
     /// ioctl_ficlone(2).
     fn share_with(&mut self, to: BorrowedFd<'_>) -> bool {
         let Some(file) = self.file.as_ref().filter(|_| self.shares) else { return false };
+        let found = self.layers.map(|_| self.in_layer(file));
+        let Some(file) = found.as_ref().map_or(Some(file), Option::as_ref) else { return false };
         let shared = ioctl_ficlone(to, file);
         self.shares = !matches!(shared, Err(Errno::OPNOTSUPP | Errno::NOTTY | Errno::XDEV | Errno::NOSYS));
         shared.is_ok()
@@ -332,6 +377,10 @@ const READ_FILE: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NO
 fn look(directory: BorrowedFd<'_>, name: &CStr) -> rustix::io::Result<Statx> {
     let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::EMPTY_PATH | AtFlags::NO_AUTOMOUNT;
     statx(directory, name, flags, StatxFlags::BASIC_STATS | StatxFlags::MNT_ID)
+}
+
+fn time(found: StatxTimestamp) -> (i64, u32) {
+    (found.tv_sec, found.tv_nsec)
 }
 
 fn kind_of(found: &Statx) -> FileType {

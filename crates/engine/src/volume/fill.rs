@@ -8,15 +8,16 @@ use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt as _, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use error::{Doing, Errno, Error, Result};
-use image::{Mounts, Rights, Tree, Unpacking};
+use image::{Layers, Mounts, Rights, Tree, Unpacking};
 use runtime::root::{Keep, Remembers};
 use rustix::fs::{RenameFlags, renameat_with, syncfs};
 use sys::path::{Access, Within, open_below};
 
 use super::{DATA, RECORD, VOLUME, Volume};
+use crate::images::open_folder;
 use crate::options::{ContainerPath, RunOptions, VolumeMount, VolumeName};
 use crate::rootless;
 use crate::store::{Store, entries, remove_folder, write_json};
@@ -41,7 +42,8 @@ impl Store {
         let (half, _held) = self.new_half()?;
         let linked =
             symlink(&volume.name, half.join(VOLUME)).doing(|| format!("create {}", half.join(VOLUME).display()));
-        let filled = linked.and_then(|()| fill(&from, &half.join(COPY))).and_then(|to| {
+        let layers = options.root.lower((self, id));
+        let filled = linked.and_then(|()| fill((&from, &layers), &half.join(COPY))).and_then(|to| {
             // What is moved is whole also after a power cut.
             if goes { Ok(()) } else { syncfs(&to).doing(|| "write it to disk") }
         });
@@ -101,13 +103,16 @@ fn move_all(path: &Path, from: &File, to: &File) -> std::io::Result<()> {
     Ok(sys::copy::attributes(from.as_fd(), to.as_fd())?)
 }
 
-fn fill(from: &OwnedFd, copy: &Path) -> Result<OwnedFd> {
+fn fill((from, layers): (&OwnedFd, &[PathBuf]), copy: &Path) -> Result<OwnedFd> {
     let action = || format!("create {}", copy.display());
     fs::DirBuilder::new().mode(0o700).create(copy).doing(action)?;
     let to: OwnedFd = File::open(copy).doing(action)?.into();
     let tree =
         Tree { top: from.as_fd(), name: b"", mounts: Mounts::Entered, owners: &|owners| owners, rights: Rights::Kept };
-    image::copy(&tree, to.as_fd(), Unpacking::default())?;
+    let folders: Vec<OwnedFd> = layers.iter().map(|layer| open_folder(layer)).collect::<Result<_>>()?;
+    let place = procfs::descriptor::path_of(from).doing(|| "read the path of a folder of the root")?;
+    let layers = Layers { folders: &folders, place: &place };
+    image::copy_shown((&tree, layers), to.as_fd(), Unpacking::default())?;
     sys::copy::attributes(from.as_fd(), to.as_fd()).doing(|| format!("set the attributes of {}", copy.display()))?;
     Ok(to)
 }
