@@ -84,3 +84,21 @@ fn a_volume_that_is_filled_from_an_image_shares_its_blocks_where_the_file_system
         fs::remove_file(carboy.folder().join(format!("disk.{kind}"))).unwrap();
     }
 }
+
+#[test]
+fn a_file_system_that_cannot_hold_changes_is_named_with_what_to_do() {
+    let shelf = Shelf::new();
+    let carboy = &shelf.carboy;
+    let at = |name: &str| carboy.folder().join(name).display().to_string();
+    let busybox = carboy.busybox().display().to_string();
+    ["lower", "upper", "work", "root"].iter().for_each(|name| fs::create_dir_all(at(name)).unwrap());
+    let options = format!("lowerdir={},upperdir={},workdir={}", at("lower"), at("upper"), at("work"));
+    let script = "mount -t overlay overlay -o \"$1\" \"$2\" && shift 2 && exec \"$@\"";
+    let command = carboy.command(["run", "--rm", &busybox, "true"]);
+    let mut within = Command::new("unshare");
+    within.args(["--mount", "sh", "-c", script, "sh", &options, &at("root")]);
+    let refused = ended(within.arg(command.get_program()).args(command.get_args()));
+    assert_eq!(refused.code, 125, "{refused:?}");
+    assert!(refused.stderr.contains("as the overlay's upperdir"), "{refused:?}");
+    assert!(refused.stderr.ends_with("keep carboy's data on ext4, XFS, btrfs or tmpfs by --root\n"), "{refused:?}");
+}

@@ -170,7 +170,7 @@ impl Overlay {
         let layers: Vec<&Path> = self.lower.iter().map(PathBuf::as_path).collect();
         let lower = Lower::set(context, &layers)?;
         for (key, value) in [(c"upperdir", upper), (c"workdir", work)] {
-            set_text(context, key, &value)?;
+            set_text(context, key, &value).map_err(unfit)?;
         }
         Ok(lower)
     }
@@ -189,7 +189,7 @@ impl Overlay {
             let folder =
                 sys::path::open_below(changes.as_fd(), &name, sys::path::Access::Handle, sys::path::Within::Mount)
                     .doing(|| format!("open {}", path.display()))?;
-            set_layer(context, key, folder.as_fd(), path)?;
+            set_layer(context, key, folder.as_fd(), path).map_err(unfit)?;
         }
         let owner = File::from(changes.as_fd().try_clone_to_owned().doing(|| "copy a descriptor")?).metadata();
         let owner = owner.doing(|| format!("look at {}", above.display()))?;
@@ -252,6 +252,17 @@ impl Drop for Lower {
             let _ = rustix::process::fchdir(back);
         }
     }
+}
+
+/// overlayfs.rst, "Upper and Lower": not every file system can hold what an overlay writes.
+fn unfit(error: error::Error) -> error::Error {
+    if error.errno() != Some(error::Errno::INVAL) {
+        return error;
+    }
+    error.with_hint(
+        "its file system cannot hold a container's changes, as another overlay and NFS cannot: keep carboy's data on ext4, \
+         XFS, btrfs or tmpfs by --root",
+    )
 }
 
 fn set_text(context: BorrowedFd<'_>, key: &CStr, value: &CStr) -> Result<()> {
