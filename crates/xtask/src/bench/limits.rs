@@ -151,7 +151,16 @@ impl Fleet {
         let mut fleet = Self { carboy: carboy.to_owned(), folder, clients: Vec::new() };
         let begun = Instant::now();
         for number in 0..CONTAINERS {
-            let mut run = fleet.ours(&["run", "--rm", "--cgroup-manager", "cgroupfs", "--name", &format!("b{number}")]);
+            let mut run = fleet.ours(&[
+                "run",
+                "--rm",
+                "--network",
+                "none",
+                "--cgroup-manager",
+                "cgroupfs",
+                "--name",
+                &format!("b{number}"),
+            ]);
             run.args(["host", "sleep", "1000"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
             fleet.clients.push(run.spawn().doing(|| "start a container")?);
             while fleet.clients.len() >= fleet.running()? + AT_ONCE {

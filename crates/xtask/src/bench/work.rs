@@ -69,7 +69,8 @@ pub(super) fn all(ours: &Ours, peers: &[Peer]) -> Result<Vec<Work>> {
 fn engine_run(ours: &Ours, peers: &[Peer]) -> Result<Work> {
     let bundle = Bundle::make(Content::Limited)?;
     let root = bundle.root().display().to_string();
-    let run = [&ours.carboy.display().to_string(), "run", "--rm", "-m", "64m", &root, "/bin/true"].map(str::to_owned);
+    let run = [&ours.carboy.display().to_string(), "run", "--rm", "--network", "none", "-m", "64m", &root, "/bin/true"]
+        .map(str::to_owned);
     let mut contenders = vec![Contender { required: true, ..Contender::once("carboy", run.into()) }];
     for peer in peers {
         let command = bundle.command(peer.name, &peer.program, RUN.first().copied().unwrap_or_default());
