@@ -11,6 +11,7 @@ mod docker_stats;
 pub(crate) mod floor;
 pub(crate) mod life;
 pub(crate) mod limits;
+pub(crate) mod network;
 pub(crate) mod order;
 mod pull;
 pub(crate) mod see;
@@ -56,6 +57,7 @@ pub(crate) fn run(root: &Path, rounds: usize) -> Result<()> {
     program::run(std::process::Command::new(&ours.floor).arg(limits::WORD).arg(&ours.carboy))?;
     program::run(&mut see::command(&ours.floor, &ours.carboy, see::PROCESSES))?;
     program::run(std::process::Command::new(&ours.floor).arg(life::WORD).arg(&ours.carboy))?;
+    program::run(std::process::Command::new(&ours.floor).arg(network::WORD).arg(&ours.carboy))?;
     print_dependencies(root)
 }
 

@@ -53,6 +53,10 @@ fn main() -> ExitCode {
         [bench::limits::WORD, carboy] => bench::limits::run(Path::new(carboy)),
         [bench::life::WORD, carboy] => bench::life::run(Path::new(carboy)),
         [bench::life::WORD, carboy, folder] => bench::life::measure(Path::new(carboy), Path::new(folder)),
+        [bench::network::WORD, carboy] => bench::network::run(Path::new(carboy)),
+        [bench::network::WORD, carboy, folder, neighbour] => {
+            bench::network::measure(Path::new(carboy), Path::new(folder), neighbour)
+        }
         [bench::see::WORD, carboy, processes] => bench::see::run(Path::new(carboy), processes),
         [bench::worker::WORD, mode, command @ ..] => bench::worker::run(mode, command),
         [] | ["help" | "--help" | "-h"] => {
