@@ -500,7 +500,10 @@ pub(crate) fn read(parser: &mut Parser) -> Result<Command> {
     match word {
         "create" => words_of(&CREATE, parser, |draft, words| match one(words) {
             Some(name) => Ok(Network::Create(Box::new(draft.finish(&name)?))),
-            None => Err(wrong_words("network create", "", "it needs the name of one network").into()),
+            None => {
+                let refused = wrong_words("network create", "", "it needs the name of one network");
+                Err(refused.hint("for example: carboy network create back").into())
+            }
         }),
         "ls" | "list" => {
             words_of(&LIST, parser, |list, words| none(LIST.command, &words).map(|()| Network::List(list)))
@@ -681,9 +684,9 @@ mod tests {
         cannot use network mend: it has no such command
           use create, ls, inspect, rm, prune, connect, disconnect, reload or open
         cannot use network create: it needs the name of one network
-          -
+          for example: carboy network create back
         cannot use network create: it needs the name of one network
-          -
+          for example: carboy network create back
         cannot use the name host: is no name for a network
           use a-z A-Z 0-9 _ . - with a letter or digit first, and no word of --network
         cannot use the name a/b: is no name for a network
@@ -729,7 +732,7 @@ mod tests {
         cannot use network connect back: it needs a network and a container
           for example: carboy network connect back web
         cannot use --ip fd00::1: is no such address
-          -
+          use one address: 192.0.2.7, or 2001:db8::7 where it is of IPv6
         cannot use --driver-opt a=b: is no option that a driver has for a container
           leave it out
         cannot use network disconnect back web db: it needs a network and a container

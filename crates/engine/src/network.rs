@@ -13,6 +13,7 @@ mod claims;
 mod endpoint;
 pub(crate) mod files;
 mod forward;
+mod listener;
 mod rate;
 pub mod resolver;
 mod zone;
@@ -37,6 +38,7 @@ pub(crate) use self::files::FILES;
 use crate::containers::Engine;
 use crate::options::Mac;
 use crate::record::short;
+use crate::rootless;
 use crate::store::{Store, entries, make_folders, read_json, remove_folder, write_json};
 
 /// A network.
@@ -245,6 +247,7 @@ impl Engine {
     /// Refused, naming the flag; a kernel error.
     pub fn create_network(&self, wish: &NewNetwork) -> Result<Network> {
         check_name(&wish.name)?;
+        rootless::check_network(&wish.name)?;
         let made = self.make_network(wish)?;
         self.store.tell_network(&made, "create", &[]);
         Ok(made)
@@ -495,6 +498,11 @@ fn subnets_of(wish: &NewNetwork, ipv6: Ipv6, (others, socket): (&[Network], &Soc
 }
 
 fn subnet_of(new: &NewSubnet) -> Result<Subnet> {
+    if let Some(special) = subnet::special(&new.net) {
+        let reason = format!("has addresses that no host can have, of {special}");
+        let refused = Refused::new("--subnet", new.net.to_string(), reason);
+        return Err(refused.hint("choose a private one, such as 10.89.0.0/16 or fd00:89::/64, or none").into());
+    }
     if new.net.addr() != new.net.network() {
         let refused = Refused::new("--subnet", new.net.to_string(), "has bits set behind its prefix");
         return Err(refused.hint(format!("did you mean {}?", new.net.trunc())).into());

@@ -46,6 +46,18 @@ impl Ids {
     }
 }
 
+/// That networks can be had at all, which are the host's.
+///
+/// # Errors
+/// Refused for a user; a kernel error.
+pub(crate) fn check_network(name: &str) -> Result<()> {
+    if !is_in_user_namespace()? {
+        return Ok(());
+    }
+    let reason = "cannot be had by a user: the kernel lets root alone change the host's network";
+    Err(Refused::new("the network", name, reason).hint("use sudo carboy …").into())
+}
+
 /// What a user cannot have of a container, whatever ids there are.
 ///
 /// # Errors

@@ -49,6 +49,23 @@ pub fn overlap(one: &IpNet, other: &IpNet) -> bool {
     one.contains(&other.network()) || other.contains(&one.network())
 }
 
+/// The addresses of no host that a subnet has some of, if it has: those of "this network", loopbacks, groups, and those of
+/// single links of IPv6. RFC 6890.
+#[must_use]
+pub fn special(net: &IpNet) -> Option<IpNet> {
+    const SPECIAL: [(IpAddr, u8); 7] = [
+        (IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8),
+        (IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)), 8),
+        (IpAddr::V4(Ipv4Addr::new(224, 0, 0, 0)), 4),
+        (IpAddr::V6(Ipv6Addr::UNSPECIFIED), 128),
+        (IpAddr::V6(Ipv6Addr::LOCALHOST), 128),
+        (IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0)), 10),
+        (IpAddr::V6(Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0)), 8),
+    ];
+    let mut special = SPECIAL.into_iter().filter_map(|(address, length)| IpNet::new(address, length).ok());
+    special.find(|other| overlap(net, other))
+}
+
 /// The first subnet of IPv4, of 4,094 addresses, that has no address in common with any of `taken`; `None` where all are
 /// taken. They are of parts of 10.0.0.0/8 that neither Docker, Podman nor Kubernetes begins with.
 #[must_use]
@@ -133,6 +150,26 @@ mod tests {
         assert_eq!(taken(&["10.64.3.0/24", "10.64.16.0/20"]).unwrap().to_string(), "10.64.32.0/20");
         assert_eq!(taken(&["10.64.0.0/10"]).unwrap().to_string(), "10.128.0.0/20");
         assert_eq!(taken(&["10.0.0.0/8"]), None);
+    }
+
+    #[test]
+    fn addresses_that_no_host_can_have_are_no_subnet() {
+        for (text, expected) in [
+            ("127.0.0.0/24", Some("127.0.0.0/8")),
+            ("0.0.0.0/0", Some("0.0.0.0/8")),
+            ("224.0.0.0/24", Some("224.0.0.0/4")),
+            ("::/0", Some("::/128")),
+            ("::1/128", Some("::1/128")),
+            ("fe80::/64", Some("fe80::/10")),
+            ("ff02::/64", Some("ff00::/8")),
+            ("10.89.0.0/16", None),
+            ("169.254.1.0/24", None),
+            ("fd00::/64", None),
+            ("2001:db8::/64", None),
+        ] {
+            let special = special(&text.parse().unwrap()).map(|net| net.to_string());
+            assert_eq!(special.as_deref(), expected, "{text}");
+        }
     }
 
     proptest! {

@@ -144,7 +144,8 @@ impl Said {
                     return Err(refused.hint("name networks alone, or one of none, host and container:NAME").into());
                 }
                 Place::Network(Connection { network, .. }) if !seen.insert(network) => {
-                    return Err(Refused::new("--network", network, "is specified multiple times").into());
+                    let refused = Refused::new("--network", network, "is specified multiple times");
+                    return Err(refused.hint("name each network once").into());
                 }
                 _ => {}
             }

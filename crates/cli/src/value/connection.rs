@@ -94,7 +94,8 @@ pub(crate) fn mac(given: Given<'_>) -> Result<Mac> {
 
 /// An address of IPv4 or of IPv6.
 pub(crate) fn address<A: std::str::FromStr>(given: Given<'_>) -> Result<A> {
-    given.value.parse().map_err(|_| given.refused("is no such address").into())
+    let hint = "use one address: 192.0.2.7, or 2001:db8::7 where it is of IPv6";
+    given.value.parse().map_err(|_| given.refused("is no such address").hint(hint).into())
 }
 
 /// `CONTAINER[:ALIAS]`; it is called as it is where there is no alias.

@@ -16,10 +16,10 @@ use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
-use super::bridge;
+use super::{bridge, listener};
 use crate::options::PortWish;
 use crate::record::short;
-use crate::store::{entries, lock_folder};
+use crate::store::{Store, entries, lock_folder};
 
 /// Makes a folder that others may remove at any time when it is empty, and something in it.
 pub(super) fn within<T>(folder: &Path, make: impl Fn() -> std::io::Result<T>) -> std::io::Result<T> {
@@ -30,6 +30,15 @@ pub(super) fn within<T>(folder: &Path, make: impl Fn() -> std::io::Result<T>) ->
             }
             made => return made,
         }
+    }
+}
+
+impl Store {
+    /// The container that has claimed something, by its name where it has not gone meanwhile.
+    fn called(&self, owner: &Path) -> String {
+        let id = owner.to_string_lossy();
+        let name = self.record(&id).ok().flatten().map(|record| record.name);
+        format!("the container {}", name.as_deref().unwrap_or(short(&id)))
     }
 }
 
@@ -50,13 +59,13 @@ fn claim(folder: &Path, address: IpAddr, container: &str) -> Result<bool> {
 /// # Errors
 /// Refused where it cannot be had, or none is left; a kernel error.
 pub(super) fn claim_address(
-    folder: &Path,
+    (store, folder): (&Store, &Path),
     (subnet, last): (&Subnet, &Path),
     asked: Option<IpAddr>,
     (container, network): (&str, &str),
 ) -> Result<IpAddr> {
     if let Some(address) = asked {
-        return claim_asked(folder, subnet, address, (container, network));
+        return claim_asked((store, folder), subnet, address, (container, network));
     }
     let former = match fs::read_to_string(last) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
@@ -74,7 +83,12 @@ pub(super) fn claim_address(
     Err(refused.hint("remove containers from it, or make a network with a larger --subnet").into())
 }
 
-fn claim_asked(folder: &Path, subnet: &Subnet, address: IpAddr, (container, network): (&str, &str)) -> Result<IpAddr> {
+fn claim_asked(
+    (store, folder): (&Store, &Path),
+    subnet: &Subnet,
+    address: IpAddr,
+    (container, network): (&str, &str),
+) -> Result<IpAddr> {
     let flag = if address.is_ipv4() { "--ip" } else { "--ip6" };
     if !subnet.can_be_given(address) {
         let reason = if address == subnet.gateway { "is the host's address in" } else { "can be nobody's address in" };
@@ -85,7 +99,7 @@ fn claim_asked(folder: &Path, subnet: &Subnet, address: IpAddr, (container, netw
         return Ok(address);
     }
     let owner = fs::read_link(folder.join(address.to_string())).unwrap_or_default();
-    let reason = format!("is in use by the container {}", short(&owner.to_string_lossy()));
+    let reason = format!("is in use by {}", store.called(&owner));
     let refused = Refused::new(flag, address.to_string(), reason).kind(RefusedKind::Conflict);
     Err(refused.hint("choose another address, or none").into())
 }
@@ -121,27 +135,38 @@ fn give_back(claim: &Path) -> Result<()> {
     }
 }
 
+/// Who has a port. Its name takes a while to find.
+#[derive(Debug)]
+enum Holder {
+    /// A container, by the claim.
+    Container(PathBuf),
+    /// Some process of the host.
+    Process(Published),
+}
+
 /// The ports of the host: a folder for each that somebody has, with a link for each address that it is published at.
 #[derive(Debug)]
-pub(super) struct Ports {
+pub(super) struct Ports<'s> {
+    store: &'s Store,
     folder: PathBuf,
     /// Nobody else claims one meanwhile.
     _held: OwnedFd,
 }
 
-impl Ports {
+impl<'s> Ports<'s> {
     /// Waits until nobody else claims or releases one.
     ///
     /// # Errors
     /// A kernel error.
-    pub(super) fn hold(folder: PathBuf) -> Result<Self> {
+    pub(super) fn hold(store: &'s Store) -> Result<Self> {
+        let folder = store.ports();
         loop {
             within(&folder, || fs::File::open(&folder)).doing(|| format!("make {}", folder.display()))?;
             match lock_folder(&folder, FlockOperation::LockExclusive) {
                 // Who was last has just removed it.
                 Err(error) if error.errno() == Some(Errno::NOENT) => {}
                 Err(error) => return Err(error),
-                Ok(held) if folder.exists() => return Ok(Self { folder, _held: held }),
+                Ok(held) if folder.exists() => return Ok(Self { store, folder, _held: held }),
                 Ok(_) => {}
             }
         }
@@ -190,7 +215,11 @@ impl Ports {
                 Some(by) => taken = Some((port, by)),
             }
         }
-        let (port, by) = taken.unwrap_or((first, "somebody".to_owned()));
+        let (port, by) = match taken {
+            None => (first, "somebody".to_owned()),
+            Some((port, Holder::Container(owner))) => (port, self.store.called(&owner)),
+            Some((port, Holder::Process(published))) => (port, listener::of(&published)),
+        };
         let value = wish.address.map_or_else(|| port.to_string(), |address| SocketAddr::new(address, port).to_string());
         let reason = match wish.host {
             Some((first, last)) if first < last => format!("is taken by {by}, and so is every port of {first}-{last}"),
@@ -201,17 +230,17 @@ impl Ports {
     }
 
     /// Who has a port already, if anybody has.
-    fn conflict(&self, port: &Published) -> Result<Option<String>> {
+    fn conflict(&self, port: &Published) -> Result<Option<Holder>> {
         let folder = self.of(port);
         for name in entries(&folder)? {
             let Ok(other) = name.parse::<IpAddr>() else { continue };
             let both = other.is_unspecified() || port.address.is_unspecified() || other == port.address;
             if both && other.is_ipv4() == port.address.is_ipv4() {
                 let owner = fs::read_link(folder.join(name)).unwrap_or_default();
-                return Ok(Some(format!("the container {}", short(&owner.to_string_lossy()))));
+                return Ok(Some(Holder::Container(owner)));
             }
         }
-        if is_free(port)? { Ok(None) } else { Ok(Some("a process of the host".to_owned())) }
+        Ok(if is_free(port)? { None } else { Some(Holder::Process(*port)) })
     }
 
     fn of(&self, port: &Published) -> PathBuf {

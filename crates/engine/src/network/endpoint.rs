@@ -18,6 +18,7 @@ use super::{Driver, Endpoint, Network, Reach, bridge, rate};
 use crate::containers::{Container, Engine, Removal, Status};
 use crate::options::{Connection, Mac, PortWish, Rate};
 use crate::record::Record;
+use crate::rootless;
 use crate::store::{Store, entries, make_folders, read_json, write_json};
 
 const PORTS: &str = "ports";
@@ -40,7 +41,7 @@ impl Store {
         self.live_network(id).join("addresses")
     }
 
-    fn ports(&self) -> PathBuf {
+    pub(super) fn ports(&self) -> PathBuf {
         self.live_networks().join(PORTS)
     }
 }
@@ -73,12 +74,20 @@ impl Engine {
         let wish = &record.options.network;
         let sockets = Sockets::open(namespace)?;
         let loopback = route::link(&sockets.there, "lo").and_then(|lo| route::set_up(&sockets.there, lo));
-        loopback.doing(|| "set up the container's loopback")?;
+        loopback.map_err(|errno| {
+            let kernel = Kernel::new("set up the container's loopback", errno);
+            if errno == Errno::PERM {
+                kernel.hint("networks need CAP_NET_ADMIN; --network none does not")
+            } else {
+                kernel
+            }
+        })?;
         let mut made: Vec<(Network, Endpoint)> = Vec::new();
         for (number, connection) in wish.networks.iter().enumerate() {
             let network = self.find_network(&connection.network)?;
             if made.iter().any(|(other, _)| other.id == network.id) {
-                return Err(Refused::new("--network", &connection.network, "is named twice").into());
+                let refused = Refused::new("--network", &connection.network, "is named twice");
+                return Err(refused.hint("name each network once, by its name or by its id").into());
             }
             let ports = if number == 0 { self.port_wishes(record) } else { Vec::new() };
             let endpoint = self.plug((record, &network), connection, (Nth(number), &ports), &sockets)?;
@@ -180,7 +189,7 @@ impl Engine {
             endpoint.mac = Mac(bridge::hardware_address(addresses.first().copied()));
         }
         if !ports.is_empty() {
-            let held = Ports::hold(self.store.ports())?;
+            let held = Ports::hold(&self.store)?;
             endpoint.ports = held.claim(ports, &addresses, &record.id)?;
             endpoint.claims = false;
             // A port that is claimed and not written down would be nobody's to give back.
@@ -221,7 +230,7 @@ impl Engine {
             }
             let last = self.store.network(&network.name).join(format!("last-{family}"));
             let who = (endpoint.container.as_str(), network.name.as_str());
-            let address = claims::claim_address(&folder, (subnet, &last), asked, who)?;
+            let address = claims::claim_address((&self.store, &folder), (subnet, &last), asked, who)?;
             endpoint.addresses.extend(IpNet::new(address, subnet.net.prefix_len()));
         }
         let asked = connection.ipv4.map(IpAddr::V4).into_iter().chain(connection.ipv6.map(IpAddr::V6));
@@ -252,11 +261,11 @@ impl Engine {
     /// Takes away a place in a network, whatever there is of it.
     fn detach(&self, endpoint: &Endpoint) -> Result<()> {
         if endpoint.claims {
-            Ports::hold(self.store.ports())?.release_all(&endpoint.container)?;
+            Ports::hold(&self.store)?.release_all(&endpoint.container)?;
         }
         if !endpoint.ports.is_empty() {
             self.firewall()?.withdraw(&endpoint.ports)?;
-            Ports::hold(self.store.ports())?.release(&endpoint.ports)?;
+            Ports::hold(&self.store)?.release(&endpoint.ports)?;
         }
         let socket = Socket::open(Protocol::Route)?;
         for name in [&endpoint.link, &rate::detour_of(endpoint)] {
@@ -348,6 +357,7 @@ impl Engine {
     /// # Errors
     /// Refused where it is on it already, or cannot be; a kernel error, after which it is not on it.
     pub fn connect(&self, network: &str, container: &str, connection: &Connection) -> Result<()> {
+        rootless::check_network(network)?;
         let network = self.find_network(network)?;
         let id = self.find(container)?.record.id;
         // From here on its end, and another connect, wait.
@@ -358,7 +368,8 @@ impl Engine {
         if record.options.network.networks.iter().any(|on| self.is_of(on, &network)) {
             let reason = format!("endpoint with name {} already exists in network {}", record.name, network.name);
             let refused = Refused::new("the container", &record.name, reason).kind(RefusedKind::Conflict);
-            return Err(refused.hint(format!("carboy network disconnect {} {}", network.name, record.name)).into());
+            let hint = format!("carboy network disconnect {} {} takes it off", network.name, record.name);
+            return Err(refused.hint(hint).into());
         }
         // What a command has left that was killed.
         self.take_off(&record.id, &network)?;
@@ -452,7 +463,8 @@ fn check_can_connect(container: &Container) -> Result<()> {
             "container sharing network namespace with another container or host cannot be connected to any other network"
         }
     };
-    Err(Refused::new("the container", &container.record.name, reason).into())
+    let refused = Refused::new("the container", &container.record.name, reason);
+    Err(refused.hint("make it anew without this --network").into())
 }
 
 /// A port as an image tells of it: `80/tcp`, `53/udp`, `8000-8003`.

@@ -158,7 +158,7 @@ fn a_refusal_of_networks_names_flag_and_value_and_says_what_to_do() {
     cannot use --network name=a,gw-priority=1: "gw-priority=1" is nothing that a connection has
       use name=NETWORK with ip=, ip6=, mac-address= or alias= behind it
     cannot use --network a: is specified multiple times
-      -
+      name each network once
     cannot use --network a host: conflicting options: cannot attach both networks and another network mode
       name networks alone, or one of none, host and container:NAME
     cannot use --network none host: conflicting options: cannot attach both networks and another network mode
@@ -172,7 +172,7 @@ fn a_refusal_of_networks_names_flag_and_value_and_says_what_to_do() {
     cannot use --ip 10.0.0.1: user specified IP address is supported on user defined networks only
       make a network with carboy network create, and name it with --network
     cannot use --ip 10.0.0.256: is no such address
-      -
+      use one address: 192.0.2.7, or 2001:db8::7 where it is of IPv6
     cannot use --ip 10.0.0.1: user specified IP address is supported on user defined networks only
       make a network with carboy network create, and name it with --network
     cannot use --ip6 fd00::1: user specified IP address is supported on user defined networks only
