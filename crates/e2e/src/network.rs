@@ -16,12 +16,20 @@ use crate::{Carboy, Ended};
 /// # Panics
 /// Where the test does.
 pub fn alone(test: fn(&Carboy)) {
-    let run = move || {
+    apart(|| test(&Carboy::new()));
+}
+
+/// Runs a part of a test in a net namespace of its own, with a carboy that has been elsewhere.
+///
+/// # Panics
+/// Where the part does.
+pub fn apart(part: impl FnOnce() + Send) {
+    let run = || {
         sys::namespace::unshare(Kinds::NET).unwrap();
         ip("link set lo up");
-        test(&Carboy::new());
+        part();
     };
-    std::thread::spawn(run).join().unwrap();
+    std::thread::scope(|scope| scope.spawn(run).join().unwrap());
 }
 
 /// Runs `ip` with these words.

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use carboy_e2e::network::{Neighbour, apart, tables};
 use carboy_e2e::registry::{Manner, Registry};
 use carboy_e2e::{Carboy, ended, eventually, says};
 
@@ -30,7 +31,8 @@ exec /usr/sbin/nginx \"$@\"
 const SITE: &str = "server { listen PORT; root /srv/www; access_log /dev/stdout; }\n";
 const POSTGRES: &str = "#!/bin/sh
 set -e
-if [ ! -s \"$PGDATA/PG_VERSION\" ]; then initdb --no-sync --auth=trust --username=postgres; fi
+if [ ! -s \"$PGDATA/PG_VERSION\" ]; then initdb --no-sync --auth=trust --username=postgres
+    echo host all all samenet trust >> \"$PGDATA/pg_hba.conf\"; fi
 exec \"$@\"
 ";
 
@@ -136,8 +138,40 @@ fn services_from_debian_s_packages_run_by_what_their_images_say() {
     nginx_serves_a_page(&shop);
     postgres_keeps_its_data(&shop);
     redis_answers(&shop);
+    apart(|| together(&shop));
     assert_eq!(says(&shop.carboy, &["system", "check"]), "");
     assert_eq!(shop.carboy.left_behind(), Vec::<String>::new());
+}
+
+/// Each on a network: a page through a published port, for the host and its neighbour, and clients in containers that know
+/// the database and the cache by their names.
+fn together(shop: &Shop) {
+    let (carboy, neighbour) = (&shop.carboy, Neighbour::new());
+    let [nginx, postgres, redis] = ["nginx:1", "postgres:1", "redis:1"].map(|name| shop.image(name));
+    says(carboy, &["network", "create", "back"]);
+    says(carboy, &["run", "-d", "--name", "web", "--network", "back", "-p", "8080:80", &nginx]);
+    let listens = ["postgres", "-k", "/tmp", "-h", "*"];
+    says(carboy, &[&["run", "-d", "--name", "db", "--network", "back", &postgres], &listens[..]].concat());
+    let open = ["--save", "", "--protected-mode", "no"];
+    says(carboy, &[&["run", "-d", "--name", "cache", "--network", "back", &redis], &open[..]].concat());
+    eventually("nginx serves its page", || page(8080).ends_with("<p>here</p>\n"));
+    assert_eq!(neighbour.page("192.0.2.1:8080").as_deref(), Some("<p>here</p>"));
+    let idle = ["--entrypoint", "sleep", &postgres, "1000"];
+    says(carboy, &[&["run", "-d", "--name", "client", "--network", "back"], &idle[..]].concat());
+    let sql = ["exec", "client", "psql", "-h", "db", "-qAtc"];
+    shop.comes(&[&sql[..], &["SELECT 6*7"]].concat(), "42");
+    says(carboy, &[&sql[..], &["CREATE TABLE t AS SELECT generate_series(1, 1000) AS n"]].concat());
+    shop.comes(&[&sql[..], &["SELECT sum(n) FROM t"]].concat(), "500500");
+    let key = ["exec", "client", "redis-cli", "-h", "cache"];
+    shop.comes(&[&key[..], &["set", "a", "1"]].concat(), "OK");
+    shop.comes(&[&key[..], &["get", "a"]].concat(), "1");
+    // As before where they come back with other addresses.
+    says(carboy, &["restart", "db", "cache"]);
+    shop.comes(&[&sql[..], &["SELECT sum(n) FROM t"]].concat(), "500500");
+    shop.comes(&[&key[..], &["ping"]].concat(), "PONG");
+    says(carboy, &["rm", "-f", "-v", "client", "cache", "db", "web"]);
+    says(carboy, &["network", "rm", "back"]);
+    assert_eq!(tables(), "");
 }
 
 fn python_by_import(shop: &Shop, archive: &Path) {
