@@ -146,8 +146,7 @@ fn a_namespace_that_outlives_the_container_keeps_nothing_of_it() {
         let own = nix::unistd::gettid().to_string();
         for (name, network) in [("hosted", "host".to_owned()), ("joined", format!("pid:{}", sleeper(&carboy)))] {
             let pid = network.strip_prefix("pid:").unwrap_or(&own).to_owned();
-            let mut command = carboy.command(["run"]);
-            command.args(["--network", &network]);
+            let command = carboy.command(["run", "--network", &network]);
             let mut pinging = Pinging::start(&carboy, name, command);
             let table = pinging.table();
             pinging.ping();
@@ -164,8 +163,7 @@ fn a_namespace_that_outlives_the_container_keeps_nothing_of_it() {
 fn what_a_killed_monitor_leaves_in_the_hosts_namespace_goes_with_the_next_command() {
     without_v1(|| {
         let carboy = Carboy::new();
-        let mut command = carboy.command(["run"]);
-        command.args(["--network", "host"]);
+        let command = carboy.command(["run", "--network", "host"]);
         let pinging = Pinging::start(&carboy, "orphan", command);
         let (pid, table) = (pinging.pid(), pinging.table());
         let own = nix::unistd::gettid().to_string();
