@@ -104,7 +104,13 @@ impl Engine {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(errno) => return Err(Kernel::new(action(), errno).into()),
         }
-        route::link(socket, &network.link).map_err(|errno| Kernel::new(action(), errno).into())
+        let index = route::link(socket, &network.link).map_err(|errno| Kernel::new(action(), errno))?;
+        if network.subnets.iter().any(|subnet| subnet.gateway.is_ipv6()) {
+            // It has no port yet. With the first one the kernel would look for two seconds whether others have its address of
+            // this link, and meanwhile forward nothing of IPv6 to a container that it does not know.
+            Proc::open()?.set_setting(&format!("net/ipv6/conf/{}/accept_dad", network.link), "0")?;
+        }
+        Ok(index)
     }
 
     /// Puts everything into the firewall that belongs there, in place of what is there of it.
