@@ -95,11 +95,12 @@ impl Carboy {
         let mut command = Command::new(program());
         command.arg("--root").arg(self.folder().join("root")).arg("--runroot").arg(self.folder().join("run"));
         let words: Vec<OsString> = words.into_iter().map(|word| word.as_ref().to_owned()).collect();
-        let says = |flag: &str| words.iter().any(|word| word.to_string_lossy().starts_with(flag));
-        let makes = words.first().is_some_and(|first| ["run", "create", "explain"].iter().any(|word| first == word));
-        let (first, rest) = words.split_at(words.len().min(1));
+        let is_network = |word: &OsString| word.to_string_lossy().starts_with("--net");
+        let at = usize::from(words.first().is_some_and(|first| first == "explain"));
+        let makes = words.get(at).is_some_and(|word| word == "run" || word == "create");
+        let (first, rest) = words.split_at(words.len().min(at + 1));
         command.args(first);
-        if makes && !says("--net") {
+        if makes && !words.iter().any(is_network) {
             command.args(["--network", "none"]);
         }
         command.args(rest).stdin(Stdio::null());
