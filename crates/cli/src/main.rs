@@ -119,10 +119,8 @@ fn carboy(program: &OsStr, mut words: Vec<OsString>) -> Result<ExitCode> {
         }
         return Err(rootless::begin_again(program, &places, &words));
     }
-    if let Command::Run(options) | Command::Create(options) | Command::Explain(options, _) = &mut command {
+    if let Command::Explain(options, form) = &mut command {
         run_flags::network::settle_usual(options)?;
-    }
-    if let Command::Explain(options, form) = &command {
         let engine = Engine::at(places.root, places.run);
         return explain::run(&engine, options, *form).map_err(|error| options.in_flags(error));
     }
@@ -131,6 +129,10 @@ fn carboy(program: &OsStr, mut words: Vec<OsString>) -> Result<ExitCode> {
     }
     if command.enters() {
         runtime::seal::own_program(std::env::args_os().collect(), std::env::vars_os())?;
+    }
+    // What it says is said once: up to here this program may have been executed anew.
+    if let Command::Run(options) | Command::Create(options) = &mut command {
+        run_flags::network::settle_usual(options)?;
     }
     let engine = Engine::open(places.root, places.run)?;
     for error in engine.sweep() {

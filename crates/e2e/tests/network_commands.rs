@@ -32,6 +32,7 @@ const OVERLAPS: &str = "choose another subnet, or none: then a free one is taken
 const NO_HOSTS: &str = "choose a private one, such as 10.89.0.0/16 or fd00:89::/64, or none";
 const LISTS: &str = "carboy network ls lists all networks";
 const ANOTHER: &str = "choose another address, or none";
+const NONE: &str = " when using none network mode";
 const PORT: &str = "use [ADDRESS:][HOST:]CONTAINER, such as 8080:80, 127.0.0.1:53:53/udp or 9000-9010:9000-9010";
 const OTHER_PORT: &str = "choose another port, or leave the host's port out";
 
@@ -198,6 +199,11 @@ fn a_user_without_rights_is_told_so_before_anything_is_made() {
         let joined = "cannot be joined by a user's container: the kernel lets root alone change the host's network";
         let case = (line.as_str(), 125, &*format!("--network back: {joined}"), "use none or host, or sudo carboy …");
         refused(&user.run(&words(&line)), case);
+        for (flags, why) in [("-p 80:80", ": a user's container is on no network"), ("--network none -p 80:80", NONE)] {
+            let ended = user.run(&words(&format!("run --rm {flags} {} true", user.root())));
+            let said = format!("carboy: published ports are discarded{why}\n");
+            assert_eq!((ended.code, ended.stderr), (0, said), "it is said once: {flags}");
+        }
         assert_eq!(tables(), "");
     });
 }

@@ -65,22 +65,29 @@ pub(super) const FLAGS: &[Flag<Draft>] = &[
 /// What stands for the network that is usual, where none is named, until it is known whose container it is.
 const UNSAID: &str = "default";
 
-/// Puts in the network that is usual: a container of root is on the default one, one of a user on none.
+/// Puts in the network that is usual: a container of root is on the default one, one of a user on none. Ports of one that
+/// is on none are discarded, and it is said.
 ///
 /// # Errors
 /// A kernel error.
 pub(crate) fn settle_usual(options: &mut RunOptions) -> Result<()> {
     let network = &mut options.network;
-    let Some(first) = network.networks.first_mut().filter(|first| first.network == UNSAID) else { return Ok(()) };
-    let asks_nothing = *first == Connection { network: UNSAID.to_owned(), ..Connection::default() };
-    DEFAULT.clone_into(&mut first.network);
-    // Who asks for more of it is told that a user's container has none.
-    if !asks_nothing || !engine::rootless::is_in_user_namespace()? {
-        return Ok(());
+    let mut why = match options.namespaces.net {
+        Namespace::Host => " when using host network mode",
+        _ => " when using none network mode",
+    };
+    if let Some(first) = network.networks.first_mut().filter(|first| first.network == UNSAID) {
+        let asks_nothing = *first == Connection { network: UNSAID.to_owned(), ..Connection::default() };
+        DEFAULT.clone_into(&mut first.network);
+        // Who asks for more of it is told that a user's container has none.
+        if asks_nothing && engine::rootless::is_in_user_namespace()? {
+            network.networks.clear();
+            why = ": a user's container is on no network";
+        }
     }
-    network.networks.clear();
-    if !network.ports.is_empty() || network.exposed == Exposed::Published {
-        report::warning("published ports are discarded: a user's container is on no network");
+    let publishes = !network.ports.is_empty() || network.exposed == Exposed::Published;
+    if network.networks.is_empty() && publishes {
+        report::warning(&format!("published ports are discarded{why}"));
         (network.ports, network.exposed) = (Vec::new(), Exposed::Told);
     }
     Ok(())
@@ -113,10 +120,6 @@ impl Said {
             if let Some((reason, hint)) = mode.contradicts(flag) {
                 return Err(Refused::new(format!("--{flag}"), value, reason).hint(hint).into());
             }
-        }
-        if !mode.has_networks() && (!self.options.ports.is_empty() || self.options.exposed == Exposed::Published) {
-            report::warning(&format!("published ports are discarded when using {} network mode", mode.word()));
-            (self.options.ports, self.options.exposed) = (Vec::new(), Exposed::Told);
         }
         let first = std::mem::take(&mut self.first);
         for (index, place) in self.places.into_iter().enumerate() {
@@ -215,13 +218,6 @@ impl Mode {
 
     const fn has_networks(self) -> bool {
         matches!(self, Self::Default | Self::Network)
-    }
-
-    const fn word(self) -> &'static str {
-        match self {
-            Self::Host => "host",
-            _ => "none",
-        }
     }
 
     /// Docker's reason for which a flag cannot be given here, and what can be done.

@@ -44,8 +44,6 @@ const GOOD: &[(&[&str], &str)] = &[
     ),
     (&["--network=a", "-p", "80", "--expose", "90-91/udp"], "exposed_ports: {\"80/tcp\", \"90/udp\", \"91/udp\"}"),
     (&["--network=a", "-P"], "exposed: Published"),
-    (&["--network=host", "--publish=80:80"], "ports: [], exposed: Told"),
-    (&["--network=none", "--publish-all"], "ports: [], exposed: Told"),
     (&["--dns=9.9.9.9", "--dns=2620:fe::fe"], "servers: [9.9.9.9, 2620:fe::fe]"),
     (&["--dns-search=example.org", "--dns-search=."], "search: [\"example.org\", \".\"]"),
     (&["--dns-opt=ndots:2", "--dns-option=rotate"], "options: [\"ndots:2\", \"rotate\"]"),
@@ -131,6 +129,15 @@ fn every_flag_of_networks_takes_its_values() {
                 || flag.short.is_some_and(|letter| word.starts_with(&format!("-{letter}")))
         };
         assert!(GOOD.iter().any(|(words, _)| words.iter().any(|word| tested(word))), "--{} is not tested", flag.name);
+    }
+}
+
+#[test]
+fn ports_of_a_container_that_is_on_no_network_are_discarded() {
+    for flags in [&["--network=host", "--publish=80:80"][..], &["--network=none", "--publish-all"]] {
+        let mut options = options(&with_command(flags)).unwrap();
+        settle_usual(&mut options).unwrap();
+        assert_eq!((options.network.ports, options.network.exposed), (Vec::new(), Exposed::Told), "{flags:?}");
     }
 }
 
