@@ -96,8 +96,10 @@ impl Carboy {
         command.arg("--root").arg(self.folder().join("root")).arg("--runroot").arg(self.folder().join("run"));
         let words: Vec<OsString> = words.into_iter().map(|word| word.as_ref().to_owned()).collect();
         let is_network = |word: &OsString| word.to_string_lossy().starts_with("--net");
-        let at = usize::from(words.first().is_some_and(|first| first == "explain"));
-        let makes = words.get(at).is_some_and(|word| word == "run" || word == "create");
+        let is_made = |word: &OsString| word == "run" || word == "create";
+        let explains = words.first().is_some_and(|first| first == "explain");
+        let at = if explains { words.iter().position(is_made).unwrap_or(0) } else { 0 };
+        let makes = words.get(at).is_some_and(is_made);
         let (first, rest) = words.split_at(words.len().min(at + 1));
         command.args(first);
         if makes && !words.iter().any(is_network) {
