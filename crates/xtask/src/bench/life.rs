@@ -88,6 +88,33 @@ struct Work {
 }
 
 impl Engine {
+    /// carboy, with folders of its own in this one, where the image is one, too.
+    pub(super) fn carboy(program: &Path, folder: &Path) -> Self {
+        let at = |name: &str| folder.join(name).display().to_string();
+        let head = [&program.display().to_string(), "--root", &at("root"), "--runroot", &at("run")];
+        Self {
+            name: "carboy",
+            head: head.map(str::to_owned).to_vec(),
+            image: at("image"),
+            log: &["--log-opt", "max-size=4g"],
+            group: &[],
+            own: "carboy",
+        }
+    }
+
+    /// The docker whose daemon's socket is in this folder.
+    pub(super) fn docker(folder: &Path) -> Self {
+        let socket = format!("unix://{}", folder.join("socket").display());
+        Self {
+            name: "docker",
+            head: ["/usr/bin/docker", "-H", &socket].map(str::to_owned).to_vec(),
+            image: "probe".to_owned(),
+            log: &[],
+            group: &[],
+            own: "containerd-shim",
+        }
+    }
+
     pub(super) fn command(&self, words: &[&str]) -> Command {
         let (program, rest) = self.head.split_first().map_or(("", &[][..]), |(first, rest)| (first.as_str(), rest));
         let mut command = Command::new(program);
@@ -141,7 +168,8 @@ impl Engine {
     }
 }
 
-const IMAGE: &str = "IMAGE";
+/// What stands for the image's name.
+pub(super) const IMAGE: &str = "IMAGE";
 
 fn name(number: usize) -> String {
     format!("one-of-{number}")
@@ -215,23 +243,9 @@ pub(super) fn verdict(is: f64, budget: f64) -> String {
 fn engines(carboy: &Path, folder: &Path) -> Result<Vec<Engine>> {
     let at = |name: &str| folder.join(name).display().to_string();
     let text = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
-    let ours = Engine {
-        name: "carboy",
-        head: text(&[&carboy.display().to_string(), "--root", &at("root"), "--runroot", &at("run")]),
-        image: at("image"),
-        log: &["--log-opt", "max-size=4g"],
-        group: &[],
-        own: "carboy",
-    };
+    let ours = Engine::carboy(carboy, folder);
     ours.run(&ours.words(&["--rm"], &["true"]))?;
-    let docker = Engine {
-        name: "docker",
-        head: text(&["/usr/bin/docker", "-H", &format!("unix://{}", at("socket"))]),
-        image: "probe".to_owned(),
-        log: &[],
-        group: &[],
-        own: "containerd-shim",
-    };
+    let docker = Engine::docker(folder);
     // Debian's crun refuses v2 beside v1 controllers.
     let runtime = if Path::new("/sys/fs/cgroup/unified/cgroup.procs").exists() { "runc" } else { "crun" };
     let storage = ["--root", &at("storage"), "--runroot", &at("podman"), "--cgroup-manager", "cgroupfs"];
@@ -254,7 +268,7 @@ fn engines(carboy: &Path, folder: &Path) -> Result<Vec<Engine>> {
 }
 
 /// Waits until an engine answers, and gives it the image.
-fn ready(engine: &Engine, image: &Path) -> Result<()> {
+pub(super) fn ready(engine: &Engine, image: &Path) -> Result<()> {
     let began = Instant::now();
     while let Err(error) = engine.run(&["version"]) {
         if began.elapsed() > Duration::from_secs(20) {

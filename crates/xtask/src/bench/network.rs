@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use error::{Doing, Refused, Result};
 
-use super::life::verdict;
+use super::life::{self, Engine, IMAGE, verdict};
 use super::table::median;
 
 /// The task's name on the command line: the release of this program measures itself.
@@ -71,59 +71,36 @@ pub(crate) fn run(carboy: &Path) -> Result<()> {
     ran
 }
 
-/// Who makes networks.
-struct Engine {
-    name: &'static str,
-    head: Vec<String>,
-    image: String,
+/// What a command says.
+fn said(engine: &Engine, line: &str) -> Result<String> {
+    let output = engine.command(&words(line)).stdout(Stdio::piped()).output();
+    let output = output.doing(|| format!("run {}", engine.name))?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    }
+    let errors = String::from_utf8_lossy(&output.stderr);
+    Err(Refused::new(engine.name, line, errors.lines().last().unwrap_or("failed").to_owned()).into())
 }
 
-impl Engine {
-    fn command(&self, words: &[&str]) -> Command {
-        let (program, rest) = self.head.split_first().map_or(("", &[][..]), |(first, rest)| (first.as_str(), rest));
-        let mut command = Command::new(program);
-        command.args(rest).args(words.iter().map(|word| if *word == IMAGE { self.image.as_str() } else { *word }));
-        command.stdin(Stdio::null());
-        command
-    }
-
-    fn run(&self, line: &str) -> Result<String> {
-        let output = self.command(&words(line)).output().doing(|| format!("run {}", self.name))?;
-        if output.status.success() {
-            return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
-        }
-        let errors = String::from_utf8_lossy(&output.stderr);
-        Err(Refused::new(self.name, line, errors.lines().last().unwrap_or("failed").to_owned()).into())
-    }
-
-    /// How long a container takes to be started with these flags, in milliseconds.
-    fn time(&self, flags: &str) -> Result<f64> {
-        let began = Instant::now();
-        self.run(&format!("run -d --name one {flags} IMAGE sleep 100000"))?;
-        let took = began.elapsed().as_secs_f64() * 1000.0;
-        self.run("rm -f one")?;
-        Ok(took)
-    }
-
-    /// What a start takes longer with some flags than with others, in milliseconds: the median of the differences of pairs.
-    fn added(&self, base: &str, more: &str) -> Result<f64> {
-        let mut differences = Vec::new();
-        for round in 0..PAIRS {
-            let of = |line: &str| self.time(line);
-            let (base, more) = if round % 2 == 0 {
-                let base = of(base)?;
-                (base, of(more)?)
-            } else {
-                let more = of(more)?;
-                (of(base)?, more)
-            };
-            differences.push(more - base);
-        }
-        Ok(median(differences.into_iter()))
-    }
+/// How long a container takes to be started with these flags, in milliseconds.
+fn time(engine: &Engine, flags: &str) -> Result<f64> {
+    let began = Instant::now();
+    engine.run(&words(&format!("run -d --name one {flags} {IMAGE} sleep 100000")))?;
+    let took = began.elapsed().as_secs_f64() * 1000.0;
+    engine.run(&["rm", "-f", "one"])?;
+    Ok(took)
 }
 
-const IMAGE: &str = "IMAGE";
+/// What a start takes longer with some flags than with others, in milliseconds: the median of the differences of pairs.
+fn added(engine: &Engine, base: &str, more: &str) -> Result<f64> {
+    let mut differences = Vec::new();
+    for round in 0..PAIRS {
+        let (first, second) = if round % 2 == 0 { (base, more) } else { (more, base) };
+        let (first, second) = (time(engine, first)?, time(engine, second)?);
+        differences.push(if round % 2 == 0 { second - first } else { first - second });
+    }
+    Ok(median(differences.into_iter()))
+}
 
 fn words(line: &str) -> Vec<&str> {
     line.split(' ').collect()
@@ -134,15 +111,8 @@ fn words(line: &str) -> Vec<&str> {
 /// # Errors
 /// When carboy cannot do the work.
 pub(crate) fn measure(carboy: &Path, folder: &Path, neighbour: &str) -> Result<()> {
-    let at = |name: &str| folder.join(name).display().to_string();
-    let head = [&carboy.display().to_string(), "--root", &at("root"), "--runroot", &at("run")].map(str::to_owned);
-    let ours = Engine { name: "carboy", head: head.to_vec(), image: at("image") };
-    let docker = Engine {
-        name: "docker",
-        head: ["/usr/bin/docker", "-H", &format!("unix://{}", at("socket"))].map(str::to_owned).to_vec(),
-        image: "probe".to_owned(),
-    };
-    let peer = match ready(&docker, &at("image.tar")) {
+    let (ours, docker) = (Engine::carboy(carboy, folder), Engine::docker(folder));
+    let peer = match life::ready(&docker, &folder.join("image.tar")) {
         Ok(()) => Some(&docker),
         Err(error) => {
             println!("docker cannot run here and is left out: {error}");
@@ -158,47 +128,36 @@ pub(crate) fn measure(carboy: &Path, folder: &Path, neighbour: &str) -> Result<(
     Ok(())
 }
 
-fn ready(engine: &Engine, image: &str) -> Result<()> {
-    let began = Instant::now();
-    while let Err(error) = engine.run("version") {
-        if began.elapsed() > Duration::from_secs(20) {
-            return Err(error);
-        }
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    engine.run(&format!("import {image} probe")).map(drop)
-}
-
 fn starts(ours: &Engine, docker: Option<&Engine>) -> Result<()> {
-    ours.run("network create shop")?;
+    said(ours, "network create shop")?;
     // Somebody is on each, so that what is made for the first is there.
-    ours.run("run -d --name idle --network bridge IMAGE sleep 100000")?;
-    ours.run("run -d --name shopper --network shop IMAGE sleep 100000")?;
+    said(ours, "run -d --name idle --network bridge IMAGE sleep 100000")?;
+    said(ours, "run -d --name shopper --network shop IMAGE sleep 100000")?;
     let none = "--network none";
     for network in ["bridge", "shop"] {
-        let added = ours.added(none, &format!("--network {network}"))?;
+        let added = added(ours, none, &format!("--network {network}"))?;
         println!("the network {network} adds {added:.2} ms to a start{}", verdict(added, NETWORK_BUDGET));
     }
     let (bridged, published) = ("--network bridge", "--network bridge -p 127.0.0.1:9999:80");
-    let first = ours.added(bridged, published)?;
+    let first = added(ours, bridged, published)?;
     for number in 0..PUBLISHERS {
         let begin = 20_000 + number * PORTS_OF_EACH;
         let range = format!("{begin}-{}", begin + PORTS_OF_EACH - 1);
-        ours.run(&format!("run -d --name many{number} --network bridge -p {range}:{range} IMAGE sleep 100000"))?;
+        said(ours, &format!("run -d --name many{number} --network bridge -p {range}:{range} IMAGE sleep 100000"))?;
     }
-    let last = ours.added(bridged, published)?;
+    let last = added(ours, bridged, published)?;
     let told = verdict(last, PORT_BUDGET);
     println!(
         "a port adds {first:.3} ms where none is, {last:.3} ms beside {} others{told}",
         PUBLISHERS * PORTS_OF_EACH
     );
     if let Some(docker) = docker {
-        docker.run("run -d --name idle IMAGE sleep 100000")?;
-        let added = docker.added(none, "--network bridge")?;
+        said(docker, "run -d --name idle IMAGE sleep 100000")?;
+        let added = added(docker, none, "--network bridge")?;
         println!("docker's default network adds {added:.2} ms to its start");
-        docker.run("rm -f idle")?;
+        said(docker, "rm -f idle")?;
     }
-    ours.run("rm -f idle shopper many0 many1 many2 many3").map(drop)
+    said(ours, "rm -f idle shopper many0 many1 many2 many3").map(drop)
 }
 
 /// From where a container is talked to.
@@ -230,17 +189,20 @@ fn transfers(title: &str, ours: &Engine, docker: Option<&Engine>, place: Place<'
 /// Gigabits a second by iperf3, over two seconds.
 fn transfer(engine: &Engine, place: Place<'_>) -> Result<f64> {
     let network = "--network bridge";
-    engine.run(&format!("run -d --name server {network} -p {PORT}:{PORT} IMAGE iperf3 -s"))?;
+    said(engine, &format!("run -d --name server {network} -p {PORT}:{PORT} IMAGE iperf3 -s"))?;
     let form = "{{.NetworkSettings.Networks.bridge.IPAddress}}";
-    let address = engine.run(&format!("inspect --format {form} server"))?;
+    let address = said(engine, &format!("inspect --format {form} server"))?;
     std::thread::sleep(Duration::from_millis(300));
     let asks = |to: &str| format!("iperf3 -c {to} -p {PORT} -t 2 -J");
     let output = match place {
-        Place::Inside => engine.command(&words(&format!("run --rm {network} IMAGE {}", asks(&address)))).output(),
+        Place::Inside => {
+            let words = format!("run --rm {network} IMAGE {}", asks(&address));
+            engine.command(&self::words(&words)).stdout(Stdio::piped()).output()
+        }
         Place::Outside(pid) => Command::new("nsenter").args(["-t", pid, "-n"]).args(words(&asks("192.0.2.1"))).output(),
     };
     let output = output.doing(|| "run iperf3")?;
-    engine.run("rm -f server")?;
+    engine.run(&["rm", "-f", "server"])?;
     let told: serde_json::Value = serde_json::from_slice(&output.stdout)
         .map_err(|error| Refused::new("iperf3", engine.name, format!("said nothing that can be read: {error}")))?;
     let bits = told["end"]["sum_received"]["bits_per_second"].as_f64();
