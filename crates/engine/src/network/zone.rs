@@ -80,7 +80,11 @@ pub(super) struct NetworkZone<'e> {
     engine: &'e Engine,
     own: String,
     networks: BTreeMap<String, Known>,
+    /// What has come, changed and gone, which is looked at when somebody asks: no start of a container waits for a resolver
+    /// that has nothing to answer.
     events: OwnedFd,
+    /// Readable when somebody has left this network.
+    departures: OwnedFd,
     /// Readable when nobody is on the network any more.
     pub(super) deserted: OwnedFd,
 }
@@ -98,6 +102,7 @@ impl<'e> NetworkZone<'e> {
             own: network.to_owned(),
             networks: BTreeMap::new(),
             events: inotify::init(flags).doing(action)?,
+            departures: inotify::init(flags).doing(action)?,
             deserted: rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).doing(action)?,
         };
         zone.read_all()?;
@@ -123,6 +128,10 @@ impl<'e> NetworkZone<'e> {
             self.networks.remove(id);
             return Ok(());
         };
+        if id == self.own {
+            let leave = WatchFlags::DELETE | WatchFlags::ONLYDIR;
+            inotify::add_watch(&self.departures, &folder, leave).doing(|| "watch who leaves a network")?;
+        }
         let network = self.engine.find_network(id)?;
         let (endpoints, named, holders) = (BTreeMap::new(), HashMap::new(), HashMap::new());
         let subnets = network.subnets.iter().map(|subnet| subnet.net).collect();
@@ -151,6 +160,7 @@ impl<'e> NetworkZone<'e> {
     fn take_up(&mut self) -> Result<()> {
         let mut told = Vec::new();
         let mut buffer = [std::mem::MaybeUninit::uninit(); 16 << 10];
+        while inotify::Reader::new(&self.departures, &mut buffer).next().is_ok() {}
         let mut reader = inotify::Reader::new(&self.events, &mut buffer);
         while let Ok(event) = reader.next() {
             if event.events().contains(ReadFlags::QUEUE_OVERFLOW) {
@@ -233,7 +243,7 @@ impl Zone for NetworkZone<'_> {
     }
 
     fn changes(&self) -> Option<BorrowedFd<'_>> {
-        Some(self.events.as_fd())
+        Some(self.departures.as_fd())
     }
 
     fn standing(&self, asker: IpAddr) -> Standing {
