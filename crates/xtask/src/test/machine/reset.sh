@@ -1,6 +1,7 @@
 #!/bin/sh
 # What the machine that is cut off does at each boot: looks at what the last cut has left, and begins a load of containers
-# that are made, entered, stopped and removed, until it is cut off. After the last cut it only looks. $1 is how often it is cut off.
+# that are made, entered, stopped and removed, until it is cut off. Two stay, on a network, one of them with a published port.
+# After the last cut it only looks. $1 is how often it is cut off.
 cd /carboy || exit 1
 state=/carboy/state image=/carboy/image
 carboy() { /carboy/carboy --root "$state/root" "$@"; }
@@ -13,6 +14,8 @@ look() {
     for name in ever kept; do
         grep -q "^$name running" /tmp/listed || fail "$name does not run"
     done
+    said=$(busybox wget -qO- http://127.0.0.1:8080) && test "$said" = whole || fail "the published port says $said"
+    said=$(carboy exec kept wget -qO- http://ever) && test "$said" = whole || fail "by its name ever says $said"
     said=$(carboy system check 2>&1) && test -z "$said" || fail "system check says $said"
     for name in $(sed -n 's/^\(load[^ ]*\) .*/\1/p' /tmp/listed); do
         carboy inspect "$name" >/dev/null && carboy start "$name" && carboy rm -f "$name" || fail "$name is not whole"
@@ -40,9 +43,11 @@ if [ -e "$state/cuts" ]; then
 else
     mkdir -p "$state" "$image/bin" "$image/proc" "$image/sys" "$image/dev"
     cp /bin/busybox "$image/bin/"
-    for applet in sh true sleep; do ln -s busybox "$image/bin/$applet"; done
-    carboy run -d --restart always --name ever "$image" sleep 100000 || fail "run"
-    carboy run -d --restart unless-stopped --name kept "$image" sleep 100000 || fail "run"
+    for applet in sh true sleep httpd wget; do ln -s busybox "$image/bin/$applet"; done
+    mkdir "$image/www"; echo whole >"$image/www/index.html"
+    carboy network create shop || fail "network create"
+    carboy run -d --restart always --name ever --network shop -p 8080:80 "$image" httpd -f -h /www || fail "run"
+    carboy run -d --restart unless-stopped --name kept --network shop "$image" sleep 100000 || fail "run"
     echo 0 >"$state/cuts"
 fi
 cuts=$(cat "$state/cuts")
