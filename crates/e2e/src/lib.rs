@@ -95,7 +95,10 @@ impl Carboy {
         let mut command = Command::new(program());
         command.arg("--root").arg(self.folder().join("root")).arg("--runroot").arg(self.folder().join("run"));
         let words: Vec<OsString> = words.into_iter().map(|word| word.as_ref().to_owned()).collect();
-        let is_network = |word: &OsString| word.to_string_lossy().starts_with("--net");
+        let is_network = |word: &OsString| {
+            let word = word.to_string_lossy();
+            ["--net", "--network"].contains(&word.split('=').next().unwrap_or_default())
+        };
         let is_made = |word: &OsString| word == "run" || word == "create";
         let explains = words.first().is_some_and(|first| first == "explain");
         let at = if explains { words.iter().position(is_made).unwrap_or(0) } else { 0 };
