@@ -55,13 +55,19 @@ for point in /sys/fs/cgroup/*; do rmdir "$point$group" "$point/libpod_parent/con
 /// # Errors
 /// When they cannot be had, or carboy cannot do the work.
 pub(crate) fn run(carboy: &Path) -> Result<()> {
+    in_namespaces((WORD, SCRIPT), carboy)
+}
+
+/// Runs a script of shell in new namespaces, with a folder and the name of a group, which it removes, before the task of this
+/// name.
+pub(super) fn in_namespaces((task, script): (&str, &str), carboy: &Path) -> Result<()> {
     let own = std::env::current_exe().doing(|| "find this program")?;
-    let folder = Path::new("/var/tmp").join(format!("carboy-bench-life-{}", std::process::id()));
+    let name = format!("carboy-{task}-{}", std::process::id());
+    let folder = Path::new("/var/tmp").join(&name);
     std::fs::create_dir_all(&folder).doing(|| format!("create {}", folder.display()))?;
     let mut command = Command::new("unshare");
-    command.args(["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", SCRIPT, "sh"]);
-    command.arg(&folder).arg(format!("/carboy-bench-life-{}", std::process::id()));
-    command.arg(own).arg(WORD).arg(carboy).arg(&folder).stdin(Stdio::null());
+    command.args(["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", script, "sh"]);
+    command.arg(&folder).arg(format!("/{name}")).arg(own).arg(task).arg(carboy).arg(&folder).stdin(Stdio::null());
     let ran = crate::program::run(&mut command);
     let _ = std::fs::remove_dir_all(&folder);
     ran

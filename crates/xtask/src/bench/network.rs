@@ -59,16 +59,7 @@ for point in /sys/fs/cgroup/*; do rmdir "$point$group" 2>/dev/null || true; done
 /// # Errors
 /// When they cannot be had, or carboy cannot do the work.
 pub(crate) fn run(carboy: &Path) -> Result<()> {
-    let own = std::env::current_exe().doing(|| "find this program")?;
-    let folder = Path::new("/var/tmp").join(format!("carboy-bench-network-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).doing(|| format!("create {}", folder.display()))?;
-    let mut command = Command::new("unshare");
-    command.args(["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", SCRIPT, "sh"]);
-    command.arg(&folder).arg(format!("/carboy-bench-network-{}", std::process::id()));
-    command.arg(own).arg(WORD).arg(carboy).arg(&folder).stdin(Stdio::null());
-    let ran = crate::program::run(&mut command);
-    let _ = std::fs::remove_dir_all(&folder);
-    ran
+    life::in_namespaces((WORD, SCRIPT), carboy)
 }
 
 /// What a command says.
