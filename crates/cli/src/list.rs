@@ -16,10 +16,28 @@ pub(crate) fn kill(engine: &Engine, words: &[String], signal: u32) -> ExitCode {
     each(words, |word| engine.kill(word, i32::try_from(signal).unwrap_or(0)), |_| false)
 }
 
+/// How many containers are killed before the first of them is waited for.
+const AT_ONCE: usize = 64;
+
 /// `carboy rm`. What is not there is told, and by force is no failure.
 pub(crate) fn rm(engine: &Engine, words: &[String], (removal, volumes): (Removal, OwnVolumes)) -> ExitCode {
     let is_gone = |error: &Error| matches!(error, Error::Refused(refused) if refused.kind == RefusedKind::NoSuchObject);
-    each(words, |word| engine.remove(word, removal, volumes), |error| removal == Removal::Forced && is_gone(error))
+    let mut code = ExitCode::SUCCESS;
+    for words in words.chunks(AT_ONCE) {
+        let removing: Vec<_> = words.iter().map(|word| engine.begin_to_remove(word, removal, volumes)).collect();
+        for (word, removing) in words.iter().zip(removing) {
+            match removing.and_then(|removing| removing.finish(engine)) {
+                Ok(()) => report::line(word),
+                Err(error) => {
+                    report::error(&error);
+                    if removal == Removal::Unforced || !is_gone(&error) {
+                        code = ExitCode::FAILURE;
+                    }
+                }
+            }
+        }
+    }
+    code
 }
 
 /// `carboy stop`: all are asked before one is waited for, so that the patience with one is that with all.

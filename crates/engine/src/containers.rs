@@ -344,8 +344,20 @@ impl Engine {
     /// # Errors
     /// Refused where it runs; a kernel error that names what is left.
     pub fn remove(&self, word: &str, removal: Removal, volumes: OwnVolumes) -> Result<()> {
+        self.begin_to_remove(word, removal, volumes)?.finish(self)
+    }
+
+    /// Kills what is to be removed, and does not wait for its end: many end side by side.
+    ///
+    /// # Errors
+    /// As [`Engine::remove`].
+    pub fn begin_to_remove(&self, word: &str, removal: Removal, volumes: OwnVolumes) -> Result<Removing> {
         let container = self.find(word)?;
-        self.end(&container, removal)?;
+        let dying = self.end(&container, removal)?;
+        Ok(Removing { container, dying, removal, volumes })
+    }
+
+    fn finish_removing(&self, container: &Container, removal: Removal, volumes: OwnVolumes) -> Result<()> {
         let id = &container.record.id;
         let takes_volumes = volumes == OwnVolumes::Removed || container.record.options.remove;
         let remove_files = || -> Result<()> {
@@ -388,7 +400,7 @@ impl Engine {
                 // Or has just started it again.
                 Lock::Busy => {
                     if let (Ok(found), false) = (self.find(id), self.has_just_ended(id)?) {
-                        self.end(&found, removal)?;
+                        self.end(&found, removal)?.map_or(Ok(()), |dying| dying.wait(&found.record))?;
                     }
                     wait_a_moment();
                 }
@@ -396,12 +408,12 @@ impl Engine {
         }
     }
 
-    /// Ends one that runs, or is about to be started again, if that is wished.
-    fn end(&self, container: &Container, removal: Removal) -> Result<()> {
+    /// Kills one that runs, or is about to be started again, if that is wished.
+    fn end(&self, container: &Container, removal: Removal) -> Result<Option<Dying>> {
         let lives = match &container.status {
             Status::Running(_) => "is running",
             Status::Restarting(_) => "is restarting",
-            Status::Created | Status::Exited(_) | Status::Gone => return Ok(()),
+            Status::Created | Status::Exited(_) | Status::Gone => return Ok(None),
         };
         if removal == Removal::Unforced {
             let Record { name, .. } = &container.record;
@@ -412,11 +424,9 @@ impl Engine {
         }
         self.want(&container.record, Wanted::Stopped)?;
         self.settle(&container.record);
-        if let Status::Running(process) = &container.status {
-            self.store.tell(&container.record, "kill", &[("signal", KILL.to_string())]);
-            kill_and_wait(&container.record, process)?;
-        }
-        Ok(())
+        let Status::Running(process) = &container.status else { return Ok(None) };
+        self.store.tell(&container.record, "kill", &[("signal", KILL.to_string())]);
+        Dying::kill(&container.record, process)
     }
 }
 
@@ -489,24 +499,69 @@ pub(crate) fn open_process(process: &LiveProcess) -> Result<Option<OwnedFd>> {
     Ok(living(process)?.map(|_| pidfd))
 }
 
-pub(crate) fn kill_and_wait(record: &Record, process: &LiveProcess) -> Result<()> {
-    let action = || format!("kill process {}", process.pid);
-    let Some(pidfd) = open_process(process)? else {
-        return if runs(process)? { Err(Kernel::new(action(), Errno::BUSY).into()) } else { Ok(()) };
-    };
-    let mut paused = Paused::look(record)?;
-    match sys::process::send_signal(pidfd.as_fd(), KILL) {
-        Err(Errno::SRCH) => return Ok(()),
-        sent => sent.doing(action)?,
-    }
-    loop {
-        paused.map_or(Ok(()), Paused::release)?;
-        let mut wait = [rustix::event::PollFd::new(&pidfd, rustix::event::PollFlags::IN)];
-        if rustix::event::poll(&mut wait, Some(&LONG)).doing(action)? > 0 {
-            return Ok(());
+/// A container that is being removed.
+#[derive(Debug)]
+pub struct Removing {
+    container: Container,
+    dying: Option<Dying>,
+    removal: Removal,
+    volumes: OwnVolumes,
+}
+
+impl Removing {
+    /// Waits for its end, and removes what it has.
+    ///
+    /// # Errors
+    /// A kernel error that names what is left.
+    pub fn finish(self, engine: &Engine) -> Result<()> {
+        let Self { container, dying, removal, volumes } = self;
+        match dying {
+            Some(dying) => dying.wait(&container.record)?,
+            // It may have been named twice.
+            None => drop(engine.find(&container.record.id)?),
         }
-        // It may have been paused meanwhile, in which it would never die.
-        paused = Paused::look(record)?;
+        engine.finish_removing(&container, removal, volumes)
+    }
+}
+
+/// A container's first process, which was killed.
+#[derive(Debug)]
+pub(crate) struct Dying {
+    pid: i32,
+    pidfd: OwnedFd,
+}
+
+impl Dying {
+    /// Kills it; `None` where it has ended.
+    ///
+    /// # Errors
+    /// A kernel error.
+    pub(crate) fn kill(record: &Record, process: &LiveProcess) -> Result<Option<Self>> {
+        let action = || format!("kill process {}", process.pid);
+        let Some(pidfd) = open_process(process)? else {
+            return if runs(process)? { Err(Kernel::new(action(), Errno::BUSY).into()) } else { Ok(None) };
+        };
+        let paused = Paused::look(record)?;
+        match sys::process::send_signal(pidfd.as_fd(), KILL) {
+            Err(Errno::SRCH) => return Ok(None),
+            sent => sent.doing(action)?,
+        }
+        paused.map_or(Ok(()), Paused::release)?;
+        Ok(Some(Self { pid: process.pid, pidfd }))
+    }
+
+    /// Waits until it has ended.
+    ///
+    /// # Errors
+    /// A kernel error.
+    pub(crate) fn wait(self, record: &Record) -> Result<()> {
+        let mut wait = [rustix::event::PollFd::new(&self.pidfd, rustix::event::PollFlags::IN)];
+        let action = || format!("wait for the end of process {}", self.pid);
+        while rustix::event::poll(&mut wait, Some(&LONG)).doing(action)? == 0 {
+            // It may have been paused meanwhile, in which it would never die.
+            Paused::look(record)?.map_or(Ok(()), Paused::release)?;
+        }
+        Ok(())
     }
 }
 

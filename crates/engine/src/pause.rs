@@ -87,7 +87,7 @@ impl Paused {
     /// # Errors
     /// A kernel error.
     pub(crate) fn look(record: &Record) -> Result<Option<Self>> {
-        let groups = groups(record, &Hierarchies::read()?)?;
+        let groups = groups(record, &Hierarchies::read()?.alone(Controller::Freezer))?;
         Ok((groups.frozen() == Some(true)).then_some(Self(groups)))
     }
 

@@ -8,7 +8,7 @@ use procfs::HostPid;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::{Deserialize, Serialize};
 
-use crate::containers::{Engine, KILL, Status, exit_code_of, kill_and_wait, open_process};
+use crate::containers::{Dying, Engine, KILL, Status, exit_code_of, open_process};
 use crate::options::Signal;
 use crate::record::{LiveProcess, Record, Wanted};
 use crate::restart::Policy;
@@ -154,7 +154,7 @@ impl Stopping {
             && !ended(pidfd, self.until)?
         {
             engine.store.tell(&self.record, "kill", &[("signal", KILL.to_string())]);
-            kill_and_wait(&self.record, process)?;
+            Dying::kill(&self.record, process)?.map_or(Ok(()), |dying| dying.wait(&self.record))?;
         }
         engine.store.wait_for(&self.record.id)?;
         // Where it had no monitor, this is who cleans up after it.
