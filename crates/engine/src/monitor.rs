@@ -3,6 +3,7 @@
 //! asked for it; who is attached talks to it over a socket ([`crate::attach`]).
 
 use std::fs::File;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -435,25 +436,24 @@ impl Monitor {
 
     /// Reads once what is there; gives how much that was, 0 where there is nothing or nothing more to come.
     fn read(&mut self, stream: Stream) -> usize {
-        let mut buffer = [0_u8; CHUNK];
+        let mut buffer = [MaybeUninit::uninit(); CHUNK];
         let end = self.kept.of(stream);
         let Some(file) = end else { return 0 };
-        let length = match rustix::io::read(file, &mut buffer) {
+        let bytes = match rustix::io::read(file, &mut buffer) {
             Err(Errno::AGAIN | Errno::INTR) => return 0,
-            Ok(0) | Err(_) => {
+            Ok(([], _)) | Err(_) => {
                 *end = None;
                 return 0;
             }
-            Ok(length) => length,
+            Ok((bytes, _)) => &*bytes,
         };
-        let bytes = buffer.get(..length).unwrap_or_default();
         if let Output::Log(log) = &mut self.output {
             log.take(stream, bytes);
         }
         for client in &mut self.clients {
             client.give(stream, bytes);
         }
-        length
+        bytes.len()
     }
 
     /// What a process wrote before it ended is still there when it has.

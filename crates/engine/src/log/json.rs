@@ -34,13 +34,13 @@ pub(super) fn whole_length(file: &File, end: u64) -> std::io::Result<u64> {
     Ok(start + u64::try_from(line).unwrap_or_default())
 }
 
-/// Writes entries: all that was read at once has the same time, which is written but once.
+/// Writes entries: what stands behind the line is the same for all that was read of a stream at once, and made but once.
 #[derive(Debug)]
 pub(super) struct Writer {
     /// From the stream's name to the time.
     attributes: String,
-    time: Timestamp,
-    stamp: String,
+    tail: String,
+    tail_of: Option<(Stream, Timestamp)>,
 }
 
 impl Writer {
@@ -49,34 +49,33 @@ impl Writer {
             Ok(text) if !origin.attributes.is_empty() => format!("\"attrs\":{text},"),
             _ => String::new(),
         };
-        Self { attributes, time: Timestamp::UNIX_EPOCH, stamp: Timestamp::UNIX_EPOCH.to_string() }
+        Self { attributes, tail: String::new(), tail_of: None }
     }
 
     pub(super) fn write(&mut self, text: &mut Vec<u8>, line: &Line<'_>) {
-        if line.time != self.time {
-            (self.time, self.stamp) = (line.time, line.time.to_string());
+        let of = Some((line.stream, line.time));
+        if self.tail_of != of {
+            let stream = match line.stream {
+                Stream::Stdout => "stdout",
+                Stream::Stderr => "stderr",
+            };
+            let (attributes, time) = (&self.attributes, line.time);
+            self.tail = format!("\",\"stream\":\"{stream}\",{attributes}\"time\":\"{time}\"}}\n");
+            self.tail_of = of;
         }
         text.extend_from_slice(b"{\"log\":\"");
         match std::str::from_utf8(line.bytes) {
             Ok(_) => escape(text, line.bytes),
             Err(_) => escape(text, String::from_utf8_lossy(line.bytes).as_bytes()),
         }
-        text.extend_from_slice(match line.stream {
-            Stream::Stdout => b"\",\"stream\":\"stdout\",",
-            Stream::Stderr => b"\",\"stream\":\"stderr\",",
-        });
-        text.extend_from_slice(self.attributes.as_bytes());
-        text.extend_from_slice(b"\"time\":\"");
-        text.extend_from_slice(self.stamp.as_bytes());
-        text.extend_from_slice(b"\"}\n");
+        text.extend_from_slice(self.tail.as_bytes());
     }
 }
 
 /// RFC 8259, 7: what must be escaped is.
 fn escape(text: &mut Vec<u8>, mut bytes: &[u8]) {
     const DIGITS: [u8; 16] = *b"0123456789abcdef";
-    let is_special = |byte: &u8| *byte < 0x20 || matches!(byte, b'"' | b'\\');
-    while let Some(at) = bytes.iter().position(is_special) {
+    while let Some(at) = find_special(bytes) {
         let (plain, rest) = bytes.split_at(at);
         text.extend_from_slice(plain);
         let Some((special, rest)) = rest.split_first() else { return };
@@ -94,6 +93,26 @@ fn escape(text: &mut Vec<u8>, mut bytes: &[u8]) {
         }
     }
     text.extend_from_slice(bytes);
+}
+
+/// Where the first byte is that must be escaped. Eight are looked at together: in each step's result the lowest byte with
+/// its high bit set is the first one that is less than a space, a quote or a backslash.
+fn find_special(bytes: &[u8]) -> Option<usize> {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGH: u64 = ONES << 7;
+    let is_special = |byte: u8| byte < b' ' || byte == b'"' || byte == b'\\';
+    let below = |word: u64, least: u8| word.wrapping_sub(ONES * u64::from(least)) & !word;
+    let (words, rest) = bytes.as_chunks();
+    for (number, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let equal = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+        let found = (below(word, b' ') | equal(b'"') | equal(b'\\')) & HIGH;
+        if found != 0 {
+            return Some(number * 8 + usize::try_from(found.trailing_zeros() / 8).unwrap_or_default());
+        }
+    }
+    let place = rest.iter().position(|byte| is_special(*byte))?;
+    Some(words.len() * 8 + place)
 }
 
 #[derive(Deserialize)]
@@ -114,6 +133,18 @@ pub(super) fn parse(line: &[u8]) -> Result<Entry, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_byte_to_escape_is_found_wherever_it_stands() {
+        for byte in 0..=u8::MAX {
+            for place in 0..20 {
+                let mut bytes = *b"plain \xff\x80\x7f text, long";
+                bytes[place] = byte;
+                let is_special = byte < 0x20 || byte == b'"' || byte == b'\\';
+                assert_eq!(find_special(&bytes), is_special.then_some(place), "{byte} at {place}");
+            }
+        }
+    }
 
     #[test]
     fn what_is_written_is_read_again_whatever_bytes_it_has() {

@@ -5,7 +5,7 @@ use std::fs::{self, DirBuilder};
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt as _, symlink};
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use error::{Doing, Error, Kernel, Refused, RefusedKind, Result};
@@ -75,12 +75,18 @@ pub(super) fn claim_address(
     };
     for address in subnet.candidates(former) {
         if claim(folder, address, container)? {
-            fs::write(last, address.to_string()).doing(|| format!("write {}", last.display()))?;
+            remember(last, address).doing(|| format!("write {}", last.display()))?;
             return Ok(address);
         }
     }
     let refused = Refused::new("the network", network, format!("has no address left in {}", subnet.net));
     Err(refused.hint("remove containers from it, or make a network with a larger --subnet").into())
+}
+
+/// All are of one length, and written over each other: a file that is cut off first is brought to the disk at once.
+fn remember(last: &Path, address: IpAddr) -> std::io::Result<()> {
+    let file = fs::File::options().write(true).create(true).truncate(false).open(last)?;
+    file.write_all_at(format!("{address:<39}\n").as_bytes(), 0)
 }
 
 fn claim_asked(

@@ -23,8 +23,8 @@ const AT_ONCE: usize = 20;
 const CROWD: usize = 50;
 /// After so long nothing happens any more in whoever takes care of an idle container.
 const QUIET: Duration = Duration::from_secs(4);
-/// What a container writes, in bytes.
-const OUTPUT: u64 = 1_000_000_000;
+/// What a container writes, a hundred times ten megabytes in lines of a hundred bytes: it costs who writes as good as nothing.
+const OUTPUT: &str = "i=0; while [ $i -lt 100 ]; do cat /lines; i=$((i + 1)); done";
 /// PSS for each container.
 const PSS_BUDGET_KB: f64 = 80.0;
 
@@ -38,11 +38,12 @@ mount --move /sys/fs/cgroup /run/cgroup; mount -t sysfs sysfs /sys; mount --move
 folder=$1; group=$2; shift 2
 cd "$folder"
 mkdir -p image/bin image/proc image/sys image/dev; cp /bin/busybox image/bin/
-for applet in sh true sleep yes head; do ln -s busybox image/bin/$applet; done
+for applet in sh true sleep cat; do ln -s busybox image/bin/$applet; done
+yes "$(seq -s '' 55)" | head -c 10000000 > image/lines
 tar -C image -cf image.tar .
 echo '{"bridge": "none", "iptables": false}' > daemon.json
 if command -v dockerd >/dev/null; then
-    dockerd --data-root "$folder/data" --exec-root "$folder/exec" --pidfile "$folder/pid" \
+    dockerd --data-root "$folder/data" --exec-root /run/docker --pidfile "$folder/pid" \
         --config-file "$folder/daemon.json" -H "unix://$folder/socket" --cgroup-parent "$group" >"$folder/log" 2>&1 &
 fi
 "$@" || echo "failed: $?"
@@ -94,10 +95,10 @@ struct Work {
 }
 
 impl Engine {
-    /// carboy, with folders of its own in this one, where the image is one, too.
+    /// carboy, with a folder of its own in this one, where the image is one, too. What ends with the boot is in memory, as usual.
     pub(super) fn carboy(program: &Path, folder: &Path) -> Self {
         let at = |name: &str| folder.join(name).display().to_string();
-        let head = [&program.display().to_string(), "--root", &at("root"), "--runroot", &at("run")];
+        let head = [&program.display().to_string(), "--root", &at("root"), "--runroot", "/run/carboy"];
         Self {
             name: "carboy",
             head: head.map(str::to_owned).to_vec(),
@@ -166,9 +167,7 @@ impl Engine {
     }
 
     fn write_much(&self) -> Result<()> {
-        let line = "0123456789".repeat(10);
-        let script = format!("yes {line} | head -c {OUTPUT}");
-        self.run(&self.words(&[&["-d", "--name", "loud"], self.log].concat(), &["sh", "-c", &script]))?;
+        self.run(&self.words(&[&["-d", "--name", "loud"], self.log].concat(), &["sh", "-c", OUTPUT]))?;
         self.run(&["wait", "loud"])?;
         self.run(&["rm", "loud"])
     }
@@ -211,7 +210,7 @@ pub(crate) fn measure(carboy: &Path, folder: &Path) -> Result<()> {
     let remove: Vec<&str> = ["rm", "-f"].into_iter().chain(names.iter().map(String::as_str)).collect();
     let removal = Work { title: "rm -f of 50 running containers", budgets: [Some(0.2), None], rounds: 1 };
     compare(&engines, &removal, |engine| engine.run(&remove))?;
-    let much = Work { title: "1 GB to stdout, kept as json-file", budgets: [Some(0.5), Some(0.5)], rounds: 1 };
+    let much = Work { title: "1 GB to stdout, kept as json-file", budgets: [Some(0.5), Some(0.5)], rounds: FEW_ROUNDS };
     compare(&engines, &much, Engine::write_much)?;
     super::pull::measure(&engines, folder)
 }
@@ -254,7 +253,7 @@ fn engines(carboy: &Path, folder: &Path) -> Result<Vec<Engine>> {
     let docker = Engine::docker(folder);
     // Debian's crun refuses v2 beside v1 controllers.
     let runtime = if Path::new("/sys/fs/cgroup/unified/cgroup.procs").exists() { "runc" } else { "crun" };
-    let storage = ["--root", &at("storage"), "--runroot", &at("podman"), "--cgroup-manager", "cgroupfs"];
+    let storage = ["--root", &at("storage"), "--runroot", "/run/containers", "--cgroup-manager", "cgroupfs"];
     let podman = Engine {
         name: "podman",
         head: text(&[&["podman"], &storage[..], &["--storage-driver", "overlay", "--runtime", runtime]].concat()),

@@ -45,7 +45,7 @@ sleep 0.5
 ip link set eth9 netns $neighbour
 nsenter -t $neighbour -n sh -c 'ip addr add 192.0.2.2/24 dev eth9; ip link set eth9 up; ip route add default via 192.0.2.1'
 if command -v dockerd >/dev/null; then
-    dockerd --data-root "$folder/data" --exec-root "$folder/exec" --pidfile "$folder/pid" --bip 172.31.0.1/16 \
+    dockerd --data-root "$folder/data" --exec-root /run/docker --pidfile "$folder/pid" --bip 172.31.0.1/16 \
         -H "unix://$folder/socket" --cgroup-parent "$group" >"$folder/log" 2>&1 &
 fi
 "$@" $neighbour || echo "failed: $?"
