@@ -154,6 +154,11 @@ fn announced(command: &mut Command) -> Result<Counts> {
 
 /// Runs `command`, passes on what it prints, and adds up the results it tells.
 fn count(command: &mut Command) -> Result<Counts> {
+    listen(command, &mut |_| ())
+}
+
+/// As [`count`], for somebody who hears each line, too.
+fn listen(command: &mut Command, hears: &mut dyn FnMut(&str)) -> Result<Counts> {
     let line = program::line(command);
     // The lines that tell the results are looked for in the text: they must be plain, whatever CI sets.
     command.env("CARGO_TERM_COLOR", "never");
@@ -166,6 +171,7 @@ fn count(command: &mut Command) -> Result<Counts> {
     for text in BufReader::new(reader).lines() {
         let text = text.doing(|| format!("read what {line} prints"))?;
         println!("{text}");
+        hears(&text);
         counts = counts.and(result_of(&text).unwrap_or_default());
     }
     let status = child.wait().doing(|| format!("wait for {line}"))?;
