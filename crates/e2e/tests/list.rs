@@ -403,3 +403,40 @@ fn folders_that_are_not_carboy_s_own_are_not_listed() {
     assert_eq!(tells(container).code, 5);
     assert!(Path::new("/proc/self").exists());
 }
+
+#[test]
+fn rm_ends_what_runs_stands_still_or_is_started_again_side_by_side_and_tells_of_the_others() {
+    let carboy = Carboy::new();
+    let root = carboy.busybox();
+    let start = |name: &str, flags: &[&str], command: &[&str]| {
+        let words = ["run", "-d", "--name", name].into_iter().chain(flags.iter().copied());
+        let words = words.chain([root.to_str().unwrap()]).chain(command.iter().copied());
+        let ended = carboy.run(words);
+        assert_eq!(ended.code, 0, "{ended:?}");
+    };
+    for number in 0..70 {
+        start(&format!("many{number}"), &[], &["sleep", "1000"]);
+    }
+    start("still", &[], &["sleep", "1000"]);
+    says(&carboy, &["pause", "still"]);
+    start("again", &["--restart", "always"], &["false"]);
+    start("once", &["--rm"], &["sleep", "1000"]);
+    start("over", &[], &["true"]);
+    says(&carboy, &["wait", "over"]);
+
+    let many: Vec<String> = (0..70).map(|number| format!("many{number}")).collect();
+    let words = ["rm", "-f", "still", "again", "absent", "once", "over", "over"];
+    let ended = carboy.run(words.into_iter().chain(many.iter().map(String::as_str)));
+    let removed: Vec<&str> = ended.stdout.lines().collect();
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert_eq!(removed.first_chunk(), Some(&["still", "again", "once", "over"]));
+    assert_eq!(removed.len(), 4 + many.len());
+    let errors: Vec<&str> = ended.stderr.lines().filter(|line| line.starts_with("error: ")).collect();
+    let [absent, twice] = errors.as_slice() else { panic!("{errors:?}") };
+    assert!(absent.contains("absent: no such") && twice.contains("over: no such"), "{errors:?}");
+    assert_eq!(says(&carboy, &["ps", "-a", "-q"]), "");
+
+    start("over", &[], &["true"]);
+    says(&carboy, &["wait", "over"]);
+    declines(&carboy.run(["rm", "over", "over"]), 1, &["over: no such container"]);
+}

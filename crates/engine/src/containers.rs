@@ -354,7 +354,7 @@ impl Engine {
     pub fn begin_to_remove(&self, word: &str, removal: Removal, volumes: OwnVolumes) -> Result<Removing> {
         let container = self.find(word)?;
         let dying = self.end(&container, removal)?;
-        Ok(Removing { container, dying, removal, volumes })
+        Ok(Removing { word: word.to_owned(), container, dying, removal, volumes })
     }
 
     fn finish_removing(&self, container: &Container, removal: Removal, volumes: OwnVolumes) -> Result<()> {
@@ -502,6 +502,8 @@ pub(crate) fn open_process(process: &LiveProcess) -> Result<Option<OwnedFd>> {
 /// A container that is being removed.
 #[derive(Debug)]
 pub struct Removing {
+    /// How it is called.
+    word: String,
     container: Container,
     dying: Option<Dying>,
     removal: Removal,
@@ -514,11 +516,11 @@ impl Removing {
     /// # Errors
     /// A kernel error that names what is left.
     pub fn finish(self, engine: &Engine) -> Result<()> {
-        let Self { container, dying, removal, volumes } = self;
+        let Self { word, container, dying, removal, volumes } = self;
         match dying {
             Some(dying) => dying.wait(&container.record)?,
             // It may have been named twice.
-            None => drop(engine.find(&container.record.id)?),
+            None => drop(engine.find(&word)?),
         }
         engine.finish_removing(&container, removal, volumes)
     }
