@@ -3,7 +3,9 @@
 //! `cargo xtask order`).
 
 use std::env::var;
-use std::process::Command;
+
+#[path = "../sys/link.rs"]
+mod link;
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
@@ -13,20 +15,8 @@ fn main() {
         return;
     }
     println!("cargo::rustc-link-arg-bins=-Wl,--entry=carboy_entry");
-    if is("CARGO_CFG_TARGET_ENV", "gnu") && library_unpacks() {
-        println!("cargo::rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
-    }
+    link::pack_relocations();
     if let (true, Ok(folder)) = (is("PROFILE", "release"), var("CARGO_MANIFEST_DIR")) {
         println!("cargo::rustc-link-arg-bins=-Wl,-T,{folder}/hot.ld");
     }
-}
-
-/// Whether the C library that is linked knows packed relocations (`DT_RELR`): glibc does since 2.36. With an older one the
-/// program would not start.
-fn library_unpacks() -> bool {
-    let told = Command::new("getconf").arg("GNU_LIBC_VERSION").output();
-    let text = told.map(|told| String::from_utf8_lossy(&told.stdout).into_owned()).unwrap_or_default();
-    let version = text.trim().strip_prefix("glibc ").and_then(|version| version.split_once('.'));
-    let number = |text: &str| text.parse().unwrap_or(0);
-    version.is_some_and(|(major, minor)| (number(major), number(minor)) >= (2, 36))
 }
