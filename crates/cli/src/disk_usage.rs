@@ -173,7 +173,7 @@ struct Measured {
 
 impl Measured {
     fn of(engine: &Engine, container: Container) -> Self {
-        let (own_bytes, log_bytes) = (engine.size(&container).own_bytes, engine.log_bytes(&container));
+        let (own_bytes, log_bytes) = (engine.size(&container).freed_bytes, engine.log_bytes(&container));
         let runs = matches!(container.status, Status::Running(_) | Status::Restarting(_));
         Self { container, own_bytes, log_bytes, runs }
     }

@@ -51,6 +51,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use engine::containers::{Engine, Removal};
+use engine::driver::ELSEWHERE;
 use engine::volume::OwnVolumes;
 use error::{Refused, Result};
 
@@ -137,6 +138,12 @@ fn carboy(program: &OsStr, mut words: Vec<OsString>) -> Result<ExitCode> {
     let engine = Engine::open(places.root, places.run)?;
     for error in engine.sweep() {
         report::error(&error);
+    }
+    if let Some(reason) = engine.store.news_of_driver() {
+        let root = engine.store.root.display();
+        report::warning(&format!(
+            "overlay cannot be had in {root}: {reason}. Each container gets a copy of its image there: {ELSEWHERE} for less"
+        ));
     }
     with_engine(&engine, command)
 }

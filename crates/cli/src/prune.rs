@@ -180,7 +180,7 @@ impl Freed {
             if runs || !filters.iter().all(is_meant) {
                 continue;
             }
-            let bytes = engine.size(&container).own_bytes + engine.log_bytes(&container);
+            let bytes = engine.size(&container).freed_bytes + engine.log_bytes(&container);
             if self.takes(engine.remove(&record.id, Removal::Unforced, OwnVolumes::Kept), bytes) {
                 removed.push(record.id.clone());
             }

@@ -92,6 +92,8 @@ fn a_file_system_that_cannot_hold_changes_is_named_with_what_to_do() {
     let at = |name: &str| carboy.folder().join(name).display().to_string();
     let busybox = carboy.busybox().display().to_string();
     ["lower", "upper", "work", "root"].iter().for_each(|name| fs::create_dir_all(at(name)).unwrap());
+    // What carboy keeps was moved there from a file system that could.
+    std::os::unix::fs::symlink("overlay", format!("{}/driver", at("lower"))).unwrap();
     let options = format!("lowerdir={},upperdir={},workdir={}", at("lower"), at("upper"), at("work"));
     let script = "mount -t overlay overlay -o \"$1\" \"$2\" && shift 2 && exec \"$@\"";
     let command = carboy.command(["run", "--rm", &busybox, "true"]);

@@ -33,6 +33,8 @@ pub enum Finding {
         /// Whose it was.
         id: String,
     },
+    /// Roots are said to be overlays, and no overlay can be had, because of this.
+    Driver(String),
     /// Something of the images.
     Image(ImageFinding),
     /// Somebody else's firewall drops what the host forwards for containers.
@@ -53,6 +55,7 @@ impl fmt::Display for Finding {
             }
             Self::Damaged(error) => write!(f, "{error}"),
             Self::Folder { path, .. } => write!(f, "{} is the folder of no container", path.display()),
+            Self::Driver(reason) => write!(f, "no root can be an overlay here: {reason}"),
             Self::Image(finding) => finding.fmt(f),
             Self::Shut { network, by } => f.write_str(&shut(network, by)),
             Self::Name { name, id } => write!(f, "the name {name} points to {}, which there is not", short(id)),
@@ -90,6 +93,8 @@ impl Engine {
                 found.push(Finding::Name { name, id });
             }
         }
+        // Where nothing can be written nothing is found out.
+        found.extend(self.store.lost_overlay().ok().flatten().map(Finding::Driver));
         found.extend(self.image_findings()?.into_iter().map(Finding::Image));
         let shut = self.shut_networks()?.into_iter();
         found.extend(shut.map(|(network, by)| Finding::Shut { network: network.name, by }));
@@ -137,6 +142,10 @@ impl Engine {
             Finding::Folder { id, .. } => {
                 self.store.remove_own_volumes(id)?;
                 self.store.remove_container_folder(id).map(|()| Some("removed".to_owned()))
+            }
+            Finding::Driver(reason) => {
+                self.store.give_overlay_up(reason)?;
+                Ok(Some("new containers get copies of their images".to_owned()))
             }
             Finding::Image(finding) => self.repair_image(finding),
             Finding::Name { name, id } => self.store.release_name(name, id).map(|()| Some("removed".to_owned())),

@@ -91,7 +91,7 @@ impl Engine {
     fn overlay(&self, record: &Record, purpose: Purpose) -> Result<OwnedFd> {
         let folder = self.store.container(&record.id);
         let remembers = if rootless::is_in_user_namespace()? { Remembers::AsUser } else { Remembers::AsTrusted };
-        let layers = record.options.root.layers((&self.store, &record.id), Keep::Durable, remembers);
+        let layers = record.options.root.layers((&self.store, &record.id), record.driver, Keep::Durable, remembers);
         if purpose == Purpose::ReadRoot {
             return layers.look();
         }

@@ -122,6 +122,9 @@ pub struct Layer {
     pub diff_id: Digest,
     /// What its files take, in bytes.
     pub bytes: u64,
+    /// Whether it has all that the layers below it show: it was put together with them, where there is no overlay.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub whole: bool,
     /// What its folder holds; unknown of one that an older carboy has brought.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holds: Option<Holds>,
@@ -180,6 +183,18 @@ impl Store {
     #[must_use]
     pub fn layer_files(&self, chain: &Digest) -> PathBuf {
         self.layer(chain).join("files")
+    }
+
+    /// The folders of the layers that are copied for a root, the topmost first.
+    pub(crate) fn layers_to_copy(&self, chains: &[Digest]) -> Result<Vec<PathBuf>> {
+        let mut folders = Vec::new();
+        for chain in chains.iter().rev() {
+            folders.push(self.layer_files(chain));
+            if self.layer_record(chain)?.is_some_and(|layer| layer.whole) {
+                break;
+            }
+        }
+        Ok(folders)
     }
 
     /// What is remembered of a layer; `None` where it is not there.

@@ -20,6 +20,7 @@ use runtime::root::{Keep, Remembers};
 use seccomp::Arch;
 
 use crate::containers::{Engine, Status, not_running};
+use crate::driver::Driver;
 use crate::options::{Absent, Bind, Join, Limits, Mount, Namespace, RunOptions, SeccompChoice};
 use crate::place::Place;
 use crate::record::{After, Confinement, Live, Record, Wanted};
@@ -119,9 +120,10 @@ impl Engine {
         let after = if options.remove { After::Remove } else { After::KeepIfItRan };
         let mut live = Live::named(&names.name, &names.place.site.group.to_string(), after);
         let claim = self.claim(&names.id, &live)?;
+        let keep = if options.remove { Keep::Volatile } else { Keep::Durable };
         let made = options
             .root
-            .prepare((&self.store, &names.id))
+            .prepare((&self.store, &names.id), keep)
             .and_then(|()| self.take_volumes(options, &names.id))
             .and_then(|()| make_sources(options))
             .and_then(|()| crate::network::files::make(&self.store, &names.id, options))
@@ -189,7 +191,8 @@ impl Engine {
         let folder = container.clone();
         let host = HostFacts { volumes: self.locate_volumes(options)?, folder, ..crate::host::read(options, former)? };
         options.check(&host)?;
-        let user = resolve_user(options, (&self.store, &names.id))?;
+        let driver = former.map_or_else(|| self.store.driver(), |former| former.driver);
+        let user = resolve_user(options, driver, (&self.store, &names.id))?;
         if let Some(ids) = &host.ids {
             rootless::check_ids(ids, &user, &options.group_add)?;
             rootless::check_groups(options, &names.place.site.hierarchies)?;
@@ -221,6 +224,7 @@ impl Engine {
             image: options.root.to_string(),
             created: former.map_or(now, |former| former.created),
             options: asked.clone().into_owned(),
+            driver,
             confinement,
             config: spec.config,
             group,
@@ -238,7 +242,7 @@ impl Engine {
         let keep = if options.remove { Keep::Volatile } else { Keep::Durable };
         Ok(Launch {
             record,
-            root: options.root.layers((&self.store, &names.id), keep, remembers),
+            root: options.root.layers((&self.store, &names.id), driver, keep, remembers),
             facts,
             filter,
             calls_allowed,
@@ -347,11 +351,15 @@ fn check_namespace(kind: NamespaceKind, path: &str) -> std::result::Result<(), S
     Err(format!("is no {} namespace: {path} is {name}", kind.name()))
 }
 
-fn resolve_user(options: &RunOptions, container: (&Store, &str)) -> Result<ResolvedUser> {
+fn resolve_user(options: &RunOptions, driver: Driver, container: (&Store, &str)) -> Result<ResolvedUser> {
     let word = options.user.as_deref().unwrap_or_default();
     let (mut passwd, mut group) = (Vec::new(), Vec::new());
-    if options.root.is_there(container) {
-        let root = options.root.open_lower(container)?;
+    let root = match driver {
+        _ if !options.root.is_there(container) => None,
+        Driver::Overlay => Some(options.root.open_lower(container)?),
+        Driver::Vfs => options.root.open_copy(container)?,
+    };
+    if let Some(root) = root {
         passwd = runtime::root::read_within(&root, c"etc/passwd")?;
         group = runtime::root::read_within(&root, c"etc/group")?;
     }

@@ -10,6 +10,7 @@ mod clients;
 pub mod containers;
 pub mod device;
 pub mod disk;
+pub mod driver;
 pub mod event;
 pub mod exec;
 pub mod files;

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::driver::Driver;
 use crate::health::Health;
 use crate::options::RunOptions;
 use crate::receipt::Receipt;
@@ -22,6 +23,9 @@ pub struct Record {
     pub created: jiff::Timestamp,
     /// What was asked for: what every start is made from.
     pub options: RunOptions,
+    /// By what it has its root.
+    #[serde(default, skip_serializing_if = "Driver::is_overlay")]
+    pub driver: Driver,
     /// Where its seccomp filter comes from.
     pub confinement: Confinement,
     /// The configuration it runs by.

@@ -8,8 +8,10 @@ use std::path::{Path, PathBuf};
 
 use error::{Doing, Refused, RefusedKind, Result};
 use runtime::root::{Keep, Overlay, Remembers, Root};
-use rustix::fs::{XattrFlags, setxattr};
+use rustix::fs::{AtFlags, XattrFlags, setxattr, statat, syncfs};
 
+use crate::driver::{Driver, ELSEWHERE};
+use crate::images::open_folder;
 use crate::options::Root as Source;
 use crate::rootless;
 use crate::store::Store;
@@ -49,10 +51,13 @@ impl Source {
         Err(refused.hint("use host, a folder with a root file system, or such a folder as a tar archive").into())
     }
 
-    /// The layers of the container `id`.
+    /// What the root of the container `id` is made of.
     #[must_use]
-    pub fn layers(&self, (store, id): (&Store, &str), keep: Keep, remembers: Remembers) -> Root {
+    pub fn layers(&self, (store, id): (&Store, &str), driver: Driver, keep: Keep, remembers: Remembers) -> Root {
         let container = store.container(id);
+        if driver == Driver::Vfs {
+            return Root::Folder(container.join("upper"));
+        }
         let (lower, upper, work) = (self.lower((store, id)), container.join("upper"), container.join("work"));
         Root::Overlay(Overlay { lower, upper, work, keep, remembers })
     }
@@ -67,11 +72,35 @@ impl Source {
         }
     }
 
+    /// The same where they are copied, as far down as they are needed.
+    pub(crate) fn copied(&self, (store, id): (&Store, &str)) -> Result<Vec<OwnedFd>> {
+        let layers = match self {
+            Self::Image(image) => store.layers_to_copy(&image.layers)?,
+            _ => self.lower((store, id)),
+        };
+        layers.iter().map(|layer| open_folder(layer)).collect()
+    }
+
+    /// The copy of the layers; before it is made, the topmost of them that has users, if one has.
+    pub(crate) fn open_copy(&self, (store, id): (&Store, &str)) -> Result<Option<OwnedFd>> {
+        let copy = store.container(id).join("upper");
+        if copy.exists() {
+            return open_folder(&copy).map(Some);
+        }
+        let has_users = |layer: &OwnedFd| statat(layer, c"etc/passwd", AtFlags::SYMLINK_NOFOLLOW).is_ok();
+        Ok(self.copied((store, id))?.into_iter().find(has_users))
+    }
+
     /// Puts the layers of a container together in its folder.
     ///
     /// # Errors
-    /// A kernel error; what an archive is refused for.
-    pub fn prepare(&self, (store, id): (&Store, &str)) -> Result<()> {
+    /// A kernel error; what an archive is refused for; refused for the host where there is no overlay.
+    pub fn prepare(&self, (store, id): (&Store, &str), keep: Keep) -> Result<()> {
+        let driver = store.driver();
+        if (self, driver) == (&Self::Host, Driver::Vfs) {
+            let reason = format!("would be copied whole: overlay cannot be had in {}", store.root.display());
+            return Err(Refused::new("the root", "host", reason).hint(ELSEWHERE).into());
+        }
         let upper = store.container(id).join("upper");
         let lower = self.lower((store, id));
         let Some(top) = lower.first() else { return Ok(()) };
@@ -84,7 +113,22 @@ impl Source {
                 image::unpack_file(path, folder.as_fd()).map_err(rootless::hinted)?;
             }
         }
-        copy_owner(top, &upper)
+        match driver {
+            Driver::Overlay => copy_owner(top, &upper),
+            Driver::Vfs => self.copy((store, id), &upper, keep),
+        }
+    }
+
+    /// Copies the layers of a container. They are put into their place when they are whole.
+    fn copy(&self, (store, id): (&Store, &str), to: &Path, keep: Keep) -> Result<()> {
+        let half = store.container(id).join("half");
+        fs::DirBuilder::new().mode(0o700).create(&half).doing(|| format!("create {}", half.display()))?;
+        let into = open_folder(&half)?;
+        merge(&self.copied((store, id))?, &into).map_err(rootless::hinted)?;
+        if keep == Keep::Durable {
+            syncfs(&into).doing(|| "write the copy of the layers to disk")?;
+        }
+        fs::rename(&half, to).doing(|| format!("rename {}", half.display()))
     }
 
     /// Whether there is something to be looked at below the container's changes: an archive may not be unpacked yet, an
@@ -111,6 +155,18 @@ impl Source {
             }
         }
     }
+}
+
+/// Copies layers, the topmost first, into an empty folder.
+pub(crate) fn merge(layers: &[OwnedFd], into: &OwnedFd) -> Result<()> {
+    let layers: Vec<_> = layers.iter().map(AsFd::as_fd).collect();
+    image::layer::merge(&layers, into.as_fd(), remembers()?)
+}
+
+/// Whose attributes layers have their notes in.
+pub(crate) fn remembers() -> Result<image::layer::Remembers> {
+    let inside = rootless::is_in_user_namespace()?;
+    Ok(if inside { image::layer::Remembers::AsUser } else { image::layer::Remembers::AsTrusted })
 }
 
 /// An empty folder in the upper layer that is marked opaque hides what the lower one has there: overlayfs.rst,

@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::containers::{Container, Engine};
+use crate::driver::Driver;
 
 /// What the files of a container's root take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub struct Size {
     pub own_bytes: u64,
     /// All; `None` where others are the host's or a folder's.
     pub all_bytes: Option<u64>,
+    /// Those that go with the container: all, where its root is a copy.
+    pub freed_bytes: u64,
 }
 
 impl Engine {
@@ -22,11 +25,16 @@ impl Engine {
     #[must_use]
     pub fn size(&self, container: &Container) -> Size {
         let folder = self.store.container(&container.record.id);
-        let own_bytes = bytes_below(folder.join("upper"));
+        let upper_bytes = bytes_below(folder.join("upper"));
+        if container.record.driver == Driver::Vfs {
+            let changed = self.compare_copy(&container.record).unwrap_or_default();
+            let own_bytes = changed.iter().map(|changed| changed.bytes).sum();
+            return Size { own_bytes, all_bytes: Some(upper_bytes), freed_bytes: upper_bytes };
+        }
         // An archive is unpacked there.
         let unpacked = folder.join("root");
-        let all_bytes = unpacked.is_dir().then(|| own_bytes + bytes_below(unpacked));
-        Size { own_bytes, all_bytes }
+        let all_bytes = unpacked.is_dir().then(|| upper_bytes + bytes_below(unpacked));
+        Size { own_bytes: upper_bytes, all_bytes, freed_bytes: upper_bytes }
     }
 }
 

@@ -4,7 +4,8 @@
 //! ```text
 //! ROOT/containers/ID/container.json   the record: what was asked, how it ended; who changes it locks the folder (flock)
 //! ROOT/containers/ID/renaming.json    the old and the new name, while it gets another one
-//! ROOT/containers/ID/{upper,work}     the container's changes
+//! ROOT/containers/ID/{upper,work}     the container's changes; where there is no overlay, upper is its whole root
+//! ROOT/driver                         whether there is: driver.rs
 //! ROOT/containers/ID/volumes/NAME     it uses this volume
 //! ROOT/containers/ID/diary.json       what has happened to it: journal.rs
 //! ROOT/names/NAME -> ID               claimed by making the link: the first one wins
@@ -28,6 +29,7 @@ use std::io::{ErrorKind, Write as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::SystemTime;
 
 use error::{Corrupt, Doing, Error, Kernel, Refused, RefusedKind, Result};
@@ -37,6 +39,7 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::driver::Asked;
 use crate::health::Health;
 use crate::journal::Journal;
 use crate::record::{Live, LiveProcess, Record};
@@ -50,6 +53,8 @@ pub struct Store {
     pub run: PathBuf,
     /// Where it is told what happens.
     pub(crate) journal: Journal,
+    /// By what containers have their roots, where somebody has asked: driver.rs.
+    pub(crate) asked: OnceLock<Asked>,
 }
 
 /// A run folder that nobody else can work on while this value lives, here or in a fork.
@@ -128,7 +133,7 @@ impl Store {
     /// The store over its folders as they are.
     #[must_use]
     pub const fn at(root: PathBuf, run: PathBuf) -> Self {
-        Self { root, run, journal: Journal::new() }
+        Self { root, run, journal: Journal::new(), asked: OnceLock::new() }
     }
 
     /// The store with its folders made.
@@ -138,8 +143,11 @@ impl Store {
     pub fn open(root: PathBuf, run: PathBuf) -> Result<Self> {
         let store = Self::at(root, run);
         for folder in [store.containers(), store.names(), store.run.clone()] {
-            make_folders(&folder)?;
+            if !folder.is_dir() {
+                make_folders(&folder)?;
+            }
         }
+        store.ask_driver();
         Ok(store)
     }
 

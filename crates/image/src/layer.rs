@@ -7,11 +7,15 @@
 //! count                how much a layer's folder holds
 //! read_layer, costs    which files come from which layer, and what of them nobody sees
 //! pack_layer           the upper directory of an overlay back to an archive
+//! merge                where there is no overlay: the layers as one directory of files
+//! compare, pack_copy   what has become of such a directory, and that as an archive
 //! ```
 
+mod compare;
 mod cost;
 mod count;
 mod limits;
+mod merge;
 mod over;
 mod pack;
 mod settle;
@@ -32,11 +36,13 @@ use crate::digest::Hasher;
 use crate::tar::{EndMark, Reader};
 use crate::unpack::{Form, HardLink, Lower, Owners, Skipped, Unpacked, Unpacker, Unpacking, shown, unreadable_error};
 
+pub use compare::{Change, Changed, compare};
 pub use cost::{Cost, Held, HeldKind, costs, read_layer};
 pub use count::count;
 pub use limits::Limits;
+pub use merge::merge;
 pub use over::{Over, unpack_over_layers};
-pub use pack::{Changes, Compression, Packed, pack_layer};
+pub use pack::{Changes, Compression, CopyChanges, Packed, pack_copy, pack_layer};
 pub use settle::{Settled, settle};
 
 /// How a layer is unpacked.

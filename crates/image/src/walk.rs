@@ -409,7 +409,7 @@ fn segments(file: &OwnedFd, size: u64) -> rustix::io::Result<Vec<Segment>> {
     Ok(segments)
 }
 
-fn xattrs(file: BorrowedFd<'_>, also: Option<&[u8]>) -> rustix::io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+pub(crate) fn xattrs(file: BorrowedFd<'_>, also: Option<&[u8]>) -> rustix::io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
     // Most files have none, or one of a short name.
     let mut list = vec![0_u8; SHORT_LIST];
     let listed = match flistxattr(file, &mut list[..]) {

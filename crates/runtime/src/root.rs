@@ -87,7 +87,14 @@ impl Root {
     pub fn look(&self) -> Result<OwnedFd> {
         match self {
             Self::Overlay(overlay) => overlay.look(),
-            root => root.make(None),
+            Self::Folder(path) | Self::Prepared(path) => {
+                let mount = view(path, Reach::Recursive, None)?;
+                let set = Change { set: Attributes::READ_ONLY, ..Change::default() };
+                let action = || format!("look at {}", path.display());
+                sys::mount::change(mount.as_fd(), Reach::Recursive, &set).doing(action)?;
+                Ok(mount)
+            }
+            root @ Self::OfProcess(_) => root.make(None),
         }
     }
 

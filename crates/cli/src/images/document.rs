@@ -1,6 +1,7 @@
 //! An image as one document, with Docker's keys.
 
 use engine::containers::Engine;
+use engine::driver::Driver;
 use engine::images::Named;
 use error::Result;
 use image::Reference;
@@ -45,7 +46,10 @@ pub(crate) fn document(engine: &Engine, named: &Named) -> Result<Value> {
         "Os": config.os,
         "Size": image.bytes,
         "VirtualSize": image.bytes,
-        "GraphDriver": {"Name": "overlay", "Data": layers},
+        "GraphDriver": match store.driver() {
+            Driver::Overlay => json!({"Name": "overlay", "Data": layers}),
+            Driver::Vfs => json!({"Name": "vfs", "Data": null}),
+        },
         "RootFS": {"Type": config.rootfs.kind, "Layers": config.rootfs.diff_ids},
         "Metadata": {"LastTagTime": image.arrived.to_string()},
         "Manifests": image.manifests,

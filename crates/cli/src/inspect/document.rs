@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use engine::containers::Status;
+use engine::driver::Driver;
 use engine::health::{HealthWish, Test};
 use engine::log::{LogWish, Mentions, Rotation};
 use engine::options::{Access, Asked, Bind, Mount, VolumeMount, VolumeName};
@@ -41,14 +42,17 @@ pub(super) fn document(seen: &Seen, store: &Store, size: Option<Size>) -> Value 
         "LogPath": log.map_or_else(String::new, |path| path.display().to_string()),
         "Name": format!("/{}", record.name),
         "RestartCount": record.restarts,
-        "Driver": "overlay",
+        "Driver": record.driver,
         "Platform": "linux",
         "AppArmorProfile": process.and_then(|process| process.apparmor_profile.as_deref()).unwrap_or_default(),
         "ProcessLabel": process.and_then(|process| process.selinux_label.as_deref()).unwrap_or_default(),
         "MountLabel": linux.and_then(|linux| linux.mount_label.as_deref()).unwrap_or_default(),
-        "GraphDriver": {
-            "Name": "overlay",
-            "Data": {"UpperDir": folder.join("upper"), "WorkDir": folder.join("work")},
+        "GraphDriver": match record.driver {
+            Driver::Overlay => json!({
+                "Name": "overlay",
+                "Data": {"UpperDir": folder.join("upper"), "WorkDir": folder.join("work")},
+            }),
+            Driver::Vfs => json!({"Name": "vfs", "Data": null}),
         },
         "Mounts": record.options.mounts.iter().filter_map(|mount| mounted(record, mount)).collect::<Vec<_>>(),
         "Config": config(record),

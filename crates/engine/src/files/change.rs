@@ -6,17 +6,20 @@ use std::ffi::{CStr, CString, OsString};
 use std::fmt;
 use std::fs;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 
 use error::{Doing, Errno, Result};
+use image::layer::Change;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, Stat, fgetxattr, openat, statat};
 
 use crate::containers::Engine;
+use crate::driver::Driver;
 use crate::images;
 use crate::options::Root;
-use crate::roots::EMPTY_IN_HOST;
+use crate::record::Record;
+use crate::roots::{EMPTY_IN_HOST, remembers};
 
 /// What has become of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,6 +62,9 @@ impl Engine {
     /// Refused where there is none; a kernel error.
     pub fn changes(&self, word: &str) -> Result<Vec<Difference>> {
         let record = self.find(word)?.record;
+        if record.driver == Driver::Vfs {
+            return self.changes_of_copy(&record);
+        }
         let upper = images::open_folder(&self.store.container(&record.id).join("upper"))?;
         let lower = record.options.root.open_lower((&self.store, &record.id))?;
         let hidden = if record.options.root == Root::Host { self.hidden_of_host() } else { Hidden::default() };
@@ -67,6 +73,29 @@ impl Engine {
         let mut found = comparison.found;
         found.sort_by(|one, other| one.path.cmp(&other.path));
         Ok(found)
+    }
+
+    /// The same of a container whose root is a copy.
+    fn changes_of_copy(&self, record: &Record) -> Result<Vec<Difference>> {
+        let found = self.compare_copy(record)?.into_iter().map(|found| Difference {
+            changed: match found.change {
+                Change::Added => Changed::Added,
+                Change::Modified => Changed::Modified,
+                Change::Deleted => Changed::Deleted,
+            },
+            path: Path::new("/").join(OsString::from_vec(found.path)),
+        });
+        let mut found: Vec<Difference> = found.collect();
+        found.sort_by(|one, other| one.path.cmp(&other.path));
+        Ok(found)
+    }
+
+    /// What has become of the copy that is a container's root.
+    pub(crate) fn compare_copy(&self, record: &Record) -> Result<Vec<image::layer::Changed>> {
+        let layers = record.options.root.copied((&self.store, &record.id))?;
+        let layers: Vec<_> = layers.iter().map(AsFd::as_fd).collect();
+        let copy = images::open_folder(&self.store.container(&record.id).join("upper"))?;
+        image::layer::compare(&layers, copy.as_fd(), remembers()?)
     }
 
     /// What carboy itself hides of the host.

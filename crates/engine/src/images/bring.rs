@@ -25,6 +25,7 @@ use super::half::Half;
 use super::places::{Brought, Places, Ready};
 use super::{Image, Lease, open_folder};
 use crate::containers::Engine;
+use crate::driver::Driver;
 use crate::rootless;
 
 /// So many layers come at the same time, as with Docker.
@@ -89,6 +90,7 @@ struct Works<'a> {
     diff_ids: &'a [Digest],
     waiting: Mutex<VecDeque<usize>>,
     is_over: AtomicBool,
+    driver: Driver,
 }
 
 impl Engine {
@@ -118,18 +120,19 @@ impl Engine {
         let waiting = Mutex::new((0..chains.len()).collect());
         let is_over = AtomicBool::new(false);
         let (content, layers) = (self.store.content(), self.store.layers_folder());
-        let works = Works { content, layers, source, progress, parsed, chains: &chains, diff_ids, waiting, is_over };
+        let (chains, driver) = (&chains, self.store.driver());
+        let works = Works { content, layers, source, progress, parsed, chains, diff_ids, waiting, is_over, driver };
         works.all()?;
         self.store.content().put(manifest)?;
         let mut bytes = 0;
-        for chain in &chains {
+        for chain in chains {
             bytes += self.store.layer_record(chain)?.map_or(0, |layer| layer.bytes);
         }
         let image = Image {
             version: Image::VERSION,
             id: parsed.config.digest.clone(),
             manifests: vec![digest],
-            layers: chains,
+            layers: chains.clone(),
             bytes,
             arrived: Timestamp::now(),
             digests,
@@ -169,7 +172,8 @@ fn check_is_image(manifest: &Manifest) -> Result<()> {
 impl Works<'_> {
     /// Brings all layers, and puts them into their places from the lowest up.
     fn all(&self) -> Result<()> {
-        let mut places = Places::new(&self.content, &self.layers, (self.parsed, self.chains), self.progress);
+        let mut places =
+            Places::new(&self.content, &self.layers, (self.parsed, self.chains), (self.progress, self.driver));
         let mut done = Ok(());
         thread::scope(|scope| {
             let (tell, told) = mpsc::channel();

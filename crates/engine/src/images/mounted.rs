@@ -4,24 +4,29 @@
 //! RUN/.images/HEX/files         where it is mounted; a folder with nothing on it is what a restart of the host has left
 //! RUN/.images/HEX/count.json    how often that was asked for: so often it has to be unmounted
 //! RUN/.images/HEX/{one,two}     empty: an overlay has two layers at least
+//! ROOT/mounted/HEX/files        where there is no overlay, the copy of the layers that is mounted
 //! ```
 
+use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::fs;
 use std::io::ErrorKind;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use error::{Doing, Errno, Refused, RefusedKind, Result};
 use oci::image::Digest;
-use runtime::root::Remembers;
+use runtime::root::{Remembers, Root};
 use rustix::fs::FlockOperation;
 
-use super::Image;
+use super::half::Half;
+use super::{Image, open_folder};
 use crate::containers::Engine;
+use crate::driver::Driver;
 use crate::rootless;
+use crate::roots::merge;
 use crate::store::{Store, entries, make_folders, read_json, remove_folder, write_json};
 
 const FOLDER: &str = ".images";
@@ -80,7 +85,7 @@ impl Engine {
     /// A kernel error.
     pub fn mounted_images(&self) -> Result<Vec<Mounted>> {
         // Whoever only looks makes no folders.
-        if !self.store.mounts_of_images().exists() {
+        if !self.store.mounts_of_images().exists() && !self.store.mounted_copies().exists() {
             return Ok(Vec::new());
         }
         let _held = self.store.hold_images(FlockOperation::LockExclusive)?;
@@ -91,6 +96,10 @@ impl Engine {
 impl Store {
     fn mounts_of_images(&self) -> PathBuf {
         self.run.join(FOLDER)
+    }
+
+    fn mounted_copies(&self) -> PathBuf {
+        self.root.join("mounted")
     }
 
     fn folder_of_mount(&self, id: &Digest) -> PathBuf {
@@ -111,7 +120,10 @@ impl Store {
 
     /// The caller holds the images alone, here and below.
     pub(super) fn mounted(&self) -> Result<Vec<Mounted>> {
-        let ids = entries(&self.mounts_of_images())?.into_iter().filter_map(|name| Digest::of_hex(&name));
+        // A restart of the host takes the mounts, and no copy.
+        let mut names = BTreeSet::from_iter(entries(&self.mounts_of_images())?);
+        names.extend(entries(&self.mounted_copies())?);
+        let ids = names.iter().filter_map(|name| Digest::of_hex(name));
         let mut mounted = Vec::new();
         for image in ids {
             if self.is_mounted(&image) {
@@ -152,14 +164,43 @@ impl Store {
         for path in [&one, &two, &point] {
             fs::DirBuilder::new().mode(0o755).create(path).doing(|| format!("create {}", path.display()))?;
         }
-        let mut layers: Vec<PathBuf> = image.layers.iter().rev().map(|chain| self.layer_files(chain)).collect();
-        let missing = 2_usize.saturating_sub(layers.len());
-        layers.extend([one, two].into_iter().take(missing));
-        let remembers = if rootless::is_in_user_namespace()? { Remembers::AsUser } else { Remembers::AsTrusted };
-        let mount = runtime::root::look_at(&layers, remembers)?;
+        let mount = match self.driver() {
+            Driver::Overlay => {
+                let mut layers: Vec<PathBuf> = image.layers.iter().rev().map(|chain| self.layer_files(chain)).collect();
+                let missing = 2_usize.saturating_sub(layers.len());
+                layers.extend([one, two].into_iter().take(missing));
+                let remembers =
+                    if rootless::is_in_user_namespace()? { Remembers::AsUser } else { Remembers::AsTrusted };
+                runtime::root::look_at(&layers, remembers)?
+            }
+            Driver::Vfs => Root::Folder(self.copy_to_mount(image)?).look()?,
+        };
         write_json(folder, COUNT, &1)?;
         let target = sys::path::open_handle(&name(&point)?).doing(|| format!("open {}", point.display()))?;
         sys::mount::attach(mount.as_fd(), target.as_fd()).doing(|| format!("mount on {}", point.display()))
+    }
+
+    /// Copies the layers of an image. They are put into their place when they are whole.
+    fn copy_to_mount(&self, image: &Image) -> Result<PathBuf> {
+        self.nobodys_halves()?.into_iter().try_for_each(Half::remove)?;
+        let half = Half::make(&self.layers_folder(), &image.id)?;
+        let copied = self.copy_to(&half.path, image);
+        if copied.is_err() {
+            let _ = half.remove();
+        }
+        copied
+    }
+
+    fn copy_to(&self, half: &Path, image: &Image) -> Result<PathBuf> {
+        let (folder, files) = (self.mounted_copies(), half.join(FILES));
+        make_folders(&folder)?;
+        fs::DirBuilder::new().mode(0o755).create(&files).doing(|| format!("create {}", files.display()))?;
+        let layers = self.layers_to_copy(&image.layers)?;
+        let layers: Vec<OwnedFd> = layers.iter().map(|layer| open_folder(layer)).collect::<Result<_>>()?;
+        merge(&layers, &open_folder(&files)?).map_err(rootless::hinted)?;
+        let to = folder.join(image.id.hex());
+        fs::rename(half, &to).doing(|| format!("rename {}", half.display()))?;
+        Ok(to.join(FILES))
     }
 
     /// Unmounts an image that is mounted.
@@ -184,6 +225,11 @@ impl Store {
         let folder = self.folder_of_mount(id);
         if folder.exists() {
             remove_folder(&folder)?;
+        }
+        let copy = self.mounted_copies().join(id.hex());
+        if copy.exists() {
+            remove_folder(&copy)?;
+            let _ = fs::remove_dir(self.mounted_copies());
         }
         // The last one takes the folder of all with it.
         let _ = fs::remove_dir(self.mounts_of_images());

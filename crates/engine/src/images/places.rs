@@ -20,7 +20,8 @@ use rustix::fs::{fstat, syncfs};
 use super::bring::{Progress, Step, manner, stopped};
 use super::half::Half;
 use super::{Holds, Layer, open_folder};
-use crate::store::{remove_folder, write_json};
+use crate::driver::Driver;
+use crate::store::{read_json, remove_folder, write_json};
 
 /// What has come of a layer, except for what was here.
 #[derive(Default)]
@@ -42,6 +43,7 @@ pub(super) struct Places<'a> {
     parsed: &'a Manifest,
     chains: &'a [Digest],
     progress: &'a dyn Progress,
+    driver: Driver,
     /// Blobs that the disk may not have yet, each with its layer's number if that was unpacked from it.
     blobs: BTreeMap<usize, Arrived>,
     /// Layers that wait for those below them.
@@ -63,10 +65,10 @@ impl<'a> Places<'a> {
         content: &'a Content,
         layers: &'a Path,
         (parsed, chains): (&'a Manifest, &'a [Digest]),
-        progress: &'a dyn Progress,
+        (progress, driver): (&'a dyn Progress, Driver),
     ) -> Self {
         let (blobs, early, unseen) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { content, layers, parsed, chains, progress, blobs, early, settled: 0, unseen }
+        Self { content, layers, parsed, chains, progress, driver, blobs, early, settled: 0, unseen }
     }
 
     /// One more has come.
@@ -118,11 +120,15 @@ impl<'a> Places<'a> {
     /// Makes a layer what it is over those below, and writes down what it is.
     fn complete(&self, at: usize, layer: &Ready) -> Result<()> {
         let Some(wanted) = self.parsed.layers.get(at) else { return Ok(()) };
-        self.settle(at, layer, wanted)?;
+        let whole = self.settle(at, layer, wanted)?;
         let files = open_folder(&layer.half.path.join("files"))?;
         let (names, length) = image::layer::count(files.as_fd())?;
         let (diff_id, bytes) = (layer.unpacked.diff_id.clone(), layer.unpacked.file_bytes);
-        write_json(&layer.half.path, "layer.json", &Layer { diff_id, bytes, holds: Some(Holds { names, length }) })
+        write_json(
+            &layer.half.path,
+            "layer.json",
+            &Layer { diff_id, bytes, whole, holds: Some(Holds { names, length }) },
+        )
     }
 
     fn show(&self, at: usize, layer: Ready) -> Result<()> {
@@ -147,15 +153,28 @@ impl<'a> Places<'a> {
         self.unseen.get(&at).map_or_else(|| self.layers.join(chain.hex()), |layer| layer.half.path.clone())
     }
 
-    fn settle(&self, at: usize, layer: &Ready, wanted: &Descriptor) -> Result<()> {
-        let chains = self.chains.iter().enumerate().take(at).rev();
-        let below: Vec<OwnedFd> =
-            chains.map(|(at, chain)| open_folder(&self.folder(at, chain).join("files"))).collect::<Result<_>>()?;
-        let below: Vec<BorrowedFd<'_>> = below.iter().map(OwnedFd::as_fd).collect();
+    /// The folders of the layers below one, the topmost first, as far down as they are needed.
+    fn below(&self, at: usize) -> Result<Vec<OwnedFd>> {
+        let mut below = Vec::new();
+        for (at, chain) in self.chains.iter().enumerate().take(at).rev() {
+            let folder = self.folder(at, chain);
+            below.push(open_folder(&folder.join("files"))?);
+            let reads = self.driver == Driver::Vfs;
+            if reads && read_json::<Layer>(&folder.join("layer.json"))?.is_some_and(|layer| layer.whole) {
+                break;
+            }
+        }
+        Ok(below)
+    }
+
+    /// Whether it has become one that has all of those below it.
+    fn settle(&self, at: usize, layer: &Ready, wanted: &Descriptor) -> Result<bool> {
+        let folders = self.below(at)?;
+        let below: Vec<BorrowedFd<'_>> = folders.iter().map(OwnedFd::as_fd).collect();
         let manner = manner()?;
         let files = open_folder(&layer.half.path.join("files"))?;
         if image::layer::settle(files.as_fd(), &layer.unpacked, &below, manner.remembers)? == Settled::Done {
-            return Ok(());
+            return Ok(false);
         }
         // Alone it is not what it is: it is unpacked over those below, as the kernel puts them together.
         drop(files);
@@ -169,8 +188,13 @@ impl<'a> Places<'a> {
             None => self.content.open(&wanted.digest)?.ok_or_else(|| stopped(wanted))?,
         };
         let (upper, in_work) = (open_folder(&path)?, open_folder(&work)?);
-        let over = Over { upper: upper.as_fd(), work: in_work.as_fd(), below: &below };
+        let whole = self.driver == Driver::Vfs;
+        if whole {
+            image::layer::merge(&below, upper.as_fd(), manner.remembers)?;
+        }
+        let below = if whole { &[][..] } else { &below };
+        let over = Over { upper: upper.as_fd(), work: in_work.as_fd(), below };
         image::layer::unpack_over_layers(blob, &over, &manner)?;
-        remove_folder(&work)
+        remove_folder(&work).map(|()| whole)
     }
 }

@@ -75,7 +75,7 @@ impl Store {
     /// The folder of a container's root at a path, as the container will find it, however links lead within the root.
     fn place_in_root(&self, options: &RunOptions, path: &ContainerPath, id: &str) -> Result<Option<OwnedFd>> {
         let remembers = if rootless::is_in_user_namespace()? { Remembers::AsUser } else { Remembers::AsTrusted };
-        let root = options.root.layers((self, id), Keep::Durable, remembers).look()?;
+        let root = options.root.layers((self, id), self.driver(), Keep::Durable, remembers).look()?;
         let action = || format!("open {path} of the root");
         let inside = CString::new(path.as_str()).map_err(|_| Errno::INVAL).doing(action)?;
         match open_below(root.as_fd(), &inside, Access::Handle, Within::Root) {

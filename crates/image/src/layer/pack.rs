@@ -12,7 +12,7 @@ use oci::image::Digest;
 use rustix::fs::Timespec;
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 
-use super::{Remembers, whiteout};
+use super::{Change, Changed, Remembers, compare, whiteout};
 use crate::digest::Hasher;
 use crate::pack::Archive;
 use crate::tar::{Entry, Kind};
@@ -71,17 +71,75 @@ pub fn pack_layer(changes: &Changes<'_>, compression: Compression, out: &mut dyn
     let tree =
         Tree { top: changes.upper, name: b"", mounts: Mounts::LeftOut, owners: changes.owners, rights: Rights::Kept };
     let mut walk = Walk::new(&tree)?.with_attributes_of(changes.remembers.prefix());
+    packed(compression, out, |archive| {
+        let mut entries = 0;
+        if let Some(root) = changed_root(changes)? {
+            entries += 1;
+            archive.entry(&root, &mut walk)?;
+        }
+        while let Some(entry) = walk.next()? {
+            entries += 1;
+            put(archive, entry, &mut walk, changes.remembers)?;
+        }
+        Ok(entries)
+    })
+}
+
+/// A copy of layers that was changed.
+#[derive(Clone, Copy)]
+pub struct CopyChanges<'a> {
+    /// The directory.
+    pub copy: BorrowedFd<'a>,
+    /// The layers, the topmost first.
+    pub layers: &'a [BorrowedFd<'a>],
+    /// Whose attributes their notes are in.
+    pub remembers: Remembers,
+}
+
+/// Writes what has changed of a copy of layers as one more layer to `out`.
+///
+/// # Errors
+/// As [`pack_layer`].
+pub fn pack_copy(changes: &CopyChanges<'_>, compression: Compression, out: &mut dyn Write) -> Result<Packed> {
+    let (top, mounts, owners) = (changes.copy, Mounts::LeftOut, &|owners| owners);
+    let tree = Tree { top, name: b"", mounts, owners, rights: Rights::Kept };
+    let below = changes.layers.first().copied();
+    let root = Changes { upper: top, remembers: changes.remembers, below, owners };
+    let found = compare(changes.layers, changes.copy, changes.remembers)?;
+    let (gone, stays): (Vec<Changed>, _) = found.into_iter().partition(|found| found.change == Change::Deleted);
+    let mut walk = Walk::new(&tree)?;
+    packed(compression, out, |archive| {
+        let mut entries = 0;
+        if let Some(root) = changed_root(&root)? {
+            entries += 1;
+            archive.entry(&root, &mut walk)?;
+        }
+        while let Some(entry) = walk.next()? {
+            // A device 0:0 hides nothing in a copy, and would in a layer.
+            let is_one = entry.kind == (Kind::CharacterDevice { major: 0, minor: 0 });
+            if !is_one && stays.binary_search_by(|found| found.path.cmp(&entry.name)).is_ok() {
+                entries += 1;
+                put(archive, entry, &mut walk, changes.remembers)?;
+            }
+        }
+        for Changed { path, .. } in &gone {
+            let (above, name) = crate::unpack::split(path);
+            entries += 1;
+            archive.entry(&mark(&[above, b"/", whiteout::PREFIX, name].concat()), &mut walk)?;
+        }
+        Ok(entries)
+    })
+}
+
+/// An archive that `put` fills, and says how many entries it has.
+fn packed(
+    compression: Compression,
+    out: &mut dyn Write,
+    put: impl FnOnce(&mut Archive<'_>) -> Result<u64>,
+) -> Result<Packed> {
     let mut layer = Hashed { to: Encoder::new(compression, out), hasher: Hasher::new() };
     let mut archive = Archive::new(&mut layer);
-    let mut entries = 0;
-    if let Some(root) = changed_root(changes)? {
-        entries += 1;
-        archive.entry(&root, &mut walk)?;
-    }
-    while let Some(entry) = walk.next()? {
-        entries += 1;
-        put(&mut archive, entry, &mut walk, changes.remembers)?;
-    }
+    let entries = put(&mut archive)?;
     archive.end()?;
     let Hashed { to, hasher } = layer;
     let compressed = to.finish().map_err(|error| unwritable(&error))?;

@@ -43,6 +43,14 @@ impl Lower {
     }
 }
 
+/// Why a layer is put together with those below it at once.
+const NO_WHITEOUTS: &str = "this file system does not hold what hides something of theirs";
+
+/// What a file system says that has no character device 0:0, as another overlay, or no such attributes.
+const fn cannot_hold(errno: Errno) -> bool {
+    matches!(errno, Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS)
+}
+
 const READ_DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 impl Unpacker<'_> {
@@ -71,6 +79,7 @@ impl Unpacker<'_> {
                 }
                 Ok(())
             }
+            Err(errno) if cannot_hold(errno) => Err(self.is_elsewhere(NO_WHITEOUTS, errno)),
             Err(errno) => Err(self.failed("hide", errno)),
         }
     }
@@ -100,10 +109,12 @@ impl Unpacker<'_> {
         self.make_opaque(&opened)
     }
 
-    fn make_opaque(&self, directory: &rustix::fd::OwnedFd) -> Result<()> {
+    fn make_opaque(&mut self, directory: &rustix::fd::OwnedFd) -> Result<()> {
         let Form::Lower(lower) = &self.form else { return Ok(()) };
-        fsetxattr(directory, lower.opaque, b"y", XattrFlags::empty())
-            .map_err(|errno| self.failed(&format!("set the attribute {} of", lower.opaque), errno))
+        match fsetxattr(directory, lower.opaque, b"y", XattrFlags::empty()) {
+            Err(errno) if cannot_hold(errno) => Err(self.is_elsewhere(NO_WHITEOUTS, errno)),
+            set => set.map_err(|errno| self.failed(&format!("set the attribute {} of", lower.opaque), errno)),
+        }
     }
 
     /// Remembers a directory that was made without an entry of its own.
@@ -161,7 +172,12 @@ impl Unpacker<'_> {
         self.keep_path(place.path)?;
         self.keep_path(&target)?;
         // Nothing of the layers below is there any more, whatever comes of the link.
-        self.create(place, || mknodat(&place.parent, place.name, FileType::CharacterDevice, Mode::empty(), 0))?;
+        let made =
+            self.create(place, || mknodat(&place.parent, place.name, FileType::CharacterDevice, Mode::empty(), 0));
+        if let Some(errno) = made.as_ref().err().and_then(error::Error::errno).filter(|errno| cannot_hold(*errno)) {
+            return Err(self.is_elsewhere(NO_WHITEOUTS, errno));
+        }
+        made?;
         if let Form::Lower(lower) = &mut self.form {
             lower.dangling.push(HardLink { path: place.path.to_vec(), target });
         }

@@ -76,7 +76,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(48) })]
 
     #[test]
-    fn an_overlay_shows_what_a_directory_does_that_took_one_layer_after_another(
+    fn an_overlay_and_a_copy_show_what_a_directory_does_that_took_one_layer_after_another(
         layers in prop::collection::vec(layer(), 1..5),
     ) {
         let archives: Vec<_> =
@@ -85,7 +85,10 @@ proptest! {
         if let Ok(expected) = one_after_another(&archives) {
             let stack = Stack::try_of(archives).unwrap();
             let found = without_link_counts(&shown(stack.mounted()));
-            prop_assert_eq!(found, without_link_counts(&expected), "{:?}", stack.settled);
+            prop_assert_eq!(&found, &without_link_counts(&expected), "{:?}", stack.settled);
+            let [copy, changed] = stack.copied().map(|shown| without_link_counts(&shown));
+            prop_assert_eq!(&copy, &found, "a copy of the layers");
+            prop_assert_eq!(&changed, &copy, "what has changed, as a layer");
         }
     }
 }

@@ -8,7 +8,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use carboy_image::layer::{Layer, LayerUnpacked, Over, Remembers, Settled, settle, unpack_layer, unpack_over_layers};
+use carboy_image::layer::{Compression, CopyChanges, Layer, LayerUnpacked, Over, Remembers, Settled, pack_copy};
+use carboy_image::layer::{compare, merge, settle, unpack_layer, unpack_over_layers};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use tempfile::TempDir;
 
@@ -79,6 +80,37 @@ impl Stack {
     /// What an overlay of them shows.
     pub(crate) fn mounted(&self) -> &Path {
         &self.mounted
+    }
+
+    fn open(&self, number: usize) -> File {
+        File::open(self.room.path().join(number.to_string())).unwrap()
+    }
+
+    /// What the lowest layers show, so many of them, as they are in one folder.
+    fn merged(&self, count: usize, into: &Path) -> File {
+        fs::create_dir(into).unwrap();
+        let layers: Vec<File> = (0..count).rev().map(|number| self.open(number)).collect();
+        let layers: Vec<BorrowedFd<'_>> = layers.iter().map(|layer| layer.as_fd()).collect();
+        let opened = File::open(into).unwrap();
+        merge(&layers, opened.as_fd(), Remembers::AsTrusted).unwrap();
+        assert_eq!(compare(&layers, opened.as_fd(), Remembers::AsTrusted).unwrap(), []);
+        opened
+    }
+
+    /// What a copy of all layers shows, and one of all but the uppermost after it took what the two differ in as a layer.
+    pub(crate) fn copied(&self) -> [String; 2] {
+        let [all, most] = ["all", "most"].map(|name| self.room.path().join(name));
+        let count = self.archives.len();
+        let copy = self.merged(count, &all);
+        let opened = self.merged(count - 1, &most);
+        let layers: Vec<File> = (0..count - 1).rev().map(|number| self.open(number)).collect();
+        let layers: Vec<BorrowedFd<'_>> = layers.iter().map(|layer| layer.as_fd()).collect();
+        let changes = CopyChanges { copy: copy.as_fd(), layers: &layers, remembers: Remembers::AsTrusted };
+        let mut archive = Vec::new();
+        pack_copy(&changes, Compression::Plain, &mut archive).unwrap();
+        let over = Over { upper: opened.as_fd(), work: opened.as_fd(), below: &[] };
+        unpack_over_layers(&archive[..], &over, &Layer::default()).unwrap();
+        [shown(&all), shown(&most)]
     }
 
     /// The same layers taken one after another by one directory show the same.
