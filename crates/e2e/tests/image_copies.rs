@@ -97,7 +97,8 @@ fn archive(carboy: &Carboy) -> PathBuf {
          echo suid > d/suid; chown 1000:29 d/suid; chmod 6755 d/suid; chmod 1777 c; chown 12:34 c/kept; : > d/empty
          printf begin > d/sparse; truncate -s 5M d/sparse; printf end >> d/sparse; echo f > file-to-folder; mkdir folder-to-file
          echo x > folder-to-file/x; cp /bin/busybox d/able; setcap cap_net_raw+ep d/able
-         touch -h -d '2001-02-03 04:05:06.789 UTC' d/link d/one d/null a b c/kept; touch -d 2002-02-02 d",
+         touch -h -d '2001-02-03 04:05:06.789 UTC' d/link d/one d/null a b c/kept; touch -d 2002-02-02 d
+         printf aa > c/same; touch -d @1012608000 c/same",
     );
     rustix::fs::setxattr(one.join("d/empty"), c"user.test", b"a value", rustix::fs::XattrFlags::empty()).unwrap();
     shell(
@@ -234,8 +235,7 @@ fn a_container_with_a_copied_root_lives_as_every_other_and_leaves_nothing() {
     let carboy = &copying.carboy;
     load(&usual, &archive);
     load(carboy, &archive);
-    let script =
-        "rm -r /b; echo more >> /d/one; mkdir /new; echo n > /new/file; chmod 700 /c; ln -s x /new/link; rm /bin/ash";
+    let script = "rm -r /b; echo more >> /d/one; mkdir /new; echo n > /new/file; chmod 700 /c; printf bb > /c/same; touch -d @1012608000 /c/same; ln -s x /new/link; rm /bin/ash";
     for one in [&usual, carboy] {
         assert_eq!(says(one, &["run", "--rm", IMAGE, "cat", "/a/gone/y"]), "again\n");
         says(
@@ -259,12 +259,12 @@ fn a_container_with_a_copied_root_lives_as_every_other_and_leaves_nothing() {
     let image: Value = serde_json::from_str(&says(carboy, &["image", "inspect", IMAGE])).unwrap();
     assert_eq!(image[0]["GraphDriver"]["Name"], "vfs");
     let size = says(carboy, &["ps", "-as", "--format", "{{.Size}}"]);
-    assert!(size.starts_with("12B (virtual "), "{size}");
+    assert!(size.starts_with("14B (virtual "), "{size}");
     // Whatever the names of one file are, what is packed is read as the same.
     says(carboy, &["commit", "box", "example.test/more:1"]);
-    let script = "cat /d/one /new/file; readlink /new/link; ls -d /b /bin/ash 2>&1; stat -c %a /c";
+    let script = "cat /d/one /new/file /c/same; echo; readlink /new/link; ls -d /b /bin/ash 2>&1; stat -c %a /c";
     let read = says(carboy, &["run", "--rm", "example.test/more:1", "sh", "-c", script]);
-    assert!(read.starts_with("hard\nmore\nn\nx\nls: ") && read.ends_with("\n700\n"), "{read}");
+    assert!(read.starts_with("hard\nmore\nn\nbb\nx\nls: ") && read.ends_with("\n700\n"), "{read}");
     assert_eq!(read.lines().filter(|line| line.contains("No such file")).count(), 2, "{read}");
     let file = carboy.folder().join("file");
     fs::write(&file, "from the host").unwrap();
@@ -399,4 +399,51 @@ fn a_copied_root_shares_its_blocks_with_the_layers_where_the_file_system_can_do_
         says(&carboy, &["rm", "box"]);
         drop(mounted);
     }
+}
+
+/// A file system in memory that knows no extended attributes.
+struct Ramfs(PathBuf);
+
+impl Drop for Ramfs {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_file_system_without_attributes_has_copies_in_which_what_layers_remove_is_gone() {
+    let carboy = Carboy::new();
+    let root = carboy.folder().join("root");
+    fs::create_dir(&root).unwrap();
+    let mounted = ended(Command::new("mount").args(["-t", "ramfs", "ramfs"]).arg(&root));
+    assert_eq!(mounted.code, 0, "{mounted:?}");
+    let _mounted = Ramfs(root.clone());
+    let archive = archive(&carboy);
+    let told = load(&carboy, &archive).stderr;
+    assert!(told.contains("its file system holds no extended attributes. Each container gets a copy"), "{told}");
+    let script = "ls /b/opaque /a/gone; test -e /d/empty || echo gone; rm -r /b; mkdir /b; echo new > /b/new";
+    let said = says(&carboy, &["run", "--name", "box", IMAGE, "sh", "-c", script]);
+    assert_eq!(said, "/a/gone:\ny\n\n/b/opaque:\n3\n4\ngone\n");
+    assert_eq!(says(&carboy, &["diff", "box"]), "C /b\nA /b/new\nD /b/opaque\n");
+    says(&carboy, &["rm", "box"]);
+    assert_eq!(says(&carboy, &["system", "check"]), "");
+}
+
+#[test]
+fn data_that_was_moved_to_where_no_overlay_can_be_had_is_told_of_and_repaired() {
+    let copying = Copying::new();
+    let carboy = &copying.carboy;
+    let (busybox, root) = (carboy.busybox().display().to_string(), carboy.folder().join("root"));
+    symlink("overlay", root.join("driver")).unwrap();
+    let refused = carboy.run(["run", "--rm", &busybox, "true"]);
+    assert_eq!(refused.code, 125, "{refused:?}");
+    assert!(refused.stderr.contains("carboy system check --repair"), "{refused:?}");
+    let checked = carboy.run(["system", "check"]);
+    assert_eq!(checked.code, 1, "{checked:?}");
+    assert!(checked.stdout.starts_with("no root can be an overlay here: its file system cannot take"), "{checked:?}");
+    let repaired = says(carboy, &["system", "check", "--repair"]);
+    assert!(repaired.ends_with("NFS cannot: new containers get copies of their images\n"), "{repaired}");
+    assert_eq!(says(carboy, &["system", "check"]), "");
+    assert_eq!(says(carboy, &["run", "--rm", &busybox, "echo", "runs"]), "runs\n");
+    assert_eq!(copying.left(), Vec::<PathBuf>::new());
 }

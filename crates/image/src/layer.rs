@@ -36,13 +36,13 @@ use crate::digest::Hasher;
 use crate::tar::{EndMark, Reader};
 use crate::unpack::{Form, HardLink, Lower, Owners, Skipped, Unpacked, Unpacker, Unpacking, shown, unreadable_error};
 
-pub use compare::{Change, Changed, compare};
+pub use compare::{Change, Changed, Copied, compare};
 pub use cost::{Cost, Held, HeldKind, costs, read_layer};
 pub use count::count;
 pub use limits::Limits;
 pub use merge::merge;
 pub use over::{Over, unpack_over_layers};
-pub use pack::{Changes, Compression, CopyChanges, Packed, pack_copy, pack_layer};
+pub use pack::{Changes, Compression, Packed, pack_copy, pack_layer};
 pub use settle::{Settled, settle};
 
 /// How a layer is unpacked.

@@ -267,8 +267,8 @@ fn unfit(error: error::Error) -> error::Error {
         return error;
     }
     error.with_hint(
-        "its file system cannot hold a container's changes, as another overlay and NFS cannot: keep carboy's data on ext4, \
-         XFS, btrfs or tmpfs by --root",
+        "its file system cannot hold a container's changes, as another overlay and NFS cannot: carboy system check --repair has \
+         containers get copies, or keep carboy's data on ext4, XFS, btrfs or tmpfs by --root",
     )
 }
 

@@ -11,8 +11,8 @@ use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 
 use error::{Doing, Errno, Result};
-use image::layer::Change;
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, Stat, fgetxattr, openat, statat};
+use image::layer::{Change, Copied};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, Stat, Timespec, fgetxattr, openat, statat};
 
 use crate::containers::Engine;
 use crate::driver::Driver;
@@ -92,10 +92,18 @@ impl Engine {
 
     /// What has become of the copy that is a container's root.
     pub(crate) fn compare_copy(&self, record: &Record) -> Result<Vec<image::layer::Changed>> {
+        self.with_copy(record, image::layer::compare)
+    }
+
+    /// What `work` finds of the copy that is a container's root.
+    pub(crate) fn with_copy<T>(&self, record: &Record, work: impl FnOnce(&Copied<'_>) -> Result<T>) -> Result<T> {
         let layers = record.options.root.copied((&self.store, &record.id))?;
         let layers: Vec<_> = layers.iter().map(AsFd::as_fd).collect();
         let copy = images::open_folder(&self.store.container(&record.id).join("upper"))?;
-        image::layer::compare(&layers, copy.as_fd(), remembers()?)
+        // The record is made right after the copy.
+        let (tv_sec, tv_nsec) = (record.created.as_second(), record.created.subsec_nanosecond().into());
+        let since = Timespec { tv_sec, tv_nsec };
+        work(&Copied { copy: copy.as_fd(), layers: &layers, remembers: remembers()?, since })
     }
 
     /// What carboy itself hides of the host.

@@ -8,7 +8,7 @@ use error::{Doing, Refused, RefusedKind, Result};
 use image::Reference;
 use image::archive::Packing;
 use image::content::{Content, Staged};
-use image::layer::{Changes, Compression, CopyChanges, pack_copy, pack_layer};
+use image::layer::{Changes, Compression, pack_copy, pack_layer};
 use jiff::Timestamp;
 use oci::image::{ContainerConfig, Descriptor, Digest, History, ImageConfig, Manifest, Platform, RootFs, media};
 
@@ -140,22 +140,18 @@ impl Engine {
     /// The upper folder of a container as a layer.
     fn changes_of(&self, container: &Container, lease: &mut Lease) -> Result<NewLayer> {
         let id = container.record.id.as_str();
-        let root = &container.record.options.root;
-        let (upper, remembers) = (open_folder(&self.store.container(id).join("upper"))?, remembers()?);
         let mut staged = self.store.content().stage()?;
         let packed = match container.record.driver {
             Driver::Overlay => {
+                let (upper, remembers) = (open_folder(&self.store.container(id).join("upper"))?, remembers()?);
+                let root = &container.record.options.root;
                 let below = root.lower((&self.store, id)).first().map(|layer| open_folder(layer)).transpose()?;
                 let below = below.as_ref().map(AsFd::as_fd);
                 let changes = Changes { upper: upper.as_fd(), remembers, below, owners: &|owners| owners };
                 pack_layer(&changes, Compression::Gzip, &mut Into(&mut staged))?
             }
-            Driver::Vfs => {
-                let layers = root.copied((&self.store, id))?;
-                let layers: Vec<_> = layers.iter().map(AsFd::as_fd).collect();
-                let changes = CopyChanges { copy: upper.as_fd(), layers: &layers, remembers };
-                pack_copy(&changes, Compression::Gzip, &mut Into(&mut staged))?
-            }
+            Driver::Vfs => self
+                .with_copy(&container.record, |copied| pack_copy(copied, Compression::Gzip, &mut Into(&mut staged)))?,
         };
         lease.add(&self.store, [packed.digest.clone()])?;
         staged.keep()?;

@@ -1,15 +1,18 @@
 //! What has become of a copy of layers: each of its files beside the one that the layers show at its path.
 //!
-//! A file is the same when its kind, mode, owner, size, time of change and attributes are, as for `docker diff` on a storage
-//! driver that copies. Directories are opened by their paths, one at a time, and without following symbolic links.
+//! A file is the same when its kind, mode, owner, size and time of change are. Programs set that time as they like, but not when
+//! the file was last touched in any way (ctime, inode(7)): one that was touched after the copy was made has its attributes and
+//! its content compared, too. Directories are opened by their paths, one at a time, and no symbolic link is followed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{CStr, CString};
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use error::{Doing, Result};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, Stat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, Stat, Timespec};
 use rustix::fs::{fgetxattr, openat2, statat};
 use rustix::io::Errno;
 
@@ -39,13 +42,26 @@ pub struct Changed {
     pub bytes: u64,
 }
 
-/// Compares the directory `copy` with what `layers` show, the topmost first. The changes are sorted by path.
+/// A directory that was copied from layers.
+#[derive(Clone, Copy)]
+pub struct Copied<'a> {
+    /// The directory.
+    pub copy: BorrowedFd<'a>,
+    /// The layers, the topmost first.
+    pub layers: &'a [BorrowedFd<'a>],
+    /// Whose attributes their notes are in.
+    pub remembers: Remembers,
+    /// When the copy was whole.
+    pub since: Timespec,
+}
+
+/// Compares a directory with what the layers show that it was copied from. The changes are sorted by path.
 ///
 /// # Errors
 /// `Kernel` for what cannot be read.
-pub fn compare(layers: &[BorrowedFd<'_>], copy: BorrowedFd<'_>, remembers: Remembers) -> Result<Vec<Changed>> {
-    let all = (0..layers.len()).collect();
-    let mut comparison = Comparison { layers, copy, remembers, found: Vec::new(), counted: BTreeSet::new() };
+pub fn compare(copied: &Copied<'_>) -> Result<Vec<Changed>> {
+    let all = (0..copied.layers.len()).collect();
+    let mut comparison = Comparison { of: *copied, found: Vec::new(), counted: BTreeSet::new() };
     comparison.directory(&[], all)?;
     let mut found = comparison.found;
     found.sort_by(|one, other| one.path.cmp(&other.path));
@@ -53,9 +69,7 @@ pub fn compare(layers: &[BorrowedFd<'_>], copy: BorrowedFd<'_>, remembers: Remem
 }
 
 struct Comparison<'a> {
-    layers: &'a [BorrowedFd<'a>],
-    copy: BorrowedFd<'a>,
-    remembers: Remembers,
+    of: Copied<'a>,
     found: Vec<Changed>,
     /// Files with several names, by device and inode.
     counted: BTreeSet<(u64, u64)>,
@@ -72,7 +86,7 @@ impl Comparison<'_> {
     fn directory(&mut self, path: &[u8], of: Vec<usize>) -> Result<bool> {
         let before = self.found.len();
         let mut below = self.below(path, &of)?;
-        let Some(copy) = open_directory(self.copy, path)? else { return Ok(false) };
+        let Some(copy) = open_directory(self.of.copy, path)? else { return Ok(false) };
         let mut within = Vec::new();
         for name in names(&copy).doing(|| format!("list {}", shown(path)))? {
             let inside = join(path, &name);
@@ -94,7 +108,7 @@ impl Comparison<'_> {
         let is_directory = kind(now) == FileType::Directory;
         let change = if then.is_some() { Change::Modified } else { Change::Added };
         let mut is_same = match &then {
-            Some(then) => looks(now) == looks(&then.found) && self.has_same_attributes(&path, now, then)?,
+            Some(then) => looks(now) == looks(&then.found) && self.holds_the_same(&path, now, then)?,
             None => false,
         };
         if is_directory {
@@ -115,24 +129,29 @@ impl Comparison<'_> {
         if counts && kind(found) == FileType::RegularFile { found.st_size.try_into().unwrap_or(0) } else { 0 }
     }
 
-    fn has_same_attributes(&self, path: &[u8], now: &Stat, then: &Shown) -> Result<bool> {
-        let Some(layer) = then.of.first().and_then(|at| self.layers.get(*at)) else { return Ok(false) };
-        if !matches!(kind(now), FileType::Directory | FileType::RegularFile) {
+    /// Whether a file has the attributes and the content of before, if it was touched at all.
+    fn holds_the_same(&self, path: &[u8], now: &Stat, then: &Shown) -> Result<bool> {
+        let is_read = matches!(kind(now), FileType::Directory | FileType::RegularFile);
+        let was_touched =
+            (now.st_ctime, i128::from(now.st_ctime_nsec)) >= (self.of.since.tv_sec, self.of.since.tv_nsec.into());
+        let Some(layer) = then.of.first().and_then(|at| self.of.layers.get(*at)) else { return Ok(false) };
+        if !is_read || !was_touched {
             return Ok(true);
         }
-        let action = || format!("read the attributes of {}", shown(path));
-        let read = |top: BorrowedFd<'_>| -> Result<Option<Vec<_>>> {
-            let file = match openat2(top, dot_if_empty(path), READ, Mode::empty(), WITHIN) {
-                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NXIO | Errno::XDEV) => return Ok(None),
-                file => file.doing(action)?,
-            };
-            let mut attributes = xattrs(file.as_fd(), None).doing(action)?;
-            attributes.sort();
-            Ok(Some(attributes))
+        let action = || format!("read {}", shown(path));
+        let open = |top: BorrowedFd<'_>| match openat2(top, dot_if_empty(path), READ, Mode::empty(), WITHIN) {
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NXIO | Errno::XDEV) => Ok(None),
+            file => file.map(Some).doing(action),
         };
         // What is mounted below a folder that was copied has not been.
-        let Some(then) = read(*layer)? else { return Ok(true) };
-        Ok(read(self.copy)?.is_some_and(|now| now == then))
+        let (Some(then), Some(copy)) = (open(*layer)?, open(self.of.copy)?) else { return Ok(true) };
+        let attributes = |file: &OwnedFd| -> Result<Vec<_>> {
+            let mut attributes = xattrs(file.as_fd(), None).doing(action)?;
+            attributes.sort();
+            Ok(attributes)
+        };
+        let same = attributes(&then)? == attributes(&copy)?;
+        Ok(same && (kind(now) == FileType::Directory || is_same_content(then, copy).doing(action)?))
     }
 
     /// What the layers show in a directory, by name.
@@ -141,7 +160,7 @@ impl Comparison<'_> {
         // Names below which no further layer is seen.
         let mut closed: BTreeSet<CString> = BTreeSet::new();
         for at in of {
-            let Some(layer) = self.layers.get(*at) else { continue };
+            let Some(layer) = self.of.layers.get(*at) else { continue };
             let Some(directory) = open_directory(*layer, path)? else { continue };
             for name in names(&directory).doing(|| format!("list {}", shown(path)))? {
                 let action = || format!("look at {}", shown(&join(path, &name)));
@@ -153,7 +172,7 @@ impl Comparison<'_> {
                 if kind(&found) == FileType::Socket {
                     continue;
                 }
-                if !is_directory || is_opaque(&directory, &name, self.remembers) {
+                if !is_directory || is_opaque(&directory, &name, self.of.remembers) {
                     closed.insert(name.clone());
                 }
                 match all.get_mut(&name) {
@@ -179,6 +198,22 @@ fn open_directory(top: BorrowedFd<'_>, path: &[u8]) -> Result<Option<OwnedFd>> {
     match openat2(top, dot_if_empty(path), READ | OFlags::DIRECTORY, Mode::empty(), WITHIN) {
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => Ok(None),
         opened => opened.map(Some).doing(|| format!("open {}", shown(path))),
+    }
+}
+
+fn is_same_content(one: OwnedFd, other: OwnedFd) -> std::io::Result<bool> {
+    let [mut one, mut other] = [one, other].map(|file| BufReader::with_capacity(64 << 10, File::from(file)));
+    loop {
+        let (left, right) = (one.fill_buf()?, other.fill_buf()?);
+        let length = left.len().min(right.len());
+        if length == 0 {
+            return Ok(left.is_empty() && right.is_empty());
+        }
+        if left.get(..length) != right.get(..length) {
+            return Ok(false);
+        }
+        one.consume(length);
+        other.consume(length);
     }
 }
 

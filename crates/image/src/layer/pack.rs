@@ -12,7 +12,7 @@ use oci::image::Digest;
 use rustix::fs::Timespec;
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 
-use super::{Change, Changed, Remembers, compare, whiteout};
+use super::{Change, Changed, Copied, Remembers, compare, whiteout};
 use crate::digest::Hasher;
 use crate::pack::Archive;
 use crate::tar::{Entry, Kind};
@@ -85,28 +85,17 @@ pub fn pack_layer(changes: &Changes<'_>, compression: Compression, out: &mut dyn
     })
 }
 
-/// A copy of layers that was changed.
-#[derive(Clone, Copy)]
-pub struct CopyChanges<'a> {
-    /// The directory.
-    pub copy: BorrowedFd<'a>,
-    /// The layers, the topmost first.
-    pub layers: &'a [BorrowedFd<'a>],
-    /// Whose attributes their notes are in.
-    pub remembers: Remembers,
-}
-
 /// Writes what has changed of a copy of layers as one more layer to `out`.
 ///
 /// # Errors
 /// As [`pack_layer`].
-pub fn pack_copy(changes: &CopyChanges<'_>, compression: Compression, out: &mut dyn Write) -> Result<Packed> {
-    let (top, mounts, owners) = (changes.copy, Mounts::LeftOut, &|owners| owners);
+pub fn pack_copy(copied: &Copied<'_>, compression: Compression, out: &mut dyn Write) -> Result<Packed> {
+    let (top, mounts, owners) = (copied.copy, Mounts::LeftOut, &|owners| owners);
     let tree = Tree { top, name: b"", mounts, owners, rights: Rights::Kept };
-    let below = changes.layers.first().copied();
-    let root = Changes { upper: top, remembers: changes.remembers, below, owners };
-    let found = compare(changes.layers, changes.copy, changes.remembers)?;
-    let (gone, stays): (Vec<Changed>, _) = found.into_iter().partition(|found| found.change == Change::Deleted);
+    let below = copied.layers.first().copied();
+    let root = Changes { upper: top, remembers: copied.remembers, below, owners };
+    let (gone, stays): (Vec<Changed>, _) =
+        compare(copied)?.into_iter().partition(|found| found.change == Change::Deleted);
     let mut walk = Walk::new(&tree)?;
     packed(compression, out, |archive| {
         let mut entries = 0;
@@ -119,7 +108,7 @@ pub fn pack_copy(changes: &CopyChanges<'_>, compression: Compression, out: &mut 
             let is_one = entry.kind == (Kind::CharacterDevice { major: 0, minor: 0 });
             if !is_one && stays.binary_search_by(|found| found.path.cmp(&entry.name)).is_ok() {
                 entries += 1;
-                put(archive, entry, &mut walk, changes.remembers)?;
+                put(archive, entry, &mut walk, copied.remembers)?;
             }
         }
         for Changed { path, .. } in &gone {

@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use carboy_image::layer::{Compression, CopyChanges, Layer, LayerUnpacked, Over, Remembers, Settled, pack_copy};
+use carboy_image::layer::{Compression, Copied, Layer, LayerUnpacked, Over, Remembers, Settled, pack_copy};
 use carboy_image::layer::{compare, merge, settle, unpack_layer, unpack_over_layers};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use tempfile::TempDir;
@@ -93,7 +93,7 @@ impl Stack {
         let layers: Vec<BorrowedFd<'_>> = layers.iter().map(|layer| layer.as_fd()).collect();
         let opened = File::open(into).unwrap();
         merge(&layers, opened.as_fd(), Remembers::AsTrusted).unwrap();
-        assert_eq!(compare(&layers, opened.as_fd(), Remembers::AsTrusted).unwrap(), []);
+        assert_eq!(compare(&copied(&opened, &layers)).unwrap(), []);
         opened
     }
 
@@ -105,9 +105,8 @@ impl Stack {
         let opened = self.merged(count - 1, &most);
         let layers: Vec<File> = (0..count - 1).rev().map(|number| self.open(number)).collect();
         let layers: Vec<BorrowedFd<'_>> = layers.iter().map(|layer| layer.as_fd()).collect();
-        let changes = CopyChanges { copy: copy.as_fd(), layers: &layers, remembers: Remembers::AsTrusted };
         let mut archive = Vec::new();
-        pack_copy(&changes, Compression::Plain, &mut archive).unwrap();
+        pack_copy(&copied(&copy, &layers), Compression::Plain, &mut archive).unwrap();
         let over = Over { upper: opened.as_fd(), work: opened.as_fd(), below: &[] };
         unpack_over_layers(&archive[..], &over, &Layer::default()).unwrap();
         [shown(&all), shown(&most)]
@@ -119,6 +118,12 @@ impl Stack {
         let expected = one_after_another(&self.archives).unwrap();
         assert_eq!(shown(&self.mounted), expected, "\n{:?}", self.settled);
     }
+}
+
+/// A copy, of which every file may have been touched.
+fn copied<'a>(copy: &'a File, layers: &'a [BorrowedFd<'a>]) -> Copied<'a> {
+    let since = rustix::fs::Timespec { tv_sec: 0, tv_nsec: 0 };
+    Copied { copy: copy.as_fd(), layers, remembers: Remembers::AsTrusted, since }
 }
 
 /// What a directory shows that takes one layer after another.
