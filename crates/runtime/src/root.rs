@@ -298,13 +298,24 @@ fn set_layer(context: BorrowedFd<'_>, key: &std::ffi::CStr, layer: BorrowedFd<'_
     })
 }
 
+/// mount_setattr(2), `MOUNT_ATTR_IDMAP`: not every file system can do it.
+fn unmapped(error: error::Error) -> error::Error {
+    if error.errno() != Some(error::Errno::INVAL) {
+        return error;
+    }
+    error.with_hint(
+        "its file system cannot show files as other users': keep it on ext4, XFS, btrfs or tmpfs, or give it no user namespace",
+    )
+}
+
 /// A detached view of a folder of the host.
 fn view(path: &Path, reach: Reach, userns: Option<BorrowedFd<'_>>) -> Result<OwnedFd> {
     let name = text(path.as_os_str().as_bytes())?;
     let mount = sys::mount::clone_tree(None, &name, reach).doing(|| format!("open {}", path.display()))?;
     if userns.is_some() {
         sys::mount::change(mount.as_fd(), Reach::One, &Change { idmap: userns, ..Change::default() })
-            .doing(|| format!("map the ids of {}", path.display()))?;
+            .doing(|| format!("map the ids of {}", path.display()))
+            .map_err(unmapped)?;
     }
     Ok(mount)
 }

@@ -3,7 +3,7 @@
 use std::os::fd::AsFd as _;
 
 use error::Result;
-use image::layer::{Cost, Held, Remembers, costs, read_layer};
+use image::layer::{Cost, Held, HeldKind, Remembers, costs, read_layer};
 use oci::image::Digest;
 
 use super::{Named, open_folder};
@@ -45,7 +45,11 @@ impl Engine {
         let mut layers = Vec::with_capacity(chains.len());
         for chain in chains {
             let files = open_folder(&self.store.layer_files(chain))?;
-            layers.push(read_layer(files.as_fd(), remembers)?);
+            let mut held = read_layer(files.as_fd(), remembers)?;
+            if self.store.layer_record(chain)?.is_some_and(|layer| layer.whole) {
+                held.insert(0, Held { path: Vec::new(), kind: HeldKind::Opaque });
+            }
+            layers.push(held);
         }
         let others: Vec<Named> =
             self.images()?.whole.into_iter().filter(|other| other.image.id != named.image.id).collect();

@@ -126,6 +126,10 @@ impl<'l> Above<'l> {
 
     /// Whether a file is not seen: another entry has its name, or a directory of it is no longer the one that it is in.
     fn hides(&self, path: &[u8]) -> bool {
+        // The root itself is opaque where a layer has all that those below it show.
+        if self.entries.get(&b""[..]) == Some(&false) {
+            return true;
+        }
         let mut directory = split(path).0;
         while !directory.is_empty() {
             if self.entries.get(directory) == Some(&false) {
@@ -140,6 +144,15 @@ impl<'l> Above<'l> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_below_a_layer_that_has_all_is_hidden() {
+        const FILE: HeldKind = HeldKind::File { bytes: 10 };
+        let layers = [layer(&[("a", FILE), ("b", FILE)]), layer(&[("", HeldKind::Opaque), ("a", FILE)])];
+        let [(below, _), (above, _)] = costs(&layers).try_into().unwrap();
+        assert_eq!((below.hidden_files, below.hidden_bytes), (2, 20));
+        assert_eq!((above.files, above.hidden_files, above.removals), (1, 0, 1));
+    }
 
     fn layer(entries: &[(&str, HeldKind)]) -> Vec<Held> {
         entries.iter().map(|(path, kind)| Held { path: path.as_bytes().to_vec(), kind: *kind }).collect()
