@@ -4,13 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _, symlink};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use carboy_e2e::disk::{Disk, Mounted};
 use carboy_e2e::layout::Layout;
+use carboy_e2e::user::User;
 use carboy_e2e::{Carboy, Ended, ended, eventually, says};
 use serde_json::{Value, json};
 
@@ -446,4 +447,21 @@ fn data_that_was_moved_to_where_no_overlay_can_be_had_is_told_of_and_repaired() 
     assert_eq!(says(carboy, &["system", "check"]), "");
     assert_eq!(says(carboy, &["run", "--rm", &busybox, "echo", "runs"]), "runs\n");
     assert_eq!(copying.left(), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn a_user_whose_home_takes_no_overlay_has_copies_too() {
+    let user = User::new(61_517);
+    let home = user.place.folder().join("home");
+    let _nested = Nested::new(&user.place.folder().join("below"), &home);
+    chown(&home, Some(user.uid), Some(user.gid)).unwrap();
+    let script = "id -u; echo changed >> /etc/group; tail -n 1 /etc/group; rm /etc/passwd";
+    let words = ["run", "--network", "none", "--name", "box", user.root(), "sh", "-c", script];
+    let ran = user.run(&words);
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, "0\nchanged\n"), "{ran:?}");
+    assert!(ran.stderr.contains("Each container gets a copy of its image there"), "{ran:?}");
+    let changed = user.run(&["diff", "box"]);
+    assert_eq!((changed.code, changed.stderr.as_str()), (0, ""), "{changed:?}");
+    assert_eq!(changed.stdout, "C /etc\nC /etc/group\nD /etc/passwd\n");
+    assert_eq!(user.run(&["rm", "box"]).code, 0);
 }

@@ -122,9 +122,9 @@ pub struct Layer {
     pub diff_id: Digest,
     /// What its files take, in bytes.
     pub bytes: u64,
-    /// Whether it has all that the layers below it show: it was put together with them, where there is no overlay.
+    /// Whether all that the layers below it show is in it: it was put together with them, where there is no overlay.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub whole: bool,
+    pub merged: bool,
     /// What its folder holds; unknown of one that an older carboy has brought.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holds: Option<Holds>,
@@ -190,7 +190,7 @@ impl Store {
         let mut folders = Vec::new();
         for chain in chains.iter().rev() {
             folders.push(self.layer_files(chain));
-            if self.layer_record(chain)?.is_some_and(|layer| layer.whole) {
+            if self.layer_record(chain)?.is_some_and(|layer| layer.merged) {
                 break;
             }
         }

@@ -26,13 +26,14 @@ impl Engine {
     pub fn size(&self, container: &Container) -> Size {
         let folder = self.store.container(&container.record.id);
         let upper_bytes = bytes_below(folder.join("upper"));
+        // An archive is unpacked there.
+        let unpacked = folder.join("root");
         if container.record.driver == Driver::Vfs {
             let changed = self.compare_copy(&container.record).unwrap_or_default();
             let own_bytes = changed.iter().map(|changed| changed.bytes).sum();
-            return Size { own_bytes, all_bytes: Some(upper_bytes), freed_bytes: upper_bytes };
+            let freed_bytes = upper_bytes + bytes_below(unpacked);
+            return Size { own_bytes, all_bytes: Some(upper_bytes), freed_bytes };
         }
-        // An archive is unpacked there.
-        let unpacked = folder.join("root");
         let all_bytes = unpacked.is_dir().then(|| upper_bytes + bytes_below(unpacked));
         Size { own_bytes: upper_bytes, all_bytes, freed_bytes: upper_bytes }
     }

@@ -120,14 +120,14 @@ impl<'a> Places<'a> {
     /// Makes a layer what it is over those below, and writes down what it is.
     fn complete(&self, at: usize, layer: &Ready) -> Result<()> {
         let Some(wanted) = self.parsed.layers.get(at) else { return Ok(()) };
-        let whole = self.settle(at, layer, wanted)?;
+        let merged = self.settle(at, layer, wanted)?;
         let files = open_folder(&layer.half.path.join("files"))?;
         let (names, length) = image::layer::count(files.as_fd())?;
         let (diff_id, bytes) = (layer.unpacked.diff_id.clone(), layer.unpacked.file_bytes);
         write_json(
             &layer.half.path,
             "layer.json",
-            &Layer { diff_id, bytes, whole, holds: Some(Holds { names, length }) },
+            &Layer { diff_id, bytes, merged, holds: Some(Holds { names, length }) },
         )
     }
 
@@ -160,7 +160,7 @@ impl<'a> Places<'a> {
             let folder = self.folder(at, chain);
             below.push(open_folder(&folder.join("files"))?);
             let reads = self.driver == Driver::Vfs;
-            if reads && read_json::<Layer>(&folder.join("layer.json"))?.is_some_and(|layer| layer.whole) {
+            if reads && read_json::<Layer>(&folder.join("layer.json"))?.is_some_and(|layer| layer.merged) {
                 break;
             }
         }
@@ -188,13 +188,13 @@ impl<'a> Places<'a> {
             None => self.content.open(&wanted.digest)?.ok_or_else(|| stopped(wanted))?,
         };
         let (upper, in_work) = (open_folder(&path)?, open_folder(&work)?);
-        let whole = self.driver == Driver::Vfs;
-        if whole {
+        let merges = self.driver == Driver::Vfs;
+        if merges {
             image::layer::merge(&below, upper.as_fd(), manner.remembers)?;
         }
-        let below = if whole { &[][..] } else { &below };
+        let below = if merges { &[][..] } else { &below };
         let over = Over { upper: upper.as_fd(), work: in_work.as_fd(), below };
         image::layer::unpack_over_layers(blob, &over, &manner)?;
-        remove_folder(&work).map(|()| whole)
+        remove_folder(&work).map(|()| merges)
     }
 }

@@ -46,7 +46,7 @@ impl Engine {
         for chain in chains {
             let files = open_folder(&self.store.layer_files(chain))?;
             let mut held = read_layer(files.as_fd(), remembers)?;
-            if self.store.layer_record(chain)?.is_some_and(|layer| layer.whole) {
+            if self.store.layer_record(chain)?.is_some_and(|layer| layer.merged) {
                 held.insert(0, Held { path: Vec::new(), kind: HeldKind::Opaque });
             }
             layers.push(held);
