@@ -248,7 +248,7 @@ impl Seen {
                     (false, None) => String::new(),
                 };
                 let care = if self.container.care == Care::Nobody { " (no monitor)" } else { "" };
-                format!("Up {}{told}{care}", report::span(process.started.map_or(0, age)))
+                format!("Up {}{told}{care}", report::span(process.age().as_secs().try_into().unwrap_or(0)))
             }
             Status::Restarting(exit) => format!("Restarting {}", ended(exit)),
             Status::Exited(exit) => format!("Exited {}", ended(exit)),

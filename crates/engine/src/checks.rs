@@ -99,6 +99,7 @@ impl Checks {
             }
             Turn::Waiting(_) | Turn::Paused(_) => self.begin(engine, place),
             Turn::Checking(probe) => {
+                let began = probe.began;
                 let result = match probe.hear(self.check.timeout()) {
                     Some(result) => {
                         self.dismiss();
@@ -108,7 +109,7 @@ impl Checks {
                     None => return self.look_whether_paused(place, now),
                 };
                 // What was stopped in the middle has told nothing.
-                if result.exit_code != 0 && is_paused(place) { self.pause() } else { self.take(result) }
+                if result.exit_code != 0 && is_paused(place) { self.pause() } else { self.take(result, began) }
             }
             Turn::Dying(probe) => {
                 if probe.hear(Duration::MAX).is_some() {
@@ -143,6 +144,7 @@ impl Checks {
         if is_paused(place) {
             return self.pause();
         }
+        let began = Instant::now();
         match Probe::begin(engine, &self.id, &self.command, self.check.timeout()) {
             Ok(probe) => {
                 self.turn = Turn::Checking(probe);
@@ -152,14 +154,14 @@ impl Checks {
                 self.turn = self.wait();
                 let start = Timestamp::now();
                 let output = Failure::of(&error).message;
-                self.take(CheckResult { start, end: start, exit_code: NO_CODE, output })
+                self.take(CheckResult { start, end: start, exit_code: NO_CODE, output }, began)
             }
         }
     }
 
-    fn take(&mut self, result: CheckResult) -> Option<Change> {
-        let began = Timestamp::now().duration_since(result.start);
-        let age = self.since.elapsed().saturating_sub(Duration::try_from(began).unwrap_or_default());
+    /// The result of a check that began then, whatever the clock has been set to meanwhile.
+    fn take(&mut self, result: CheckResult, began: Instant) -> Option<Change> {
+        let age = began.saturating_duration_since(self.since);
         self.turn = match std::mem::replace(&mut self.turn, Turn::Paused(self.since)) {
             Turn::Checking(probe) => Turn::Dying(probe),
             turn => turn,
@@ -218,6 +220,7 @@ fn is_paused((hierarchies, group): Place<'_>) -> bool {
 struct Probe {
     attached: Attached,
     start: Timestamp,
+    began: Instant,
     /// When it is killed.
     deadline: Instant,
     /// The first process of the check.
@@ -237,7 +240,8 @@ impl Probe {
             let _ = rustix::io::ioctl_fionbio(file, true);
         }
         let deadline = Instant::now() + STARTING;
-        Ok(Self { attached, start: Timestamp::now(), deadline, process: None, output: Beginning::default() })
+        let (start, began) = (Timestamp::now(), Instant::now());
+        Ok(Self { attached, start, began, deadline, process: None, output: Beginning::default() })
     }
 
     fn waits(&self) -> impl Iterator<Item = (BorrowedFd<'_>, PollFlags)> {

@@ -1,5 +1,7 @@
 //! What carboy remembers of a container: names and wishes. What is true of it now is read from the kernel.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::driver::Driver;
@@ -165,6 +167,19 @@ pub struct LiveProcess {
     /// them, they are the container's.
     #[serde(default)]
     pub interfaces: Option<u64>,
+}
+
+/// A second in `start_ticks`: sysconf(3) `_SC_CLK_TCK` is 100 for every program.
+const TICKS: u64 = 100;
+
+impl LiveProcess {
+    /// How long ago it began, whatever the clock has been set to meanwhile. Time in which the host slept counts.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        let now = Duration::new(now.tv_sec.try_into().unwrap_or(0), now.tv_nsec.try_into().unwrap_or(0));
+        now.saturating_sub(Duration::from_millis(self.start_ticks.saturating_mul(1000 / TICKS)))
+    }
 }
 
 impl Exit {

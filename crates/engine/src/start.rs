@@ -314,8 +314,7 @@ impl<'e> InCare<'e> {
     fn check_on(&mut self) {
         let record = self.engine.store.record(&self.id).ok().flatten();
         let Some(HealthWish::Checked(check)) = record.as_ref().map(|record| &record.options.health) else { return };
-        let started = self.live.process.as_ref().and_then(|process| process.started);
-        let age = started.and_then(|started| Timestamp::now().duration_since(started).try_into().ok());
+        let age = self.live.process.as_ref().filter(|process| process.started.is_some()).map(LiveProcess::age);
         let health = self.engine.store.health(&self.id).ok().flatten().unwrap_or_default();
         self.checks = Checks::new(&self.id, check, health, age.unwrap_or_default());
     }

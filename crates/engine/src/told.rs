@@ -43,7 +43,10 @@ impl Store {
     /// Tells how a container has ended, and after how long it is started again, if it is.
     pub(crate) fn tell_end(&self, record: &Record, exit: &Exit, again: Option<Duration>) {
         let mut told = Vec::with_capacity(3);
-        let ran = exit.started.map(|started| exit.finished.duration_since(started).as_secs().max(0));
+        // The clock may have been set while it ran.
+        let measured = exit.receipt.as_ref().map(|receipt| receipt.ran_usec / 1_000_000);
+        let told_by_clock = || exit.started?.duration_until(exit.finished).as_secs().max(0).try_into().ok();
+        let ran: Option<u64> = measured.or_else(told_by_clock);
         told.extend(ran.map(|seconds| ("execDuration", seconds.to_string())));
         told.extend(exit.code.map(|code| ("exitCode", code.to_string())));
         told.extend(again.map(|delay| ("restartDelay", format!("{delay:?}"))));
