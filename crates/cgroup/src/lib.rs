@@ -37,6 +37,7 @@ pub mod net_cls;
 pub mod net_prio;
 mod nftables;
 pub mod ns;
+pub mod owner;
 pub mod path;
 mod pause;
 pub mod payload;

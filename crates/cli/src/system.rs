@@ -25,7 +25,7 @@ pub(crate) const SYSTEM: Usage<()> = Usage {
     command: "system",
     words: "check|df|prune [WORDS]",
     doc: "Look after carboy's own files\n\n\
-          check   what is not as it should be: containers without a monitor, damaged records, folders and names of nobody\n\
+          check   what is not as it should be: containers without a monitor, damaged records, what belongs to nobody\n\
           df      what takes room on the disk\n\
           prune   remove what nobody uses",
     flags: &[],
@@ -36,7 +36,8 @@ pub(crate) const SYSTEM: Usage<()> = Usage {
 pub(crate) const CHECK: Usage<Check> = Usage {
     command: "system check",
     words: "",
-    doc: "Find what is not as it should be\n\nWhat a killed command has left, every next command undoes by itself. The exit code is 0 where nothing is found, or all\n\
+    doc: "Find what is not as it should be\n\nAmong it is what is left of containers and networks whose folders were deleted, of any --root: --repair ends what runs, and\n\
+          removes it. What a killed command has left, every next command undoes by itself. The exit code is 0 where nothing is found, or all\n\
           of it was repaired.",
     flags: &[&[Flag::switch("repair", |check: &mut Check, on| check.repair = on, "make it as it should be")]],
     end: End::Never,

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use cgroup::GroupPath;
 use cgroup::stall::Resource;
-use error::{Corrupt, Doing, Refused, Result};
+use error::{Corrupt, Doing, Errno, Refused, Result};
 use procfs::{HostPid, Process};
 use runtime::apply::Running;
 use rustix::buffer::spare_capacity;
@@ -25,7 +25,7 @@ use sys::rest::{ASLEEP, AWAKE};
 use crate::alarms::Alarms;
 use crate::containers::Engine;
 use crate::log::{LogWish, Origin};
-use crate::monitor::{self, Charge as _, Monitor, open_output};
+use crate::monitor::{self, Charge as _, Monitor, Output, open_output};
 use crate::record::Live;
 use crate::restart::BackOff;
 use crate::shortage::Shortage;
@@ -217,7 +217,11 @@ impl Asleep {
         let group = GroupPath::parse("the recorded group", &carried.live.group)?;
         let folder = engine.store.container(&carried.id);
         let hierarchies = insist(|| crate::place::hierarchies_around(&group)?.of_container(&group));
-        let output = insist(|| open_output((&carried.log, &carried.origin), &folder));
+        let output = insist(|| match open_output((&carried.log, &carried.origin), &folder) {
+            // Somebody has deleted the folder, and the log with it.
+            Err(error) if error.errno() == Some(Errno::NOENT) => Ok(Output::Unkept),
+            opened => opened,
+        });
         let wish =
             Wish { input: self.input, terminal: self.terminal, folder: Some(engine.store.run_folder(&carried.id)) };
         let mut charge = InCare::resumed(&engine, carried, (hierarchies, group), (claim, alarms, interfaces), slept);

@@ -8,6 +8,7 @@ use error::{Error, Result};
 
 use crate::containers::{Care, Container, Engine, Removal, Status};
 use crate::images::ImageFinding;
+use crate::orphans::Orphan;
 use crate::record::short;
 use crate::store::Lock;
 use crate::volume::OwnVolumes;
@@ -37,6 +38,8 @@ pub enum Finding {
     Driver(String),
     /// Something of the images.
     Image(ImageFinding),
+    /// What no folder tells of any more.
+    Orphan(Orphan),
     /// Somebody else's firewall drops what the host forwards for containers.
     Shut {
         /// Their network's name.
@@ -57,6 +60,7 @@ impl fmt::Display for Finding {
             Self::Folder { path, .. } => write!(f, "{} is the folder of no container", path.display()),
             Self::Driver(reason) => write!(f, "no root can be an overlay here: {reason}"),
             Self::Image(finding) => finding.fmt(f),
+            Self::Orphan(orphan) => orphan.fmt(f),
             Self::Shut { network, by } => f.write_str(&shut(network, by)),
             Self::Name { name, id } => write!(f, "the name {name} points to {}, which there is not", short(id)),
         }
@@ -76,8 +80,15 @@ impl Engine {
     /// Everything that is not as it should be.
     ///
     /// # Errors
-    /// A kernel error where carboy's own folders cannot be read.
+    /// A kernel error where carboy's own folders, or the host, cannot be read.
     pub fn findings(&self) -> Result<Vec<Finding>> {
+        let mut found = self.own_findings()?;
+        found.extend(self.orphans()?.into_iter().map(Finding::Orphan));
+        Ok(found)
+    }
+
+    /// The same of carboy's own folders alone.
+    fn own_findings(&self) -> Result<Vec<Finding>> {
         let listing = self.list()?;
         let mut found: Vec<Finding> = listing.damaged.into_iter().map(Finding::Damaged).collect();
         let unattended =
@@ -108,7 +119,7 @@ impl Engine {
     /// A kernel error where carboy's own folders cannot be read.
     pub fn clear_after_reset(&self) -> Result<Vec<Error>> {
         let mut left = Vec::new();
-        for finding in self.findings()? {
+        for finding in self.own_findings()? {
             if let Finding::Folder { .. } | Finding::Name { .. } = finding {
                 left.extend(self.repair(&finding).err());
             }
@@ -147,6 +158,7 @@ impl Engine {
                 self.store.give_overlay_up(reason)?;
                 Ok(Some("new containers get copies of their images".to_owned()))
             }
+            Finding::Orphan(orphan) => self.remove_orphan(orphan).map(|()| Some("removed".to_owned())),
             Finding::Image(finding) => self.repair_image(finding),
             Finding::Name { name, id } => self.store.release_name(name, id).map(|()| Some("removed".to_owned())),
         }

@@ -473,7 +473,7 @@ fn running(process: &LiveProcess) -> Result<Option<procfs::Stat>> {
     Ok(living(process)?.filter(executes))
 }
 
-fn runs(process: &LiveProcess) -> Result<bool> {
+pub(crate) fn runs(process: &LiveProcess) -> Result<bool> {
     Ok(running(process)?.is_some())
 }
 

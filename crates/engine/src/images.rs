@@ -23,7 +23,7 @@ mod instruction;
 mod lease;
 mod load;
 mod message;
-mod mounted;
+pub(crate) mod mounted;
 mod places;
 mod pull;
 mod push;

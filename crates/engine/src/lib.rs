@@ -24,6 +24,8 @@ mod monitor;
 pub mod names;
 pub mod network;
 pub mod options;
+pub mod orphans;
+mod owner;
 pub mod pause;
 mod place;
 mod processes;

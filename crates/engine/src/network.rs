@@ -195,6 +195,9 @@ pub struct Networks {
 pub const DEFAULT: &str = "bridge";
 
 const RECORD: &str = "network.json";
+/// What the names of containers' links begin with, and those of their detours.
+const LINK: &str = "cv";
+const DETOUR: &str = "ci";
 /// Docker's names of options.
 const BRIDGE_NAME: &str = "com.docker.network.bridge.name";
 const MTU: &str = "com.docker.network.driver.mtu";
@@ -213,6 +216,34 @@ impl Network {
         word.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric)
             && word.len() <= 255
             && word.as_bytes().iter().all(inner)
+    }
+}
+
+/// The name of the host's end of a container's link, by its endpoint's id.
+fn link_name(id: &str) -> String {
+    format!("{LINK}{}", id.get(..12).unwrap_or(id))
+}
+
+/// Whether a link has such a name.
+pub(crate) fn is_link(name: &str) -> bool {
+    name.strip_prefix(LINK).is_some_and(|rest| rest.len() == 12 && rest.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+/// The link by which what a container sends takes its detour, by the name of the container's.
+pub(crate) fn detour_of(link: &str) -> String {
+    format!("{DETOUR}{}", link.trim_start_matches(LINK))
+}
+
+/// The container's link that takes a detour by the link of this name; `None` for what is no detour.
+pub(crate) fn link_of(detour: &str) -> Option<String> {
+    detour.strip_prefix(DETOUR).map(|rest| format!("{LINK}{rest}")).filter(|link| is_link(link))
+}
+
+/// Whether a network's folder tells of a network that has this link. One that cannot be read does.
+pub(crate) fn tells_of(folder: &std::path::Path, link: &str) -> bool {
+    match read_json::<Network>(&folder.join(RECORD)) {
+        Ok(found) => found.is_some_and(|network| network.link == link),
+        Err(_) => true,
     }
 }
 

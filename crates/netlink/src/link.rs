@@ -24,6 +24,7 @@ const OPERATION: u16 = 16;
 const INFO: u16 = 18;
 const INFO_KIND: u16 = 1;
 const INFO_DATA: u16 = 2;
+const ALIAS: u16 = 20;
 const NAMESPACE: u16 = 28;
 const PARENT_NAMESPACE: u16 = 37;
 
@@ -161,6 +162,15 @@ pub fn delete(socket: &Socket, name: &str) -> Result<(), Errno> {
     socket.request(&said, |_, _| {})
 }
 
+/// Writes on a link, at most 255 bytes: its alias, as ip-link(8) calls that.
+///
+/// # Errors
+/// `EINVAL` where it is longer; `ENODEV` where there is no such link.
+pub fn write_on(socket: &Socket, link: u32, words: &str) -> Result<(), Errno> {
+    let said = message(SET_LINK, flag::REQUEST | flag::ACK, &link_header(link, 0), &text(ALIAS, words));
+    socket.request(&said, |_, _| {})
+}
+
 /// A link of a namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
@@ -180,6 +190,8 @@ pub struct Listed {
     pub hardware: Vec<u8>,
     /// What it is joined to: the other end of a pair, the link that it shares or lies on.
     pub other: Option<Other>,
+    /// What is written on it; empty where nothing is.
+    pub alias: String,
 }
 
 /// What a link is fit for.
@@ -233,6 +245,7 @@ fn listed(payload: &[u8]) -> Option<Listed> {
             let nsid = find(told, PARENT_NAMESPACE).and_then(|nsid| number(nsid, 0));
             number(index, 0).filter(|index| *index != 0).map(|index| Other { index, nsid })
         }),
+        alias: find(told, ALIAS).map(word).unwrap_or_default(),
     })
 }
 

@@ -20,6 +20,7 @@ pub mod kind {
     pub const NEW_TABLE: u16 = super::SUBSYSTEM << 8;
     /// A rule.
     pub const NEW_RULE: u16 = NEW_TABLE + 6;
+    pub(super) const GET_TABLE: u16 = NEW_TABLE + 1;
     pub(super) const DELETE_TABLE: u16 = NEW_TABLE + 2;
     /// A chain.
     pub const NEW_CHAIN: u16 = NEW_TABLE + 3;
@@ -37,6 +38,9 @@ pub mod kind {
 
 /// `NFTA_TABLE_NAME`, and what a chain, a rule, a set and a list of elements say of their table, alike.
 const TABLE: u16 = 1;
+const TABLE_USERDATA: u16 = 6;
+/// `NFTNL_UDATA_TABLE_COMMENT`.
+const TABLE_COMMENT: u8 = 0;
 const CHAIN_NAME: u16 = 3;
 const CHAIN_HOOK: u16 = 4;
 const CHAIN_POLICY: u16 = 5;
@@ -210,6 +214,36 @@ pub fn new_table(table: &str) -> Vec<u8> {
     nftables(kind::NEW_TABLE, CREATE | flag::EXCLUSIVE, &text(TABLE, table))
 }
 
+/// The same with a comment on it, as nft(8) shows it. One of more than 127 bytes, which nft(8) does not take, is left out.
+#[must_use]
+pub fn new_table_of(table: &str, comment: &str) -> Vec<u8> {
+    const LONGEST: usize = 127;
+    let mut said = text(TABLE, table);
+    if let Some(length) = u8::try_from(comment.len() + 1).ok().filter(|_| comment.len() <= LONGEST) {
+        let told = [&[TABLE_COMMENT, length], comment.as_bytes(), &[0]].concat();
+        said.extend(attribute(TABLE_USERDATA, &told));
+    }
+    nftables(kind::NEW_TABLE, CREATE | flag::EXCLUSIVE, &said)
+}
+
+/// Asks for the tables of the family `inet`.
+#[must_use]
+pub fn ask_tables() -> Vec<u8> {
+    nftables(kind::GET_TABLE, flag::REQUEST | flag::DUMP, &[])
+}
+
+/// The name of the table that a message tells of, and the comment on it, which may be empty.
+#[must_use]
+pub fn table_of(kind: u16, payload: &[u8]) -> Option<(String, String)> {
+    let said = payload.get(HEADER..).filter(|_| kind == kind::NEW_TABLE)?;
+    let word = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end_matches('\0').to_owned();
+    let comment = match find(said, TABLE_USERDATA) {
+        Some([TABLE_COMMENT, _, told @ ..]) => word(told),
+        _ => String::new(),
+    };
+    Some((word(find(said, TABLE)?), comment))
+}
+
 /// Removes a table with everything in it.
 #[must_use]
 pub fn delete_table(table: &str) -> Vec<u8> {
@@ -290,6 +324,19 @@ fn listed(kind: u16, flags: u16, (table, set): (&str, &str), elements: &[(Vec<u8
         nftables(kind, flags, &[text(TABLE, table), text(2, set), nested(3, &list)].concat())
     });
     chunks.collect()
+}
+
+/// Asks for the elements of a set.
+#[must_use]
+pub fn ask_elements(table: &str, set: &str) -> Vec<u8> {
+    nftables(kind::GET_ELEMENTS, flag::REQUEST | flag::DUMP, &[text(TABLE, table), text(2, set)].concat())
+}
+
+/// The values of the elements that a message tells of.
+pub fn values_of(kind: u16, payload: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let said = payload.get(HEADER..).filter(|_| kind == kind::NEW_ELEMENTS).unwrap_or_default();
+    let elements = attributes(find(said, 3).unwrap_or_default());
+    elements.filter_map(|(_, element)| find(find(element, 2)?, DATA_VALUE))
 }
 
 /// Asks for the rules of a table, or of one of its chains.

@@ -96,15 +96,43 @@ pub struct Bridge<'n> {
 pub struct Firewall {
     pub(crate) socket: Socket,
     pub(crate) table: String,
+    /// Whose it is, written on it when it is made.
+    owner: String,
 }
 
 impl Firewall {
-    /// The table of this name in the caller's network namespace.
+    /// The table of this name in the caller's network namespace, and whose it is: at most 127 bytes can be written on it.
     ///
     /// # Errors
     /// A kernel error: `EPROTONOSUPPORT` where the kernel has no nftables.
-    pub fn open(table: &str) -> Result<Self> {
-        Ok(Self { socket: Socket::open(Protocol::Netfilter)?, table: table.to_owned() })
+    pub fn open(table: &str, owner: &str) -> Result<Self> {
+        let (table, owner) = (table.to_owned(), owner.to_owned());
+        Ok(Self { socket: Socket::open(Protocol::Netfilter)?, table, owner })
+    }
+
+    /// The tables of the caller's network namespace on which something is written, with that. None where the kernel has no
+    /// nftables.
+    ///
+    /// # Errors
+    /// A kernel error.
+    pub fn owned() -> Result<Vec<(String, String)>> {
+        let action = || "list the tables of nftables";
+        let socket = match Socket::open(Protocol::Netfilter) {
+            Err(error) if error.errno() == Some(Errno::PROTONOSUPPORT) => return Ok(Vec::new()),
+            socket => socket?,
+        };
+        let mut found = Vec::new();
+        let mut refused = Ok(());
+        let said = socket.say(&nft::ask_tables(), |kind, payload| {
+            if kind == netlink::kind::ERROR {
+                refused = netlink::acknowledgement(payload).unwrap_or(Err(Errno::PROTO));
+            }
+            found.extend(nft::table_of(kind, payload).filter(|(_, owner)| !owner.is_empty()));
+        });
+        match said.and(refused) {
+            Err(Errno::NOENT | Errno::OPNOTSUPP | Errno::INVAL) => Ok(Vec::new()),
+            listed => listed.map(|()| found).map_err(|errno| Kernel::new(action(), errno).into()),
+        }
     }
 
     /// Whether the table is there with all of its rules. Others may flush what is not theirs.
@@ -133,7 +161,7 @@ impl Firewall {
     /// A kernel error.
     pub fn assert(&self, bridges: &[Bridge<'_>], ports: &[Published]) -> Result<()> {
         let table = &self.table;
-        let mut said = vec![nft::add_table(table), nft::delete_table(table), nft::new_table(table)];
+        let mut said = vec![nft::add_table(table), nft::delete_table(table), nft::new_table_of(table, &self.owner)];
         said.extend(SETS.iter().map(|set| nft::set(table, set)));
         said.extend(CHAINS.iter().map(|(name, base)| nft::chain(table, name, *base)));
         said.extend(rules().into_iter().map(|(chain, expressions)| nft::rule(table, chain, &expressions)));
@@ -159,6 +187,28 @@ impl Firewall {
             return Ok(());
         }
         self.request(&self.of_ports(ports)).map_err(|errno| self.failed("publish ports by", errno).into())
+    }
+
+    /// The addresses that published ports lead to, each once. None where the table is not there.
+    ///
+    /// # Errors
+    /// A kernel error.
+    pub fn targets(&self) -> Result<BTreeSet<IpAddr>> {
+        let mut found = BTreeSet::new();
+        for set in [ANY_4, ANY_6, PORTS_4, PORTS_6] {
+            let mut refused = Ok(());
+            let said = self.socket.say(&nft::ask_elements(&self.table, set.name), |kind, payload| {
+                if kind == netlink::kind::ERROR {
+                    refused = netlink::acknowledgement(payload).unwrap_or(Err(Errno::PROTO));
+                }
+                found.extend(nft::values_of(kind, payload).filter_map(|value| address(value, set)));
+            });
+            match said.and(refused) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(errno) => return Err(self.failed("read the ports of", errno).into()),
+            }
+        }
+        Ok(found)
     }
 
     /// Takes ports back. Those that are not there, or with the whole table, are no error.
@@ -301,6 +351,15 @@ fn bytes(address: IpAddr) -> Vec<u8> {
     match address {
         IpAddr::V4(address) => address.octets().to_vec(),
         IpAddr::V6(address) => address.octets().to_vec(),
+    }
+}
+
+/// The address that a value begins with.
+fn address(value: &[u8], set: Set<'_>) -> Option<IpAddr> {
+    if set.value.first() == Some(&Datum::Ipv4) {
+        value.first_chunk::<4>().map(|bytes| IpAddr::from(*bytes))
+    } else {
+        value.first_chunk::<16>().map(|bytes| IpAddr::from(*bytes))
     }
 }
 
@@ -525,7 +584,7 @@ mod kernel {
     #[test]
     fn nft_reads_the_table_as_it_is_meant() {
         alone(|| {
-            let firewall = Firewall::open("carboy").unwrap();
+            let firewall = Firewall::open("carboy", "").unwrap();
             assert!(!firewall.is_whole().unwrap());
             let bridge = Bridge { link: "br9", reach: Reach::World, within: Within::Open };
             let ports = [

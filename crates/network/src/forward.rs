@@ -306,7 +306,7 @@ mod kernel {
         let run = move || {
             sys::namespace::unshare(Kinds::NET).unwrap();
             assert!(Command::new("nft").arg(rules).status().unwrap().success(), "{rules}");
-            let firewall = Firewall::open("carboy").unwrap();
+            let firewall = Firewall::open("carboy", "").unwrap();
             let before = listed();
             let found: Vec<String> =
                 firewall.shut("br9", Families::Both).unwrap().iter().map(ToString::to_string).collect();

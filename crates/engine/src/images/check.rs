@@ -86,9 +86,22 @@ impl Engine {
         }
         let lost = self.store.tags()?.into_iter().filter(|(_, id)| !ids.contains(id));
         found.extend(lost.map(|(name, _)| ImageFinding::Name(name)));
-        let nobodys = self.mounted_images()?.into_iter().filter(|mounted| !ids.contains(&mounted.image));
-        found.extend(nobodys.map(ImageFinding::Mount));
+        found.extend(self.mounts_of_no_image()?.into_iter().map(ImageFinding::Mount));
         Ok(found)
+    }
+
+    /// The images that are mounted and that there are not.
+    ///
+    /// # Errors
+    /// A kernel error.
+    pub(crate) fn mounts_of_no_image(&self) -> Result<Vec<Mounted>> {
+        let mut nobodys = Vec::new();
+        for one in self.mounted_images()? {
+            if self.store.image(&one.image)?.is_none() {
+                nobodys.push(one);
+            }
+        }
+        Ok(nobodys)
     }
 
     /// Takes away what is of no use: a damaged blob, and a layer that no container has, come again with the next pull.

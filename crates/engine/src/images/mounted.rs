@@ -237,6 +237,30 @@ impl Store {
     }
 }
 
+/// Whether an image is mounted in this place, as by its name, and nothing beside it counts who wants that.
+pub(crate) fn is_nobodys(point: &Path) -> bool {
+    let place = || {
+        let folder = point.parent()?;
+        let id = folder.file_name()?.to_str()?;
+        let is_mount = point.ends_with(FILES) && folder.parent()?.ends_with(FOLDER) && Digest::of_hex(id).is_some();
+        is_mount.then(|| folder.join(COUNT))
+    };
+    place().is_some_and(|count| !count.exists())
+}
+
+/// Unmounts such an image, and removes the folders that were made for it.
+///
+/// # Errors
+/// A kernel error.
+pub(crate) fn remove_nobodys(point: &Path) -> Result<()> {
+    sys::mount::unmount(&name(point)?).doing(|| format!("unmount {}", point.display()))?;
+    let _ = fs::remove_dir(point);
+    let Some(folder) = point.parent() else { return Ok(()) };
+    remove_folder(folder)?;
+    let _ = folder.parent().map(fs::remove_dir);
+    Ok(())
+}
+
 fn name(path: &Path) -> Result<CString> {
     CString::new(path.as_os_str().as_bytes()).map_err(|_| Errno::INVAL).doing(|| format!("open {}", path.display()))
 }

@@ -13,7 +13,8 @@ use rustix::fs::FlockOperation;
 
 use super::{Driver, Ipv6, Network, Reach};
 use crate::containers::Engine;
-use crate::store::{lock_folder, make_folders};
+use crate::owner::Owner;
+use crate::store::{entries, lock_folder, make_folders};
 
 /// Docker's name for what keeps the containers of a network from each other.
 const WITHIN: &str = "com.docker.network.bridge.enable_icc";
@@ -38,7 +39,7 @@ impl Network {
 impl Engine {
     /// The firewall of this carboy's networks in the caller's network namespace.
     pub(super) fn firewall(&self) -> Result<Firewall> {
-        Firewall::open(&self.table_name())
+        Firewall::open(&self.table_name(), &Owner::of(&self.store.root)?.text())
     }
 
     /// Another carboy's networks, with other folders, have a table of their own.
@@ -105,6 +106,8 @@ impl Engine {
             Err(errno) => return Err(Kernel::new(action(), errno).into()),
         }
         let index = route::link(socket, &network.link).map_err(|errno| Kernel::new(action(), errno))?;
+        // Where it is too long, it is found as long as the folder is there.
+        let _ = link::write_on(socket, index, &Owner::of(&self.store.network(&network.name))?.text());
         if network.subnets.iter().any(|subnet| subnet.gateway.is_ipv6()) {
             // It has no port yet. With the first one the kernel would look for two seconds whether others have its address of
             // this link, and meanwhile forward nothing of IPv6 to a container that it does not know.
@@ -131,6 +134,29 @@ impl Engine {
         }
         firewall.assert(&bridges, &ports)?;
         firewall.set_loopback6(loopback6()?)
+    }
+
+    /// The addresses that ports lead to by the firewall and that no container has.
+    ///
+    /// # Errors
+    /// A kernel error.
+    pub(crate) fn stale_targets(&self) -> Result<Vec<IpAddr>> {
+        let mut targets = self.firewall()?.targets()?;
+        for id in entries(&self.store.live_networks())? {
+            let ports = self.endpoints_on(&id)?.into_iter().flat_map(|endpoint| endpoint.ports);
+            for port in ports.chain(self.ports_of_resolver(&id)?) {
+                targets.remove(&port.to.ip());
+            }
+        }
+        Ok(targets.into_iter().collect())
+    }
+
+    /// Takes what is not there any more out of the firewall.
+    ///
+    /// # Errors
+    /// A kernel error.
+    pub(crate) fn renew_firewall(&self) -> Result<()> {
+        self.assert_firewall(&self.firewall()?)
     }
 
     /// Puts back what belongs into the firewall, and raises the bridges that containers are on, and starts the resolvers that

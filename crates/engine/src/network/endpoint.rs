@@ -14,7 +14,7 @@ use network::IpNet;
 use procfs::{HostPid, Kind, Process};
 
 use super::claims::{self, Ports};
-use super::{Driver, Endpoint, Network, Reach, bridge, rate};
+use super::{Driver, Endpoint, Network, Reach, bridge, detour_of, link_name, rate};
 use crate::containers::{Container, Engine, Removal, Status};
 use crate::options::{Connection, Mac, PortWish, Rate};
 use crate::record::Record;
@@ -130,7 +130,11 @@ impl Engine {
     /// # Errors
     /// A kernel error; corrupt.
     pub fn endpoints(&self, network: &Network) -> Result<Vec<Endpoint>> {
-        let folder = self.store.endpoints(&network.id);
+        self.endpoints_on(&network.id)
+    }
+
+    pub(super) fn endpoints_on(&self, network: &str) -> Result<Vec<Endpoint>> {
+        let folder = self.store.endpoints(network);
         let mut found = Vec::new();
         for name in entries(&folder)?.iter().filter(|name| !name.starts_with('.')) {
             found.extend(read_json::<Endpoint>(&folder.join(name))?);
@@ -163,7 +167,7 @@ impl Engine {
         let limits = record.options.network.rate;
         rate::check(limits, network)?;
         let id = crate::names::new_id()?;
-        let link = format!("cv{}", id.get(..12).unwrap_or(&id));
+        let link = link_name(&id);
         let mut endpoint = Endpoint {
             network: network.id.clone(),
             network_name: network.name.clone(),
@@ -268,7 +272,7 @@ impl Engine {
             Ports::hold(&self.store)?.release(&endpoint.ports)?;
         }
         let socket = Socket::open(Protocol::Route)?;
-        for name in [&endpoint.link, &rate::detour_of(endpoint)] {
+        for name in [&endpoint.link, &detour_of(&endpoint.link)] {
             match link::delete(&socket, name) {
                 Ok(()) | Err(Errno::NODEV) => {}
                 Err(errno) => return Err(Kernel::new(format!("remove the link {name}"), errno).into()),

@@ -9,7 +9,7 @@ use netlink::link::{self, Traits};
 use netlink::traffic::{self, Bucket};
 use netlink::{Socket, route};
 
-use super::{Driver, Endpoint, Network};
+use super::{Driver, Endpoint, Network, detour_of};
 use crate::options::Rate;
 
 const FLAG: &str = "--network-rate";
@@ -32,11 +32,6 @@ fn told(rate: Rate) -> String {
     told.join(",")
 }
 
-/// The link by which what a container sends takes its detour.
-pub(super) fn detour_of(endpoint: &Endpoint) -> String {
-    format!("ci{}", endpoint.link.trim_start_matches("cv"))
-}
-
 /// Limits what goes by a link. What was made when it fails is for whoever takes the endpoint away.
 ///
 /// # Errors
@@ -56,7 +51,7 @@ pub(super) fn limit(rate: Rate, network: &Network, endpoint: &Endpoint, here: &S
         traffic::limit(here, port, &bucket(bits, network.mtu)).map_err(failed("sch_tbf"))?;
     }
     if let Some(bits) = rate.out_bits {
-        let detour = detour_of(endpoint);
+        let detour = detour_of(&endpoint.link);
         link::make_detour(here, &Traits { name: &detour, mac: None, mtu: network.mtu }).map_err(failed("ifb"))?;
         let detour = route::link(here, &detour).map_err(failed("ifb"))?;
         traffic::limit(here, detour, &bucket(bits, network.mtu)).map_err(failed("sch_tbf"))?;

@@ -158,7 +158,11 @@ impl Engine {
 
     /// Where the resolver of a network is, if not at port 53: ports that lead there.
     pub(super) fn resolver_ports(&self, network: &Network) -> Result<Vec<Published>> {
-        Ok(read_json(&self.store.resolver(&network.id))?.unwrap_or_default())
+        self.ports_of_resolver(&network.id)
+    }
+
+    pub(super) fn ports_of_resolver(&self, network: &str) -> Result<Vec<Published>> {
+        Ok(read_json(&self.store.resolver(network))?.unwrap_or_default())
     }
 
     /// Waits for the end of the resolver of a network that nobody is on any more. What one that was killed has left is
@@ -224,16 +228,25 @@ fn open_door(address: IpAddr) -> Result<(Door, Vec<Published>)> {
     }
 }
 
+/// The words of a resolver, behind its name.
+fn given(words: &[OsString]) -> Option<Given> {
+    match words {
+        [_, text] => serde_json::from_str(text.to_str()?).ok(),
+        _ => None,
+    }
+}
+
+/// The file that tells of the resolver that has these words behind its name.
+pub(crate) fn state_of(words: &[OsString]) -> Option<PathBuf> {
+    given(words).map(|given| Store::at(given.root, given.run).resolver(&given.network))
+}
+
 /// Answers for a network, until nobody is on it: the process that was started with these words behind its name.
 ///
 /// # Errors
 /// Refused for words that no carboy has given it; a kernel error.
 pub fn run(words: &[OsString]) -> Result<()> {
-    let text = match words {
-        [_, text] => text.to_str(),
-        _ => None,
-    };
-    let Some(given) = text.and_then(|text| serde_json::from_str::<Given>(text).ok()) else {
+    let Some(given) = given(words) else {
         let refused =
             Refused::new(PROGRAM, "", "is what the process is called that answers for the names of a network");
         return Err(refused.hint("carboy run --network NAME starts a container with it").into());
