@@ -11,7 +11,7 @@ use engine::shortage::Shortage;
 use error::{Doing, Result};
 use rustix::event::{PollFd, PollFlags, poll};
 use sys::signal::Signals;
-use sys::terminal::Settings;
+use sys::terminal::{Settings, Size};
 
 use crate::relay::{self, DetachKeys, RawTerminal, Typed};
 
@@ -48,8 +48,19 @@ pub(crate) struct Wishes<'w> {
     pub(crate) leaves: bool,
     /// What becomes of signals.
     pub(crate) signals: SignalWish,
+    /// Told of what the person does with the process.
+    pub(crate) told: Option<&'w dyn Fn(Done)>,
     /// Where the PID goes.
     pub(crate) pidfile: Option<NewFile<'w>>,
+}
+
+/// What a person who is attached has done.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Done {
+    /// Left by the detach keys.
+    Left,
+    /// Given the process's terminal this size.
+    Resized(Size),
 }
 
 /// What becomes of the signals that one who is attached gets.
@@ -266,7 +277,15 @@ impl Attendance<'_> {
 
     fn resize(&self) {
         if let (Some(master), Some(_)) = (&self.master, self.wishes.terminal) {
-            let _ = sys::terminal::set_size(master.as_fd(), relay::size());
+            let size = relay::size();
+            let _ = sys::terminal::set_size(master.as_fd(), size);
+            self.tell(Done::Resized(size));
+        }
+    }
+
+    fn tell(&self, done: Done) {
+        if let Some(told) = self.wishes.told {
+            told(done);
         }
     }
 
@@ -329,6 +348,10 @@ impl Attendance<'_> {
         if !self.typed.is_empty() {
             self.pass_on()?;
         }
-        Ok(matches!(typed, Typed::Detach(_)).then_some(Outcome::Detached))
+        if !matches!(typed, Typed::Detach(_)) {
+            return Ok(None);
+        }
+        self.tell(Done::Left);
+        Ok(Some(Outcome::Detached))
     }
 }

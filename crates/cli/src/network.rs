@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use engine::containers::Engine;
+use engine::journal;
 use engine::network::{DEFAULT, Driver, Endpoint, Ipv6, Network, NewNetwork, Reach};
 use engine::record::short;
 use error::{Error, RefusedKind, Result};
@@ -276,6 +277,7 @@ impl Freed {
             }
         }
         self.removed("Networks", &removed);
+        engine.has_pruned(journal::Kind::Network, 0);
         Ok(())
     }
 }

@@ -4,6 +4,7 @@ use std::io::{BufRead as _, IsTerminal as _};
 use std::process::ExitCode;
 
 use engine::containers::{Engine, Removal, Status};
+use engine::journal;
 use engine::volume::OwnVolumes;
 use error::{Error, Result};
 use jiff::Timestamp;
@@ -161,13 +162,14 @@ pub(crate) fn all(engine: &Engine, asked: &Prune) -> Result<ExitCode> {
 /// What was removed.
 #[derive(Debug, Default)]
 pub(crate) struct Freed {
-    bytes: u64,
+    pub(crate) bytes: u64,
     failed: bool,
 }
 
 impl Freed {
     fn containers(&mut self, engine: &Engine, filters: &[Filter]) -> Result<()> {
         let mut removed = Vec::new();
+        let before = self.bytes;
         let listing = engine.list()?;
         listing.damaged.iter().for_each(report::error);
         for container in listing.containers {
@@ -186,6 +188,7 @@ impl Freed {
             }
         }
         self.removed("Containers", &removed);
+        engine.has_pruned(journal::Kind::Container, self.bytes - before);
         Ok(())
     }
 

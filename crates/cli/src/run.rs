@@ -12,9 +12,10 @@ use engine::record::{Live, Wanted};
 use engine::shortage::{ForksRefused, Oom, Shortage};
 use engine::stop::Stop;
 use engine::store::Claim;
+use engine::told::Deed;
 use error::{Error, Refused, RefusedKind, Result};
 
-use crate::attend::{self, Outcome, SignalWish, Wishes};
+use crate::attend::{self, Done, Outcome, SignalWish, Wishes};
 use crate::images;
 use crate::network;
 use crate::relay;
@@ -33,6 +34,7 @@ pub(crate) fn run(engine: &Engine, options: &RunOptions) -> Result<ExitCode> {
     let options = &*images::pull::ensured(engine, options)?;
     let mut new = New::make(options)?;
     let (launch, claim, live) = prepared(engine, options, &mut new)?;
+    let id = launch.record.id.clone();
     let attachment = match options.detach {
         true => Attachment::default(),
         false => Attachment { streams: ALL.to_vec(), types: options.interactive, lent: attend::lend(settings)? },
@@ -54,6 +56,7 @@ pub(crate) fn run(engine: &Engine, options: &RunOptions) -> Result<ExitCode> {
         detach_keys: options.detach_keys.clone(),
         leaves: options.detach,
         pidfile: new.pidfile,
+        told: Some(&|done| tell(engine, &id, done)),
         ..Wishes::default()
     };
     let outcome = attend::attend(attached, &signals, wishes)?;
@@ -187,7 +190,9 @@ fn begin(engine: &Engine, word: &str, start: &Start) -> Result<Option<Outcome>> 
     let signals = attend::take_signals()?;
     let attached = engine.start(launch, (claim, live), Attachment { streams, types, lent: attend::lend(settings)? })?;
     let detach_keys = start.detach_keys.clone().unwrap_or(options.detach_keys);
-    let wishes = Wishes { terminal: settings, types, detach_keys, leaves: !stays, ..Wishes::default() };
+    let told = |done| tell(engine, word, done);
+    let leaves = !stays;
+    let wishes = Wishes { terminal: settings, types, detach_keys, leaves, told: Some(&told), ..Wishes::default() };
     attend::attend(attached, &signals, wishes).map(Some)
 }
 
@@ -272,6 +277,7 @@ pub(crate) fn attach(engine: &Engine, asked: &Attach) -> Result<ExitCode> {
         types,
         detach_keys: detach_keys.clone().unwrap_or(options.detach_keys),
         signals: if *passes_signals { SignalWish::PassedOn } else { SignalWish::Own },
+        told: Some(&|done| tell(engine, word, done)),
         ..Wishes::default()
     };
     let outcome = attend::attend(attached, &signals, wishes)?;
@@ -290,21 +296,39 @@ pub(crate) fn exec(engine: &Engine, options: &ExecOptions) -> Result<ExitCode> {
         true => Attachment::default(),
         false => Attachment { streams: ALL.to_vec(), types: options.interactive, lent: attend::lend(settings)? },
     };
-    let attached = match engine.exec(options, relay::size(), attachment) {
+    let (attached, id) = match engine.exec(options, relay::size(), attachment) {
         Err(Error::Refused(refused)) if matches!(refused.kind, RefusedKind::Conflict | RefusedKind::NoSuchObject) => {
             return Ok(declined(&Error::Refused(refused)));
         }
         attached => attached?,
+    };
+    // Of the sizes of its terminal Docker tells nothing.
+    let told = |done| {
+        if let Done::Left = done {
+            engine.has_done(&options.container, &Deed::ExecDetach(id.clone()));
+        }
     };
     let wishes = Wishes {
         terminal: settings,
         types: typing.interactive,
         detach_keys: options.detach_keys.clone(),
         leaves: options.detach,
+        told: Some(&told),
         ..Wishes::default()
     };
     let outcome = attend::attend(attached, &signals, wishes)?;
     Ok(end(&outcome, &options.container))
+}
+
+/// Tells what a person who is attached to a container has done.
+fn tell(engine: &Engine, word: &str, done: Done) {
+    engine.has_done(
+        word,
+        &match done {
+            Done::Left => Deed::Detach,
+            Done::Resized(size) => Deed::Resize(size),
+        },
+    );
 }
 
 const ALL: [Stream; 2] = [Stream::Stdout, Stream::Stderr];

@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::process::{Command as Program, ExitCode};
 
 use engine::containers::Engine;
+use engine::told::Deed;
 use error::{Doing, Refused, Result};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -58,6 +59,7 @@ pub(crate) fn run(engine: &Engine, top: &Top) -> ExitCode {
         .and_then(|pids| if top.options.is_empty() { listed(&pids) } else { by_ps(&pids, &top.options) });
     match shown {
         Ok(text) => {
+            engine.has_done(&top.container, &Deed::Top);
             report::text(&columns::aligned(&text, NARROWEST));
             ExitCode::SUCCESS
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use engine::containers::Engine;
+use engine::journal;
 use engine::options::Traits;
 use engine::volume::Volume;
 use error::{Error, RefusedKind, Result};
@@ -203,6 +204,7 @@ impl Freed {
     /// Removes the volumes that no container uses.
     pub(crate) fn volumes(&mut self, engine: &Engine, kind: Kind, filters: &[Filter]) -> Result<()> {
         let mut removed = Vec::new();
+        let before = self.bytes;
         for volume in volumes(engine)? {
             let wanted = volume.anonymous || kind == Kind::Any;
             if !wanted || !is_meant(engine, &volume, filters)? || !engine.volume_users(&volume)?.is_empty() {
@@ -214,6 +216,7 @@ impl Freed {
             }
         }
         self.removed("Volumes", &removed);
+        engine.has_pruned(journal::Kind::Volume, self.bytes - before);
         Ok(())
     }
 }

@@ -5,7 +5,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Stdio};
 
-use carboy_e2e::{Carboy, eventually, made, says};
+use carboy_e2e::{Carboy, Person, eventually, made, says};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -118,8 +118,10 @@ fn what_one_who_is_attached_and_what_volumes_bring_about_is_told_too() {
             "volume create data",
             "container create",
             "container attach",
+            "volume mount data",
             "container start",
             "container die",
+            "volume unmount data",
             "container destroy",
             "container create",
             "container attach",
@@ -262,4 +264,98 @@ fn one_that_is_held_back_is_told_of_once_with_the_level_whose_quota_ran_out() {
     says(&carboy, &["stop", "-t", "0", "busy"]);
     let throttled = carboy.inspect("busy")["State"]["Receipt"]["ThrottledUsec"].as_u64().unwrap();
     assert!(throttled > 100_000, "{throttled}");
+}
+
+#[test]
+fn what_is_done_with_a_container_that_changes_nothing_of_it_is_told() {
+    let carboy = Carboy::new();
+    made(&carboy, &["run", "-d", "--name", "one", "--label", "team=a"], "sleep 100");
+    says(&carboy, &["top", "one"]);
+    assert_eq!(carboy.run(["export", "one"]).code, 0);
+    let file = carboy.folder().join("file");
+    std::fs::write(&file, "hello").unwrap();
+    says(&carboy, &["cp", file.to_str().unwrap(), "one:/tmp/file"]);
+    assert_eq!(carboy.run(["cp", "one:/tmp/file", "-"]).code, 0);
+    assert_eq!(carboy.run(["cp", "one:/nowhere", "-"]).code, 1);
+    let format = "{{.Type}} {{.Action}} {{.Actor.Attributes.name}} {{.Actor.Attributes.team}}";
+    let told = events(&carboy, &["container=one"], format);
+    let expected = ["create", "start", "top", "export", "extract-to-dir", "archive-path", "archive-path"];
+    assert_eq!(told, expected.map(|action| format!("container {action} one a")));
+    let person = Person::new(24, 80);
+    let mut shell = person.start(&carboy.command(["exec", "-it", "one", "sh", "-c", "echo u''p; exec sleep 100"]));
+    shell.sees("up\r\n");
+    shell.types("\x10\x11");
+    assert_eq!(shell.end().code, 0);
+    let told = events(&carboy, &["event=exec_create", "event=exec_detach"], "{{.Action}} {{.Actor.Attributes.execID}}");
+    let ids: Vec<&str> = told.iter().filter_map(|line| line.rsplit_once(' ')).map(|(_, id)| id).collect();
+    assert!(told[1].starts_with("exec_detach ") && ids[0] == ids[1] && ids[0].len() == 64, "{told:?}");
+    let diary = std::fs::read_to_string(diary_of(&carboy, "one")).unwrap();
+    assert!(!diary.contains("\"top\"") && diary.contains("\"start\""), "{diary}");
+    says(&carboy, &["rm", "-f", "one"]);
+}
+
+fn diary_of(carboy: &Carboy, name: &str) -> std::path::PathBuf {
+    let id = carboy.inspect(name)["Id"].as_str().unwrap().to_owned();
+    carboy.folder().join("root/containers").join(id).join("diary.json")
+}
+
+#[test]
+fn the_size_of_a_terminal_and_who_leaves_it_are_told() {
+    let carboy = Carboy::new();
+    let person = Person::new(24, 80);
+    let root = carboy.busybox().display().to_string();
+    let words = ["run", "-it", "--name", "one", &root, "sh", "-c", "stty -echo; echo u''p; exec cat"];
+    let mut shell = person.start(&carboy.command(words));
+    shell.sees("up\r\n");
+    person.resize(44, 122);
+    let sizes = || events(&carboy, &["event=resize"], "{{.Actor.Attributes.height}}x{{.Actor.Attributes.width}}");
+    eventually("the other size is told", || sizes().last().is_some_and(|last| last == "44x122"));
+    assert_eq!(sizes()[0], "24x80");
+    shell.types("\x10\x11");
+    assert_eq!(shell.end().code, 0);
+    let told = events(&carboy, &["event=attach", "event=detach"], "{{.Action}} {{.Actor.Attributes.name}}");
+    assert_eq!(told, ["attach one", "detach one"]);
+    says(&carboy, &["rm", "-f", "one"]);
+}
+
+#[test]
+fn who_has_which_volume_mounted_is_told_at_every_run() {
+    let carboy = Carboy::new();
+    made(&carboy, &["run", "--name", "one", "-v", "data:/data", "-v", "other:/other:ro"], "exit 0");
+    says(&carboy, &["start", "one"]);
+    says(&carboy, &["wait", "one"]);
+    let id = carboy.inspect("one")["Id"].as_str().unwrap().to_owned();
+    let form = "{{.Action}} {{.Actor.ID}} {{.Actor.Attributes.driver}} {{index .Actor.Attributes \"read/write\"}} \
+                {{.Actor.Attributes.destination}} {{.Actor.Attributes.container}}";
+    let told = || events(&carboy, &["type=volume", "event=mount", "event=unmount"], form);
+    let run = [
+        format!("mount data local true /data {id}"),
+        format!("mount other local false /other {id}"),
+        format!("unmount data local  <no value> {id}"),
+        format!("unmount other local  <no value> {id}"),
+    ];
+    eventually("both runs are told", || told().len() >= 8);
+    assert_eq!(told(), [&run[..], &run[..]].concat());
+    says(&carboy, &["rm", "one"]);
+    says(&carboy, &["volume", "rm", "data", "other"]);
+}
+
+#[test]
+fn what_a_prune_has_freed_is_told_of_each_kind() {
+    let carboy = Carboy::new();
+    made(&carboy, &["run", "--name", "one"], "head -c 100000 /dev/zero > /file");
+    says(&carboy, &["volume", "create", "data"]);
+    for kind in ["container", "volume", "network", "image"] {
+        let all = if kind == "volume" { &["-a"][..] } else { &[] };
+        says(&carboy, &[&[kind, "prune", "-f"], all].concat());
+    }
+    let form = "{{.Type}} {{.Action}} {{.Actor.ID}}{{.Actor.Attributes.reclaimed}}";
+    let told = events(&carboy, &["event=prune"], form);
+    let bytes: u64 = told[0].strip_prefix("container prune ").unwrap().parse().unwrap();
+    assert!((100_000..1_000_000).contains(&bytes), "{told:?}");
+    assert_eq!(told[1..], ["volume prune 0", "network prune 0", "image prune 0"]);
+    says(&carboy, &["system", "prune", "-f", "--volumes"]);
+    let told = events(&carboy, &["event=prune"], "{{.Type}}");
+    assert_eq!(told[4..], ["container", "network", "image", "volume"]);
+    assert_eq!(carboy.left_behind(), [""; 0]);
 }

@@ -29,13 +29,18 @@ impl Engine {
     ///
     /// # Errors
     /// Refused where the container does not run, or for an option that cannot be had; a kernel error.
-    pub fn exec(&self, options: &ExecOptions, size: sys::terminal::Size, attachment: Attachment) -> Result<Attached> {
+    pub fn exec(
+        &self,
+        options: &ExecOptions,
+        size: sys::terminal::Size,
+        attachment: Attachment,
+    ) -> Result<(Attached, String)> {
         let input = if options.interactive { Input::Once } else { Input::Null };
         let wish = Wish { input, terminal: options.tty, folder: None };
         let setup = Setup { wish, output: Output::Unkept, listener: None, inherits: Inherits::All };
         self.with_process(options, (size, Orphans::Left), |process| {
-            process.told.made(&options.command)?;
-            monitor::fork(process, setup, attachment)
+            let id = process.told.made(&options.command)?;
+            Ok((monitor::fork(process, setup, attachment)?, id))
         })
     }
 

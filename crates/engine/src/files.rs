@@ -22,10 +22,12 @@ use sys::namespace::Kinds;
 use sys::path::{Access, Within, open_below};
 
 use crate::containers::{Container, Engine, Status, not_running, open_process};
+use crate::journal::ALL;
 use crate::options::Mount;
 use crate::record::{LiveProcess, Record};
 use crate::rootless;
 use crate::store::Held;
+use crate::told::Deed;
 
 pub use change::{Changed, Difference};
 pub use place::Links;
@@ -71,6 +73,17 @@ impl Engine {
     /// Refused where there is no such container, or it is being made; a kernel error.
     pub fn files(&self, word: &str, purpose: Purpose) -> Result<Files> {
         let container = self.find(word)?;
+        self.store.journal.open_early(&self.store.root, ALL);
+        let deed = match purpose {
+            Purpose::Read => Deed::ArchivePath,
+            Purpose::ReadRoot => Deed::Export,
+            Purpose::Write => Deed::ExtractToDir,
+        };
+        let record = container.record.clone();
+        self.open_files(container, purpose).inspect(|_| self.tell_of_deed(&record, &deed))
+    }
+
+    fn open_files(&self, container: Container, purpose: Purpose) -> Result<Files> {
         if let Status::Running(process) = &container.status {
             return running(&container, process);
         }

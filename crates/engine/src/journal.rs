@@ -116,6 +116,11 @@ impl Journal {
         Self { file: RefCell::new(None) }
     }
 
+    /// Opens the journal in a folder, for who is about to lose the right to.
+    pub(crate) fn open_early(&self, folder: &Path, kept: Kept) {
+        *self.file.borrow_mut() = open(&folder.join(kept.name)).ok();
+    }
+
     /// Adds a line to the journal in a folder, which is made if there is none. Whatever goes wrong is nobody's concern.
     pub(crate) fn add(&self, folder: &Path, kept: Kept, entry: &Entry) {
         self.add_by(open, (folder, kept), entry);

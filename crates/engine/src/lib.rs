@@ -43,7 +43,7 @@ pub mod stats;
 pub mod stop;
 pub mod store;
 pub mod streams;
-mod told;
+pub mod told;
 pub mod update;
 pub mod user;
 pub mod volume;

@@ -607,6 +607,7 @@ impl Charge for InCare<'_> {
             return Ok(running);
         }
         let launch = self.launch()?;
+        self.engine.store.tell_of_volumes(&launch.record, "mount");
         let started = self.start_from(&launch, standard).and_then(|running| {
             self.since = Instant::now();
             if !has_own_network(&launch.record.config) {
@@ -617,6 +618,9 @@ impl Charge for InCare<'_> {
             self.engine.store.tell(&launch.record, "start", &[("pid", running.pid.0.to_string())]);
             Ok(running)
         });
+        if started.is_err() {
+            self.engine.store.tell_of_volumes(&launch.record, "unmount");
+        }
         self.is_new &= started.is_err();
         started.map_err(|error| launch.limits.in_flags(error))
     }

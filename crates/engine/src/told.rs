@@ -5,18 +5,57 @@ use std::time::Duration;
 
 use error::Result;
 use jiff::Timestamp;
+use sys::terminal::Size;
 
 use crate::containers::Engine;
 use crate::journal::{ALL, DIARY, Entry, From, Journal, Kind, Reader};
 use crate::network::Network;
+use crate::options::Access;
 use crate::record::{Exit, Record};
 use crate::store::Store;
+use crate::volume::place::volumes;
 
 /// A name, and what there is to tell by it.
 pub(crate) type Told<'t> = (&'t str, String);
 
 /// What happens so often that it would leave no room for the rest in a container's own diary.
-const NOT_OF_ITS_LIFE: [&str; 2] = ["exec_", "attach"];
+const NOT_OF_ITS_LIFE: [&str; 8] =
+    ["exec_", "attach", "detach", "resize", "top", "export", "archive-path", "extract-to-dir"];
+
+/// What somebody has done with a container that changes nothing of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Deed {
+    /// Looked at its processes.
+    Top,
+    /// Left it by the detach keys.
+    Detach,
+    /// Left one more process in it by the detach keys, which is told by this id.
+    ExecDetach(String),
+    /// Given its terminal another size.
+    Resize(Size),
+    /// Read files of it.
+    ArchivePath,
+    /// Read all of its files.
+    Export,
+    /// Written files to it.
+    ExtractToDir,
+}
+
+impl Deed {
+    fn told(&self) -> (&'static str, Vec<Told<'static>>) {
+        match self {
+            Self::Top => ("top", Vec::new()),
+            Self::Detach => ("detach", Vec::new()),
+            Self::ExecDetach(id) => ("exec_detach", vec![("execID", id.clone())]),
+            Self::Resize(Size { rows, columns }) => {
+                ("resize", vec![("height", rows.to_string()), ("width", columns.to_string())])
+            }
+            Self::ArchivePath => ("archive-path", Vec::new()),
+            Self::Export => ("export", Vec::new()),
+            Self::ExtractToDir => ("extract-to-dir", Vec::new()),
+        }
+    }
+}
 
 impl Store {
     /// Tells of something that has happened to a container: everybody, and its own diary if it has one.
@@ -51,6 +90,27 @@ impl Store {
         told.extend(exit.code.map(|code| ("exitCode", code.to_string())));
         told.extend(again.map(|delay| ("restartDelay", format!("{delay:?}"))));
         self.tell(record, "die", &told);
+        self.tell_of_volumes(record, "unmount");
+    }
+
+    /// Tells that a container has its volumes mounted, or not any more.
+    pub(crate) fn tell_of_volumes(&self, record: &Record, action: &str) {
+        for volume in volumes(&record.options) {
+            let mut told = vec![("container", record.id.clone())];
+            if action == "mount" {
+                let writes = volume.access == Access::ReadWrite;
+                told.push(("destination", volume.destination.as_str().to_owned()));
+                told.extend([("read/write", writes.to_string()), ("propagation", String::new())]);
+            }
+            self.tell_of_volume(volume.name.as_str(), action, &told);
+        }
+    }
+
+    /// Tells that what nobody uses of a kind was removed, and how many bytes that were.
+    fn tell_of_prune(&self, kind: Kind, bytes: u64) {
+        let attributes = BTreeMap::from([("reclaimed".to_owned(), bytes.to_string())]);
+        let (action, id) = ("prune".to_owned(), String::new());
+        self.journal.add(&self.root, ALL, &Entry { time: Timestamp::now(), kind, action, id, attributes });
     }
 
     /// Tells of something that has happened to an image: to one with this id, or as what comes and goes by this name.
@@ -61,8 +121,9 @@ impl Store {
     }
 
     /// Tells of something that has happened to a volume.
-    pub(crate) fn tell_of_volume(&self, name: &str, action: &str) {
-        let attributes = BTreeMap::from([("driver".to_owned(), "local".to_owned())]);
+    pub(crate) fn tell_of_volume(&self, name: &str, action: &str, more: &[Told<'_>]) {
+        let mut attributes = BTreeMap::from([("driver".to_owned(), "local".to_owned())]);
+        attributes.extend(more.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
         let (kind, action, id) = (Kind::Volume, action.to_owned(), name.to_owned());
         self.journal.add(&self.root, ALL, &Entry { time: Timestamp::now(), kind, action, id, attributes });
     }
@@ -92,14 +153,15 @@ impl<'t> OfProcess<'t> {
         Self { store, record, id: None, command: String::new() }
     }
 
-    /// It is about to be started.
+    /// It is about to be started; gives its id.
     ///
     /// # Errors
     /// getrandom(2).
-    pub(crate) fn made(&mut self, command: &[String]) -> Result<()> {
-        (self.id, self.command) = (Some(("execID", crate::names::new_id()?)), command.join(" "));
+    pub(crate) fn made(&mut self, command: &[String]) -> Result<String> {
+        let id = crate::names::new_id()?;
+        (self.id, self.command) = (Some(("execID", id.clone())), command.join(" "));
         self.tell(&format!("exec_create: {}", self.command), &[]);
-        Ok(())
+        Ok(id)
     }
 
     /// It runs.
@@ -134,6 +196,23 @@ impl Engine {
     /// A kernel error.
     pub fn diary(&self, record: &Record) -> Result<Vec<Entry>> {
         Reader::open(&self.store.container(&record.id), DIARY, From::Beginning)?.read()
+    }
+
+    /// Tells what somebody has done with a container, if it is still there.
+    pub fn has_done(&self, word: &str, deed: &Deed) {
+        if let Ok(container) = self.find(word) {
+            self.tell_of_deed(&container.record, deed);
+        }
+    }
+
+    pub(crate) fn tell_of_deed(&self, record: &Record, deed: &Deed) {
+        let (action, more) = deed.told();
+        self.store.tell(record, action, &more);
+    }
+
+    /// Tells that what nobody uses of a kind was removed, and how many bytes that were.
+    pub fn has_pruned(&self, kind: Kind, bytes: u64) {
+        self.store.tell_of_prune(kind, bytes);
     }
 
     /// Tells that a container has been stopped and started again because somebody wanted that.

@@ -9,7 +9,7 @@
 //! ```
 
 mod fill;
-mod place;
+pub(crate) mod place;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -154,7 +154,7 @@ impl Store {
         });
         match made {
             Ok(()) => {
-                self.tell_of_volume(&volume.name, "create");
+                self.tell_of_volume(&volume.name, "create", &[]);
                 Ok(true)
             }
             Err(error) => {
@@ -219,7 +219,7 @@ impl Store {
         make_folders(&self.halves())?;
         let path = self.volume(name);
         fs::rename(&path, &half).doing(|| format!("remove {}", path.display()))?;
-        self.tell_of_volume(name, "destroy");
+        self.tell_of_volume(name, "destroy", &[]);
         remove_folder(&half)
     }
 

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use engine::containers::Engine;
 use engine::images::{Named, Partial};
+use engine::journal;
 use error::Result;
 use jiff::Timestamp;
 use lexopt::Parser;
@@ -122,5 +123,6 @@ pub(crate) fn remove(engine: &Engine, asked: &Prune) -> Result<(u64, usize)> {
     }
     let freed = removed.iter().filter_map(|one| one.image.as_ref()).map(|image| image.freed.bytes).sum::<u64>();
     let further = engine.collect_garbage(Partial::Removed)?;
+    engine.has_pruned(journal::Kind::Image, freed + further.bytes);
     Ok((freed + further.bytes, removed.len()))
 }

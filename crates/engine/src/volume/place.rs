@@ -158,7 +158,7 @@ impl Engine {
     }
 }
 
-fn volumes(options: &RunOptions) -> impl Iterator<Item = &VolumeMount> {
+pub(crate) fn volumes(options: &RunOptions) -> impl Iterator<Item = &VolumeMount> {
     options.mounts.iter().filter_map(|mount| match mount {
         Mount::Volume(volume) => Some(volume),
         Mount::Bind(_) | Mount::Tmpfs(_) => None,
