@@ -6,10 +6,11 @@ use std::process::ExitCode;
 use engine::containers::Engine;
 use engine::journal::{Entry, From, Kind};
 use error::{Doing, Errno, Refused, Result};
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp};
 use lexopt::Parser;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime};
 use serde_json::{Value, json};
 
 use crate::command::Command;
@@ -159,6 +160,7 @@ pub(crate) fn run(engine: &Engine, events: &Events) -> Result<ExitCode> {
     let watched = watch(&engine.store.root)?;
     let from = if events.since.or(events.until).is_some() { From::Beginning } else { From::Now };
     let mut reader = engine.events(from)?;
+    let end = events.until.map(alarm).transpose()?;
     loop {
         // What happens later than this has not been read yet.
         let now = Timestamp::now();
@@ -172,14 +174,26 @@ pub(crate) fn run(engine: &Engine, events: &Events) -> Result<ExitCode> {
         if events.until.is_some_and(|until| until < now) {
             return Ok(ExitCode::SUCCESS);
         }
-        wait(&watched, events.until.map(|until| until.duration_since(now)))?;
+        wait(&watched, end.as_ref())?;
     }
 }
 
+/// What can be read when the clock says so, also when it is set meanwhile.
+fn alarm(at: Timestamp) -> Result<OwnedFd> {
+    let action = || "wait for a moment";
+    let timer = timerfd_create(TimerfdClockId::Realtime, TimerfdFlags::CLOEXEC).doing(action)?;
+    // Once it is over: the moment itself still counts, and 0 would be no moment.
+    let it_value = Timespec { tv_sec: at.as_second().max(0), tv_nsec: i64::from(at.subsec_nanosecond().max(0)) + 1 };
+    let once = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value };
+    timerfd_settime(&timer, TimerfdTimerFlags::ABSTIME, &once).doing(action)?;
+    Ok(timer)
+}
+
 /// Waits until there may be more to read, or the time is over.
-fn wait(watched: &OwnedFd, left: Option<SignedDuration>) -> Result<()> {
-    let left = left.map(|left| Timespec { tv_sec: left.as_secs(), tv_nsec: left.subsec_nanos().into() });
-    match poll(&mut [PollFd::new(watched, PollFlags::IN)], left.as_ref()) {
+fn wait(watched: &OwnedFd, end: Option<&OwnedFd>) -> Result<()> {
+    let mut waits = vec![PollFd::new(watched, PollFlags::IN)];
+    waits.extend(end.map(|end| PollFd::new(end, PollFlags::IN)));
+    match poll(&mut waits, None) {
         Err(Errno::INTR) => return Ok(()),
         waited => waited.doing(|| "wait for events")?,
     };

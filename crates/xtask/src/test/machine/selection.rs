@@ -56,6 +56,7 @@ const CGROUP_FILES: &str = "cgroup_";
 /// The end-to-end files besides those that are run on another version of cgroups.
 const FILES: &[&str] = &[
     "asleep",
+    "clock",
     "codes",
     "compare",
     "cp",
