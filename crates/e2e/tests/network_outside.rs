@@ -244,6 +244,47 @@ fn outsiders_reach_published_ports_and_nothing_else_whatever_they_route_and_agai
     });
 }
 
+/// Whether the kernel lets what is for 127.0.0.1 in by the bridge `lo4`.
+const LETS_IN: &str = "/proc/sys/net/ipv4/conf/lo4/route_localnet";
+
+fn lets_in() -> String {
+    fs::read_to_string(LETS_IN).unwrap().trim().to_owned()
+}
+
+#[test]
+fn a_bridge_lets_in_what_is_for_the_hosts_loopback_only_while_a_port_is_published_there() {
+    alone(|carboy| {
+        fs::write("/proc/sys/net/bridge/bridge-nf-call-ip6tables", "0").unwrap();
+        let _neighbour = Neighbour::new();
+        done(carboy.run(words("network create -o com.docker.network.bridge.name=lo4 lo4")));
+        let steps = [
+            ("none", "", "0"),
+            ("outer", "-p 192.0.2.1:8080:80 -p [::1]:8081:80", "0"),
+            ("inner", "-p 127.0.0.1:8080:80", "1"),
+            ("every", "-p 8082:80", "1"),
+        ];
+        for (name, ports, expected) in steps {
+            start(carboy, name, format!("--network lo4 {ports}").trim(), "exec sleep 1000");
+            assert_eq!(lets_in(), expected, "{name}");
+        }
+        for (name, expected) in [("inner", "1"), ("every", "0")] {
+            done(carboy.run(["rm", "-f", name]));
+            assert_eq!(lets_in(), expected, "without {name}");
+        }
+        serve(carboy, "again", "--network lo4 -p 127.0.0.1:8080:80");
+        assert_eq!(served("127.0.0.1:8080").as_deref(), Some("again"));
+        for (name, wrong, right) in [("again", "0", "1"), ("none", "1", "0")] {
+            fs::write(LETS_IN, wrong).unwrap();
+            done(carboy.run(words("network reload")));
+            assert_eq!(lets_in(), right);
+            done(carboy.run(["rm", "-f", name]));
+        }
+        done(carboy.run(words("rm -f outer")));
+        done(carboy.run(words("network rm lo4")));
+        assert_eq!((carboy.left_behind(), tables()), (Vec::new(), String::new()));
+    });
+}
+
 #[test]
 fn packets_with_the_addresses_of_others_come_neither_to_a_container_nor_to_the_hosts_loopback() {
     alone(|carboy| {
@@ -281,11 +322,12 @@ fn packets_with_the_addresses_of_others_come_neither_to_a_container_nor_to_the_h
             format!("neighbour: 192.0.2.99 to {four}:54"),
             format!("neighbour: 2001:db8::99 to [{six}]:54"),
             format!("neighbour: 2001:db8::1 to [{six}]:54"),
-            "far: 192.0.2.99 to 127.0.0.1:54".to_owned(),
         ] {
             let kept_off = "is sent, and kept off by the firewall alone";
             assert!(without.contains(&expected), "{expected} {kept_off}: {without:#?}");
         }
+        let to_loopback = |told: &&String| told.ends_with("to 127.0.0.1:54");
+        assert_eq!(without.iter().find(to_loopback), None, "no port of their networks is published at the loopback");
         done(carboy.run(words("network reload")));
         assert_eq!(heard(), BTreeSet::new());
         scene.end();

@@ -14,6 +14,7 @@ mod endpoint;
 pub(crate) mod files;
 mod forward;
 mod listener;
+mod localnet;
 mod rate;
 pub mod resolver;
 mod zone;

@@ -11,6 +11,7 @@ use network::port::Published;
 use procfs::Proc;
 use rustix::fs::FlockOperation;
 
+use super::claims::Ports;
 use super::{Driver, Ipv6, Network, Reach};
 use crate::containers::Engine;
 use crate::owner::Owner;
@@ -171,6 +172,7 @@ impl Engine {
         for network in self.networks()?.whole {
             if !self.endpoints(&network)?.is_empty() {
                 self.raise(&network, &socket)?;
+                self.follow_loopback(&network, &Ports::hold(&self.store)?, None)?;
                 self.start_resolver(&network)?;
             }
         }
@@ -220,8 +222,6 @@ fn settle(network: &Network, (socket, index): (&Socket, u32)) -> Result<()> {
     };
     if network.reach == Reach::World && network.subnets.iter().any(|subnet| subnet.gateway.is_ipv4()) {
         want("net/ipv4/ip_forward", "1")?;
-        // What comes back to 127.0.0.1 from a published port; the firewall drops all else that comes for it.
-        want(&format!("net/ipv4/conf/{}/route_localnet", network.link), "1")?;
     }
     if network.reach == Reach::World && network.subnets.iter().any(|subnet| subnet.gateway.is_ipv6()) {
         match link::add_loopback_route(socket, index) {

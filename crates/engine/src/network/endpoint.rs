@@ -14,7 +14,7 @@ use network::IpNet;
 use procfs::{HostPid, Kind, Process};
 
 use super::claims::{self, Ports};
-use super::{Driver, Endpoint, Network, Reach, bridge, detour_of, link_name, rate};
+use super::{Driver, Endpoint, Network, Reach, bridge, detour_of, link_name, localnet, rate};
 use crate::containers::{Container, Engine, Removal, Status};
 use crate::options::{Connection, Mac, PortWish, Rate};
 use crate::record::Record;
@@ -198,6 +198,9 @@ impl Engine {
             endpoint.claims = false;
             // A port that is claimed and not written down would be nobody's to give back.
             self.write_endpoint(&endpoint).inspect_err(|_| drop(held.release(&endpoint.ports)))?;
+            if endpoint.is_at_loopback() {
+                localnet::let_in(network)?;
+            }
         } else {
             self.write_endpoint(&endpoint)?;
         }
@@ -269,7 +272,14 @@ impl Engine {
         }
         if !endpoint.ports.is_empty() {
             self.firewall()?.withdraw(&endpoint.ports)?;
-            Ports::hold(&self.store)?.release(&endpoint.ports)?;
+            let held = Ports::hold(&self.store)?;
+            if let Ok(network) = self.find_network(&endpoint.network)
+                && endpoint.is_at_loopback()
+            {
+                // Where it fails it stays as it is, and an end goes on.
+                let _ = self.follow_loopback(&network, &held, Some(endpoint));
+            }
+            held.release(&endpoint.ports)?;
         }
         let socket = Socket::open(Protocol::Route)?;
         for name in [&endpoint.link, &detour_of(&endpoint.link)] {
