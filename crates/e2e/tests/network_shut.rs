@@ -124,6 +124,52 @@ fn a_host_with_dockers_chains_is_opened_in_the_one_for_others_and_iptables_shows
     });
 }
 
+/// Runs a program of iptables, and gives what it says.
+fn tool(line: &str) -> String {
+    let all = words(line);
+    let ended = Command::new(all[0]).args(&all[1..]).output().unwrap();
+    assert!(ended.status.success(), "{line}: {}", String::from_utf8_lossy(&ended.stderr));
+    String::from_utf8(ended.stdout).unwrap()
+}
+
+#[test]
+fn a_host_that_drops_by_iptables_legacy_form_is_told_of_and_opened_by_the_same() {
+    alone(|carboy| {
+        let neighbour = Neighbour::new();
+        serve_there(&neighbour);
+        done(carboy.run(words("network create --ipv6 six")));
+        serve(carboy, "web", "--network six -p 8080:80");
+        assert_eq!(served("127.0.0.1:8080").as_deref(), Some("web"));
+        for program in ["iptables-legacy", "ip6tables-legacy"] {
+            tool(&format!("{program} -P FORWARD DROP"));
+            tool(&format!("{program} -A FORWARD -m conntrack --ctstate ESTABLISHED -j ACCEPT"));
+        }
+        let shown = || ["iptables-legacy -S FORWARD", "ip6tables-legacy -S FORWARD"].map(tool);
+        let before = shown();
+        assert_eq!(reached(carboy, &neighbour), [false; 4]);
+        let told =
+            "is dropped by iptables-legacy FORWARD, ip6tables-legacy FORWARD: carboy network open six lets it through";
+        assert!(stderr(carboy, "network ls").contains(told), "{}", stderr(carboy, "network ls"));
+        done(carboy.run(words("network open six")));
+        done(carboy.run(words("network open six")));
+        assert_eq!(reached(carboy, &neighbour), [true; 4]);
+        assert_eq!(stderr(carboy, "network ls"), "");
+        for shown in shown() {
+            assert_eq!(shown.matches("--comment carboy -j ACCEPT").count(), 2, "{shown}");
+        }
+        // What others flush is back when the next container comes.
+        tool("iptables-legacy -F FORWARD");
+        done(carboy.run(words("restart -t 0 web")));
+        assert_eq!(served("127.0.0.1:8080").as_deref(), Some("web"));
+        tool("iptables-legacy -A FORWARD -m conntrack --ctstate ESTABLISHED -j ACCEPT");
+        assert_eq!(reached(carboy, &neighbour), [true; 4]);
+        done(carboy.run(words("rm -f web")));
+        done(carboy.run(words("network rm six")));
+        done(carboy.run(words("network prune -f")));
+        assert_eq!((carboy.left_behind(), tables(), shown()), (Vec::new(), String::new(), before));
+    });
+}
+
 /// DOCKER-USER as iptables shows it.
 fn docker_user(docker: &Docker) -> String {
     docker.engine.run(["iptables", "-S", "DOCKER-USER"]).stdout

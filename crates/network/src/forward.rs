@@ -2,7 +2,7 @@
 //! those of a network, and rules in front that let them through, which are found again by what is written on them.
 //!
 //! A rule is followed as far as it speaks of links alone; one that asks for anything else is taken for none, since it
-//! may hold or not. Rules of iptables-nft are in nftables, too; those of its legacy form are not seen.
+//! may hold or not. Rules of iptables-nft are in nftables, too; those of its legacy form are in [`crate::legacy`].
 
 use std::fmt;
 
@@ -16,7 +16,7 @@ use crate::firewall::Firewall;
 /// `NFPROTO_INET`, `NFPROTO_IPV4` and `NFPROTO_IPV6`, with nft's words for them.
 const FAMILIES: [(u8, &str); 3] = [(1, "inet"), (2, "ip"), (10, "ip6")];
 /// Docker keeps it for the rules of others, asks it first, and leaves it alone.
-const DOCKER_USER: &str = "DOCKER-USER";
+pub(crate) const DOCKER_USER: &str = "DOCKER-USER";
 /// `NFTNL_UDATA_RULE_COMMENT`, its length, and the text.
 const COMMENT: &[u8] = b"\x00\x07carboy\0";
 /// As deep as the kernel lets chains lead to others: `NFT_JUMP_STACK_SIZE`.
@@ -33,13 +33,13 @@ pub enum Families {
 
 /// Which of a network's packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
+pub(crate) enum Way {
     From,
     To,
 }
 
 impl Way {
-    const BOTH: [Self; 2] = [Self::From, Self::To];
+    pub(crate) const BOTH: [Self; 2] = [Self::From, Self::To];
 
     const fn key(self) -> Meta {
         match self {
@@ -66,7 +66,7 @@ impl fmt::Display for Shut {
 
 /// What comes of a packet in a chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
+pub(crate) enum Fate {
     Accepted,
     Dropped,
     /// The chain says nothing of it.
@@ -75,7 +75,7 @@ enum Fate {
 
 /// What a rule does with a packet that it holds for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Decision {
+pub(crate) enum Decision {
     Accept,
     Drop,
     Return,
@@ -96,7 +96,11 @@ impl Firewall {
             }
             let mut ways = Vec::new();
             for way in Way::BOTH {
-                let fate = self.walk(&chain, (way, link), DEEPEST)?;
+                let decisions = |name: &str| {
+                    let rules = self.rules_in(&Chain { name: name.to_owned(), ..chain.clone() })?;
+                    Ok(rules.iter().filter(|rule| holds(rule, (way, link))).filter_map(|rule| decision(rule)).collect())
+                };
+                let fate = walk(&chain.name, &decisions)?;
                 let drops_rest = fate == Fate::Undecided && chain.policy == Some(0);
                 ways.extend((fate == Fate::Dropped || drops_rest).then_some(way));
             }
@@ -189,31 +193,30 @@ impl Firewall {
             Err(errno) => Err(self.failed("list rules beside", errno).into()),
         }
     }
+}
 
-    /// What becomes of a packet that goes this way by the bridge `link`.
-    fn walk(&self, chain: &Chain, packet: (Way, &str), deepest: usize) -> Result<Fate> {
-        if deepest == 0 {
-            return Ok(Fate::Undecided);
-        }
-        let other = |name: String| self.walk(&Chain { name, ..chain.clone() }, packet, deepest - 1);
-        for rule in self.rules_in(chain)? {
-            if !holds(&rule, packet) {
-                continue;
-            }
-            match decision(&rule) {
-                None => {}
-                Some(Decision::Accept) => return Ok(Fate::Accepted),
-                Some(Decision::Drop) => return Ok(Fate::Dropped),
-                Some(Decision::Return) => return Ok(Fate::Undecided),
-                Some(Decision::Goto(name)) => return other(name),
-                Some(Decision::Jump(name)) => match other(name)? {
-                    Fate::Undecided => {}
-                    fate => return Ok(fate),
-                },
-            }
-        }
-        Ok(Fate::Undecided)
+/// What becomes of a packet in a chain. `decisions` gives what the rules of one do, as far as they hold for it.
+pub(crate) fn walk(chain: &str, decisions: &impl Fn(&str) -> Result<Vec<Decision>>) -> Result<Fate> {
+    descend(chain, decisions, DEEPEST)
+}
+
+fn descend(chain: &str, decisions: &impl Fn(&str) -> Result<Vec<Decision>>, deepest: usize) -> Result<Fate> {
+    if deepest == 0 {
+        return Ok(Fate::Undecided);
     }
+    for decision in decisions(chain)? {
+        match decision {
+            Decision::Accept => return Ok(Fate::Accepted),
+            Decision::Drop => return Ok(Fate::Dropped),
+            Decision::Return => return Ok(Fate::Undecided),
+            Decision::Goto(name) => return descend(&name, decisions, deepest - 1),
+            Decision::Jump(name) => match descend(&name, decisions, deepest - 1)? {
+                Fate::Undecided => {}
+                fate => return Ok(fate),
+            },
+        }
+    }
+    Ok(Fate::Undecided)
 }
 
 fn is_forward(chain: &Chain) -> bool {

@@ -4,8 +4,10 @@
 
 pub mod firewall;
 pub mod forward;
+pub mod legacy;
 pub mod port;
 pub mod resolver;
 pub mod subnet;
+mod xtables;
 
 pub use ipnet::{IpNet, Ipv4Net, Ipv6Net};

@@ -79,6 +79,23 @@ impl Proc {
         File::from(opened.doing(action)?).write_all(value.as_bytes()).doing(action)
     }
 
+    /// The tables of the kernel's firewall before nftables that the calling thread's network namespace has. `file` is
+    /// `ip_tables_names` or `ip6_tables_names`; none where the kernel has no such firewall.
+    ///
+    /// # Errors
+    /// A kernel error: `EACCES` for others than root.
+    pub fn legacy_tables(&self, file: &str) -> Result<Vec<String>> {
+        let action = || format!("read /proc/thread-self/net/{file}");
+        let path = format!("thread-self/net/{file}");
+        let opened = match openat(&self.0, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
+            Err(Errno::NOENT) => return Ok(Vec::new()),
+            opened => opened.doing(action)?,
+        };
+        let mut text = String::new();
+        File::from(opened).read_to_string(&mut text).doing(action)?;
+        Ok(text.lines().map(str::to_owned).collect())
+    }
+
     /// Opens the interfaces of a process's network namespace, without its folder.
     ///
     /// # Errors

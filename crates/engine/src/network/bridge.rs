@@ -7,6 +7,7 @@ use error::{Doing, Errno, Error, Kernel, Refused, Result};
 use netlink::link::{self, Traits};
 use netlink::{Socket, route};
 use network::firewall::{self, Bridge, Firewall, Loopback6};
+use network::legacy;
 use network::port::Published;
 use procfs::Proc;
 use rustix::fs::FlockOperation;
@@ -194,6 +195,7 @@ impl Engine {
         }
         let firewall = self.firewall()?;
         firewall.close_forward(&network.link)?;
+        legacy::close(&network.link)?;
         firewall.remove_bridge(&network.link)?;
         let links = link::all(&socket).doing(|| "list the links")?;
         let is_up = |other: &Network| links.iter().any(|link| link.name == other.link);

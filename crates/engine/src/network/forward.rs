@@ -6,6 +6,7 @@ use std::io::ErrorKind;
 
 use error::{Doing, Refused, Result};
 use network::forward::Families;
+use network::legacy;
 use procfs::Proc;
 
 use super::{Driver, Ipv6, Network, Reach};
@@ -51,7 +52,7 @@ impl Store {
 }
 
 impl Engine {
-    /// The chains of others, as nft names them, that drop what is forwarded for a network and will go on with it: nothing for
+    /// The chains of others, as nft or iptables name them, that drop what is forwarded for a network and will go on with it: nothing for
     /// one that is kept open.
     ///
     /// # Errors
@@ -61,7 +62,8 @@ impl Engine {
             return Ok(Vec::new());
         }
         let shut = self.firewall()?.shut(&network.link, network.families())?;
-        Ok(shut.iter().map(ToString::to_string).collect())
+        let older = legacy::shut(&network.link, network.families())?;
+        Ok(shut.iter().map(ToString::to_string).chain(older.iter().map(ToString::to_string)).collect())
     }
 
     /// Lets what is forwarded for a network through the firewalls of others, now and whenever it is raised.
@@ -78,7 +80,7 @@ impl Engine {
         make_folders(&folder)?;
         let path = folder.join(OPEN);
         fs::write(&path, "").doing(|| format!("write {}", path.display()))?;
-        self.firewall()?.open_forward(&network.link, network.families())
+        self.keep_open(&network)
     }
 
     /// Opens a network again that is to be open.
@@ -89,7 +91,8 @@ impl Engine {
         if !self.store.is_open(network) {
             return Ok(());
         }
-        self.firewall()?.open_forward(&network.link, network.families())
+        self.firewall()?.open_forward(&network.link, network.families())?;
+        legacy::open(&network.link, network.families())
     }
 
     /// The networks with containers on them for which somebody else's firewall drops what is forwarded, and its chains.
