@@ -50,6 +50,8 @@ pub struct Launch {
     pub input: Input,
     /// What was asked for by flags, for errors.
     pub(crate) limits: Limits,
+    /// To what it is connected, in words.
+    connections: Vec<String>,
 }
 
 impl Launch {
@@ -66,10 +68,7 @@ impl Launch {
     /// # Errors
     /// As [`runtime::plan::plan`].
     pub(crate) fn plan_with<'a>(&self, facts: &Facts, arena: &'a Bump) -> Result<Plan<'a>> {
-        let networks = self.record.options.network.networks.iter().enumerate();
-        let connections: Vec<String> =
-            networks.map(|(number, connection)| format!("eth{number} to {}", connection.network)).collect();
-        let terms = Terms { filter: self.filter.as_ref(), connections: &connections, ..Terms::default() };
+        let terms = Terms { filter: self.filter.as_ref(), connections: &self.connections, ..Terms::default() };
         runtime::plan::plan(&self.record.config, facts, &terms, arena)
     }
 }
@@ -241,6 +240,7 @@ impl Engine {
         let remembers = if host.ids.is_some() { Remembers::AsUser } else { Remembers::AsTrusted };
         let keep = if options.remove { Keep::Volatile } else { Keep::Durable };
         Ok(Launch {
+            connections: self.connections(&options.network.networks),
             record,
             root: options.root.layers((&self.store, &names.id), driver, keep, remembers),
             facts,

@@ -17,6 +17,7 @@ mod listener;
 mod localnet;
 mod rate;
 pub mod resolver;
+mod rules;
 mod zone;
 
 use std::collections::BTreeMap;

@@ -32,6 +32,7 @@ pub mod kind {
     pub(super) const NEW_ELEMENTS: u16 = NEW_TABLE + 12;
     pub(super) const GET_ELEMENTS: u16 = NEW_TABLE + 13;
     pub(super) const DELETE_ELEMENTS: u16 = NEW_TABLE + 14;
+    pub(super) const GET_GENERATION: u16 = NEW_TABLE + 16;
     pub(super) const BATCH_BEGIN: u16 = 16;
     pub(super) const BATCH_END: u16 = 17;
 }
@@ -345,6 +346,12 @@ pub fn ask_rules(table: &str, chain: Option<&str>) -> Vec<u8> {
     let mut which = text(TABLE, table);
     which.extend(chain.iter().flat_map(|chain| text(RULE_CHAIN, chain)));
     nftables(kind::GET_RULE, flag::REQUEST | flag::DUMP, &which)
+}
+
+/// Asks how often nftables has been changed: what it has an answer to whatever there is.
+#[must_use]
+pub fn ask_generation() -> Vec<u8> {
+    message(kind::GET_GENERATION, flag::REQUEST, [0, 0], 0, &[])
 }
 
 /// Asks for every chain of every family.

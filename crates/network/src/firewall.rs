@@ -24,6 +24,7 @@ use netlink::nftables::{
 use netlink::{Protocol, Socket};
 
 use crate::port::Published;
+use crate::subnet::Subnet;
 
 const IPV4: u8 = 2;
 const IPV6: u8 = 10;
@@ -89,6 +90,8 @@ pub struct Bridge<'n> {
     pub reach: Reach,
     /// Whether its containers reach one another.
     pub within: Within,
+    /// Its addresses.
+    pub subnets: &'n [Subnet],
 }
 
 /// The table of one carboy, spoken of on a socket of the network namespace that it is in.
@@ -132,6 +135,29 @@ impl Firewall {
         match said.and(refused) {
             Err(Errno::NOENT | Errno::OPNOTSUPP | Errno::INVAL) => Ok(Vec::new()),
             listed => listed.map(|()| found).map_err(|errno| Kernel::new(action(), errno).into()),
+        }
+    }
+
+    /// The same where the kernel has nftables, and `None` where it has not.
+    ///
+    /// # Errors
+    /// A kernel error.
+    pub fn find(table: &str, owner: &str) -> Result<Option<Self>> {
+        let firewall = match Self::open(table, owner) {
+            Err(error) if error.errno() == Some(Errno::PROTONOSUPPORT) => return Ok(None),
+            opened => opened?,
+        };
+        let mut answer = Ok(());
+        let said = firewall.socket.say(&nft::ask_generation(), |kind, payload| {
+            if kind == netlink::kind::ERROR {
+                answer = netlink::acknowledgement(payload).unwrap_or(Err(Errno::PROTO));
+            }
+        });
+        said.map_err(|errno| firewall.failed("ask for", errno))?;
+        match answer {
+            // No subsystem of netfilter has this number. Whatever else is refused is told by who asks for more.
+            Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok(None),
+            _ => Ok(Some(firewall)),
         }
     }
 
@@ -586,7 +612,7 @@ mod kernel {
         alone(|| {
             let firewall = Firewall::open("carboy", "").unwrap();
             assert!(!firewall.is_whole().unwrap());
-            let bridge = Bridge { link: "br9", reach: Reach::World, within: Within::Open };
+            let bridge = Bridge { link: "br9", reach: Reach::World, within: Within::Open, subnets: &[] };
             let ports = [
                 published("0.0.0.0", 8080, "192.0.2.7:80"),
                 published("::", 8080, "[2001:db8::7]:80"),

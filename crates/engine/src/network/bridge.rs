@@ -8,22 +8,21 @@ use netlink::link::{self, Traits};
 use netlink::{Socket, route};
 use network::firewall::{self, Bridge, Firewall, Loopback6};
 use network::legacy;
-use network::port::Published;
 use procfs::Proc;
-use rustix::fs::FlockOperation;
 
 use super::claims::Ports;
+use super::rules::Rules;
 use super::{Driver, Ipv6, Network, Reach};
 use crate::containers::Engine;
 use crate::owner::Owner;
-use crate::store::{entries, lock_folder, make_folders};
+use crate::store::entries;
 
 /// Docker's name for what keeps the containers of a network from each other.
 const WITHIN: &str = "com.docker.network.bridge.enable_icc";
 
 impl Network {
     /// The network as the firewall knows it.
-    fn bridge(&self) -> Bridge<'_> {
+    pub(super) fn bridge(&self) -> Bridge<'_> {
         Bridge {
             link: &self.link,
             reach: match self.reach {
@@ -34,18 +33,19 @@ impl Network {
                 Some("false") => firewall::Within::Closed,
                 _ => firewall::Within::Open,
             },
+            subnets: &self.subnets,
         }
     }
 }
 
 impl Engine {
-    /// The firewall of this carboy's networks in the caller's network namespace.
-    pub(super) fn firewall(&self) -> Result<Firewall> {
-        Firewall::open(&self.table_name(), &Owner::of(&self.store.root)?.text())
+    /// The table of this carboy's networks in the caller's network namespace; `None` where the kernel has no nftables.
+    pub(super) fn firewall(&self) -> Result<Option<Firewall>> {
+        Firewall::find(&self.table_name(), &Owner::of(&self.store.root)?.text())
     }
 
     /// Another carboy's networks, with other folders, have a table of their own.
-    fn table_name(&self) -> String {
+    pub(super) fn table_name(&self) -> String {
         if self.is_usual() {
             return "carboy".to_owned();
         }
@@ -71,17 +71,26 @@ impl Engine {
         if network.driver != Driver::Bridge {
             return found.map_err(|errno| no_parent(network, errno));
         }
-        let firewall = self.firewall()?;
-        if !firewall.is_whole()? {
-            self.assert_firewall(&firewall)?;
-        }
+        let _held = match self.rules()? {
+            Rules::Nftables(firewall) => {
+                if !firewall.is_whole()? {
+                    self.assert_firewall(&firewall)?;
+                }
+                if found == Err(Errno::NODEV) {
+                    firewall.add_bridge(&network.bridge())?;
+                    firewall.set_loopback6(loopback6()?)?;
+                }
+                None
+            }
+            Rules::Iptables(iptables) => {
+                let held = self.hold_rules()?;
+                self.assert_iptables(&iptables, Some(network))?;
+                Some(held)
+            }
+        };
         let index = match found {
             Ok(index) => index,
-            Err(Errno::NODEV) => {
-                firewall.add_bridge(&network.bridge())?;
-                firewall.set_loopback6(loopback6()?)?;
-                self.make_bridge(network, socket)?
-            }
+            Err(Errno::NODEV) => self.make_bridge(network, socket)?,
             Err(errno) => return Err(Kernel::new(format!("look for the link {}", network.link), errno).into()),
         };
         for subnet in &network.subnets {
@@ -123,18 +132,11 @@ impl Engine {
     /// # Errors
     /// A kernel error.
     pub(super) fn assert_firewall(&self, firewall: &Firewall) -> Result<()> {
-        let folder = self.store.live_networks();
-        make_folders(&folder)?;
-        let _held = lock_folder(&folder, FlockOperation::LockExclusive)?;
+        let _held = self.hold_rules()?;
         let networks = self.networks()?.whole;
         let bridges: Vec<Bridge<'_>> =
             networks.iter().filter(|network| network.driver == Driver::Bridge).map(Network::bridge).collect();
-        let mut ports: Vec<Published> = Vec::new();
-        for network in &networks {
-            ports.extend(self.endpoints(network)?.into_iter().flat_map(|endpoint| endpoint.ports));
-            ports.extend(self.resolver_ports(network)?);
-        }
-        firewall.assert(&bridges, &ports)?;
+        firewall.assert(&bridges, &self.all_ports(&networks)?)?;
         firewall.set_loopback6(loopback6()?)
     }
 
@@ -143,7 +145,9 @@ impl Engine {
     /// # Errors
     /// A kernel error.
     pub(crate) fn stale_targets(&self) -> Result<Vec<IpAddr>> {
-        let mut targets = self.firewall()?.targets()?;
+        // By iptables' rules none do: they are computed from what is written down.
+        let Some(firewall) = self.firewall()? else { return Ok(Vec::new()) };
+        let mut targets = firewall.targets()?;
         for id in entries(&self.store.live_networks())? {
             let ports = self.endpoints_on(&id)?.into_iter().flat_map(|endpoint| endpoint.ports);
             for port in ports.chain(self.ports_of_resolver(&id)?) {
@@ -153,12 +157,15 @@ impl Engine {
         Ok(targets.into_iter().collect())
     }
 
-    /// Takes what is not there any more out of the firewall.
+    /// Puts what belongs there into the firewall, and takes what is not there any more out of it.
     ///
     /// # Errors
     /// A kernel error.
     pub(crate) fn renew_firewall(&self) -> Result<()> {
-        self.assert_firewall(&self.firewall()?)
+        match self.rules()? {
+            Rules::Nftables(firewall) => self.assert_firewall(&firewall),
+            Rules::Iptables(iptables) => self.follow_records(&iptables),
+        }
     }
 
     /// Puts back what belongs into the firewall, and raises the bridges that containers are on, and starts the resolvers that
@@ -167,8 +174,7 @@ impl Engine {
     /// # Errors
     /// A kernel error.
     pub fn reload_networks(&self) -> Result<()> {
-        let firewall = self.firewall()?;
-        self.assert_firewall(&firewall)?;
+        self.renew_firewall()?;
         let socket = Socket::open(netlink::Protocol::Route)?;
         for network in self.networks()?.whole {
             if !self.endpoints(&network)?.is_empty() {
@@ -180,7 +186,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Takes a network out of the kernel; the firewall's table goes with the last.
+    /// Takes a network out of the kernel; the firewall's rules go with the last.
     ///
     /// # Errors
     /// A kernel error.
@@ -193,16 +199,8 @@ impl Engine {
             Ok(()) | Err(Errno::NODEV) => {}
             Err(errno) => return Err(Kernel::new(format!("remove the bridge {}", network.link), errno).into()),
         }
-        let firewall = self.firewall()?;
-        firewall.close_forward(&network.link)?;
         legacy::close(&network.link)?;
-        firewall.remove_bridge(&network.link)?;
-        let links = link::all(&socket).doing(|| "list the links")?;
-        let is_up = |other: &Network| links.iter().any(|link| link.name == other.link);
-        if self.networks()?.whole.iter().any(|other| other.driver == Driver::Bridge && is_up(other)) {
-            return Ok(());
-        }
-        firewall.remove()
+        self.forget_in_rules(network)
     }
 }
 

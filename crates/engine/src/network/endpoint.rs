@@ -14,6 +14,7 @@ use network::IpNet;
 use procfs::{HostPid, Kind, Process};
 
 use super::claims::{self, Ports};
+use super::rules::Rules;
 use super::{Driver, Endpoint, Network, Reach, bridge, detour_of, link_name, localnet, rate};
 use crate::containers::{Container, Engine, Removal, Status};
 use crate::options::{Connection, Mac, PortWish, Rate};
@@ -214,9 +215,7 @@ impl Engine {
         if number == 0 || !has_route(&sockets.there, &endpoint)? {
             add_routes(network, &endpoint, &sockets.there)?;
         }
-        if !endpoint.ports.is_empty() {
-            self.firewall()?.publish(&endpoint.ports)?;
-        }
+        self.publish(&endpoint.ports)?;
         self.start_resolver(network)?;
         self.touch_others(&endpoint);
         self.store.tell_network(network, "connect", &[("container", record.id.clone())]);
@@ -253,7 +252,7 @@ impl Engine {
         Ok(())
     }
 
-    fn write_endpoint(&self, endpoint: &Endpoint) -> Result<()> {
+    pub(super) fn write_endpoint(&self, endpoint: &Endpoint) -> Result<()> {
         let folder = self.store.endpoints(&endpoint.network);
         loop {
             make_folders(&folder).inspect_err(|_| self.remove_empty_folders(&endpoint.network))?;
@@ -268,10 +267,14 @@ impl Engine {
     /// Takes away a place in a network, whatever there is of it.
     fn detach(&self, endpoint: &Endpoint) -> Result<()> {
         if endpoint.claims {
+            // A start that was refused for want of iptables has had no rules.
+            if let Ok(Rules::Iptables(iptables)) = self.rules() {
+                self.follow_records(&iptables)?;
+            }
             Ports::hold(&self.store)?.release_all(&endpoint.container)?;
         }
         if !endpoint.ports.is_empty() {
-            self.firewall()?.withdraw(&endpoint.ports)?;
+            self.withdraw(endpoint)?;
             let held = Ports::hold(&self.store)?;
             if let Ok(network) = self.find_network(&endpoint.network)
                 && endpoint.is_at_loopback()

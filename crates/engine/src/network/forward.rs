@@ -61,9 +61,12 @@ impl Engine {
         if !network.is_forwarded()? || self.store.is_open(network) {
             return Ok(Vec::new());
         }
-        let shut = self.firewall()?.shut(&network.link, network.families())?;
-        let older = legacy::shut(&network.link, network.families())?;
-        Ok(shut.iter().map(ToString::to_string).chain(older.iter().map(ToString::to_string)).collect())
+        let mut by = Vec::new();
+        if let Some(firewall) = self.firewall()? {
+            by.extend(firewall.shut(&network.link, network.families())?.iter().map(ToString::to_string));
+        }
+        by.extend(legacy::shut(&network.link, network.families())?.iter().map(ToString::to_string));
+        Ok(by)
     }
 
     /// Lets what is forwarded for a network through the firewalls of others, now and whenever it is raised.
@@ -91,7 +94,9 @@ impl Engine {
         if !self.store.is_open(network) {
             return Ok(());
         }
-        self.firewall()?.open_forward(&network.link, network.families())?;
+        if let Some(firewall) = self.firewall()? {
+            firewall.open_forward(&network.link, network.families())?;
+        }
         legacy::open(&network.link, network.families())
     }
 

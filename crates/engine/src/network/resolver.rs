@@ -27,6 +27,7 @@ use sys::clone::Side;
 use sys::credentials::CapabilitySets;
 
 use super::files::OF_HOST;
+use super::rules::Rules;
 use super::zone::NetworkZone;
 use super::{DEFAULT, Driver, Network};
 use crate::asleep::Number;
@@ -46,6 +47,8 @@ const DESCRIPTORS: u64 = 4096;
 const END: Duration = Duration::from_secs(1);
 /// To take its ports out of the firewall: `CAP_NET_ADMIN`.
 const NET_ADMIN: u64 = 1 << 12;
+/// iptables speaks with the kernel by a raw socket: `CAP_NET_RAW`.
+const NET_RAW: u64 = 1 << 13;
 
 /// What a resolver is given.
 #[derive(Debug, Serialize, Deserialize)]
@@ -74,16 +77,20 @@ impl Store {
 
     /// The live folder of a network, locked: nobody starts or ends its resolver meanwhile.
     fn hold_network(&self, id: &str) -> Result<OwnedFd> {
-        let path = self.live_network(id);
+        self.hold_folder(&self.live_network(id))
+    }
+
+    /// A live folder, made where it is not there, and locked.
+    pub(super) fn hold_folder(&self, path: &Path) -> Result<OwnedFd> {
         loop {
-            make_folders(&path)?;
-            let held = match lock_folder(&path, FlockOperation::LockExclusive) {
+            make_folders(path)?;
+            let held = match lock_folder(path, FlockOperation::LockExclusive) {
                 Err(error) if error.errno() == Some(Errno::NOENT) => continue,
                 held => held?,
             };
             // Who had it before may have removed it.
             let own = rustix::fs::fstat(&held).doing(|| format!("look at {}", path.display()))?;
-            if fs::metadata(&path).is_ok_and(|there| (there.dev(), there.ino()) == (own.st_dev, own.st_ino)) {
+            if fs::metadata(path).is_ok_and(|there| (there.dev(), there.ino()) == (own.st_dev, own.st_ino)) {
                 return Ok(held);
             }
         }
@@ -116,7 +123,7 @@ impl Engine {
         }
         let text = serde_json::to_vec(&moved).map_err(|error| Corrupt::new("a resolver", error.to_string()))?;
         file.set_len(0).and_then(|()| file.write_all(&text)).doing(|| format!("write {}", path.display()))?;
-        self.firewall()?.publish(&moved)?;
+        self.publish(&moved)?;
         self.spawn_resolver(network, &doors, &file)
     }
 
@@ -191,14 +198,18 @@ impl Engine {
         }
         let path = self.store.resolver(network);
         let moved: Vec<Published> = read_json(&path).ok().flatten().unwrap_or_default();
-        if !moved.is_empty() {
-            self.firewall()?.withdraw(&moved)?;
+        let rules = if moved.is_empty() { None } else { Some(self.rules()?) };
+        if let Some(Rules::Nftables(firewall)) = &rules {
+            firewall.withdraw(&moved)?;
         }
         match fs::remove_file(&path) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
                 return Err(error).doing(|| format!("remove {}", path.display()));
             }
             _ => {}
+        }
+        if let Some(Rules::Iptables(iptables)) = &rules {
+            self.follow_records(iptables)?;
         }
         self.remove_empty_folders(network);
         Ok(true)
@@ -259,7 +270,13 @@ pub fn run(words: &[OsString]) -> Result<()> {
         .collect::<Result<_>>()?;
     let engine = Engine::at(given.root, given.run);
     let moved: Vec<Published> = read_json(&engine.store.resolver(&given.network))?.unwrap_or_default();
-    confine(if moved.is_empty() { 0 } else { NET_ADMIN })?;
+    confine(match moved.as_slice() {
+        [] => 0,
+        _ => match engine.rules()? {
+            Rules::Nftables(_) => NET_ADMIN,
+            Rules::Iptables(_) => NET_ADMIN | NET_RAW,
+        },
+    })?;
     loop {
         let mut zone = NetworkZone::open(&engine, &given.network)?;
         let stop = zone.deserted.try_clone().doing(|| "answer queries")?;

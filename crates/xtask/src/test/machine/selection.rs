@@ -64,6 +64,7 @@ const FILES: &[&str] = &[
     "health",
     "limits",
     "logs",
+    "network_iptables",
     "oci_apparmor",
     "oci_checkpoint",
     "oci_events",
