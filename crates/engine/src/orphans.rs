@@ -216,7 +216,9 @@ impl Engine {
             Orphan::Resolver { pid, .. } => end_process(*pid),
             Orphan::Bridge { link, .. } | Orphan::Detour { link } => remove_link(&Socket::open(Protocol::Route)?, link),
             Orphan::Table { name, .. } => Firewall::open(name, "")?.remove(),
-            Orphan::Ports { .. } => self.renew_firewall(),
+            // They may have gone with the table, which is not to be made anew.
+            Orphan::Ports { to } if self.stale_targets()?.contains(to) => self.renew_firewall(),
+            Orphan::Ports { .. } => Ok(()),
             Orphan::Image { point } => mounted::remove_nobodys(point),
         }
     }
