@@ -148,6 +148,13 @@ fn published_ports_are_reached_and_nothing_else_by_both_families_and_again_after
             start(carboy, name, &format!("--network {network}"), "exec sleep 1000");
         }
         check(carboy, &neighbour);
+        let seen = done(carboy.run(words("see open")));
+        for expected in ["0.0.0.0:8080/tcp", "[::]:8080/tcp", "iptables-legacy nat ", "ip6tables-legacy mangle "] {
+            assert!(seen.contains(expected), "{expected} is not in\n{seen}");
+        }
+        let root = carboy.busybox();
+        let explained = carboy.run([words("explain run --network six"), vec![root.to_str().unwrap(), "true"]].concat());
+        assert!(explained.stdout.contains("eth0 to six, rules by iptables"), "{}", explained.stdout);
         // Others send what is for the loopback to the host.
         for line in ["ip addr del 127.0.0.1/8 dev lo", "ip route add 127.0.0.0/8 via 192.0.2.1"] {
             assert!(neighbour.run(line).status.success());

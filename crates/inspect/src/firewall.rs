@@ -2,6 +2,7 @@
 //!
 //! It is read once and then asked what names a container's links, addresses and groups, and which ports lead to it.
 
+pub(crate) mod legacy;
 mod words;
 mod xtables;
 

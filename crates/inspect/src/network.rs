@@ -13,6 +13,7 @@ use netlink::link::{self, Assigned, Listed, State, Way};
 use netlink::{Protocol, Socket, route};
 use procfs::{HostPid, Kind, Process as Folder, Walk};
 
+use crate::firewall::legacy::Legacy;
 use crate::firewall::{Firewall, Names};
 use crate::snapshot::network::{Bridge, Interface, Listener, Network, Other, Place, Route, Subnet};
 use crate::snapshot::{Spot, place};
@@ -118,6 +119,8 @@ impl Reader<'_> {
                 Errno::TOOBIG,
             );
         }
+        let mut legacy = self.legacy(index, pid);
+        let older = self.hosts_legacy(&mut legacy);
         let own = match &inside {
             Ok(None) => Some(Vec::new()),
             Ok(Some(_)) => self.own_rules(index, pid, &names),
@@ -129,12 +132,16 @@ impl Reader<'_> {
             interfaces,
             routes,
             listeners: self.listeners(index, pid),
-            published: firewall
-                .as_ref()
-                .map(|firewall| firewall.as_ref().map_or_else(Vec::new, |it| it.published(&names))),
-            rules: firewall.as_ref().map(|firewall| firewall.as_ref().map_or_else(Vec::new, |it| it.about(&names))),
+            published: firewall.as_ref().map(|firewall| {
+                let newer = firewall.as_ref().map_or_else(Vec::new, |it| it.published(&names));
+                newer.into_iter().chain(older.published(&names)).collect()
+            }),
+            rules: firewall.as_ref().map(|firewall| {
+                let newer = firewall.as_ref().map_or_else(Vec::new, |it| it.about(&names));
+                newer.into_iter().chain(older.about(&names)).collect()
+            }),
             own_rules: own,
-            legacy: self.legacy(index, pid),
+            legacy,
         })
     }
 
@@ -356,10 +363,28 @@ impl Reader<'_> {
         Some(found)
     }
 
+    /// The host's tables of the older iptables, which are taken from what is not read. Nothing is run where it has none.
+    fn hosts_legacy(&mut self, unread: &mut Vec<String>) -> Legacy {
+        if !unread.iter().any(|table| table.starts_with(HOSTS)) {
+            return Legacy::default();
+        }
+        match Legacy::read() {
+            Ok(None) => Legacy::default(),
+            Ok(Some(read)) => {
+                unread.retain(|table| !table.starts_with(HOSTS));
+                read
+            }
+            Err(error) => {
+                self.blind.add_error("legacy", "the host's rules of the older iptables", &error);
+                Legacy::default()
+            }
+        }
+    }
+
     fn legacy(&mut self, index: usize, pid: HostPid) -> Vec<String> {
         let own = HostPid(rustix::process::getpid().as_raw_nonzero().get());
         let mut found = Vec::new();
-        for (pid, whose) in [(own, "the host's"), (pid, "its own")] {
+        for (pid, whose) in [(own, HOSTS), (pid, "its own")] {
             if self.is_hosts(index) && pid != own {
                 continue;
             }
@@ -371,6 +396,9 @@ impl Reader<'_> {
         found
     }
 }
+
+/// Whose tables are those of the viewer's own namespace.
+const HOSTS: &str = "the host's";
 
 /// The firewall that a socket's namespace has; `None` where the kernel has no nftables.
 fn firewall(socket: &Socket, names: &Names, most: usize) -> Result<Option<Firewall>> {

@@ -24,7 +24,7 @@ use procfs::Proc;
 use crate::IpNet;
 use crate::firewall::{Bridge, Loopback6, Reach, Within};
 use crate::port::Published;
-use crate::xtables::{Family, Programs, Saved, plain};
+use xtables::{Family, Programs, Saved, plain};
 
 /// With `-` and what a chain is for behind, names of chains have less than 29 letters.
 const LONGEST_PREFIX: usize = 15;
@@ -176,22 +176,6 @@ fn removal(saved: &Saved, chains: &[Chain]) -> Option<String> {
         text.push_str("COMMIT\n");
     }
     (!text.is_empty()).then_some(text)
-}
-
-impl Family {
-    const fn has(self, address: IpAddr) -> bool {
-        match self {
-            Self::Ipv4 => address.is_ipv4(),
-            Self::Ipv6 => address.is_ipv6(),
-        }
-    }
-
-    const fn loopback(self) -> &'static str {
-        match self {
-            Self::Ipv4 => "127.0.0.0/8",
-            Self::Ipv6 => "::1/128",
-        }
-    }
 }
 
 /// An address with the length of its prefix, as iptables tells one of a host.

@@ -8,9 +8,9 @@ use std::fmt;
 use error::Result;
 
 use crate::forward::{DOCKER_USER, Decision, Families, Fate, Way, walk};
-use crate::xtables::{Programs, Table, plain, words};
+use xtables::{Programs, Table, plain, words};
 
-pub use crate::xtables::Family;
+pub use xtables::Family;
 
 const FILTER: &str = "filter";
 const FORWARD: &str = "FORWARD";
@@ -169,7 +169,7 @@ fn decision(rule: &[String], table: &Table) -> Option<Decision> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::xtables::Saved;
+    use xtables::Saved;
 
     fn saved(forward: &str) -> Saved {
         Saved::parse(&format!("*filter\n:FORWARD {forward}\nCOMMIT\n"))

@@ -9,6 +9,5 @@ pub mod legacy;
 pub mod port;
 pub mod resolver;
 pub mod subnet;
-mod xtables;
 
 pub use ipnet::{IpNet, Ipv4Net, Ipv6Net};

@@ -157,9 +157,9 @@ pub struct Rule {
     pub table: String,
     /// The chain or the set that it is in, or that it is.
     pub of: String,
-    /// Its number in the table; for an element that of its set, for a policy 0.
+    /// Its number in the table, of iptables in the chain; for an element that of its set, for a policy 0.
     pub handle: u64,
-    /// What it says in the words of nft(8), with `<… not read>` for what this carboy does not know.
+    /// What it says in the words of nft(8), or of iptables' legacy form, with `<… not read>` for what this carboy does not know.
     pub text: String,
     /// Which link, address, group or class of those asked about it names.
     pub names: Vec<String>,

@@ -8,7 +8,7 @@ use super::{Finding, Tree};
 const LAYERS: &[&[&str]] = &[
     &["sys", "error"],
     &["child", "oci", "procfs", "netlink"],
-    &["namespace", "cgroup", "seccomp"],
+    &["namespace", "cgroup", "seccomp", "xtables"],
     &["runtime", "image", "network", "inspect"],
     &["engine"],
     &["api", "tui", "web"],

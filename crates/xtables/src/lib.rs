@@ -1,7 +1,9 @@
 //! The firewall that the kernel had before nftables, by the programs of iptables' legacy form: their texts are the only
 //! form of it that is the same in every kernel. iptables-save(8), iptables-restore(8).
+#![forbid(unsafe_code)]
 
 use std::io::Write as _;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -42,11 +44,29 @@ impl Family {
         }
     }
 
+    /// Whether an address is one of it.
+    #[must_use]
+    pub const fn has(self, address: IpAddr) -> bool {
+        match self {
+            Self::Ipv4 => address.is_ipv4(),
+            Self::Ipv6 => address.is_ipv6(),
+        }
+    }
+
+    /// The addresses of the loopback.
+    #[must_use]
+    pub const fn loopback(self) -> &'static str {
+        match self {
+            Self::Ipv4 => "127.0.0.0/8",
+            Self::Ipv6 => "::1/128",
+        }
+    }
+
     /// The tables that this network namespace has. None is loaded by this.
     ///
     /// # Errors
     /// A kernel error.
-    pub(crate) fn tables(self) -> Result<Vec<String>> {
+    pub fn tables(self) -> Result<Vec<String>> {
         Proc::open()?.legacy_tables(match self {
             Self::Ipv4 => "ip_tables_names",
             Self::Ipv6 => "ip6_tables_names",
@@ -56,7 +76,7 @@ impl Family {
 
 /// The programs for one family.
 #[derive(Debug)]
-pub(crate) struct Programs {
+pub struct Programs {
     family: Family,
     save: PathBuf,
     restore: PathBuf,
@@ -64,7 +84,8 @@ pub(crate) struct Programs {
 
 impl Programs {
     /// Those of this host, if it has them.
-    pub(crate) fn find(family: Family) -> Option<Self> {
+    #[must_use]
+    pub fn find(family: Family) -> Option<Self> {
         let [save, restore] = ["save", "restore"].map(|what| {
             let names = [format!("{}-{what}", family.program()), format!("{}-{what}", family.word())];
             let all = names.iter().flat_map(|name| FOLDERS.map(|folder| Path::new(folder).join(name)));
@@ -73,7 +94,9 @@ impl Programs {
         Some(Self { family, save: save?, restore: restore? })
     }
 
-    pub(crate) const fn family(&self) -> Family {
+    /// Whose they are.
+    #[must_use]
+    pub const fn family(&self) -> Family {
         self.family
     }
 
@@ -81,7 +104,7 @@ impl Programs {
     ///
     /// # Errors
     /// Refused, with what the program says.
-    pub(crate) fn save(&self) -> Result<Saved> {
+    pub fn save(&self) -> Result<Saved> {
         let output = Command::new(&self.save).env_clear().stdin(Stdio::null()).output();
         let output = output.doing(|| format!("run {}", self.save.display()))?;
         self.check(&self.save, &output)?;
@@ -92,7 +115,7 @@ impl Programs {
     ///
     /// # Errors
     /// Refused, with what the program says.
-    pub(crate) fn restore(&self, text: &str) -> Result<()> {
+    pub fn restore(&self, text: &str) -> Result<()> {
         let doing = || format!("run {}", self.restore.display());
         let mut command = Command::new(&self.restore);
         command.args(["--wait", "--noflush"]).env_clear();
@@ -108,7 +131,7 @@ impl Programs {
     ///
     /// # Errors
     /// Refused, with what the programs say.
-    pub(crate) fn change(&self, plan: impl Fn(&Saved) -> Option<String>) -> Result<()> {
+    pub fn change(&self, plan: impl Fn(&Saved) -> Option<String>) -> Result<()> {
         let mut done = Ok(());
         for _ in 0..TRIES {
             let Some(text) = plan(&self.save()?) else { return Ok(()) };
@@ -139,13 +162,14 @@ fn is_legacy(path: &Path) -> bool {
 }
 
 /// What iptables-save(8) tells.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Saved(Vec<Table>);
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Saved(Vec<Table>);
 
 /// A table.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Table {
-    name: String,
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Table {
+    /// Its name.
+    pub name: String,
     /// Each with its policy; `-` where it has none.
     chains: Vec<(String, String)>,
     /// As they are told, behind `-A `.
@@ -154,7 +178,8 @@ pub(crate) struct Table {
 
 impl Saved {
     /// What a text says. Lines that are none of it are passed over.
-    pub(crate) fn parse(text: &str) -> Self {
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
         let mut tables: Vec<Table> = Vec::new();
         for line in text.lines() {
             if let Some(name) = line.strip_prefix('*') {
@@ -171,25 +196,39 @@ impl Saved {
         Self(tables)
     }
 
-    pub(crate) fn table(&self, name: &str) -> Option<&Table> {
+    /// The tables.
+    pub fn tables(&self) -> impl Iterator<Item = &Table> {
+        self.0.iter()
+    }
+
+    /// The table of this name.
+    #[must_use]
+    pub fn table(&self, name: &str) -> Option<&Table> {
         self.0.iter().find(|table| table.name == name)
     }
 }
 
 impl Table {
-    /// The policy of a chain; none where there is no such chain.
-    pub(crate) fn policy(&self, chain: &str) -> Option<&str> {
+    /// The names of its chains.
+    pub fn chains(&self) -> impl Iterator<Item = &str> {
+        self.chains.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// The policy of a chain, `-` for one of its users'; none where there is no such chain.
+    #[must_use]
+    pub fn policy(&self, chain: &str) -> Option<&str> {
         self.chains.iter().find(|(name, _)| name == chain).map(|(_, policy)| policy.as_str())
     }
 
     /// The rules of a chain: of each what stands behind the chain's name.
-    pub(crate) fn rules(&self, chain: &str) -> impl Iterator<Item = &str> {
+    pub fn rules(&self, chain: &str) -> impl Iterator<Item = &str> {
         self.rules.iter().filter_map(move |rule| rule.strip_prefix(chain)?.strip_prefix(' '))
     }
 }
 
 /// The words of a rule, those in quotes without them.
-pub(crate) fn words(rule: &str) -> Vec<String> {
+#[must_use]
+pub fn words(rule: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let (mut quoted, mut escaped) = (false, false);
@@ -216,7 +255,7 @@ pub(crate) fn words(rule: &str) -> Vec<String> {
 ///
 /// # Errors
 /// Refused for one with letters that mean something to iptables.
-pub(crate) fn plain(link: &str) -> Result<&str> {
+pub fn plain(link: &str) -> Result<&str> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     if !link.is_empty() && link.bytes().all(is_plain) {
         return Ok(link);
