@@ -13,6 +13,7 @@
 //!   make the root mount                       own cgroup namespace, session, loopback, hostname
 //!     [Root + descriptor] ──────────────────▶ Await(Root): attaches it, mounts below it, pivots
 //!   keeps the master  ◀─────────────────────── [Terminal + descriptor]  only with a terminal
+//!     [Connected] ──────────────────────────▶ Await(Connected)         only with networks, made while it mounts
 //!   run hooks  ◀────────────────────────────── [Mounted]                only with hooks
 //!     [Hooked] ─────────────────────────────▶ Await(Hooked)
 //!     [Ready] ──────────────────────────────▶ Await(Ready)             only for one more process in a container
@@ -416,6 +417,8 @@ pub enum Turn {
     Hooked = 4,
     /// Its listener was copied.
     Heard = 5,
+    /// Its networks are as they are to be.
+    Connected = 6,
 }
 
 /// What the child says.

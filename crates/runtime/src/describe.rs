@@ -86,6 +86,7 @@ pub const fn turn(turn: Turn) -> &'static str {
         Turn::Ready => "the word to go on",
         Turn::Hooked => "the end of the hooks",
         Turn::Heard => "the copy of its listener",
+        Turn::Connected => "its networks",
     }
 }
 

@@ -175,6 +175,9 @@ pub fn plan<'a>(config: &Config, facts: &Facts, terms: &Terms<'_>, arena: &'a Bu
         steps.push(Step::Folder(steps.inside("process.cwd", &process.cwd)?));
     }
     process::plan_streams(process, Console::Bound, &mut steps);
+    if !terms.connections.is_empty() {
+        steps.push(Step::Await(Turn::Connected));
+    }
     process::plan_sysctls(config, &mut steps)?;
     let hooks = hooks(config);
     if !hooks.is_empty() {
@@ -187,12 +190,12 @@ pub fn plan<'a>(config: &Config, facts: &Facts, terms: &Terms<'_>, arena: &'a Bu
     plan_resctrl(terms, resctrl::plan, &mut host)?;
     plan_mark(config, facts, &entrance, &mut host)?;
     plan_net_devices(config, &entrance, &mut host);
-    plan_connections(config, (&entrance, terms), &mut host);
     host.push(HostStep::MakeRoot);
     if !mnt::keeps_its_mounts(config) {
         host.push(HostStep::RecordRoot);
     }
     host.push(HostStep::Release(Turn::Root));
+    plan_connections(config, (&entrance, terms), &mut host);
     if !hooks.is_empty() {
         host.push(HostStep::AwaitMounts);
         host.extend(hooks.into_iter().map(HostStep::Hooks));
@@ -288,11 +291,13 @@ fn plan_net_devices(config: &Config, entrance: &Entrance, host: &mut Vec<HostSte
     }
 }
 
-/// The program finds its networks as they are to be.
+/// They are made while the child mounts, which takes as long. Its settings may be those of a network's link, and the program
+/// finds its networks as they are to be.
 fn plan_connections(config: &Config, (entrance, terms): (&Entrance, &Terms<'_>), host: &mut Vec<HostStep>) {
     if !terms.connections.is_empty() {
         let network = plan_network(config, entrance, host);
         host.push(HostStep::Connect(terms.connections.to_vec(), network));
+        host.push(HostStep::Release(Turn::Connected));
     }
 }
 

@@ -44,6 +44,24 @@ cd ..
 skopeo copy -q --dest-tls-verify=false oci:layout:big docker://127.0.0.1:5000/big:1
 "#;
 
+/// What nobody can do without, by programs that do nothing else, on all processors: the layers' files are made and brought to
+/// the disk, and all bytes are hashed, packed and unpacked.
+const FLOOR: [(&str, &str); 2] = [
+    (
+        "files",
+        "for tar in tars/*; do mkdir trees/${tar#*/}; tar -C trees/${tar#*/} -xf $tar & done; wait; sync -f trees",
+    ),
+    ("hashes", "ls tars/* layout/blobs/sha256/* | xargs -P 2 -n 1 openssl dgst -sha256 > hashes"),
+];
+/// The layers without compression, for these.
+const TARS: &str = "mkdir tars trees; for blob in layout/blobs/sha256/*; do
+    gzip -dc < $blob > tars/${blob##*/} 2>/dev/null || rm tars/${blob##*/}
+done; sleep 6; cat tars/* | wc -c";
+/// How fast one processor unpacks at best, bytes a second.
+const INFLATION: f64 = 0.5e9;
+/// carboy's time as a part of the floor's.
+const FLOOR_BUDGET: f64 = 1.5;
+
 /// Measures, and prints a line.
 ///
 /// # Errors
@@ -56,10 +74,38 @@ pub(super) fn measure(engines: &[Engine], folder: &Path) -> Result<()> {
             return Ok(());
         }
     };
-    let compared = compare(engines);
+    let floor = floor_ms(folder).inspect_err(|error| println!("the floor of a pull cannot be measured here: {error}"));
+    let compared = compare(engines, floor.ok());
     let _ = registry.kill();
     let _ = registry.wait();
     compared
+}
+
+/// How long a pull takes at least.
+fn floor_ms(folder: &Path) -> Result<f64> {
+    let run = |script: &str| -> Result<String> {
+        let output = Command::new("sh").args(["-c", script]).current_dir(folder).stdin(Stdio::null()).output();
+        let output = output.doing(|| "measure the floor")?;
+        if !output.status.success() {
+            let errors = String::from_utf8_lossy(&output.stderr);
+            return Err(Refused::new("the floor", "", errors.lines().last().unwrap_or("failed").to_owned()).into());
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    let bytes: f64 = run(TARS)?.parse().unwrap_or_default();
+    let processors = std::thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(1));
+    let inflation = bytes / INFLATION / f64::from(processors) * 1000.0;
+    let mut sum = inflation;
+    print!("a pull's floor: unpacking {inflation:.0} ms");
+    for (what, script) in FLOOR {
+        let began = Instant::now();
+        run(script)?;
+        let took = began.elapsed().as_secs_f64() * 1000.0;
+        print!(", {what} {took:.0}");
+        sum += took;
+    }
+    println!(", together {sum:.0}");
+    Ok(sum)
 }
 
 fn offer(folder: &Path) -> Result<Child> {
@@ -93,7 +139,7 @@ struct Taken {
     peak_kb: u64,
 }
 
-fn compare(engines: &[Engine]) -> Result<()> {
+fn compare(engines: &[Engine], floor: Option<f64>) -> Result<()> {
     let image = format!("{REGISTRY}/big:1");
     let mut rounds: Vec<Vec<Taken>> = Vec::new();
     for _ in 0..ROUNDS {
@@ -112,7 +158,11 @@ fn compare(engines: &[Engine]) -> Result<()> {
     let wall: fn(&Taken) -> f64 = |taken| taken.wall_ms;
     let cpu: fn(&Taken) -> f64 = |taken| taken.cpu_ms;
     let peak = rounds.iter().filter_map(|round| round.first()).map(|taken| taken.peak_kb).max().unwrap_or_default();
-    print!("pull and unpack 300 MB in 5 layers; {ROUNDS} rounds: carboy {:.0} ms", median(of(0, wall).into_iter()));
+    let ours = median(of(0, wall).into_iter());
+    print!("pull and unpack 300 MB in 5 layers; {ROUNDS} rounds: carboy {ours:.0} ms");
+    if let Some(floor) = floor {
+        print!(", {:.2} of the floor{}", ours / floor, verdict(ours / floor, FLOOR_BUDGET));
+    }
     print!(
         ", CPU {:.0} ms, peak {:.1} MiB",
         median(of(0, cpu).into_iter()),
