@@ -150,7 +150,7 @@ fn try_in(trial: &Path) -> Result<Option<String>> {
     }
     let remembers = if rootless::is_in_user_namespace()? { Remembers::AsUser } else { Remembers::AsTrusted };
     if let Some(reason) = refusal(mount(&lower, &upper, &work, remembers))? {
-        return Ok(Some(reason));
+        return has_room(&upper).map(|()| Some(reason));
     }
     let opened = File::open(&lower).doing(|| format!("open {}", lower.display()))?;
     let whiteout = mknodat(&opened, c"hidden", FileType::CharacterDevice, Mode::empty(), 0);
@@ -168,6 +168,16 @@ fn try_in(trial: &Path) -> Result<Option<String>> {
         }
         set => set.map(|()| None).doing(|| format!("set an attribute of {}", lower.display())),
     }
+}
+
+/// An overlay whose work folder cannot be filled, on a full disk, is refused in the same words as one that cannot be had there.
+fn has_room(folder: &Path) -> Result<()> {
+    /// More than an overlay makes.
+    const FOLDERS: u32 = 8;
+    (0..FOLDERS).try_for_each(|number| {
+        let path = folder.join(number.to_string());
+        fs::create_dir(&path).doing(|| format!("create {}", path.display()))
+    })
 }
 
 /// A volatile one is unmounted without waiting for the disk; before Linux 5.10 there is none.
