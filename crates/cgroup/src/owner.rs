@@ -1,7 +1,7 @@
 //! Whose a container's groups are, written on one of them as an extended attribute: cgroupfs keeps it as long as the group,
 //! whatever becomes of the folders that tell of the container. xattr(7), fs/kernfs/inode.c.
 
-use error::{Doing, Result};
+use error::Result;
 use procfs::descriptor::path_below;
 use rustix::buffer::spare_capacity;
 use rustix::fs::{XattrFlags, getxattr, setxattr};
@@ -19,10 +19,11 @@ const DEEPEST: usize = 16;
 /// The most that is read.
 const LONGEST: usize = 16 << 10;
 
-/// Writes on a container's groups whose they are: on the one of v2, or where there is none on the first.
+/// Writes on a container's groups whose they are: on the one of v2, or where there is none on the first. Where a kernel keeps no
+/// such attribute, or not for this user, nothing is written: the groups are found as long as the container's folder is there.
 ///
 /// # Errors
-/// A kernel error: `EOPNOTSUPP` where the kernel keeps no such attributes.
+/// A kernel error where the hierarchy cannot be opened.
 pub fn write(hierarchies: &Hierarchies, path: &GroupPath, owner: &str) -> Result<()> {
     let usable = || hierarchies.iter().map(|(_, one)| one).filter(|one| one.obstacle.is_none());
     let unified = hierarchies.unified().and_then(|index| hierarchies.at(index).ok());
@@ -30,8 +31,8 @@ pub fn write(hierarchies: &Hierarchies, path: &GroupPath, owner: &str) -> Result
         return Ok(());
     };
     let root = hierarchy.open()?;
-    setxattr(path_below(&root, path.relative()), name(hierarchies), owner.as_bytes(), XattrFlags::empty())
-        .doing(|| format!("write on the cgroup {hierarchy}:{path} whose it is"))
+    let _ = setxattr(path_below(&root, path.relative()), name(hierarchies), owner.as_bytes(), XattrFlags::empty());
+    Ok(())
 }
 
 fn name(hierarchies: &Hierarchies) -> &'static str {

@@ -28,7 +28,7 @@ const NOT_FAILED: [&str; 9] =
 
 /// Calls of the plan that cannot fail, or only inform of a file's length; where the working directory cannot be asked for,
 /// it is set in a way that needs no asking.
-const MAY_FAIL: [&str; 4] = ["statx", "lseek", "umask", "getcwd"];
+const MAY_FAIL: [&str; 5] = ["statx", "lseek", "umask", "getcwd", "setxattr"];
 
 /// Calls that a monitor makes as often as something happens: what happens at once in one run may not in the next, and who
 /// leaves soon enough is told nothing more.

@@ -6,7 +6,7 @@
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use error::Result;
+use error::{Errno, Kernel, Result};
 use procfs::descriptor::path_below;
 use procfs::{Kind, NamespaceId, Process, Walk};
 
@@ -26,7 +26,9 @@ impl Owner {
     /// # Errors
     /// A kernel error where the process's mount namespace cannot be told.
     pub(crate) fn of(folder: &Path) -> Result<Self> {
-        let namespace = Process::this()?.namespace(Kind::Mnt)?.id().map_or(0, |id| id.ino);
+        let seen = Process::this()?.namespace(Kind::Mnt)?;
+        let unseen = || Kernel::new("tell this process's mount namespace from others", Errno::ACCESS);
+        let namespace = seen.id().ok_or_else(unseen)?.ino;
         let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_path_buf());
         Ok(Self { folder, namespace })
     }

@@ -454,7 +454,7 @@ impl<'e> InCare<'e> {
     fn record(&mut self, news: News) -> Result<()> {
         match news {
             News::Child(pid) => {
-                self.write_owner();
+                self.write_owner()?;
                 let start_ticks = procfs::stat(pid)?.start_ticks;
                 // It is there from now on, whatever fails: nothing is planned anew.
                 let process = self.live.process.insert(LiveProcess {
@@ -477,13 +477,12 @@ impl<'e> InCare<'e> {
         self.write_live()
     }
 
-    /// Writes on its groups whose they are, and which above them were made for it. Where that cannot be, they are found as long
-    /// as its folder is there.
-    fn write_owner(&self) {
-        let Ok(owner) = Owner::of(&self.engine.store.run_folder(&self.id)) else { return };
+    /// Writes on its groups whose they are, and which above them were made for it.
+    fn write_owner(&self) -> Result<()> {
+        let owner = Owner::of(&self.engine.store.run_folder(&self.id))?;
         let parents = self.live.parents.iter().map(|(hierarchy, path)| format!("\n{hierarchy} {path}"));
         let text: String = std::iter::once(owner.text()).chain(parents).collect();
-        let _ = cgroup::owner::write(&self.hierarchies, &self.group, &text);
+        cgroup::owner::write(&self.hierarchies, &self.group, &text)
     }
 
     /// Writes down that one which was there before runs again, by this configuration.
