@@ -200,10 +200,10 @@ impl Counts {
     }
 }
 
-/// What a line of cargo test or of nextest tells of the results, if it is the line that does.
+/// What a line of cargo test or of nextest tells of the results, if it is the line that does. What nextest repeats of a test
+/// that failed, and may be run once more, stands further to the right.
 fn result_of(line: &str) -> Option<Counts> {
-    let line = line.trim_start();
-    let summary = line.strip_prefix("test result: ").or_else(|| line.strip_prefix("Summary ["))?;
+    let summary = line.strip_prefix("test result: ").or_else(|| line.trim_start().strip_prefix("Summary ["))?;
     let mut words = summary.split([' ', ';', ',']).filter(|word| !word.is_empty()).peekable();
     let mut counts = Counts::default();
     while let Some(word) = words.next() {
@@ -233,6 +233,7 @@ mod tests {
         let nextest = "     Summary [   0.022s] 18 tests run: 17 passed (1 slow), 1 failed, 4 skipped";
         assert_eq!(result_of(nextest), Some(counts(17, 1, 4)));
         assert_eq!(result_of("test a_summary ... ok"), None);
+        assert_eq!(result_of("    test result: FAILED. 0 passed; 1 failed; 0 ignored"), None);
     }
 
     #[test]
