@@ -94,6 +94,7 @@ mod kernel {
         folders.iter().rev().for_each(|folder| std::fs::remove_dir(folder).unwrap());
         assert!(found.contains(&(path.clone(), "mine".to_owned())), "{found:?}");
         assert!(!found.iter().any(|(found, _)| *found == below), "{found:?}");
-        assert!(write(&hierarchies, &path, "nobody's").is_err());
+        write(&hierarchies, &path, "nobody's").unwrap();
+        assert!(!find(&hierarchies).unwrap().iter().any(|(found, _)| *found == path));
     }
 }
