@@ -105,11 +105,11 @@ fn memory_that_runs_out_above_a_container_is_told_with_the_level() {
 #[test]
 fn page_cache_that_can_be_dropped_is_not_counted_as_used() {
     let carboy = Carboy::new();
-    let write = "read -r go; dd if=/dev/zero of=/file bs=1M count=24 2>/dev/null; sync; echo written; exec sleep 1000";
+    let write = "echo ready; read -r go; dd if=/dev/zero of=/file bs=1M count=24 2>/dev/null; sync; echo written; exec sleep 1000";
     let root = carboy.busybox();
     let words = ["run", "-i", "--name", "it", "-m", "200m", root.to_str().unwrap(), "sh", "-c", write];
     let mut container = Attended::start(&mut carboy.command(words));
-    sleep(Duration::from_millis(300));
+    assert_eq!(container.line(), "ready");
     let before = sample(&carboy);
     container.tell("go");
     assert_eq!(container.line(), "written");
