@@ -14,6 +14,7 @@ use runtime::apply::Running;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::SocketFlags;
+use rustix::pipe::fcntl_setpipe_size;
 use sys::clone::Side;
 use sys::process::Ended;
 use sys::signal::Signals;
@@ -161,8 +162,9 @@ enum Source {
 /// How much of what was written last is still read when the process has ended: others may write for ever.
 const REST: usize = 1 << 20;
 
-/// As much as a pipe holds.
-const CHUNK: usize = 64 * 1024;
+/// As much as a pipe holds, and as much as one does that has been full: who writes without end is read in fewer pieces.
+const PIPE: usize = 64 << 10;
+const LARGE_PIPE: usize = 256 << 10;
 
 /// SIGTERM, signal(7).
 const TERMINATE: u32 = 15;
@@ -436,16 +438,22 @@ impl Monitor {
 
     /// Reads once what is there; gives how much that was, 0 where there is nothing or nothing more to come.
     fn read(&mut self, stream: Stream) -> usize {
-        let mut buffer = [MaybeUninit::uninit(); CHUNK];
+        let mut buffer = [MaybeUninit::uninit(); LARGE_PIPE];
         let end = self.kept.of(stream);
         let Some(file) = end else { return 0 };
-        let bytes = match rustix::io::read(file, &mut buffer) {
+        let bytes = match rustix::io::read(&*file, &mut buffer) {
             Err(Errno::AGAIN | Errno::INTR) => return 0,
             Ok(([], _)) | Err(_) => {
                 *end = None;
                 return 0;
             }
-            Ok((bytes, _)) => &*bytes,
+            Ok((bytes, _)) => {
+                if bytes.len() == PIPE {
+                    // A terminal has no size, and a user may have too many pipes that are large.
+                    let _ = fcntl_setpipe_size(file, LARGE_PIPE);
+                }
+                &*bytes
+            }
         };
         if let Output::Log(log) = &mut self.output {
             log.take(stream, bytes);
