@@ -109,20 +109,18 @@ pub fn make_veth(
     make(socket, &link_header(0, UP), &[here.attributes(), master, info("veth", &attribute(PEER, &peer))])
 }
 
-/// Lets a bridge send what comes from one of its ports back by the same: a container that reaches itself by the host.
+/// Lets a bridge send what comes from one of its ports, by its name, back by the same: a container that reaches itself by
+/// the host.
 ///
 /// # Errors
 /// `ENODEV` where the link is none; `EOPNOTSUPP` where it is no bridge's port.
-pub fn send_back(socket: &Socket, port: u32) -> Result<(), Errno> {
-    const FAMILY: u8 = 7;
-    const PORT: u16 = 12;
+pub fn send_back(socket: &Socket, port: &str) -> Result<(), Errno> {
+    const MASTER_KIND: u16 = 4;
+    const PORT_DATA: u16 = 5;
     const HAIRPIN: u16 = 4;
-    let mut header = link_header(port, 0);
-    if let Some(family) = header.first_mut() {
-        *family = FAMILY;
-    }
-    let said = nested(PORT, &attribute(HAIRPIN, &[1]));
-    socket.request(&message(SET_LINK, flag::REQUEST | flag::ACK, &header, &said), |_, _| {})
+    let info = [text(MASTER_KIND, "bridge"), nested(PORT_DATA, &attribute(HAIRPIN, &[1]))].concat();
+    let said = [text(NAME, port), nested(INFO, &info)].concat();
+    socket.request(&message(NEW_LINK, flag::REQUEST | flag::ACK, &link_header(0, 0), &said), |_, _| {})
 }
 
 /// What shares a link of the host.
@@ -589,9 +587,10 @@ mod kernel {
             let port = listed.iter().find(|link| link.name == "v9").unwrap();
             assert_eq!((port.kind.as_str(), port.master), ("veth", Some(bridge)));
             assert_eq!(mode_of_port(&here, "v9"), Some(vec![0]));
-            send_back(&here, port.index).unwrap();
+            send_back(&here, "v9").unwrap();
             assert_eq!(mode_of_port(&here, "v9"), Some(vec![1]));
-            assert_eq!(send_back(&here, bridge), Err(Errno::OPNOTSUPP));
+            assert_eq!(send_back(&here, "br9"), Err(Errno::OPNOTSUPP));
+            assert_eq!(send_back(&here, "nobody"), Err(Errno::NODEV));
             let own = all(&beyond).unwrap().into_iter().find(|link| link.name == "eth0").unwrap();
             assert_eq!((own.state, own.mtu, own.hardware.as_slice()), (State::Up, Some(1500), &[2, 0, 0, 0, 0, 9][..]));
             assert_eq!(own.other.map(|other| other.index), Some(port.index));

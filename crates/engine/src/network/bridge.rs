@@ -1,6 +1,7 @@
 //! A network in the kernel: its bridge with the host's addresses, the kernel settings that it needs, its place in the
 //! firewall. It is raised by whoever is connected first, and stays until the network is removed.
 
+use std::cell::OnceCell;
 use std::net::IpAddr;
 
 use error::{Doing, Errno, Error, Kernel, Refused, Result};
@@ -66,15 +67,15 @@ impl Engine {
     ///
     /// # Errors
     /// Refused where its link is somebody else's, or its parent is not there; a kernel error.
-    pub(super) fn raise(&self, network: &Network, socket: &Socket) -> Result<u32> {
+    pub(super) fn raise(&self, network: &Network, socket: &Socket, rules: &OnceCell<Rules>) -> Result<u32> {
         let found = route::link(socket, &network.link);
         if network.driver != Driver::Bridge {
             return found.map_err(|errno| no_parent(network, errno));
         }
-        let _held = match self.rules()? {
+        let _held = match self.known_rules(rules)? {
             Rules::Nftables(firewall) => {
                 if !firewall.is_whole()? {
-                    self.assert_firewall(&firewall)?;
+                    self.assert_firewall(firewall)?;
                 }
                 if found == Err(Errno::NODEV) {
                     firewall.add_bridge(&network.bridge())?;
@@ -84,7 +85,7 @@ impl Engine {
             }
             Rules::Iptables(iptables) => {
                 let held = self.hold_rules()?;
-                self.assert_iptables(&iptables, Some(network))?;
+                self.assert_iptables(iptables, Some(network))?;
                 Some(held)
             }
         };
@@ -176,9 +177,10 @@ impl Engine {
     pub fn reload_networks(&self) -> Result<()> {
         self.renew_firewall()?;
         let socket = Socket::open(netlink::Protocol::Route)?;
+        let rules = OnceCell::new();
         for network in self.networks()?.whole {
             if !self.endpoints(&network)?.is_empty() {
-                self.raise(&network, &socket)?;
+                self.raise(&network, &socket, &rules)?;
                 self.follow_loopback(&network, &Ports::hold(&self.store)?, None)?;
                 self.start_resolver(&network)?;
             }

@@ -1,6 +1,7 @@
 //! A container's place in a network: made before its program runs, or while it does, and taken away when it has ended. It
 //! is written down before any of it is made, so that whoever comes next can take it away.
 
+use std::cell::OnceCell;
 use std::fs::{self, FileTimes};
 use std::io::ErrorKind;
 use std::net::IpAddr;
@@ -47,18 +48,19 @@ impl Store {
     }
 }
 
-/// The socket of a container's network namespace and that of carboy's own.
+/// The socket of a container's network namespace and that of carboy's own, and who keeps the rules there.
 struct Sockets<'n> {
     here: Socket,
     there: Socket,
     namespace: BorrowedFd<'n>,
+    rules: OnceCell<Rules>,
 }
 
 impl<'n> Sockets<'n> {
     fn open(namespace: BorrowedFd<'n>) -> Result<Self> {
         let home = Process::this()?.open_namespace(Kind::Net)?;
         let there = Socket::open_in(namespace, home.as_fd(), Protocol::Route)?;
-        Ok(Self { here: Socket::open(Protocol::Route)?, there, namespace })
+        Ok(Self { here: Socket::open(Protocol::Route)?, there, namespace, rules: OnceCell::new() })
     }
 }
 
@@ -187,7 +189,7 @@ impl Engine {
         };
         // Before anything is claimed: whoever finds one without addresses looks for all that it may have claimed.
         self.write_endpoint(&endpoint)?;
-        let master = self.raise(network, &sockets.here)?;
+        let master = self.raise(network, &sockets.here, &sockets.rules)?;
         self.claim_addresses(&mut endpoint, network, connection)?;
         let addresses: Vec<IpAddr> = endpoint.addresses.iter().map(IpNet::addr).collect();
         if connection.mac.is_none() {
@@ -215,7 +217,9 @@ impl Engine {
         if number == 0 || !has_route(&sockets.there, &endpoint)? {
             add_routes(network, &endpoint, &sockets.there)?;
         }
-        self.publish(&endpoint.ports)?;
+        if !endpoint.ports.is_empty() {
+            self.publish(&endpoint.ports, self.known_rules(&sockets.rules)?)?;
+        }
         self.start_resolver(network)?;
         self.touch_others(&endpoint);
         self.store.tell_network(network, "connect", &[("container", record.id.clone())]);
@@ -266,15 +270,18 @@ impl Engine {
 
     /// Takes away a place in a network, whatever there is of it.
     fn detach(&self, endpoint: &Endpoint) -> Result<()> {
+        // Who closes a socket of nftables waits until what was taken out is free, some milliseconds later: by then the rest
+        // is done.
+        let rules = OnceCell::new();
         if endpoint.claims {
             // A start that was refused for want of iptables has had no rules.
-            if let Ok(Rules::Iptables(iptables)) = self.rules() {
-                self.follow_records(&iptables)?;
+            if let Ok(Rules::Iptables(iptables)) = self.known_rules(&rules) {
+                self.follow_records(iptables)?;
             }
             Ports::hold(&self.store)?.release_all(&endpoint.container)?;
         }
         if !endpoint.ports.is_empty() {
-            self.withdraw(endpoint)?;
+            self.withdraw(endpoint, self.known_rules(&rules)?)?;
             let held = Ports::hold(&self.store)?;
             if let Ok(network) = self.find_network(&endpoint.network)
                 && endpoint.is_at_loopback()
@@ -537,8 +544,7 @@ fn send_back(network: &Network, endpoint: &Endpoint, here: &Socket) -> Result<()
     if network.driver != Driver::Bridge {
         return Ok(());
     }
-    let set = route::link(here, &endpoint.link).and_then(|port| link::send_back(here, port));
-    set.doing(|| format!("let {} reach itself by its published ports", endpoint.name))
+    link::send_back(here, &endpoint.link).doing(|| format!("let {} reach itself by its published ports", endpoint.name))
 }
 
 fn has_route(there: &Socket, endpoint: &Endpoint) -> Result<bool> {

@@ -123,7 +123,9 @@ impl Engine {
         }
         let text = serde_json::to_vec(&moved).map_err(|error| Corrupt::new("a resolver", error.to_string()))?;
         file.set_len(0).and_then(|()| file.write_all(&text)).doing(|| format!("write {}", path.display()))?;
-        self.publish(&moved)?;
+        if !moved.is_empty() {
+            self.publish(&moved, &self.rules()?)?;
+        }
         self.spawn_resolver(network, &doors, &file)
     }
 

@@ -2,6 +2,7 @@
 //! element more or less; for iptables the rules are computed anew from what is written down, so that there the record comes
 //! first, and all who change rules wait for each other.
 
+use std::cell::OnceCell;
 use std::fs;
 use std::os::fd::OwnedFd;
 
@@ -36,6 +37,18 @@ impl Engine {
         })
     }
 
+    /// The same, asked for once.
+    ///
+    /// # Errors
+    /// As [`Engine::rules`].
+    pub(super) fn known_rules<'r>(&self, known: &'r OnceCell<Rules>) -> Result<&'r Rules> {
+        if let Some(rules) = known.get() {
+            return Ok(rules);
+        }
+        let found = self.rules()?;
+        Ok(known.get_or_init(|| found))
+    }
+
     /// To what a container is connected, in words, and who keeps the rules of it.
     pub(crate) fn connections(&self, wished: &[Connection]) -> Vec<String> {
         let links = wished.iter().enumerate().map(|(number, wish)| format!("eth{number} to {}", wish.network));
@@ -53,13 +66,10 @@ impl Engine {
     ///
     /// # Errors
     /// A kernel error; with iptables as [`Engine::follow_records`].
-    pub(super) fn publish(&self, ports: &[Published]) -> Result<()> {
-        if ports.is_empty() {
-            return Ok(());
-        }
-        match self.rules()? {
+    pub(super) fn publish(&self, ports: &[Published], rules: &Rules) -> Result<()> {
+        match rules {
             Rules::Nftables(firewall) => firewall.publish(ports),
-            Rules::Iptables(iptables) => self.follow_records(&iptables),
+            Rules::Iptables(iptables) => self.follow_records(iptables),
         }
     }
 
@@ -67,13 +77,13 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Engine::publish`].
-    pub(super) fn withdraw(&self, endpoint: &Endpoint) -> Result<()> {
-        match self.rules()? {
+    pub(super) fn withdraw(&self, endpoint: &Endpoint, rules: &Rules) -> Result<()> {
+        match rules {
             Rules::Nftables(firewall) => firewall.withdraw(&endpoint.ports),
             Rules::Iptables(iptables) => {
                 // From now on nobody computes rules for them. Whoever finds it so knows that some may be claimed.
                 self.write_endpoint(&Endpoint { ports: Vec::new(), claims: true, ..endpoint.clone() })?;
-                self.follow_records(&iptables)
+                self.follow_records(iptables)
             }
         }
     }
