@@ -555,12 +555,14 @@ pub fn spawn(
 struct State<'a> {
     scene: &'a Scene<'a>,
     root: Option<OwnedFd>,
+    /// The folder that the step before has made a node or a link in: many are made in one.
+    folder: Option<(&'a CStr, OwnedFd)>,
     /// Where a failure is told, once the program was to be started.
     failure: Option<BorrowedFd<'a>>,
 }
 
-fn walk(steps: &[Step<'_>], scene: &Scene<'_>) -> ! {
-    let mut state = State { scene, root: None, failure: None };
+fn walk<'a>(steps: &'a [Step<'a>], scene: &'a Scene<'a>) -> ! {
+    let mut state = State { scene, root: None, folder: None, failure: None };
     for (number, step) in steps.iter().enumerate() {
         if let Err(errno) = state.take(step) {
             let report = Report::Failed { step: number, errno: errno.raw_os_error() };
@@ -575,8 +577,11 @@ fn walk(steps: &[Step<'_>], scene: &Scene<'_>) -> ! {
 /// The exit code of a child that did not become the program; its parent knows why from the report.
 const FAILURE: i32 = 125;
 
-impl State<'_> {
-    fn take(&mut self, step: &Step<'_>) -> Result<()> {
+impl<'a> State<'a> {
+    fn take(&mut self, step: &Step<'a>) -> Result<()> {
+        if !matches!(step, Step::Device { .. } | Step::Link { .. }) {
+            self.folder = None;
+        }
         match *step {
             Step::Await(turn) => self.wait_for(turn),
             Step::JoinGroup { handle, .. } => self.join_group(handle),
@@ -634,7 +639,7 @@ impl State<'_> {
         }
     }
 
-    fn take_setting(&mut self, step: &Step<'_>) -> Result<()> {
+    fn take_setting(&mut self, step: &Step<'a>) -> Result<()> {
         match *step {
             Step::Attribute { path, value } => write_procfs(c"/proc/self/attr", path, value),
             Step::Keyring { name, permissions } => join_keyring(name, permissions),
@@ -648,7 +653,7 @@ impl State<'_> {
         }
     }
 
-    fn take_mount_step(&mut self, step: &Step<'_>) -> Result<()> {
+    fn take_mount_step(&mut self, step: &Step<'a>) -> Result<()> {
         match *step {
             Step::Mount { kind, options, attributes, at, propagation, covers, instead } => {
                 let mount = match (new_mount(kind, options, attributes), instead) {
@@ -678,14 +683,13 @@ impl State<'_> {
                 sys::mount::change(target.as_fd(), reach, &Change { set, ..Change::default() })
             }
             Step::Device { host, folder, name, mode, number, owner } => {
-                let folder = sys::path::open_or_make(self.root()?, folder, Missing::Folder)?;
-                make_device(folder.as_fd(), name, (host, mode, number, owner))
+                make_device(self.folder(folder)?, name, (host, mode, number, owner))
             }
             Step::Link { existing, target, folder, name } => {
-                let folder = sys::path::open_or_make(self.root()?, folder, Missing::Folder)?;
-                match (sys::path::make_link(target, folder.as_fd(), name), existing) {
+                let folder = self.folder(folder)?;
+                match (sys::path::make_link(target, folder, name), existing) {
                     (Err(Errno::EXIST), Existing::Stays) => Ok(()),
-                    (Err(Errno::EXIST), Existing::MustBeSame) => same_link(folder.as_fd(), name, target),
+                    (Err(Errno::EXIST), Existing::MustBeSame) => same_link(folder, name, target),
                     (made, _) => made,
                 }
             }
@@ -698,7 +702,7 @@ impl State<'_> {
         }
     }
 
-    fn take_root_step(&mut self, step: &Step<'_>) -> Result<()> {
+    fn take_root_step(&mut self, step: &Step<'a>) -> Result<()> {
         match *step {
             Step::RootPropagation(propagation) => {
                 let change = Change { propagation: Some(propagation), ..Change::default() };
@@ -822,6 +826,15 @@ impl State<'_> {
 
     fn open(&self, at: &CStr) -> Result<OwnedFd> {
         sys::path::open_below(self.root()?, at, Access::Handle, Within::Root)
+    }
+
+    /// A folder to make nodes and links in, which is made where it is missing.
+    fn folder(&mut self, at: &'a CStr) -> Result<BorrowedFd<'_>> {
+        if self.folder.as_ref().is_none_or(|(opened, _)| *opened != at) {
+            let opened = sys::path::open_or_make(self.root()?, at, Missing::Folder)?;
+            self.folder = Some((at, opened));
+        }
+        self.folder.as_ref().map(|(_, opened)| opened.as_fd()).ok_or(Errno::BADF)
     }
 
     /// Where the parent is gone there is nobody to report to.

@@ -135,22 +135,24 @@ pub fn open_or_make(root: BorrowedFd<'_>, path: &CStr, missing: Missing) -> Resu
     buffer.get_mut(..length).ok_or(Errno::NAMETOOLONG)?.copy_from_slice(path.to_bytes());
     for _ in 0..MOST_LINKS {
         match make_missing(root, &mut buffer, length, missing)? {
-            None => return open_below(root, text(&buffer, 0)?, Access::Handle, Within::Root),
-            Some(longer) => length = longer,
+            Made::Whole(place) => return Ok(place),
+            Made::Leads(longer) => length = longer,
         }
     }
     Err(Errno::LOOP)
 }
 
+/// What has become of a path of which something was missing.
+enum Made {
+    /// It is there: the handle on it.
+    Whole(OwnedFd),
+    /// Something in it is a link to what is not there, and the path is so long with the link's target in its place.
+    Leads(usize),
+}
+
 /// Makes what is missing below the deepest part of the path that is there. Every part is opened within the root, so a
-/// link in it is followed as the container would, and never beyond. Where a part is a link to what is not there, its
-/// target takes its place in the path, whose new length is given.
-fn make_missing(
-    root: BorrowedFd<'_>,
-    buffer: &mut [u8; PATH_MAX],
-    length: usize,
-    missing: Missing,
-) -> Result<Option<usize>> {
+/// link in it is followed as the container would, and never beyond.
+fn make_missing(root: BorrowedFd<'_>, buffer: &mut [u8; PATH_MAX], length: usize, missing: Missing) -> Result<Made> {
     let (mut parent, mut start) = deepest(root, buffer, length)?;
     while start < length {
         let rest = buffer.get(start..length).unwrap_or_default();
@@ -160,14 +162,14 @@ fn make_missing(
             set(buffer, end, 0);
             let made = make(parent.as_fd(), text(buffer, start)?, kind);
             match made {
-                Err(Errno::LOOP) => return follow(parent.as_fd(), buffer, (start, end, length)).map(Some),
+                Err(Errno::LOOP) => return follow(parent.as_fd(), buffer, (start, end, length)).map(Made::Leads),
                 made => parent = made?,
             }
             set(buffer, end, if end == length { 0 } else { b'/' });
         }
         start = end + 1;
     }
-    Ok(None)
+    Ok(Made::Whole(parent))
 }
 
 /// The deepest folder of the path that is there, and where the rest of the path begins.
@@ -228,8 +230,7 @@ fn make(parent: BorrowedFd<'_>, name: &CStr, missing: Missing) -> Result<OwnedFd
         Ok(()) | Err(Errno::EXIST) => {}
         Err(errno) => return Err(errno),
     }
-    let opened = open_below(parent, name, Access::HandleNoFollow, Within::Mount)?;
-    if is_link(opened.as_fd())? { Err(Errno::LOOP) } else { Ok(opened) }
+    open_below(parent, name, Access::Handle, Within::Mount)
 }
 
 fn set(buffer: &mut [u8; PATH_MAX], place: usize, byte: u8) {
@@ -319,15 +320,6 @@ pub fn is_folder(file: BorrowedFd<'_>) -> Result<bool> {
 pub fn is_null_device(file: BorrowedFd<'_>) -> Result<bool> {
     let stat = rustix::fs::fstat(file)?;
     Ok(stat.st_mode & 0o170_000 == 0o020_000 && stat.st_rdev == rustix::fs::makedev(1, 3))
-}
-
-/// Whether `file` is a symbolic link itself.
-///
-/// # Errors
-/// fstat(2).
-pub fn is_link(file: BorrowedFd<'_>) -> Result<bool> {
-    let stat = rustix::fs::fstat(file)?;
-    Ok(stat.st_mode & 0o170_000 == 0o120_000)
 }
 
 /// Whether the symbolic link `name` in `parent` points to `target`.
