@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cgroup::mark::Place;
 use cgroup::plan::Parent;
-use cgroup::{GroupPath, Groups};
+use cgroup::{GroupPath, Groups, Hierarchies};
 use child::Report;
 use error::{Doing, Errno, Error, Kernel, Refused, RefusedKind, Result};
 use namespace::Relation;
@@ -19,6 +19,7 @@ use serde_json::Value;
 use crate::arguments::Invocation;
 use crate::create;
 use crate::enter;
+use crate::gate::Gate;
 use crate::notify::Proxy;
 use crate::place;
 use crate::report::{self, Log};
@@ -51,7 +52,7 @@ pub(crate) fn start(store: &Store, invocation: &Invocation, log: &Log) -> Result
         }
         Status::Created => {
             let proxy = Proxy::open(&held.notify_folder())?;
-            start_held(held, &record, log)?;
+            start_held(held, &record, Gate::Named, log)?;
             let process = record.process.and_then(|process| Some((process.open()?, process.pid)));
             proxy.zip(process).map_or(Ok(()), |(proxy, (handle, pid))| proxy.wait(&handle, pid))
         }
@@ -65,13 +66,13 @@ pub(crate) fn start(store: &Store, invocation: &Invocation, log: &Log) -> Result
 ///
 /// # Errors
 /// As [`start`].
-pub(crate) fn start_held(held: Held, record: &Record, log: &Log) -> Result<()> {
+pub(crate) fn start_held(held: Held, record: &Record, gate: Gate, log: &Log) -> Result<()> {
     if record.config.process.is_none() {
         return Err(Refused::new("process", "", "is missing, and there is nothing to start").into());
     }
     let mut hooked = enter::run_hooks(record);
     if hooked.is_ok() {
-        start_program(&held, record)?;
+        start_program(&held, record, gate)?;
         hooked = create::run_hooks(record, Moment::Poststart, Status::Running);
     }
     if hooked.is_err() {
@@ -83,9 +84,9 @@ pub(crate) fn start_held(held: Held, record: &Record, log: &Log) -> Result<()> {
     hooked
 }
 
-fn start_program(held: &Held, record: &Record) -> Result<()> {
-    let said = held.open_gate().map_err(|error| match error.errno() {
-        Some(Errno::NXIO) => refused(record, "container not running").into(),
+fn start_program(held: &Held, record: &Record, gate: Gate) -> Result<()> {
+    let said = gate.open(held.folder()).map_err(|error| match error.errno() {
+        Some(Errno::NXIO | Errno::PIPE) => refused(record, "container not running").into(),
         _ => error,
     })?;
     if let Some(message) = said.first_chunk()
@@ -279,8 +280,22 @@ fn ends(record: &Record) -> bool {
 /// # Errors
 /// A kernel error that names the first that is left.
 pub(crate) fn undo(held: Held, record: &Record, log: &Log) -> Result<()> {
-    let path = GroupPath::parse("the recorded group", &record.group)?;
     let removed = remove_groups(record);
+    undo_rest((held, removed), record, log)
+}
+
+/// The same for one whose groups are known to be in these hierarchies.
+///
+/// # Errors
+/// As [`undo`].
+pub(crate) fn undo_in(hierarchies: &Hierarchies, held: Held, record: &Record, log: &Log) -> Result<()> {
+    // Somebody may have mounted them elsewhere while it ran.
+    let removed = remove_groups_in(hierarchies, record).or_else(|_| remove_groups(record));
+    undo_rest((held, removed), record, log)
+}
+
+fn undo_rest((held, removed): (Held, Result<()>), record: &Record, log: &Log) -> Result<()> {
+    let path = GroupPath::parse("the recorded group", &record.group)?;
     let unmarked = record.table.clone().map_or(Ok(()), |(dev, ino, file)| {
         runtime::undo::unmark(&path, &Place { namespace: NamespaceId { dev, ino }, file })
     });
@@ -305,12 +320,16 @@ pub(crate) fn undo(held: Held, record: &Record, log: &Log) -> Result<()> {
 /// A kernel error that names the first that is left.
 pub(crate) fn remove_groups(record: &Record) -> Result<()> {
     let path = GroupPath::parse("the recorded group", &record.group)?;
+    remove_groups_in(&place::hierarchies(&path)?, record)
+}
+
+fn remove_groups_in(hierarchies: &Hierarchies, record: &Record) -> Result<()> {
+    let path = GroupPath::parse("the recorded group", &record.group)?;
     let parent = |(hierarchy, path): &(String, String)| -> Result<Parent> {
         Ok(Parent { hierarchy: hierarchy.clone(), path: GroupPath::parse("the recorded group", path)? })
     };
     let parents: Vec<Parent> = record.parents.iter().map(parent).collect::<Result<_>>()?;
-    let hierarchies = place::hierarchies(&path)?;
-    let left = runtime::undo::kill_and_remove(&hierarchies, &path, &parents)?;
+    let left = runtime::undo::kill_and_remove(hierarchies, &path, &parents)?;
     left.into_iter().next().map_or(Ok(()), |left| Err(left.error))
 }
 

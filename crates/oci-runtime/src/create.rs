@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use bumpalo::Bump;
-use cgroup::mark;
+use cgroup::{Hierarchies, mark};
 use child::Step;
 use error::{Doing, Errno, Error, Refused, Result};
 use namespace::mnt::options;
@@ -28,6 +28,7 @@ use runtime::root::Root;
 use crate::arguments::Invocation;
 use crate::container;
 use crate::foreground;
+use crate::gate::{self, Gate, Starter};
 use crate::notify::{self, Proxy};
 use crate::place::{self, Place};
 use crate::process::{self, Passed};
@@ -43,7 +44,7 @@ pub(crate) const OCI_VERSION: &str = "1.3.0";
 /// # Errors
 /// Refused, naming the field, for what cannot be had; a kernel error. Nothing is left then.
 pub(crate) fn create(store: &Store, invocation: &Invocation, log: &Log) -> Result<()> {
-    make(store, invocation, log).map(drop)
+    make(store, invocation, log, Starter::Anybody).map(drop)
 }
 
 /// `run`: `create` and `start`, and without `--detach` the end.
@@ -53,9 +54,9 @@ pub(crate) fn create(store: &Store, invocation: &Invocation, log: &Log) -> Resul
 pub(crate) fn run(store: &Store, invocation: &Invocation, log: &Log) -> Result<ExitCode> {
     let id = invocation.id()?;
     let signals = if invocation.has("detach") { None } else { Some(foreground::take_signals()?) };
-    let Made { held, record, running } = make(store, invocation, log)?;
+    let Made { held, record, running, gate, hierarchies } = make(store, invocation, log, Starter::Maker)?;
     let opened = Proxy::open(&held.notify_folder());
-    let proxy = match opened.and_then(|proxy| container::start_held(held, &record, log).map(|()| proxy)) {
+    let proxy = match opened.and_then(|proxy| container::start_held(held, &record, gate, log).map(|()| proxy)) {
         Ok(proxy) => proxy,
         Err(error) => {
             let _ = sys::process::send_signal(running.pidfd.as_fd(), container::KILL);
@@ -73,7 +74,7 @@ pub(crate) fn run(store: &Store, invocation: &Invocation, log: &Log) -> Result<E
     let code = foreground::attend(&running, &signals, proxy.as_ref())?;
     if !invocation.has("keep") {
         let (held, record) = store.hold(id)?;
-        container::undo(held, &record, log)?;
+        container::undo_in(&hierarchies, held, &record, log)?;
     }
     Ok(ExitCode::from(code))
 }
@@ -83,9 +84,19 @@ struct Made {
     held: Held,
     record: Record,
     running: Running,
+    gate: Gate,
+    /// Where its groups are.
+    hierarchies: Hierarchies,
 }
 
-fn make(store: &Store, invocation: &Invocation, log: &Log) -> Result<Made> {
+/// What has been started of it.
+struct Started {
+    running: Running,
+    gate: Gate,
+    hierarchies: Hierarchies,
+}
+
+fn make(store: &Store, invocation: &Invocation, log: &Log, starter: Starter) -> Result<Made> {
     let id = invocation.id()?;
     let bundle = bundle(invocation)?;
     let mut draft = draft(&bundle, invocation, log)?;
@@ -96,10 +107,10 @@ fn make(store: &Store, invocation: &Invocation, log: &Log) -> Result<Made> {
     let made = notify::prepare(&held.notify_folder(), &mut draft.config)
         .and_then(|()| facts(store, &draft.config, site, invocation))
         .and_then(|facts| place::approach(facts.cgroup.systemd.as_ref()).map(|()| facts))
-        .and_then(|facts| start_among_others(&held, &mut record, facts, &draft))
-        .and_then(|running| announce(&running, console, invocation).map(|()| running));
+        .and_then(|facts| start_among_others(&held, &mut record, (facts, starter), &draft))
+        .and_then(|started| announce(&started.running, console, invocation).map(|()| started));
     match made {
-        Ok(running) => Ok(Made { held, record, running }),
+        Ok(Started { running, gate, hierarchies }) => Ok(Made { held, record, running, gate, hierarchies }),
         Err(error) if runtime::apply::is_taken(&error) => {
             held.remove()?;
             Err(error)
@@ -289,25 +300,36 @@ const PARENTS_LOST: usize = 10;
 
 /// Starts it. Groups above its own go with the last container in them, which may be another one that ends now: then it is
 /// planned anew, as long as there is no process.
-fn start_among_others(held: &Held, record: &mut Record, mut facts: Facts, draft: &Draft) -> Result<Running> {
+fn start_among_others(
+    held: &Held,
+    record: &mut Record,
+    (mut facts, starter): (Facts, Starter),
+    draft: &Draft,
+) -> Result<Started> {
+    let whole = |(running, gate), facts: Facts| Started { running, gate, hierarchies: facts.hierarchies };
     for _ in 0..PARENTS_LOST {
-        match start(held, record, &facts, draft) {
+        match start(held, record, (&facts, starter), draft) {
             Err(error)
                 if matches!(error.errno(), Some(Errno::NOENT | Errno::NODEV))
                     && record.process.is_none()
                     && facts.group.ancestors().len() > 1 =>
             {
                 container::remove_groups(record)?;
-                held.remove_gate();
+                gate::remove(held.folder());
                 facts = facts.reread()?;
             }
-            started => return started,
+            started => return started.map(|started| whole(started, facts)),
         }
     }
-    start(held, record, &facts, draft)
+    start(held, record, (&facts, starter), draft).map(|started| whole(started, facts))
 }
 
-fn start(held: &Held, record: &mut Record, facts: &Facts, draft: &Draft) -> Result<Running> {
+fn start(
+    held: &Held,
+    record: &mut Record,
+    (facts, starter): (&Facts, Starter),
+    draft: &Draft,
+) -> Result<(Running, Gate)> {
     let arena = Bump::new();
     let config = &draft.config;
     let plan = runtime::plan::plan(config, facts, &draft.terms(), &arena)?;
@@ -315,7 +337,7 @@ fn start(held: &Held, record: &mut Record, facts: &Facts, draft: &Draft) -> Resu
     record.parents = parents.map(|parent| (parent.hierarchy.clone(), parent.path.to_string())).collect();
     record.steps = behind_the_gate(&plan);
     held.write(record)?;
-    let [wait, failure] = held.make_gate()?;
+    let (gate, inner) = Gate::make(held.folder(), starter)?;
     let root = Root::Prepared(PathBuf::from(&record.rootfs));
     let hooks = config.hooks.clone().unwrap_or_default();
     let state = state(record, Status::Creating);
@@ -329,13 +351,13 @@ fn start(held: &Held, record: &mut Record, facts: &Facts, draft: &Draft) -> Resu
         standard: [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()],
         record: &mut news,
         first: None,
-        gate: Some(child::Gate { start: wait.as_fd(), failure: failure.as_fd() }),
+        gate: Some(child::Gate { start: inner.start.as_fd(), failure: inner.failure.as_fd() }),
         connect: None,
         hooks: Some((&hooks, Given { state, environment: &environment() })),
     };
     let running = runtime::apply::start(&plan, stage)?;
-    held.finish_gate()?;
-    Ok(running)
+    gate.finish(held.folder())?;
+    Ok((running, gate))
 }
 
 /// The steps that are done when the container is started, in words, for messages.

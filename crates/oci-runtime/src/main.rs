@@ -12,6 +12,7 @@ mod events;
 mod explain;
 mod features;
 mod foreground;
+mod gate;
 mod help;
 mod list;
 mod mounts;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! ROOT/ID/state.json   what was made, and what must be undone; written to another name and renamed
-//! ROOT/ID/making       a named pipe: the container is not whole yet, and nobody may enter it
+//! ROOT/ID/making       a named pipe (`gate.rs`): the container is not whole yet, and nobody may enter it
 //! ROOT/ID/start        the same pipe when it is whole: a byte written to it starts the program; it is gone then
 //! ROOT/ID/notify/      the socket at which its program says that it is ready, where somebody wants to know
 //! ROOT/ID/failure      a named pipe: what kept the program from being started comes from it
@@ -12,20 +12,21 @@
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write as _};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use error::{Corrupt, Doing, Errno, Error, Refused, RefusedKind, Result};
+use error::{Corrupt, Doing, Error, Refused, RefusedKind, Result};
 use jiff::Timestamp;
 use oci::Config;
 use procfs::HostPid;
-use rustix::fs::{CWD, FileType, FlockOperation, Mode, flock, mknodat};
+use rustix::fs::{FlockOperation, flock};
 use rustix::io::retry_on_intr;
 use serde::{Deserialize, Serialize};
 
 use crate::arguments::Invocation;
 use crate::create::Draft;
+use crate::gate;
 
 /// The folder of all containers.
 #[derive(Debug)]
@@ -222,12 +223,12 @@ impl Store {
 
     /// Whether a container waits to be started.
     pub(crate) fn waits(&self, id: &str) -> bool {
-        self.folder(id).is_ok_and(|folder| folder.join(START).exists())
+        self.folder(id).is_ok_and(|folder| gate::waits(&folder))
     }
 
     /// Whether a container is still being made.
     pub(crate) fn makes(&self, id: &str) -> bool {
-        self.folder(id).is_ok_and(|folder| folder.join(MAKING).exists())
+        self.folder(id).is_ok_and(|folder| gate::is_made(&folder))
     }
 
     /// The ids of all containers, sorted.
@@ -246,9 +247,6 @@ impl Store {
     }
 }
 
-const START: &str = "start";
-const MAKING: &str = "making";
-const FAILURE: &str = "failure";
 const STATE: &str = "state.json";
 /// What a record takes, in bytes, unless there is a profile in it.
 const USUAL_LENGTH: usize = 4096;
@@ -314,67 +312,6 @@ impl Held {
         fs::rename(&new, self.folder.join(STATE)).doing(action)
     }
 
-    /// Makes the two pipes of a new container, open for reading and writing, so that no opening waits for the other side.
-    ///
-    /// # Errors
-    /// A kernel error.
-    pub(crate) fn make_gate(&self) -> Result<[OwnedFd; 2]> {
-        let make = |name: &str| -> Result<OwnedFd> {
-            let path = self.folder.join(name);
-            let action = || format!("make the pipe {}", path.display());
-            mknodat(CWD, &path, FileType::Fifo, Mode::from_raw_mode(0o600), 0).doing(action)?;
-            let file = File::options().read(true).write(true).open(&path).doing(action)?;
-            Ok(file.into())
-        };
-        Ok([make(MAKING)?, make(FAILURE)?])
-    }
-
-    /// The container is whole, and waits to be started.
-    ///
-    /// # Errors
-    /// A kernel error.
-    pub(crate) fn finish_gate(&self) -> Result<()> {
-        let action = || "make the container ready to be started";
-        fs::rename(self.folder.join(MAKING), self.folder.join(START)).doing(action)
-    }
-
-    /// Starts the program of a container that waits, and gives what its process says of why it could not.
-    ///
-    /// # Errors
-    /// A kernel error; `ENXIO` where nobody waits any more.
-    pub(crate) fn open_gate(&self) -> Result<Vec<u8>> {
-        let action = || "start the container's program";
-        let open = |name: &str, read: bool| {
-            let mut options = File::options();
-            options.read(read).write(!read).custom_flags(NONBLOCK);
-            options.open(self.folder.join(name)).doing(action)
-        };
-        let failure = open(FAILURE, true)?;
-        let mut start = open(START, false)?;
-        start.write_all(&[0]).doing(action)?;
-        let mut said = Vec::new();
-        let mut buffer = [0; 64];
-        loop {
-            let mut waits = [rustix::event::PollFd::new(&failure, rustix::event::PollFlags::IN)];
-            retry_on_intr(|| rustix::event::poll(&mut waits, None)).doing(action)?;
-            match rustix::io::read(failure.as_fd(), &mut buffer) {
-                Ok(0) => break,
-                Ok(length) => said.extend_from_slice(buffer.get(..length).unwrap_or_default()),
-                Err(Errno::AGAIN | Errno::INTR) => {}
-                Err(errno) => return Err(errno).doing(action),
-            }
-        }
-        self.remove_gate();
-        Ok(said)
-    }
-
-    /// The program runs, or never will.
-    pub(crate) fn remove_gate(&self) {
-        for name in [MAKING, START, FAILURE] {
-            let _ = fs::remove_file(self.folder.join(name));
-        }
-    }
-
     /// The folder by which its program says that it is ready.
     pub(crate) fn notify_folder(&self) -> PathBuf {
         self.folder.join("notify")
@@ -393,6 +330,3 @@ impl Held {
         fs::remove_dir_all(&self.folder).doing(|| format!("remove {}", self.folder.display()))
     }
 }
-
-/// `O_NONBLOCK` of open(2): a pipe is opened without waiting for its other side.
-const NONBLOCK: i32 = 0o4000;
