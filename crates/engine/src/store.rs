@@ -637,10 +637,13 @@ pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
         .map_err(|error| Corrupt::new(path.display().to_string(), error.to_string()).into())
 }
 
+/// More than most records take, in bytes.
+const READ: usize = 8 << 10;
+
 /// Reads a small file without asking for its size first: `stats` reads one of each container.
 fn read_file(path: &Path) -> std::result::Result<Vec<u8>, Errno> {
     let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-    let mut text = Vec::with_capacity(2048);
+    let mut text = Vec::with_capacity(READ);
     loop {
         let room = rustix::buffer::spare_capacity(&mut text);
         let length = rustix::io::read(&file, room)?;
