@@ -12,26 +12,26 @@
 //! | the link by which what a container sends takes a detour | the container's own link is gone |
 //! | the mount of an image | by its place; nothing beside it counts who wants it |
 
+mod remove;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::fs;
 use std::net::IpAddr;
-use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cgroup::plan::Parent;
 use cgroup::{GroupPath, Groups, Hierarchies, delegation};
-use error::{Doing, Errno, Kernel, Result};
+use error::{Doing, Result};
 use netlink::link::{self, Listed};
-use netlink::{Protocol, Socket, route};
+use netlink::{Protocol, Socket};
 use network::firewall::Firewall;
 use procfs::{HostPid, Kind, Process, Walk};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::asleep;
-use crate::containers::{Engine, KILL, remove_groups, runs};
+use crate::containers::{Engine, runs};
 use crate::images::mounted;
 use crate::network::{self as networks, resolver};
 use crate::owner::{Owner, Views};
@@ -136,10 +136,6 @@ impl fmt::Display for Stray {
     }
 }
 
-/// Who ends a container takes so long at most to clean up behind it.
-const PATIENCE: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
-/// SIGTERM, signal(7).
-const TERMINATE: i32 = 15;
 /// After so long it is looked whether what was found is still there: a monitor that ends has removed the folder before.
 const AGAIN: Duration = Duration::from_millis(300);
 /// What the kernel puts behind the path of what is deleted.
@@ -195,33 +191,6 @@ impl Engine {
         }
         Ok(found)
     }
-
-    /// Removes it, and ends what runs.
-    ///
-    /// # Errors
-    /// A kernel error.
-    pub(crate) fn remove_orphan(&self, orphan: &Orphan) -> Result<()> {
-        match orphan {
-            Orphan::Container(stray) => stray.end(),
-            Orphan::Unrecorded { id, live } => {
-                let monitor = live.monitor.as_ref().map(|monitor| HostPid(monitor.pid));
-                let processes: Vec<HostPid> = live.process.iter().map(|process| HostPid(process.pid)).collect();
-                let folder = self.store.container(id);
-                let links = Links::of(&processes)?;
-                remove_groups(live)?;
-                Stray { folder, groups: None, monitor, processes }.end()?;
-                links.remove()?;
-                self.sweep_id(id)
-            }
-            Orphan::Resolver { pid, .. } => end_process(*pid),
-            Orphan::Bridge { link, .. } | Orphan::Detour { link } => remove_link(&Socket::open(Protocol::Route)?, link),
-            Orphan::Table { name, .. } => Firewall::open(name, "")?.remove(),
-            // They may have gone with the table, which is not to be made anew.
-            Orphan::Ports { to } if self.stale_targets()?.contains(to) => self.renew_firewall(),
-            Orphan::Ports { .. } => Ok(()),
-            Orphan::Image { point } => mounted::remove_nobodys(point),
-        }
-    }
 }
 
 impl Orphan {
@@ -231,88 +200,6 @@ impl Orphan {
             Self::Container(stray) => stray.folder.display().to_string(),
             other => other.to_string(),
         }
-    }
-}
-
-impl Stray {
-    fn end(&self) -> Result<()> {
-        let links = Links::of(&self.processes)?;
-        let monitor = self.monitor.map(|pid| sys::process::open(pid.0)).transpose().ok().flatten();
-        if let Some(monitor) = &monitor {
-            // Then it starts nothing again.
-            let _ = sys::process::send_signal(monitor.as_fd(), TERMINATE);
-        }
-        match &self.groups {
-            Some((path, parents)) => {
-                let hierarchies = crate::place::hierarchies_around(path)?;
-                let left = runtime::undo::kill_and_remove(&hierarchies, path, parents)?;
-                left.into_iter().next().map_or(Ok(()), |left| Err(left.error))?;
-            }
-            None => self.processes.iter().try_for_each(|pid| end_process(*pid))?,
-        }
-        if let (Some(monitor), Some(pid)) = (&monitor, self.monitor) {
-            let mut wait = [PollFd::new(monitor, PollFlags::IN)];
-            if poll(&mut wait, Some(&PATIENCE)).is_ok_and(|ended| ended == 0) {
-                end_process(pid)?;
-            }
-        }
-        links.remove()
-    }
-}
-
-/// Kills a process, and waits until it is gone.
-fn end_process(pid: HostPid) -> Result<()> {
-    let action = || format!("end process {pid}");
-    let process = match sys::process::open(pid.0) {
-        Err(Errno::SRCH | Errno::INVAL | Errno::NOENT) => return Ok(()),
-        opened => opened.doing(action)?,
-    };
-    match sys::process::send_signal(process.as_fd(), KILL) {
-        Err(Errno::SRCH) => return Ok(()),
-        sent => sent.doing(action)?,
-    }
-    match poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&PATIENCE)).doing(action)? {
-        0 => Err(Kernel::new(action(), Errno::TIMEDOUT).into()),
-        _ => Ok(()),
-    }
-}
-
-/// The host's ends of a container's links.
-struct Links {
-    socket: Socket,
-    names: Vec<String>,
-}
-
-impl Links {
-    fn of(processes: &[HostPid]) -> Result<Self> {
-        let socket = Socket::open(Protocol::Route)?;
-        let own = Process::this()?.namespace(Kind::Net)?;
-        let mut names = Vec::new();
-        for pid in processes {
-            let Ok(process) = Process::open(*pid) else { continue };
-            if process.namespace(Kind::Net).is_ok_and(|of_container| of_container == own) {
-                continue;
-            }
-            let Ok(namespace) = process.open_namespace(Kind::Net) else { continue };
-            let Ok(Some(nsid)) = route::nsid(&socket, namespace.as_fd()) else { continue };
-            let all = link::all(&socket).doing(|| "list the links")?.into_iter();
-            let leads_there = |link: &Listed| link.other.is_some_and(|other| other.nsid == Some(nsid));
-            names = all.filter(leads_there).map(|link| link.name).filter(|name| networks::is_link(name)).collect();
-            break;
-        }
-        Ok(Self { socket, names })
-    }
-
-    fn remove(&self) -> Result<()> {
-        let all = self.names.iter().flat_map(|name| [name.clone(), networks::detour_of(name)]);
-        all.into_iter().try_for_each(|name| remove_link(&self.socket, &name))
-    }
-}
-
-fn remove_link(socket: &Socket, name: &str) -> Result<()> {
-    match link::delete(socket, name) {
-        Ok(()) | Err(Errno::NODEV) => Ok(()),
-        Err(errno) => Err(Kernel::new(format!("remove the link {name}"), errno).into()),
     }
 }
 
