@@ -20,6 +20,18 @@ pub struct Mounted {
     point: PathBuf,
 }
 
+/// Bytes that are free on the file system of a folder, by what the disk has.
+///
+/// # Panics
+/// Where it cannot be opened.
+#[must_use]
+pub fn free(folder: &Path) -> u64 {
+    let opened = fs::File::open(folder).unwrap();
+    rustix::fs::syncfs(&opened).unwrap();
+    let found = rustix::fs::fstatvfs(&opened).unwrap();
+    found.f_bfree * found.f_frsize
+}
+
 impl Disk {
     /// Makes one of 4 MiB.
     ///

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use carboy_e2e::disk::{Disk, Mounted};
+use carboy_e2e::disk::{Disk, Mounted, free};
 use carboy_e2e::layout::Layout;
 use carboy_e2e::user::User;
 use carboy_e2e::{Carboy, Ended, ended, eventually, says};
@@ -371,14 +371,6 @@ fn a_commit_that_the_disk_has_no_room_for_is_refused_and_leaves_nothing() {
     assert_eq!(says(&carboy, &["system", "check"]), "");
     says(&carboy, &["rm", "box"]);
     drop(mounted);
-}
-
-/// Bytes that are free on the file system of a folder, by what the disk has.
-fn free(folder: &Path) -> u64 {
-    let opened = fs::File::open(folder).unwrap();
-    rustix::fs::syncfs(&opened).unwrap();
-    let found = rustix::fs::fstatvfs(&opened).unwrap();
-    found.f_bfree * found.f_frsize
 }
 
 #[test]

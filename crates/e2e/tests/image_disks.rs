@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use carboy_e2e::disk::Disk;
+use carboy_e2e::disk::{Disk, free};
 use carboy_e2e::shelf::Shelf;
 use carboy_e2e::{ended, says};
 use serde_json::json;
@@ -44,14 +44,6 @@ fn a_power_cut_right_after_a_pull_leaves_an_image_that_is_whole() {
     assert_eq!(says(carboy, &["system", "check"]), "");
     assert_eq!(says(carboy, &["run", "--rm", &name]), "24000000\n");
     drop(mounted);
-}
-
-/// Bytes that are free on the file system of a folder, by what the disk has.
-fn free(folder: &Path) -> u64 {
-    let opened = fs::File::open(folder).unwrap();
-    rustix::fs::syncfs(&opened).unwrap();
-    let found = rustix::fs::fstatvfs(&opened).unwrap();
-    found.f_bfree * found.f_frsize
 }
 
 #[test]

@@ -35,6 +35,16 @@ fn serve_there(neighbour: &Neighbour) {
     assert!(neighbour.run("busybox httpd -p 80 -h /usr/share/common-licenses").status.success());
 }
 
+/// A neighbour with a server, and a container web with one whose port is published, on the network six that has IPv6.
+fn with_six(carboy: &Carboy) -> Neighbour {
+    let neighbour = Neighbour::new();
+    serve_there(&neighbour);
+    done(carboy.run(words("network create --ipv6 six")));
+    serve(carboy, "web", "--network six -p 8080:80");
+    assert_eq!(served("127.0.0.1:8080").as_deref(), Some("web"));
+    neighbour
+}
+
 fn stderr(carboy: &Carboy, line: &str) -> String {
     let ended = carboy.run(words(line));
     assert_eq!(ended.code, 0, "{line}: {}", ended.stderr);
@@ -44,11 +54,7 @@ fn stderr(carboy: &Carboy, line: &str) -> String {
 #[test]
 fn a_host_that_drops_what_is_forwarded_is_told_of_and_opened_until_the_network_is_removed() {
     alone(|carboy| {
-        let neighbour = Neighbour::new();
-        serve_there(&neighbour);
-        done(carboy.run(words("network create --ipv6 six")));
-        serve(carboy, "web", "--network six -p 8080:80");
-        assert_eq!(served("127.0.0.1:8080").as_deref(), Some("web"));
+        let neighbour = with_six(carboy);
         assert_eq!(reached(carboy, &neighbour), [true; 4]);
         assert_eq!(stderr(carboy, "network ls"), "");
         nft(HAND);
@@ -135,11 +141,7 @@ fn tool(line: &str) -> String {
 #[test]
 fn a_host_that_drops_by_iptables_legacy_form_is_told_of_and_opened_by_the_same() {
     alone(|carboy| {
-        let neighbour = Neighbour::new();
-        serve_there(&neighbour);
-        done(carboy.run(words("network create --ipv6 six")));
-        serve(carboy, "web", "--network six -p 8080:80");
-        assert_eq!(served("127.0.0.1:8080").as_deref(), Some("web"));
+        let neighbour = with_six(carboy);
         for program in ["iptables-legacy", "ip6tables-legacy"] {
             tool(&format!("{program} -P FORWARD DROP"));
             tool(&format!("{program} -A FORWARD -m conntrack --ctstate ESTABLISHED -j ACCEPT"));
