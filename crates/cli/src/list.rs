@@ -24,8 +24,7 @@ pub(crate) fn rm(engine: &Engine, words: &[String], (removal, volumes): (Removal
     let is_gone = |error: &Error| matches!(error, Error::Refused(refused) if refused.kind == RefusedKind::NoSuchObject);
     let mut code = ExitCode::SUCCESS;
     for words in words.chunks(AT_ONCE) {
-        let removing: Vec<_> = words.iter().map(|word| engine.begin_to_remove(word, removal, volumes)).collect();
-        for (word, removing) in words.iter().zip(removing) {
+        for (word, removing) in words.iter().zip(engine.begin_to_remove(words, removal, volumes)) {
             match removing.and_then(|removing| removing.finish(engine)) {
                 Ok(()) => report::line(word),
                 Err(error) => {

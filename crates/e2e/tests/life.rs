@@ -48,6 +48,23 @@ fn one_that_is_made_is_started_as_often_as_is_asked_for_and_keeps_what_it_wrote(
 }
 
 #[test]
+fn one_that_is_named_twice_is_removed_once_and_the_second_name_is_refused() {
+    let carboy = Carboy::new();
+    for command in ["run", "create"] {
+        let make: &[&str] = if command == "run" { &["run", "-d"] } else { &["create"] };
+        let id = made(&carboy, &[make, &["--name", "bb"]].concat(), "sleep 300");
+        let removed = carboy.run(["rm", "-f", "bb", id.trim(), "nosuch"]);
+        assert_eq!((removed.code, removed.stdout.as_str()), (1, "bb\n"), "{}", removed.stderr);
+        let told = format!("the container {}: its removal is already in progress", id.trim());
+        assert!(removed.stderr.contains(&told), "{}", removed.stderr);
+        assert!(removed.stderr.contains("the container nosuch: no such container"), "{}", removed.stderr);
+    }
+    let events = says(&carboy, &["events", "--since", "1h", "--until", "0s", "--format", "{{.Action}}"]);
+    assert_eq!(events.lines().filter(|action| *action == "kill").count(), 1, "{events}");
+    assert_eq!(carboy.left_behind(), [""; 0]);
+}
+
+#[test]
 fn who_is_attached_types_sees_and_ends_as_the_container_does() {
     let carboy = Carboy::new();
     made(&carboy, &["run", "-d", "-i", "--name", "open"], "cat; exit 4");

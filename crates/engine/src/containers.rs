@@ -1,5 +1,6 @@
 //! The containers of this host and the operations on them.
 
+use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
@@ -344,15 +345,34 @@ impl Engine {
     /// # Errors
     /// Refused where it runs; a kernel error that names what is left.
     pub fn remove(&self, word: &str, removal: Removal, volumes: OwnVolumes) -> Result<()> {
-        self.begin_to_remove(word, removal, volumes)?.finish(self)
+        self.begin_to_remove_one(self.find(word)?, word, removal, volumes)?.finish(self)
     }
 
-    /// Kills what is to be removed, and does not wait for its end: many end side by side.
-    ///
-    /// # Errors
-    /// As [`Engine::remove`].
-    pub fn begin_to_remove(&self, word: &str, removal: Removal, volumes: OwnVolumes) -> Result<Removing> {
-        let container = self.find(word)?;
+    /// Kills what is to be removed, and does not wait for its end: many end side by side. One that is named twice is removed
+    /// once.
+    pub fn begin_to_remove(&self, words: &[String], removal: Removal, volumes: OwnVolumes) -> Vec<Result<Removing>> {
+        let mut begun = BTreeSet::new();
+        let begin = |word: &String| {
+            let container = self.find(word)?;
+            let id = container.record.id.clone();
+            if begun.contains(&id) {
+                let refused = Refused::new("the container", word, "its removal is already in progress");
+                return Err(refused.kind(RefusedKind::Conflict).hint("name it once").into());
+            }
+            let removing = self.begin_to_remove_one(container, word, removal, volumes)?;
+            begun.insert(id);
+            Ok(removing)
+        };
+        words.iter().map(begin).collect()
+    }
+
+    fn begin_to_remove_one(
+        &self,
+        container: Container,
+        word: &str,
+        removal: Removal,
+        volumes: OwnVolumes,
+    ) -> Result<Removing> {
         let dying = self.end(&container, removal)?;
         Ok(Removing { word: word.to_owned(), container, dying, removal, volumes })
     }
@@ -519,7 +539,7 @@ impl Removing {
         let Self { word, container, dying, removal, volumes } = self;
         match dying {
             Some(dying) => dying.wait(&container.record)?,
-            // It may have been named twice.
+            // Another command may have been faster.
             None => drop(engine.find(&word)?),
         }
         engine.finish_removing(&container, removal, volumes)
