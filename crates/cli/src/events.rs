@@ -179,7 +179,10 @@ pub(crate) fn run(engine: &Engine, events: &Events) -> Result<ExitCode> {
 }
 
 /// What can be read when the clock says so, also when it is set meanwhile.
-fn alarm(at: Timestamp) -> Result<OwnedFd> {
+///
+/// # Errors
+/// A kernel error.
+pub(crate) fn alarm(at: Timestamp) -> Result<OwnedFd> {
     let action = || "wait for a moment";
     let timer = timerfd_create(TimerfdClockId::Realtime, TimerfdFlags::CLOEXEC).doing(action)?;
     // Once it is over: the moment itself still counts, and 0 would be no moment.

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::inotify;
 
+use crate::events::alarm;
 use crate::report;
 
 /// What `logs` was asked for.
@@ -155,18 +156,21 @@ impl Logs {
         write(&mut text, gathered)
     }
 
-    /// Prints what is added until the container has ended for good and its monitor has written the last of it.
+    /// Prints what is added until the container has ended for good and its monitor has written the last of it, or the time
+    /// is over.
     fn follow(&self, engine: &Engine, container: &Container, reader: &mut Reader, watched: &OwnedFd) -> Result<()> {
         let mut entries = VecDeque::new();
         let mut care = engine.care_of(container);
+        let end = self.until.map(alarm).transpose()?;
         loop {
             let mut has_ended = care.is_none();
             if let Some((file, flags)) = &care {
-                let mut waits = [PollFd::new(watched, PollFlags::IN), PollFd::new(file, *flags)];
+                let end = PollFd::new(end.as_ref().unwrap_or(watched), PollFlags::IN);
+                let mut waits = [PollFd::new(watched, PollFlags::IN), PollFd::new(file, *flags), end];
                 if poll(&mut waits, None).is_err() {
                     continue;
                 }
-                let [_, ended] = waits;
+                let [_, ended, _] = waits;
                 if !ended.revents().is_empty() {
                     // One that is started again has a monitor as before.
                     care = engine.care_of(container);
@@ -174,16 +178,19 @@ impl Logs {
                 }
             }
             let _ = rustix::io::read(watched.as_fd(), &mut [0_u8; 4096]);
+            // What is said later than this has not been read yet.
+            let mut is_over = self.until.is_some_and(|until| until < Timestamp::now());
             if has_ended {
                 engine.store.wait_for(&container.record.id)?;
             }
             while let Some(entry) = reader.next_entry()? {
                 if self.until.is_some_and(|until| entry.time > until) {
-                    return Ok(());
+                    is_over = true;
+                    break;
                 }
                 entries.extend(Some(entry).filter(|entry| self.shows(entry)));
             }
-            if !self.print(&mut entries)? || has_ended {
+            if !self.print(&mut entries)? || has_ended || is_over {
                 return Ok(());
             }
         }

@@ -4,9 +4,9 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use carboy_e2e::{Carboy, Ended};
+use carboy_e2e::{Carboy, Ended, eventually};
 
 /// Starts a container of busybox that runs by itself, and gives its id.
 fn detached(carboy: &Carboy, flags: &[&str], script: &str) -> String {
@@ -55,6 +55,19 @@ fn what_a_container_says_is_kept_and_can_be_followed_to_its_end() {
     assert_eq!(logs(&carboy, &["--until", &format!("{first}Z"), "box"]).stdout, "");
     assert_eq!(carboy.run(["rm", "box"]).code, 0);
     assert_eq!(carboy.left_behind(), [""; 0]);
+}
+
+#[test]
+fn who_follows_until_a_moment_leaves_then_though_nothing_is_said() {
+    let carboy = Carboy::new();
+    detached(&carboy, &["--name", "box"], "echo said; sleep 300");
+    eventually("it has said something", || logs(&carboy, &["box"]).stdout == "said\n");
+    let begun = Instant::now();
+    let moment = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + Duration::from_secs(2);
+    assert_eq!(logs(&carboy, &["-f", "--until", &format!("{:.3}", moment.as_secs_f64()), "box"]).stdout, "said\n");
+    assert!(begun.elapsed() > Duration::from_millis(1_900) && begun.elapsed() < Duration::from_secs(60));
+    assert_eq!(logs(&carboy, &["-f", "--until", "1h", "box"]).stdout, "");
+    assert_eq!(carboy.run(["rm", "-f", "box"]).code, 0);
 }
 
 #[test]
