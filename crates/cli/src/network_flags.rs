@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use engine::containers::Removal;
 use engine::network::{Driver, Ipv6, NewNetwork, NewSubnet, Reach};
 use engine::options::Connection;
-use error::{Refused, Result};
+use error::{Error, Refused, RefusedKind, Result};
 use jiff::Timestamp;
 use lexopt::Parser;
 use network::IpNet;
@@ -293,17 +293,25 @@ fn inspect_format(inspect: &mut Inspect, given: Given<'_>) -> Result<()> {
 fn driver(draft: &mut Draft, given: Given<'_>) -> Result<()> {
     let driver = Driver::ALL.into_iter().find(|driver| driver.word() == given.value);
     let refused = || given.refused("is no driver of networks here").hint("use bridge, macvlan or ipvlan");
-    draft.network.driver = Some(driver.ok_or_else(refused)?);
+    draft.network.driver = Some(driver.ok_or_else(|| declined(refused().into()))?);
     Ok(())
 }
 
+/// Where Docker's command line looks at no value of a flag, its daemon does.
+fn declined(error: Error) -> Error {
+    match error {
+        Error::Refused(refused) => refused.kind(RefusedKind::Declined).into(),
+        other => other,
+    }
+}
+
 fn subnet(draft: &mut Draft, given: Given<'_>) -> Result<()> {
-    draft.subnets.push(net(given)?);
+    draft.subnets.push(net(given).map_err(declined)?);
     Ok(())
 }
 
 fn range(draft: &mut Draft, given: Given<'_>) -> Result<()> {
-    draft.ranges.push(net(given)?);
+    draft.ranges.push(net(given).map_err(declined)?);
     Ok(())
 }
 
@@ -321,7 +329,7 @@ fn net(given: Given<'_>) -> Result<IpNet> {
 }
 
 fn gateway(draft: &mut Draft, given: Given<'_>) -> Result<()> {
-    draft.gateways.push(connection::address(given)?);
+    draft.gateways.push(connection::address(given).map_err(declined)?);
     Ok(())
 }
 
@@ -499,7 +507,7 @@ pub(crate) fn read(parser: &mut Parser) -> Result<Command> {
     let parser = &mut Parser::from_args(words);
     match word {
         "create" => words_of(&CREATE, parser, |draft, words| match one(words) {
-            Some(name) => Ok(Network::Create(Box::new(draft.finish(&name)?))),
+            Some(name) => Ok(Network::Create(Box::new(draft.finish(&name).map_err(declined)?))),
             None => {
                 let refused = wrong_words("network create", "", "it needs the name of one network");
                 Err(refused.hint("for example: carboy network create back").into())

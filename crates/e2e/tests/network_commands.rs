@@ -31,6 +31,7 @@ fn each_refused(carboy: &Carboy, cases: &[Case<'_>]) {
 const OVERLAPS: &str = "choose another subnet, or none: then a free one is taken";
 const NO_HOSTS: &str = "choose a private one, such as 10.89.0.0/16 or fd00:89::/64, or none";
 const LISTS: &str = "carboy network ls lists all networks";
+const NET: &str = "use an address and the length of its prefix: 192.0.2.0/24";
 const ANOTHER: &str = "choose another address, or none";
 const NONE: &str = " when using none network mode";
 const PORT: &str = "use [ADDRESS:][HOST:]CONTAINER, such as 8080:80, 127.0.0.1:53:53/udp or 9000-9010:9000-9010";
@@ -75,10 +76,24 @@ const CREATE: &[Case<'_>] = &[
     ),
     (
         "network create -d overlay over",
-        125,
+        1,
         "--driver overlay: is no driver of networks here",
         "use bridge, macvlan or ipvlan",
     ),
+    ("network create --subnet nonsense over", 1, "--subnet nonsense: is no range of addresses", NET),
+    (
+        "network create --subnet 203.0.113.0/24 --ip-range 203.0.113/25 over",
+        1,
+        "--ip-range 203.0.113/25: is no range of addresses",
+        NET,
+    ),
+    (
+        "network create --subnet 203.0.113.0/24 --gateway 203.0.112.1 over",
+        1,
+        "--gateway 203.0.112.1: is in no subnet",
+        "give its subnet, too, by --subnet",
+    ),
+    ("network create --ipv6=maybe over", 125, "--ipv6 maybe: is neither true nor false", "--ipv6 or --ipv6=false"),
     (
         "network create -d macvlan -o parent=nosuch over",
         1,

@@ -54,7 +54,7 @@ pub struct Failure {
     pub message: String,
     /// What the user can do.
     pub hint: Option<String>,
-    /// Docker's exit code for it: 125, 126 or 127, or 1 for the wrong words.
+    /// Docker's exit code for it: 125, 126 or 127, or 1 for the wrong words and what its daemon refuses.
     pub code: u8,
 }
 
@@ -74,7 +74,7 @@ impl Failure {
         }
         let code = match error {
             Error::Refused(refused) => match refused.kind {
-                RefusedKind::Words => 1,
+                RefusedKind::Words | RefusedKind::Declined => 1,
                 RefusedKind::NotExecutable => 126,
                 RefusedKind::CommandNotFound => 127,
                 _ => 125,

@@ -45,6 +45,8 @@ pub enum RefusedKind {
     Invalid,
     /// The command line has too many words, or too few, or one that is no command: exit code 1.
     Words,
+    /// What Docker's command line passes on and its daemon refuses: exit code 1.
+    Declined,
     /// The command exists in the container but cannot be executed: exit code 126.
     NotExecutable,
     /// The command does not exist in the container: exit code 127.
