@@ -214,6 +214,13 @@ pub enum Step<'a> {
     /// prepared were before those that they lie on; a copy is made from the root down, in the order in which they were put
     /// in their places.
     CopyMounts,
+    /// Make what is mounted at a place of the root unbindable, which its copy is not.
+    Unbindable {
+        /// Where.
+        at: &'a CStr,
+        /// This mount, or all below it too.
+        reach: Reach,
+    },
     /// Take the root mount, or the root received with [`Turn::Root`], as this process's own root, and leave that of the
     /// mount namespace as it is.
     ChangeRoot,
@@ -727,6 +734,12 @@ impl<'a> State<'a> {
             Step::CopyMounts => {
                 self.root = None;
                 sys::namespace::unshare(Kinds::MNT)
+            }
+            Step::Unbindable { at, reach } => {
+                let root = sys::path::open_handle(c"/")?;
+                let mount = sys::path::open_below(root.as_fd(), at, Access::Handle, Within::Root)?;
+                let change = Change { propagation: Some(Propagation::Unbindable), ..Change::default() };
+                sys::mount::change(mount.as_fd(), reach, &change)
             }
             Step::Uncover(path) => uncover(path),
             Step::ChangeRoot => sys::path::change_root_to(self.root()?),

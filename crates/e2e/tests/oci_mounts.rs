@@ -166,6 +166,24 @@ fn mounts_are_listed_in_the_order_of_the_configuration_as_under_runc() {
     assert_eq!(under_runc(&bundle).stdout, order);
 }
 
+/// The copy that puts them in order would lose it.
+#[test]
+fn mounts_that_are_unbindable_are_listed_in_order_too() {
+    let bundle = Bundle::new();
+    let source = folder(&bundle, "source");
+    let mounts = [
+        tmpfs("/m", &[]),
+        bind(&source, "/m/bind", &["bind", "unbindable"]),
+        tmpfs("/m/new", &["unbindable"]),
+        bind(&source, "/m/tree", &["rbind", "runbindable"]),
+        bind(&source, "/m/last", &["bind"]),
+    ];
+    add(&bundle, &mounts, "grep ' /m' /proc/self/mountinfo | grep -o ' /m[^ ]* \\| unbindable' | tr -d '\\n'");
+    let order = " /m  /m/bind  unbindable /m/new  unbindable /m/tree  unbindable /m/last ";
+    assert_eq!(output(&bundle), order);
+    assert_eq!(under_runc(&bundle).stdout, order);
+}
+
 #[test]
 fn comments_for_others_are_left_out_and_unknown_words_are_the_file_systems() {
     let source = std::env::temp_dir();

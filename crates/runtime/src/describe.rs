@@ -330,6 +330,10 @@ fn root_step(step: &Step<'_>) -> Line {
         Step::AdoptRoot => Line::new("open the container's root", &["openat"]),
         Step::PivotRoot => Line::new("make it the only root", &["fchdir", "pivot_root", "umount2", "chdir"]),
         Step::CopyMounts => Line::new("list the mounts in their order", &["unshare"]),
+        Step::Unbindable { at, reach } => {
+            let below = if reach == Reach::Recursive { " and all below" } else { "" };
+            Line::new(format!("make {}{below} unbindable", place(at)), &["openat", "openat2", "mount_setattr"])
+        }
         Step::ChangeRoot => Line::new("make it the process's root", &["fchdir", "chroot"]),
         Step::Detach { at, .. } => {
             let calls = &["openat2", "statx+", "fstat", "openat2?", "fchdir", "umount2"];

@@ -127,7 +127,7 @@ fn mounted(step: &Step<'_>) -> Option<&'static str> {
         Step::Unmount { .. } | Step::Detach { .. } | Step::Uncover(_) => {
             "unmounting with MNT_DETACH takes it out of sight at once, and frees it when the last user is gone"
         }
-        Step::Propagation { .. } => {
+        Step::Propagation { .. } | Step::Unbindable { .. } => {
             "propagation decides whether mounts made later appear in copies of this one elsewhere, or come from there"
         }
         _ => return None,

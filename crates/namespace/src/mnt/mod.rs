@@ -11,6 +11,7 @@ pub mod options;
 mod place;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use child::{Begins, Existing, Step, Turn};
 use error::{Refused, Result};
@@ -236,18 +237,38 @@ pub fn plan_jail(config: &Config, facts: &Facts, steps: &mut Steps<'_>) -> Resul
     if config.root.as_ref().is_some_and(|root| root.readonly) {
         steps.push(Step::RootReadOnly);
     }
-    let is_bound = config.mounts.iter().any(is_bind) && !has_unbindable(config)?;
-    if facts.jail == Jail::Pivot && keeps_its_mounts(config) && is_bound {
+    let can_copy = facts.jail == Jail::Pivot && keeps_its_mounts(config) && config.mounts.iter().any(is_bind);
+    if let Some(unbindable) = unbindable(config)?.filter(|_| can_copy) {
         steps.push(Step::CopyMounts);
+        for (place, reach) in unbindable {
+            steps.push(Step::Unbindable { at: steps.inside("mounts.destination", &place)?, reach });
+        }
     }
     Ok(())
 }
 
-/// Whether a mount is to be unbindable, which its copy would not be.
-fn has_unbindable(config: &Config) -> Result<bool> {
-    let unbindable = |word: &String| matches!(word.as_str(), "unbindable" | "runbindable");
-    let root = matches!(root_propagation(config)?, Some((Propagation::Unbindable, _)));
-    Ok(root || config.mounts.iter().any(|mount| mount.options.iter().any(unbindable)))
+/// The places of the mounts that are to be unbindable, which a copy of them would not be. None where such a mount cannot be
+/// told from another that lies at its place, above or below it.
+fn unbindable(config: &Config) -> Result<Option<Vec<(String, Reach)>>> {
+    let mut places = Vec::new();
+    if let Some((Propagation::Unbindable, reach)) = root_propagation(config)? {
+        places.push((String::new(), reach));
+    }
+    let is_asked = |mount: &Mount| mount.options.iter().any(|word| word.ends_with("unbindable"));
+    for (number, mount) in config.mounts.iter().enumerate().filter(|(_, mount)| is_asked(mount)) {
+        let options = options::parse(&mount.options);
+        let Some((Propagation::Unbindable, reach)) = options.propagation else { continue };
+        let at = place::inside(&mount.destination);
+        let meets = |later: &Mount| {
+            let other = place::inside(&later.destination);
+            Path::new(&other).starts_with(&at) || Path::new(&at).starts_with(&other)
+        };
+        if config.mounts.iter().skip(number + 1).any(meets) || !options.manners.is_empty() {
+            return Ok(None);
+        }
+        places.push((at, reach));
+    }
+    Ok(Some(places))
 }
 
 fn root_propagation(config: &Config) -> Result<Option<(Propagation, Reach)>> {
@@ -543,5 +564,42 @@ mod tests {
         let places = [r#"Uncover("/proc")"#, r#"Uncover("/sys")"#, "ChangeRoot"].map(|name| position(&steps, name));
         assert!(places.is_sorted() && places.iter().all(Option::is_some), "{steps:?}");
         assert_eq!(position(&steps, "PivotRoot"), None);
+    }
+
+    /// What follows the copy of the mounts, of a container with these mounts at places with these words.
+    fn after_the_copy(propagation: &str, mounts: &[(&str, &str)]) -> Option<Vec<String>> {
+        let linux = format!(r#"{{"namespaces":[{{"type":"mount"}}],"rootfsPropagation":"{propagation}"}}"#);
+        let mounts = mounts.iter().map(|(place, word)| {
+            format!(r#"{{"destination":"{place}","source":"/srv/data","options":["rbind","{word}"]}}"#)
+        });
+        let mounts: Vec<String> = mounts.collect();
+        let mounts = oci::document::parse("mounts", format!("[{}]", mounts.join(",")).as_bytes()).unwrap();
+        let (arena, config) = (Bump::new(), Config { mounts, ..config(&linux) });
+        let mut steps = Steps::new(&arena);
+        plan_jail(&config, &Facts::default(), &mut steps).unwrap();
+        let steps: Vec<String> = steps.finish().iter().map(|step| format!("{step:?}")).collect();
+        Some(steps.get(position(&steps, "CopyMounts")? + 1..)?.to_vec())
+    }
+
+    #[test]
+    fn what_a_copy_would_lose_is_given_to_it_once_more() {
+        assert_eq!(after_the_copy("", &[("/a", "ro")]), Some(Vec::new()));
+        assert_eq!(after_the_copy("", &[]), None);
+        let steps = after_the_copy("unbindable", &[("/a", "rw"), ("/b/../c", "runbindable"), ("/d", "unbindable")]);
+        let expected = [
+            r#"Unbindable { at: ".", reach: One }"#,
+            r#"Unbindable { at: "c", reach: Recursive }"#,
+            r#"Unbindable { at: "d", reach: One }"#,
+        ];
+        assert_eq!(steps.unwrap(), expected);
+    }
+
+    #[test]
+    fn there_is_no_copy_where_what_is_found_at_a_place_may_be_another_mount() {
+        for later in ["/a/b", "/a", "/a/b/c"] {
+            assert_eq!(after_the_copy("", &[("/a/b", "unbindable"), (later, "rw")]), None, "{later}");
+            assert!(after_the_copy("", &[(later, "rw"), ("/a/b", "unbindable")]).is_some(), "{later}");
+        }
+        assert!(after_the_copy("", &[("/a/b", "unbindable"), ("/a/bc", "rw")]).is_some());
     }
 }
