@@ -3,7 +3,7 @@
 //! A layer's bytes go from their source to the blob's file and, at the same time, through a short queue to who unpacks them.
 //! Nothing is visible before it is whole: the blob has its digest, the unpacked archive the one that the configuration names.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fs;
 use std::io::{self, ErrorKind, Read};
 use std::os::fd::AsFd as _;
@@ -89,6 +89,8 @@ struct Works<'a> {
     chains: &'a [Digest],
     diff_ids: &'a [Digest],
     waiting: Mutex<VecDeque<usize>>,
+    /// Those of which it was told that they are here.
+    told: BTreeSet<usize>,
     is_over: AtomicBool,
     driver: Driver,
 }
@@ -111,7 +113,6 @@ impl Engine {
         let digest = image::sha256(manifest);
         let blobs = parsed.layers.iter().chain([&parsed.config]).map(|blob| blob.digest.clone());
         lease.add(&self.store, blobs.chain([digest.clone()]))?;
-        parsed.layers.iter().for_each(|layer| progress.tell(&layer.digest, Step::Listed));
         let config = self.bring_config(&parsed.config, source)?;
         let diff_ids = &config.rootfs.diff_ids;
         config.check_layers(parsed)?;
@@ -121,7 +122,10 @@ impl Engine {
         let is_over = AtomicBool::new(false);
         let (content, layers) = (self.store.content(), self.store.layers_folder());
         let (chains, driver) = (&chains, self.store.driver());
-        let works = Works { content, layers, source, progress, parsed, chains, diff_ids, waiting, is_over, driver };
+        let told = BTreeSet::new();
+        let mut works =
+            Works { content, layers, source, progress, parsed, chains, diff_ids, waiting, told, is_over, driver };
+        works.list();
         works.all()?;
         self.store.content().put(manifest)?;
         let mut bytes = 0;
@@ -170,6 +174,15 @@ fn check_is_image(manifest: &Manifest) -> Result<()> {
 }
 
 impl Works<'_> {
+    /// Tells of every layer whether it is here.
+    fn list(&mut self) {
+        for (at, (wanted, chain)) in self.parsed.layers.iter().zip(self.chains).enumerate() {
+            let is_here = self.content.has(&wanted.digest) && self.layer(chain).is_dir();
+            self.progress.tell(&wanted.digest, if is_here { Step::Exists } else { Step::Listed });
+            self.told.extend(is_here.then_some(at));
+        }
+    }
+
     /// Brings all layers, and puts them into their places from the lowest up.
     fn all(&self) -> Result<()> {
         let mut places =
@@ -228,7 +241,9 @@ impl Works<'_> {
         let is_there = self.layer(chain).is_dir();
         let (blob, layer) = match (self.content.begin(wanted)?, is_there) {
             (Begun::Whole(_), true) => {
-                self.progress.tell(&wanted.digest, Step::Exists);
+                if !self.told.contains(&at) {
+                    self.progress.tell(&wanted.digest, Step::Exists);
+                }
                 return Ok(Brought::default());
             }
             (Begun::Whole(blob), false) => (None, self.unpack(chain, blob)?),

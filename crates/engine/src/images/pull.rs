@@ -101,7 +101,8 @@ impl Repository {
         let mut fetched = self.registry.manifest(&self.name, Wanted::of(name), &media::DOCUMENTS)?;
         let mut documents = Vec::new();
         for _ in 0..DEEPEST {
-            let parsed = Document::parse(Some(&fetched.media_type), &fetched.bytes)?;
+            let parsed =
+                Document::parse(Some(&fetched.media_type), &fetched.bytes).map_err(|error| unreadable(name, error))?;
             documents.push((fetched.digest, fetched.bytes));
             match parsed {
                 Document::Manifest(manifest) => return Ok(Found { documents, manifest: *manifest }),
@@ -123,6 +124,16 @@ impl Repository {
         let vouched = image::trust::verify(&self.registry, &self.name, &image, wish.demands)?;
         Ok(vouched.into_iter().map(|by| Verified { key: by.key, digest: by.digest }).collect())
     }
+}
+
+/// What came for a name and is no document of an image.
+fn unreadable(name: &Reference, error: Error) -> Error {
+    let Error::Refused(refused) = error else { return error };
+    let Refused { field, value, reason, hint, kind } = *refused;
+    let blank = if value.is_empty() { "" } else { " " };
+    let reason = format!("of what its registry sends, {field}{blank}{value} {reason}");
+    let hint = hint.unwrap_or_else(|| "try again; a proxy on the way may have answered in its place".to_owned());
+    Refused::new("the image", name.familiar(), reason).kind(kind).hint(hint).into()
 }
 
 fn not_for(name: &Reference, platform: &Platform, index: &Index) -> Error {

@@ -205,6 +205,8 @@ pub(super) fn unreachable(url: &Uri, error: &ureq::Error, patience: Patience) ->
     }
 }
 
+const ENDED_EARLY: &str = "it ended the connection early: try again later";
+
 fn failed(host: &str, error: &io::Error) -> Error {
     if let Some(ours) = ours(error) {
         return ours.clone();
@@ -224,13 +226,14 @@ fn failed(host: &str, error: &io::Error) -> Error {
                 Errno::NETUNREACH | Errno::HOSTUNREACH => {
                     kernel.hint("there is no way to it: is this host on a network?")
                 }
+                Errno::CONNRESET | Errno::PIPE => kernel.hint(ENDED_EARLY),
                 _ => kernel,
             }
             .into()
         }
         None => {
             let kernel = Kernel::new(format!("reach the registry {host}"), Errno::CONNRESET);
-            kernel.hint("it ended the connection early: try again later").into()
+            kernel.hint(ENDED_EARLY).into()
         }
     }
 }
