@@ -5,7 +5,7 @@
 
 use std::ffi::OsString;
 
-use error::{Refused, RefusedKind, Result};
+use error::{Error, Refused, RefusedKind, Result};
 use lexopt::{Arg, Parser};
 
 /// A flag of a command; `T` is what the command collects.
@@ -222,6 +222,14 @@ impl<T> Usage<T> {
 /// A command line with too many words, or too few, or one that is no command.
 pub(crate) fn wrong_words(command: impl Into<String>, words: impl Into<String>, reason: impl Into<String>) -> Refused {
     Refused::new(command, words, reason).kind(RefusedKind::Words)
+}
+
+/// A word that is no name: Docker's exit code for it is that of wrong words.
+pub(crate) fn wrong_name(error: Error) -> Error {
+    match error {
+        Error::Refused(refused) => refused.kind(RefusedKind::Words).into(),
+        error => error,
+    }
 }
 
 /// A word of the command line as text.

@@ -43,7 +43,7 @@ pub enum RefusedKind {
     /// The value cannot be had.
     #[default]
     Invalid,
-    /// The command line has too many words, or too few, or one that is no command: exit code 1.
+    /// The command line has too many words, or too few, or one that is no command or no name: exit code 1.
     Words,
     /// What Docker's command line passes on and its daemon refuses: exit code 1.
     Declined,

@@ -11,7 +11,7 @@ use image::Reference;
 use lexopt::Parser;
 
 use crate::command::Command;
-use crate::flags::{End, Flag, Given, Read, Usage, wrong_words};
+use crate::flags::{End, Flag, Given, Read, Usage, wrong_name, wrong_words};
 use crate::help;
 use crate::images::{Image, registries};
 use crate::report;
@@ -157,7 +157,7 @@ fn of_and_name<T>(usage: &Usage<T>, words: &[String], example: &str) -> Result<(
 }
 
 fn new_name(word: &str) -> Result<Reference> {
-    let name = Reference::parse(word)?;
+    let name = Reference::parse(word).map_err(wrong_name)?;
     match &name.digest {
         Some(digest) => {
             Err(Refused::new("the name", digest.to_string(), "is a digest, which no image is given").into())

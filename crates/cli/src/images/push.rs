@@ -12,7 +12,7 @@ use image::transport::{Transport, in_registry};
 use lexopt::Parser;
 
 use crate::command::Command;
-use crate::flags::{End, Flag, Read, Usage, wrong_words};
+use crate::flags::{End, Flag, Read, Usage, wrong_name, wrong_words};
 use crate::help;
 use crate::images::progress::Teller;
 use crate::images::registries;
@@ -67,7 +67,7 @@ pub(crate) fn read(parser: &mut Parser) -> Result<Command> {
     };
     let name = to.unwrap_or(image);
     if Transport::of(name)?.is_none() {
-        check_name(&push, in_registry(name))?;
+        check_name(&push, in_registry(name)).map_err(wrong_name)?;
     } else if to.is_none() || push.all_tags {
         let refused = wrong_words("push", name, "it needs an image, and then this place");
         return Err(refused.hint(format!("for example: carboy push app:1 {name}")).into());

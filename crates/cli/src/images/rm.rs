@@ -27,12 +27,11 @@ pub(crate) const REMOVE: Usage<Remove> = Usage {
     command: "rmi",
     words: "IMAGE...",
     doc: "Remove images, or names of them",
-    flags: &[&[Flag::switch(
-        "force",
-        |rm: &mut Remove, on| rm.force = on,
-        "also those that stopped containers were made from",
-    )
-    .short('f')]],
+    flags: &[&[
+        Flag::switch("force", |rm: &mut Remove, on| rm.force = on, "also those that stopped containers were made from")
+            .short('f'),
+        Flag::switch("no-prune", |_: &mut Remove, _| {}, "the same: no image has another as its parent"),
+    ]],
     end: End::Never,
 };
 

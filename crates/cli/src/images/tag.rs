@@ -8,7 +8,7 @@ use image::Reference;
 use lexopt::Parser;
 
 use crate::command::Command;
-use crate::flags::{End, Read, Usage, wrong_words};
+use crate::flags::{End, Read, Usage, wrong_name, wrong_words};
 use crate::help;
 use crate::images::Image;
 use crate::report;
@@ -42,7 +42,7 @@ pub(crate) fn read(parser: &mut Parser) -> Result<Command> {
     };
     match words.as_slice() {
         [image, name] => {
-            let name = Reference::parse(name)?;
+            let name = Reference::parse(name).map_err(wrong_name)?;
             if let Some(digest) = &name.digest {
                 let refused = Refused::new("the name", digest.to_string(), "is a digest, which no image is given");
                 return Err(refused.hint("leave it out: NAME:TAG").into());
