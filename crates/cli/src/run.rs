@@ -5,15 +5,17 @@ use std::process::ExitCode;
 
 use engine::attach::Attachment;
 use engine::containers::Engine;
+use engine::event::Failure;
 use engine::launch::{Launch, Names, NewFile};
 use engine::log::Stream;
-use engine::options::{ExecOptions, RunOptions};
+use engine::options::{ExecOptions, Platform, Root, RunOptions};
 use engine::record::{Live, Wanted};
 use engine::shortage::{ForksRefused, Oom, Shortage};
 use engine::stop::Stop;
 use engine::store::Claim;
 use engine::told::Deed;
 use error::{Error, Refused, RefusedKind, Result};
+use runtime::apply::NO_FORMAT;
 
 use crate::attend::{self, Done, Outcome, SignalWish, Wishes};
 use crate::images;
@@ -60,6 +62,10 @@ pub(crate) fn run(engine: &Engine, options: &RunOptions) -> Result<ExitCode> {
         ..Wishes::default()
     };
     let outcome = attend::attend(attached, &signals, wishes)?;
+    let outcome = match outcome {
+        Outcome::Failed(failure) => Outcome::Failed(for_other_machine(engine, options, failure)),
+        outcome => outcome,
+    };
     if let (Outcome::Failed(_), Some(cidfile)) = (&outcome, new.cidfile) {
         cidfile.remove();
     }
@@ -67,6 +73,22 @@ pub(crate) fn run(engine: &Engine, options: &RunOptions) -> Result<ExitCode> {
         report::line(&new.names.id);
     }
     Ok(end(&outcome, &new.names.name))
+}
+
+/// A command that this machine does not understand may be one of an image for another.
+fn for_other_machine(engine: &Engine, options: &RunOptions, failure: Failure) -> Failure {
+    let made_for = || {
+        let Root::Image(root) = &options.root else { return None };
+        let known = engine.known_image(&root.name).ok()??;
+        Some(engine.store.image_config(&known.image.id).ok()?.platform())
+    };
+    match failure.message.ends_with(NO_FORMAT).then(made_for).flatten() {
+        Some(platform) if !Platform::host().matches(&platform) => {
+            let hint = format!("its image is made for {platform}, and this machine is {}", Platform::host());
+            Failure { hint: Some(hint), ..failure }
+        }
+        _ => failure,
+    }
 }
 
 /// `carboy create`.

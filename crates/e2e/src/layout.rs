@@ -83,9 +83,17 @@ impl Layout {
     /// # Panics
     /// Where it cannot be written.
     pub fn image(&mut self, name: &str, layers: &[Layer], config: &Value) -> String {
+        self.image_for("amd64", name, layers, config)
+    }
+
+    /// As [`Self::image`], for an architecture.
+    ///
+    /// # Panics
+    /// Where it cannot be written.
+    pub fn image_for(&mut self, architecture: &str, name: &str, layers: &[Layer], config: &Value) -> String {
         let diff_ids: Vec<&str> = layers.iter().map(|layer| layer.diff_id.as_str()).collect();
         let config = json!({
-            "architecture": "amd64", "os": "linux", "created": "2026-01-02T03:04:05Z", "config": config,
+            "architecture": architecture, "os": "linux", "created": "2026-01-02T03:04:05Z", "config": config,
             "rootfs": {"type": "layers", "diff_ids": diff_ids},
             "history": layers.iter().map(|_| json!({"created_by": "a test"})).collect::<Vec<_>>(),
         });

@@ -101,6 +101,21 @@ impl Registry {
         let _ = server.wait();
     }
 
+    /// Gives it an index, at a path of its API.
+    ///
+    /// # Panics
+    /// Where it does not take that.
+    pub fn put(&self, path: &str, index: &Value) {
+        let body = index.to_string();
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        let kind = "Content-Type: application/vnd.oci.image.index.v1+json\r\nConnection: close";
+        let length = body.len();
+        write!(stream, "PUT {path} HTTP/1.1\r\nHost: x\r\n{kind}\r\nContent-Length: {length}\r\n\r\n{body}").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
+    }
+
     /// Its name with its port, by which images are named: `localhost:NUMBER`.
     #[must_use]
     pub fn host(&self) -> String {

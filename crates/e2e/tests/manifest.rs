@@ -1,8 +1,6 @@
 //! What a name stands for at a registry, told without a pull, as Docker tells it.
 #![expect(clippy::unwrap_used, reason = "tests stop at what goes wrong")]
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use std::process::Command;
 
 use carboy_e2e::layout::Layout;
@@ -15,18 +13,6 @@ fn docker(words: &[&str]) -> String {
     let told = ended(Command::new("docker").args(["manifest", "inspect", "--insecure"]).args(words));
     assert_eq!(told.code, 0, "{told:?}");
     told.stdout
-}
-
-/// Gives a registry an index.
-fn put(registry: &Registry, path: &str, index: &Value) {
-    let body = index.to_string();
-    let mut stream = TcpStream::connect(("127.0.0.1", registry.port())).unwrap();
-    let kind = "Content-Type: application/vnd.oci.image.index.v1+json\r\nConnection: close";
-    let length = body.len();
-    write!(stream, "PUT {path} HTTP/1.1\r\nHost: x\r\n{kind}\r\nContent-Length: {length}\r\n\r\n{body}").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
 }
 
 #[test]
@@ -47,7 +33,7 @@ fn a_manifest_and_an_index_are_told_as_docker_tells_them() {
         "mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": digest, "size": size["Descriptor"]["size"],
         "platform": {"architecture": "amd64", "os": "linux"}, "annotations": {"kept": "as it is"},
     }]});
-    put(&registry, "/v2/app/manifests/all", &index);
+    registry.put("/v2/app/manifests/all", &index);
     let name = format!("{}/app:all", registry.host());
     // Docker leaves out what it does not know.
     let told: Value = serde_json::from_str(&says(&carboy, &["manifest", "inspect", &name])).unwrap();

@@ -107,6 +107,32 @@ fn an_image_comes_from_the_first_mirror_that_can_give_it() {
 }
 
 #[test]
+fn a_short_name_is_run_as_what_the_files_make_of_it() {
+    let mut two = Two::new();
+    two.shelf.offer("team/app:1", &[], &json!({"Cmd": ["echo", "found"]}));
+    let own = two.shelf.registry.host();
+    let text = format!(
+        "unqualified-search-registries = [\"{}\", \"{own}\"]\n[aliases]\n\"tool\" = \"{own}/team/app\"\n",
+        two.other.host()
+    );
+    fs::write(two.conf(), text).unwrap();
+    for word in ["team/app:1", "tool:1"] {
+        let never = ["run", "--rm", "--pull", "never", word];
+        assert_eq!(two.run(&never).code, 125, "{word}");
+        let came = two.run(&["run", "--rm", word]);
+        assert_eq!((came.code, came.stdout.as_str()), (0, "found\n"), "{word}: {came:?}");
+        assert!(came.stderr.contains(&format!("Downloaded newer image for {own}/team/app:1\n")), "{word}: {came:?}");
+        // Then it is here.
+        assert_eq!(two.says(&["run", "--rm", word]), "found\n", "{word}");
+        assert_eq!(two.says(&never), "found\n", "{word}");
+        two.says(&["create", "--name", "made", word]);
+        assert_eq!(two.says(&["ps", "-a", "--format", "{{.Image}}"]), format!("{own}/team/app:1\n"));
+        two.says(&["rm", "made"]);
+        two.says(&["rmi", &format!("{own}/team/app:1")]);
+    }
+}
+
+#[test]
 fn nothing_is_had_from_a_blocked_registry_and_nothing_is_brought_there() {
     let mut two = Two::new();
     let (name, open) = {

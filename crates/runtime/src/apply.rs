@@ -570,6 +570,9 @@ fn hinted(kernel: Kernel, step: &Step<'_>) -> Kernel {
     }
 }
 
+/// Why a command cannot be executed that is no program of this machine.
+pub const NO_FORMAT: &str = "exec format error";
+
 /// Why a command cannot be executed, in the sentences that callers of runtimes know.
 #[must_use]
 pub fn command_failure(command: &str, errno: Errno) -> Error {
@@ -579,7 +582,7 @@ pub fn command_failure(command: &str, errno: Errno) -> Error {
         Errno::NOENT => ("no such file or directory", RefusedKind::CommandNotFound),
         Errno::NOTDIR => ("not a directory", RefusedKind::CommandNotFound),
         Errno::ACCESS => ("permission denied", RefusedKind::NotExecutable),
-        Errno::NOEXEC => ("exec format error", RefusedKind::NotExecutable),
+        Errno::NOEXEC => (NO_FORMAT, RefusedKind::NotExecutable),
         Errno::ISDIR => ("is a directory", RefusedKind::NotExecutable),
         errno => {
             return Kernel::new(format!("execute {command}"), errno).into();

@@ -16,7 +16,7 @@ use image::transport::{Transport, in_registry};
 use lexopt::Parser;
 
 use crate::command::Command;
-use crate::flags::{End, Flag, Given, Read, Usage, wrong_words};
+use crate::flags::{End, Flag, Given, Read, Usage, wrong_name, wrong_words};
 use crate::help;
 use crate::images::progress::{self, Teller};
 use crate::images::registries;
@@ -90,7 +90,8 @@ pub(crate) fn read(parser: &mut Parser) -> Result<Command> {
         if is_elsewhere && pull.verify.is_some() {
             return Err(unsigned(name));
         }
-        let bare = if is_elsewhere { None } else { Some(Reference::parse_bare(in_registry(name))?) };
+        let bare =
+            if is_elsewhere { None } else { Some(Reference::parse_bare(in_registry(name)).map_err(wrong_name)?) };
         let is_one = bare.is_none_or(|bare| bare.tag.is_some() || bare.digest.is_some());
         if pull.all_tags && is_one {
             let reason = if is_elsewhere { "is in no registry" } else { "has a tag or a digest itself" };
@@ -224,7 +225,13 @@ pub(crate) fn ensured<'o>(engine: &Engine, options: &'o RunOptions) -> Result<Co
     if let Some(place) = Transport::of(&root.name)? {
         return loaded(engine, (options, root), &place).map(Cow::Owned);
     }
-    ensure(engine, options, root).map(|()| Cow::Borrowed(options))
+    Ok(match ensure(engine, options, root)? {
+        Some(name) if Reference::parse(&root.name).as_ref() != Ok(&name) => {
+            let root = Root::Image(Box::new(ImageRoot { name: name.familiar(), ..(**root).clone() }));
+            Cow::Owned(RunOptions { root, ..options.clone() })
+        }
+        _ => Cow::Borrowed(options),
+    })
 }
 
 /// What comes from a place that is no registry is called by its id: whatever it is called there may change.
@@ -242,27 +249,52 @@ fn loaded(engine: &Engine, (options, root): (&RunOptions, &ImageRoot), place: &T
     Ok(RunOptions { root, ..options.clone() })
 }
 
-fn ensure(engine: &Engine, options: &RunOptions, root: &ImageRoot) -> Result<()> {
-    let known = engine.known_image(&root.name)?;
+/// What is here of that which a word may stand for, and by which of its meanings, where it is not found by the word itself.
+fn here(engine: &Engine, word: &str) -> Result<(Option<Named>, Option<Reference>)> {
+    let known = engine.known_image(word)?;
+    if known.is_some() || Reference::parse(word).is_err() {
+        return Ok((known, None));
+    }
+    for name in registries::meanings(word)? {
+        if let Some(known) = engine.known_image(&name.to_string())? {
+            return Ok((Some(known), Some(name)));
+        }
+    }
+    Ok((None, None))
+}
+
+/// Gives the name by which it is here, where the word has meanings of its own.
+fn ensure(engine: &Engine, options: &RunOptions, root: &ImageRoot) -> Result<Option<Reference>> {
+    let (known, meaning) = here(engine, &root.name)?;
     let verify = options.verify.as_ref();
-    if let (When::Missing, Some(known), Some(key)) = (options.pull, &known, verify)
+    let fitting = fits(engine, known.as_ref(), root.platform.as_ref());
+    if let (When::Missing, Some(known), Some(key), Ok(())) = (options.pull, &known, verify, &fitting)
         && !known.image.is_verified_by(key.fingerprint())
     {
         verify_known(engine, known, root, key)?;
     }
-    if options.pull == When::Never || known.is_some() && options.pull == When::Missing {
-        return fits(engine, known.as_ref(), root.platform.as_ref());
+    // One for another machine is absent; what was named by its id is had from nowhere.
+    let is_here = |known: &Named| fitting.is_ok() || meaning.is_none() && !is_name_of(known, &root.name);
+    if options.pull == When::Never || options.pull == When::Missing && known.as_ref().is_some_and(is_here) {
+        return fitting.map(|()| meaning);
     }
     if Reference::parse(&root.name).is_err() && known.is_some() {
         // An id is had from nowhere.
-        return Ok(());
+        return Ok(None);
     }
     let out = Teller::Errors;
     if options.pull == When::Missing {
         out.line(&format!("Unable to find image '{}' locally", Reference::parse(&root.name)?.familiar()));
     }
     let platform = root.platform.clone().unwrap_or_else(Platform::host);
-    first(engine, &root.name, Manner { platform: &platform, verify, out }).map(drop)
+    let (name, _) = first(engine, &root.name, Manner { platform: &platform, verify, out })?;
+    fits(engine, engine.known_image(&name.to_string())?.as_ref(), root.platform.as_ref())?;
+    Ok(Some(name))
+}
+
+/// Whether an image that is here was found by a name that its registry knows.
+fn is_name_of(known: &Named, word: &str) -> bool {
+    Reference::parse(word).is_ok_and(|name| name.digest.is_some() || known.names.contains(&name))
 }
 
 /// Looks for a signature of an image that is here, where it came from. It is asked for by its digests: no name comes to
@@ -295,5 +327,8 @@ fn fits(engine: &Engine, known: Option<&Named>, wanted: Option<&Platform>) -> Re
     }
     let refused =
         Refused::new("--platform", wanted.to_string(), format!("is not that of {}: {made_for}", named.title()));
-    Err(refused.kind(RefusedKind::NoSuchObject).hint("use --pull always to bring it for that platform").into())
+    Err(refused
+        .kind(RefusedKind::NoSuchObject)
+        .hint("carboy manifest inspect --verbose shows for which its registry has it")
+        .into())
 }
