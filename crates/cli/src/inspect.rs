@@ -136,7 +136,11 @@ pub(crate) fn run(engine: &Engine, inspect: &Inspect) -> Result<ExitCode> {
 /// The document of whatever is called so.
 fn document(engine: &Engine, word: &str, inspect: &Inspect, hierarchies: &Hierarchies) -> Result<Value> {
     let is_none = |error: &Error| matches!(error, Error::Refused(refused) if refused.kind == RefusedKind::NoSuchObject);
-    let of_image = || engine.find_image(word).and_then(|named| images::document::document(engine, &named));
+    let of_image = || {
+        let whole = images::document::document(engine, &engine.find_image(word)?)?;
+        let is_whole = matches!(inspect.format.as_str(), "" | "json");
+        Ok(if is_whole { whole } else { images::document::for_template(whole) })
+    };
     if inspect.kind == Some(Kind::Image) {
         return of_image();
     }

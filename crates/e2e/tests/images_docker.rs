@@ -61,9 +61,26 @@ const SAME: &[&[&str]] = &[
         "web:1",
     ],
     &["inspect", "--type", "image", "-f", "{{.Id}} {{.Comment}}", "probe"],
+    // What this image does not say.
+    &["inspect", "-f", "{{.Os}}/{{.Architecture}}{{if .Variant}}/{{.Variant}}{{end}} [{{.OsVersion}}]", "probe"],
+    &[
+        "inspect",
+        "-f",
+        "{{.Config.Labels}} {{.Config.Labels.team}} {{.Config.Volumes}} {{.Config.ExposedPorts}}",
+        "probe",
+    ],
+    &["inspect", "-f", "{{.Config.Env}} {{.Config.Cmd}} {{len .Config.Entrypoint}} {{.Config.OnBuild}}", "probe"],
+    &["inspect", "-f", "{{.Config.Healthcheck}} [{{.Config.StopSignal}}] {{.Config.Shell}}", "probe"],
+    &["inspect", "-f", "{{if .Config.Healthcheck}}checked{{else}}unchecked{{end}}", "probe"],
     &["image", "inspect", "-f", "{{.Id}}", "web:1", "nothing", "probe"],
     &["inspect", "nothing"],
     &["inspect", "--type", "container", "web:1"],
+    // Names that are none.
+    &["pull", "UPPER"],
+    &["pull", "web@sha256:abc"],
+    &["tag", "web:1", "x:y:z"],
+    &["tag", "web:1", "a b"],
+    &["rmi", "--no-prune", "nothing"],
 ];
 
 /// The keys of a document, those of documents in it too.

@@ -89,6 +89,39 @@ fn configured(config: &ContainerConfig) -> Value {
     fields
 }
 
+/// The document as a template sees it: with the fields that Docker's has whatever the image says.
+pub(crate) fn for_template(mut document: Value) -> Value {
+    let of_image = json!({"Variant": "", "OsVersion": ""});
+    let of_config = json!({
+        "ArgsEscaped": false,
+        "Cmd": [],
+        "Entrypoint": [],
+        "Env": [],
+        "ExposedPorts": {},
+        "Healthcheck": null,
+        "Labels": {},
+        "OnBuild": [],
+        "Shell": [],
+        "StopSignal": "",
+        "Volumes": {},
+    });
+    if let Some(config) = document.get_mut("Config") {
+        complete(config, of_config);
+    }
+    complete(&mut document, of_image);
+    document
+}
+
+fn complete(document: &mut Value, with: Value) {
+    let (Some(fields), Value::Object(with)) = (document.as_object_mut(), with) else { return };
+    for (key, value) in with {
+        let field = fields.entry(key).or_insert(Value::Null);
+        if field.is_null() {
+            *field = value;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
