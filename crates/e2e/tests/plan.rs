@@ -70,12 +70,15 @@ struct Matching<'m> {
     steps: &'m [Step],
     calls: &'m [Call],
     hopeless: BTreeSet<(usize, usize)>,
+    /// The same within a step: the step, how many of its patterns are left, how many calls the first of these has, the call to
+    /// go on with, and the calls that the step has. There are thousands of ways to each, by what is passed over when.
+    lost: BTreeSet<(usize, usize, usize, usize, Vec<usize>)>,
     furthest: (usize, usize, String),
 }
 
 fn matches(side: Side, steps: &[Step], calls: &[Call]) -> Result<(), String> {
     let furthest = (0, 0, String::new());
-    let mut matching = Matching { side, steps, calls, hopeless: BTreeSet::new(), furthest };
+    let mut matching = Matching { side, steps, calls, hopeless: BTreeSet::new(), lost: BTreeSet::new(), furthest };
     if matching.from(0, 0) {
         return Ok(());
     }
@@ -107,8 +110,28 @@ impl Matching<'_> {
         matched
     }
 
-    /// Takes calls from `call` on for the first of `patterns`, of which `taken_of_it` are taken already.
+    /// Takes calls from `call` on for `patterns`, of whose first `taken_of_it` are taken already.
     fn pattern(
+        &mut self,
+        step: usize,
+        patterns: &[Pattern],
+        (taken_of_it, call): (usize, usize),
+        taken: &mut Vec<usize>,
+    ) -> bool {
+        let here = (step, patterns.len(), taken_of_it, call, taken.clone());
+        if self.lost.contains(&here) {
+            return false;
+        }
+        let matched = self.first_of(step, patterns, (taken_of_it, call), taken);
+        if !matched {
+            self.lost.insert(here);
+        }
+        matched
+    }
+
+    /// The same, where it is not known yet that it leads nowhere: the first of `patterns` takes the call, or passes it over, or
+    /// has all its calls.
+    fn first_of(
         &mut self,
         step: usize,
         patterns: &[Pattern],
