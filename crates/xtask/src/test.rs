@@ -1,9 +1,12 @@
 //! `cargo xtask test`: every test of the project in one command, as a newcomer and CI run it.
 //!
-//! What the tests need is installed or named; carboy is built once as a release; unit and kernel tests run side by
-//! side, end-to-end tests one at a time, because they measure and share the host's cgroups. It fails when a test
-//! fails, when one is left out, and when a test leaves a mount, a cgroup or a process behind. With `--host`, the tests
+//! What the tests need is installed or named; carboy is built once as a release, and the tests meanwhile; unit and kernel
+//! tests run side by side, end-to-end tests one at a time, because they measure and share the host's cgroups. It fails when
+//! a test fails, when one is left out, and when a test leaves a mount, a cgroup or a process behind. With `--host`, the tests
 //! that another host could change run on that host, which is a virtual machine (`machine`).
+//!
+//! Whoever builds tests names the whole workspace and chooses targets: another choice of packages gives the dependencies
+//! other features, and all of them would be built once more.
 
 mod leftover;
 pub(crate) mod machine;
@@ -11,7 +14,7 @@ mod needs;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
 use error::{Doing, Refused, Result};
@@ -23,8 +26,14 @@ use machine::Flavour;
 /// The end-to-end tests' package.
 const E2E: &str = "carboy-e2e";
 
-/// Cargo's option for one package alone.
-const PACKAGE: &str = "--package";
+/// Cargo's option for all packages.
+const WORKSPACE: &str = "--workspace";
+
+/// Cargo's option for one file of a tests folder.
+const TEST: &str = "--test";
+
+/// The parsers' tests: a workspace of its own, because cargo-fuzz builds it in another way.
+const PARSERS: [&str; 4] = ["test", "--manifest-path", "fuzz/Cargo.toml", "--no-default-features"];
 
 /// The end-to-end tests' files with this prefix need systemd as PID 1: they are run in the machine that has it.
 const SYSTEMD_FILES: &str = "systemd_";
@@ -40,6 +49,15 @@ enum Runner {
     CargoTest,
     /// Gives each test a process of its own; used where it is installed.
     Nextest,
+}
+
+/// How many tests run at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Threads {
+    /// As many as there are processors.
+    All,
+    /// One.
+    One,
 }
 
 /// How the tests of one run ended.
@@ -66,24 +84,23 @@ pub(crate) fn run_in(flavour: Flavour, root: &Path, filters: &[&str]) -> Result<
 /// When something needed cannot be had, a test fails or is left out, or something is left behind.
 pub(crate) fn run(root: &Path) -> Result<()> {
     needs::meet()?;
-    let carboy = program::build(root, "carboy", "carboy")?;
-    // The tests find it beside the other.
-    program::build(root, "carboy-oci-runtime", "carboy-runtime")?;
+    let carboy = built(root)?;
     let before = Host::read(&carboy)?;
     let runner = if program::find("cargo-nextest").is_some() { Runner::Nextest } else { Runner::CargoTest };
-    let mut rest = tests(root, &["--workspace", "--exclude", E2E], runner, &carboy)?;
-    if runner == Runner::Nextest {
-        // nextest does not run the examples in documentation.
-        let examples = announced(program::cargo(root).args(["test", "--doc", "--workspace"]))?;
-        rest = rest.and(examples);
+    let mut units = vec![WORKSPACE.to_owned(), "--lib".to_owned(), "--bins".to_owned()];
+    for folder in folders(&root.join("crates"))? {
+        if !folder.ends_with("e2e") && folder.join("tests").is_dir() {
+            units.extend(targets(&folder.join("tests"))?.into_iter().flat_map(|name| [TEST.to_owned(), name]));
+        }
     }
-    // A workspace of its own, because cargo-fuzz builds it in another way.
-    let mut parsers = program::cargo(root);
-    parsers.args(["test", "--manifest-path", "fuzz/Cargo.toml", "--no-default-features"]);
-    rest = rest.and(announced(&mut parsers)?);
-    let files = end_to_end_files(root)?;
-    let files: Vec<&str> = files.iter().flat_map(|file| ["--test", file.as_str()]).collect();
-    let end_to_end = tests(root, &[&[PACKAGE, E2E, "--lib"], files.as_slice()].concat(), runner, &carboy)?;
+    let mut rest = tests(root, &units, (runner, Threads::All), &carboy)?;
+    // Neither runner has run the examples in documentation, since targets were named.
+    rest = rest.and(announced(program::cargo(root).args(["test", "--doc", WORKSPACE]))?);
+    rest = rest.and(announced(program::cargo(root).args(PARSERS))?);
+    let files = here(targets(&end_to_end_folder(root))?);
+    let mut chosen = vec![WORKSPACE.to_owned()];
+    chosen.extend(files.into_iter().flat_map(|name| [TEST.to_owned(), name]));
+    let end_to_end = tests(root, &chosen, (runner, Threads::One), &carboy)?;
     let left = Host::read(&carboy)?.since(&before);
     for thing in &left {
         println!("left behind: {thing}");
@@ -93,24 +110,57 @@ pub(crate) fn run(root: &Path) -> Result<()> {
     verdict(all, left.len())
 }
 
-/// The end-to-end tests' files that this host can run.
-fn end_to_end_files(root: &Path) -> Result<Vec<String>> {
-    let folder = root.join("crates/e2e/tests");
-    let files = fs::read_dir(&folder).doing(|| format!("list {}", folder.display()))?.flatten();
-    let names = files.filter_map(|file| Some(file.file_name().to_str()?.strip_suffix(".rs")?.to_owned()));
-    let (systemd, mut here): (Vec<String>, Vec<String>) = names.partition(|name| name.starts_with(SYSTEMD_FILES));
-    for name in systemd {
-        println!("not here: {name} (cargo xtask test --host systemd)");
-    }
-    here.retain(|name| {
-        let elsewhere = V2_FILES.contains(&name.as_str());
-        if elsewhere {
-            println!("not here: {name} (cargo xtask test --host v2)");
-        }
-        !elsewhere
+/// Builds the release, whose longest step uses one processor, and all tests beside it; gives carboy.
+fn built(root: &Path) -> Result<PathBuf> {
+    std::thread::scope(|scope| {
+        let release = scope.spawn(|| {
+            let carboy = program::build(root, "carboy", "carboy")?;
+            // The tests find it beside the other.
+            program::build(root, "carboy-oci-runtime", "carboy-runtime")?;
+            Ok(carboy)
+        });
+        program::run(program::cargo(root).args(["test", "--no-run", "--quiet", WORKSPACE]))?;
+        program::run(program::cargo(root).args(PARSERS).args(["--no-run", "--quiet"]))?;
+        release.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+fn end_to_end_folder(root: &Path) -> PathBuf {
+    root.join("crates/e2e/tests")
+}
+
+fn folders(at: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(at).doing(|| format!("list {}", at.display()))?.flatten();
+    let mut folders: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
+    folders.sort();
+    Ok(folders)
+}
+
+/// The names by which cargo knows what is in a tests folder: files, and folders with a main file.
+fn targets(folder: &Path) -> Result<Vec<String>> {
+    let entries = fs::read_dir(folder).doing(|| format!("list {}", folder.display()))?.flatten();
+    let name = |entry: fs::DirEntry| {
+        let name = entry.file_name().to_str()?.to_owned();
+        let is_folder = entry.path().join("main.rs").is_file();
+        name.strip_suffix(".rs").map(str::to_owned).or_else(|| is_folder.then_some(name))
+    };
+    let mut names: Vec<String> = entries.filter_map(name).collect();
+    names.sort();
+    Ok(names)
+}
+
+/// Those of the end-to-end tests' files that this host can run.
+fn here(mut files: Vec<String>) -> Vec<String> {
+    files.retain(|name| {
+        let host = match name.as_str() {
+            name if name.starts_with(SYSTEMD_FILES) => "systemd",
+            name if V2_FILES.contains(&name) => "v2",
+            _ => return true,
+        };
+        println!("not here: {name} (cargo xtask test --host {host})");
+        false
     });
-    here.sort();
-    Ok(here)
+    files
 }
 
 fn summary(counts: Counts) -> String {
@@ -132,18 +182,18 @@ fn verdict(counts: Counts, left_behind: usize) -> Result<()> {
     Err(Refused::new("tests", "", reason).into())
 }
 
-/// Runs the tests of the packages that `selection` names; those of [`E2E`] one at a time.
-fn tests(root: &Path, selection: &[&str], runner: Runner, carboy: &Path) -> Result<Counts> {
-    let (run, one_at_a_time): (&[&str], &[&str]) = match runner {
-        Runner::CargoTest => (&["test", "--no-fail-fast"], &["--", "--test-threads=1"]),
-        Runner::Nextest => (&["nextest", "run", "--no-fail-fast", "--no-tests=pass"], &["--test-threads=1"]),
+/// Runs the tests of the targets that `selection` names.
+fn tests(root: &Path, selection: &[String], (runner, threads): (Runner, Threads), carboy: &Path) -> Result<Counts> {
+    let run: &[&str] = match runner {
+        Runner::CargoTest => &["test", "--no-fail-fast"],
+        Runner::Nextest => &["nextest", "run", "--no-fail-fast", "--no-tests=pass"],
     };
-    let mut command = program::cargo(root);
-    command.args(run).args(selection);
-    if selection.starts_with(&[PACKAGE, E2E]) {
-        command.args(one_at_a_time);
-    }
-    announced(command.env("CARBOY_BIN", carboy))
+    let threads: &[&str] = match (threads, runner) {
+        (Threads::All, _) => &[],
+        (Threads::One, Runner::Nextest) => &["--test-threads=1"],
+        (Threads::One, Runner::CargoTest) => &["--", "--test-threads=1"],
+    };
+    announced(program::cargo(root).args(run).args(selection).args(threads).env("CARBOY_BIN", carboy))
 }
 
 /// Says what is run, and counts.
