@@ -19,6 +19,7 @@ mod evacuate;
 mod freezer;
 mod hugetlb;
 mod io;
+mod keep;
 mod kill;
 mod limits;
 mod mount;

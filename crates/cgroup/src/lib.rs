@@ -25,6 +25,7 @@ pub mod group;
 pub mod hierarchy;
 pub mod hugetlb;
 pub mod io;
+pub mod keep;
 mod kill;
 pub mod ladder;
 pub mod lesson;

@@ -17,7 +17,7 @@ use crate::group::{Groups, Held};
 use crate::hierarchy::{Hierarchies, Hierarchy, Mounted, Version};
 use crate::path::GroupPath;
 use crate::plan::Parent;
-use crate::{file, mount, tree};
+use crate::{file, keep, mount, tree};
 
 /// How long all removals together wait for dying processes.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -37,6 +37,7 @@ pub struct Left {
 
 pub(crate) fn remove(groups: Groups, parents: &[Parent]) -> Vec<Left> {
     let deadline = Instant::now() + PATIENCE;
+    keep::release(&groups.hierarchies, &groups.path);
     let mut left = Vec::new();
     // v2 first: once its group is empty, the waits on v1 are short.
     let unified = groups.hierarchies.unified();
@@ -64,6 +65,7 @@ pub(crate) fn remove(groups: Groups, parents: &[Parent]) -> Vec<Left> {
 /// Removes the groups at once if nothing is in them. Whether none is left: where there is, the one that tells of all that
 /// is in the container is still there.
 pub(crate) fn remove_empty(groups: &Groups) -> bool {
+    keep::release(&groups.hierarchies, &groups.path);
     let path = groups.path.relative();
     let unified = groups.hierarchies.unified();
     let (first, rest): (Vec<&Held>, Vec<&Held>) = groups.held.iter().partition(|held| Some(held.index) == unified);
@@ -77,6 +79,7 @@ pub fn remove_idle(hierarchies: &Hierarchies, path: &GroupPath) -> bool {
     if path.is_root() || hierarchies.iter().any(|(_, one)| one.mounted != Mounted::ByHost) {
         return false;
     }
+    keep::release(hierarchies, path);
     let usable = || hierarchies.iter().filter(|(_, one)| one.obstacle.is_none()).map(|(_, one)| one);
     let unified = usable().filter(|one| one.version == Version::V2);
     let mut in_turn = unified.chain(usable().filter(|one| one.version == Version::V1));

@@ -14,9 +14,11 @@ pub(crate) fn open(above: impl AsFd, name: &str) -> Result<OwnedFd, Errno> {
     file::open(above, name, OFlags::PATH | OFlags::DIRECTORY)
 }
 
+/// What is mounted on a group is none.
 fn open_name(above: impl AsFd, name: &CStr) -> Result<OwnedFd, Errno> {
-    use rustix::fs::{Mode, openat};
-    openat(above, name, OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+    use rustix::fs::{Mode, ResolveFlags, openat2};
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    openat2(above, name, flags, Mode::empty(), ResolveFlags::NO_XDEV)
 }
 
 /// The names of the groups right below one.

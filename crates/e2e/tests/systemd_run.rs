@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use carboy_e2e::bundle::carboy_runtime;
 use carboy_e2e::group::{folder, setting};
 use carboy_e2e::waiting::{WAIT, ends_well, waiting};
-use carboy_e2e::{Attended, Carboy, ended};
+use carboy_e2e::{Attended, Carboy, ended, eventually};
 use serde_json::{Value, json};
 
 fn systemctl(words: &[&str]) -> String {
@@ -126,6 +126,68 @@ fn memory_that_runs_out_is_told_as_anywhere() {
     assert!(ended.stderr.contains("out of memory") && ended.stderr.contains("64 MiB"), "{}", ended.stderr);
     assert_eq!(carboy.run(["rm", "eater"]).code, 0);
     assert_eq!(carboy.left_behind(), Vec::<String>::new());
+}
+
+/// The exit code of one that was killed.
+const KILLED: i32 = 137;
+/// What eats more memory than there is.
+const EATS: &str = "exec dd if=/dev/zero of=/dev/null bs=100M count=1";
+
+/// Runs this in a container of 64 MiB.
+fn small(carboy: &Carboy, flags: &[&str], script: &str) -> i32 {
+    let root = carboy.busybox();
+    let limit = ["run", "-m", "64m", "--memory-swap", "64m"].into_iter().chain(flags.iter().copied());
+    carboy.run(limit.chain([root.to_str().unwrap(), "sh", "-c", script])).code
+}
+
+fn monitor_sleeps(carboy: &Carboy, name: &str) -> bool {
+    let pid = carboy.inspect(name)["State"]["Pid"].as_i64().unwrap();
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let monitor = stat.rsplit_once(") ").unwrap().1.split(' ').nth(1).unwrap().to_owned();
+    fs::read(format!("/proc/{monitor}/cmdline")).unwrap().starts_with(b"carboy-monitor\0asleep\0")
+}
+
+/// Whether it is told how one has ended, and what it has cost.
+fn is_told(carboy: &Carboy, name: &str, code: i32) {
+    let (state, killed) = (carboy.inspect(name)["State"].clone(), code == KILLED);
+    assert_eq!((&state["ExitCode"], &state["OOMKilled"]), (&json!(code), &json!(killed)), "{name}");
+    let cost = |key: &str| state["Receipt"][key].as_u64();
+    let all = ["CPUUsec", "MemoryPeakBytes", "ReadBytes", "WrittenBytes"].map(cost);
+    assert!(all.iter().all(Option::is_some), "{name}: {}", state["Receipt"]);
+    let peak = all[1].unwrap();
+    assert!(
+        all[0] > Some(0) && if killed { peak > 48 << 20 } else { (1..48 << 20).contains(&peak) },
+        "{name}: {all:?}"
+    );
+    let told = carboy.run(["why", name]).stdout;
+    assert_eq!(told.contains("for want of memory"), killed, "{name}: {told}");
+    assert!(!told.contains("not known"), "{name}: {told}");
+}
+
+/// systemd takes a scope's group away as soon as it is empty, and what was counted there with it.
+#[test]
+fn what_killed_it_and_what_it_cost_is_known_however_fast_systemd_takes_its_group_away() {
+    let carboy = Carboy::new();
+    let end = |code| if code == KILLED { EATS } else { "exit 3" };
+    let late: Vec<(String, i32)> =
+        (0..15).map(|number| (format!("late{number}"), if number % 3 == 0 { KILLED } else { 3 })).collect();
+    for (name, code) in &late {
+        let script = format!("trap '{}' TERM; sleep 300 & wait", end(*code));
+        assert_eq!(small(&carboy, &["-d", "--name", name], &script), 0);
+    }
+    for number in 0..15 {
+        let (name, code) = (format!("now{number}"), if number % 3 == 0 { 3 } else { KILLED });
+        assert_eq!(small(&carboy, &["--name", &name], end(code)), code);
+        is_told(&carboy, &name, code);
+    }
+    eventually("all monitors sleep", || late.iter().all(|(name, _)| monitor_sleeps(&carboy, name)));
+    // All of them end at once.
+    let names = late.iter().map(|(name, _)| name.as_str());
+    assert_eq!(carboy.run(["kill", "--signal", "TERM"].into_iter().chain(names)).code, 0);
+    for (name, code) in &late {
+        assert_eq!(carboy.run(["wait", name]).stdout, format!("{code}\n"));
+        is_told(&carboy, name, *code);
+    }
 }
 
 const USER: u32 = 4_712;

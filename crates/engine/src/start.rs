@@ -239,8 +239,7 @@ pub(crate) struct InCare<'e> {
     live: Live,
     /// Whether the kernel ends all of its processes with its first.
     ends_whole: bool,
-    /// Tell of what runs out while it happens: systemd takes the groups of its units away as soon as they are empty, and
-    /// their numbers with them.
+    /// Tell of what runs out while it happens.
     alarms: Alarms,
     /// What was noticed by them.
     shortage: Shortage,
@@ -455,6 +454,8 @@ impl<'e> InCare<'e> {
         match news {
             News::Child(pid) => {
                 self.write_owner()?;
+                // Where that cannot be had, what it counted may be gone at its end.
+                let _ = cgroup::keep::apply(&self.hierarchies, &self.group);
                 let start_ticks = procfs::stat(pid)?.start_ticks;
                 // It is there from now on, whatever fails: nothing is planned anew.
                 let process = self.live.process.insert(LiveProcess {
