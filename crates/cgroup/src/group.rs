@@ -281,6 +281,18 @@ impl Groups {
         self.group(index).ok().map(|group| (index, group))
     }
 
+    /// Whether the container's group can hold processes: not on v2 once it has given controllers to groups below it,
+    /// cgroup-v2.rst "No Internal Process Constraint".
+    ///
+    /// # Errors
+    /// A kernel error.
+    pub fn can_hold_processes(&self) -> Result<bool> {
+        let Some((index, group)) = self.into_cgroup() else { return Ok(true) };
+        let given = file::read(group, SUBTREE_CONTROL_V2)
+            .doing(|| format!("read {SUBTREE_CONTROL_V2} of the cgroup {}", self.name(index)))?;
+        Ok(given.trim().is_empty())
+    }
+
     /// The first process is in the group of v2: what kept a new systemd scope for it ends. It must not live on, since it
     /// has copies of all that was open when it began.
     pub fn inhabited(&mut self) {

@@ -200,6 +200,11 @@ fn one_more_process_runs_on_the_processors_that_are_for_it() {
     assert_eq!(allowed(json!({"final": "0"})).stdout, "0\n");
     assert_eq!(allowed(json!({"initial": "1"})).stdout, "1\n", "nothing changes it after");
     assert_eq!(allowed(json!({})).stdout, all);
+    let told = bundle.run(&["--debug", "exec", "--process", process.to_str().unwrap(), &bundle.id]).stderr;
+    assert!(!told.contains("affinity"), "{told}");
+    allowed(json!({"initial": "0-1", "final": "1"}));
+    let told = bundle.run(&["--debug", "exec", "--process", process.to_str().unwrap(), &bundle.id]).stderr;
+    assert!(told.contains("debug: affinity: 0x3\n"), "{told}");
     for (affinity, said) in [
         (json!({"initial": "0-"}), "process.execCPUAffinity.initial 0-"),
         (json!({"final": "4000"}), "process.execCPUAffinity.final to 4000"),
@@ -282,6 +287,25 @@ fn exec_takes_what_its_options_say_in_place_of_the_containers_own() {
         let refused = exec(&bundle, &options, "true");
         assert!(refused.code == 255 && refused.stderr.contains(said), "{} {}", refused.code, refused.stderr);
     }
+}
+
+#[test]
+fn one_more_process_is_beside_the_first_only_where_the_containers_own_group_can_hold_none() {
+    let bundle = Bundle::new();
+    bundle.change(|config| {
+        config["linux"]["resources"]["hugepageLimits"] = json!([{"pageSize": "2MB", "limit": 0}]);
+    });
+    sleeping(&bundle);
+    let state: Value = serde_json::from_str(&bundle.run(&["state", &bundle.id]).stdout).unwrap();
+    let group = Path::new("/sys/fs/cgroup/unified").join(&bundle.id);
+    fs::create_dir(group.join("below")).unwrap();
+    fs::write(group.join("below/cgroup.procs"), state["pid"].to_string()).unwrap();
+    let own = || exec(&bundle, &[], "grep ^0:: /proc/self/cgroup").stdout;
+    assert_eq!(own(), "0::/\n");
+    fs::write(group.join("cgroup.subtree_control"), "+hugetlb").unwrap();
+    assert_eq!(own(), "0::/below\n");
+    assert_eq!(bundle.run(&["delete", "--force", &bundle.id]).code, 0);
+    bundle.gone();
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::process::ExitCode;
 
 use bumpalo::Bump;
+use cgroup::cpuset::Set;
 use cgroup::{GroupPath, Groups};
 use error::{Doing, Error, Refused, Result};
 use oci::{Process, Status, User};
@@ -60,6 +61,9 @@ pub(crate) fn exec(store: &Store, invocation: &Invocation, log: &Log) -> Result<
         pid: PidBy::Caller,
     };
     let running = start(&record, &process, groups, &entry)?;
+    if let Some(processors) = process.exec_cpu_affinity.as_ref().and_then(|affinity| affinity.initial.as_deref()) {
+        log.debug(&format!("affinity: {}", mask(processors)));
+    }
     if let Err(error) = create::announce(&running, console, invocation) {
         let _ = sys::process::send_signal(running.pidfd.as_fd(), container::KILL);
         return Err(error);
@@ -68,6 +72,13 @@ pub(crate) fn exec(store: &Store, invocation: &Invocation, log: &Log) -> Result<
         None => Ok(ExitCode::SUCCESS),
         Some(signals) => foreground::attend(&running, &signals, None).map(ExitCode::from),
     }
+}
+
+/// A list of processors as taskset(1) writes it, and the debug messages of other runtimes: `0-1,3` is `0xb`.
+fn mask(processors: &str) -> String {
+    let words = Set::parse(processors).and_then(|set| set.mask()).unwrap_or_default();
+    let digits: String = words.iter().rev().map(|word| format!("{word:016x}")).collect();
+    format!("0x{}", digits.trim_start_matches('0'))
 }
 
 /// The process as `--process` describes it, or the container's own with another command.

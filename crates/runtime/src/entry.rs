@@ -41,18 +41,22 @@ pub fn target(pid: HostPid, groups: &Groups) -> Result<Target> {
     let namespaces = namespaces_of(&process, pid)?;
     let path = groups.path().clone();
     let attach = groups.present().map(|(index, _)| index).collect();
-    let nested = groups.hierarchies().unified().zip(birthplace(&process, &path)?).into_iter().collect();
+    let nested = groups.hierarchies().unified().zip(birthplace(&process, groups)?).into_iter().collect();
     let (steps, parents, dropped) = (Vec::new(), Vec::new(), Vec::new());
     let groups = cgroup::Plan { path, steps, attach, nested, parents, dropped };
     let further_groups = FurtherGroups::of(&process)?;
     Ok(Target { namespaces, groups, further_groups, root: RootOf::Namespace, pid: PidBy::Caller })
 }
 
-/// The group of v2 that the first process is in, where the container has nested it in its own.
-fn birthplace(process: &Process, path: &GroupPath) -> Result<Option<GroupPath>> {
-    let groups = process.cgroup()?;
-    let Some(own) = groups.iter().find(|group| group.hierarchy == 0 && !group.deleted) else { return Ok(None) };
+/// The group of v2 that the first process is in, where the container has nested it in its own and that can hold no process
+/// itself any more.
+fn birthplace(process: &Process, groups: &Groups) -> Result<Option<GroupPath>> {
+    let (path, found) = (groups.path(), process.cgroup()?);
+    let Some(own) = found.iter().find(|group| group.hierarchy == 0 && !group.deleted) else { return Ok(None) };
     let Some(own) = own.path.to_str().and_then(|own| own.strip_prefix(&format!("{path}/"))) else { return Ok(None) };
+    if groups.can_hold_processes()? {
+        return Ok(None);
+    }
     GroupPath::parse("the first process's group", &format!("{path}/{own}")).map(Some)
 }
 
