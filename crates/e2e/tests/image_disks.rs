@@ -1,5 +1,4 @@
 //! Images on disks of their own: what there is after a power cut, and what shares blocks.
-#![expect(clippy::unwrap_used, reason = "tests stop at what goes wrong")]
 
 use std::fs;
 use std::path::Path;
