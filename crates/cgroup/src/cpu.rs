@@ -221,12 +221,7 @@ impl Settings {
     }
 
     fn check_quota_and_burst(&self) -> Result<()> {
-        let burst = self.burst.filter(|burst| *burst > 0);
-        let Some(Limit::At(quota)) = self.quota else {
-            let Some(burst) = burst else { return Ok(()) };
-            let refused = Refused::new(BURST, burst.to_string(), "needs a quota");
-            return Err(refused.hint("give --cpu-quota too, or --cpu-burst 0").into());
-        };
+        let Some(Limit::At(quota)) = self.quota else { return Ok(()) };
         if quota < *QUOTAS_USEC.start() {
             let reason = "is below the kernel's minimum of 1000 microseconds";
             return Err(Refused::new(QUOTA, quota.to_string(), reason).hint("use 0.01 cpus or more").into());
@@ -235,7 +230,7 @@ impl Settings {
             let reason = format!("is above the kernel's maximum of {} microseconds", QUOTAS_USEC.end());
             return Err(Refused::new(QUOTA, quota.to_string(), reason).hint("use -1 for no limit").into());
         }
-        match burst.filter(|burst| *burst > quota) {
+        match self.burst.filter(|burst| *burst > quota) {
             Some(burst) => {
                 let reason = format!("is above the quota {quota}");
                 Err(Refused::new(BURST, burst.to_string(), reason).hint("give --cpu-burst the quota or less").into())
@@ -605,7 +600,6 @@ mod tests {
             oci::Cpu { quota: Some(999), ..Default::default() },
             oci::Cpu { period: Some(999), ..Default::default() },
             oci::Cpu { period: Some(1_000_001), ..Default::default() },
-            oci::Cpu { burst: Some(1), ..Default::default() },
             oci::Cpu { burst: Some(2_000), quota: Some(1_000), ..Default::default() },
             oci::Cpu { idle: Some(2), ..Default::default() },
         ];
@@ -613,6 +607,13 @@ mod tests {
             assert!(plan_v1(&asked, None).is_err(), "{asked:?}");
             assert!(plan_v2(&asked).is_err(), "{asked:?}");
         }
+    }
+
+    #[test]
+    fn a_burst_may_wait_for_a_quota() {
+        let asked = oci::Cpu { burst: Some(500), ..Default::default() };
+        assert_eq!(shown(&plan_v1(&asked, None).unwrap()), ["cpu.cfs_burst_us = 500"]);
+        assert_eq!(shown(&plan_v2(&asked).unwrap()), ["cpu.max.burst = 500"]);
     }
 
     #[test]

@@ -42,8 +42,8 @@ const LIMITS: &[(&str, [&str; 2])] = &[
 pub(crate) fn update(store: &Store, invocation: &Invocation) -> Result<()> {
     let (held, mut record) = store.hold(invocation.id()?)?;
     container::running(store, &record)?;
-    let asked = asked(invocation)?;
     let former = record.config.linux.as_ref().and_then(|linux| linux.resources.clone()).unwrap_or_default();
+    let asked = with_swap(asked(invocation)?, &former);
     let merged = former.merged(&asked);
     let path = GroupPath::parse("the recorded group", &record.group)?;
     let hierarchies = place::hierarchies(&path)?.of_container(&path)?;
@@ -136,6 +136,15 @@ fn asked(invocation: &Invocation) -> Result<Resources> {
     oci::document::parse("resources", document.to_string().as_bytes())
 }
 
+/// A limit of memory and swap together goes with that of the memory, as under runc.
+fn with_swap(mut asked: Resources, former: &Resources) -> Resources {
+    let has_limit = former.memory.as_ref().is_some_and(|memory| memory.swap.is_some());
+    if let Some(memory) = asked.memory.as_mut().filter(|memory| memory.limit == Some(-1) && has_limit) {
+        memory.swap = memory.swap.or(Some(-1));
+    }
+    asked
+}
+
 /// The fields in which 0, or an empty list of processors, says what leaving the field out says: callers written for runc
 /// send all of them each time. Elsewhere, as in `cpu.idle`, 0 is a value.
 const UNSET: &[[&str; 2]] = &[
@@ -190,6 +199,19 @@ mod tests {
         for text in ["", "-2", "M", "1x", "1.5G", "99999999999P", "-1k"] {
             assert!(bytes("memory", text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn without_a_limit_of_memory_there_is_none_of_memory_and_swap() {
+        let resources = |text: &str| oci::document::parse::<Resources>("resources", text.as_bytes()).unwrap();
+        let swap = |asked: &str, former: &str| {
+            with_swap(resources(asked), &resources(former)).memory.and_then(|memory| memory.swap)
+        };
+        let (all, both) = (r#"{"memory":{"limit":-1}}"#, r#"{"memory":{"limit":1024,"swap":2048}}"#);
+        assert_eq!(swap(all, both), Some(-1));
+        assert_eq!(swap(all, r#"{"memory":{"limit":1024}}"#), None);
+        assert_eq!(swap(r#"{"memory":{"limit":-1,"swap":4096}}"#, both), Some(4096));
+        assert_eq!(swap(r#"{"memory":{"limit":1024}}"#, both), None);
     }
 
     #[test]
