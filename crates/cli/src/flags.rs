@@ -51,6 +51,11 @@ impl<'w> Given<'w> {
         Refused::new(format!("--{}", self.flag), shown, reason)
     }
 
+    /// The same for a value that Docker's command line does not look at, and its daemon does.
+    pub(crate) fn declined(&self, reason: impl Into<String>) -> Refused {
+        self.refused(reason).kind(RefusedKind::Declined)
+    }
+
     /// The same flag with a part of its value.
     pub(crate) const fn part<'p>(&self, value: &'p str) -> Given<'p> {
         Given { flag: self.flag, value }

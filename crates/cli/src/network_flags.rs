@@ -400,7 +400,7 @@ fn filter(filters: &mut Vec<Filter>, given: Given<'_>) -> Result<()> {
         ("type", "builtin") => Filter::Builtin(true),
         ("type", "custom") => Filter::Builtin(false),
         ("label", _) => Filter::Label(Labelled::of_filter(name, value).ok_or_else(|| given.refused("names no label"))?),
-        _ => return Err(given.refused("is no filter of networks").hint(hint).into()),
+        _ => return Err(given.declined("is no filter of networks").hint(hint).into()),
     });
     Ok(())
 }
@@ -417,7 +417,7 @@ fn prune_filter(prune: &mut Prune, given: Given<'_>) -> Result<()> {
         }
         _ => {
             let labelled = Labelled::of_filter(name, value);
-            Filter::Label(labelled.ok_or_else(|| given.refused("is no filter of what is pruned").hint(hint))?)
+            Filter::Label(labelled.ok_or_else(|| given.declined("is no filter of what is pruned").hint(hint))?)
         }
     });
     Ok(())

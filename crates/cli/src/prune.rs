@@ -90,7 +90,7 @@ fn filter(prune: &mut Prune, given: Given<'_>) -> Result<()> {
         }
         _ => {
             let labelled = Labelled::of_filter(name, value);
-            Filter::Label(labelled.ok_or_else(|| given.refused("is no filter of containers").hint(hint))?)
+            Filter::Label(labelled.ok_or_else(|| given.declined("is no filter of containers").hint(hint))?)
         }
     });
     Ok(())

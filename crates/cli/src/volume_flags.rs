@@ -207,7 +207,7 @@ fn filter(filters: &mut Vec<Filter>, given: Given<'_>) -> Result<()> {
         ("name", part) => Filter::Name(part.to_owned()),
         _ => {
             let labelled = Labelled::of_filter(name, value);
-            Filter::Label(labelled.ok_or_else(|| given.refused("is no filter of volumes").hint(hint))?)
+            Filter::Label(labelled.ok_or_else(|| given.declined("is no filter of volumes").hint(hint))?)
         }
     });
     Ok(())

@@ -66,3 +66,13 @@ fn what_takes_room_is_counted_with_what_of_it_is_to_be_had_back() {
     assert_eq!(says(&carboy, &["volume", "rm", "data"]), "data\n");
     assert_eq!(carboy.left_behind(), [""; 0]);
 }
+
+#[test]
+fn a_filter_that_there_is_not_is_refused_as_dockers_daemon_does() {
+    let carboy = Carboy::new();
+    for kind in ["container", "image", "volume", "network"] {
+        let ended = carboy.run([kind, "prune", "-f", "--filter", "x=y"]);
+        assert_eq!((ended.code, ended.stdout.as_str()), (1, ""), "{ended:?}");
+        assert!(ended.stderr.starts_with("error: cannot use --filter x=y: is no filter of "), "{ended:?}");
+    }
+}

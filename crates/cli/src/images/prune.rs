@@ -67,7 +67,7 @@ fn filter(prune: &mut Prune, given: Given<'_>) -> Result<()> {
         ("dangling", "false" | "0") => Filter::Dangling(false),
         _ => {
             let labelled = Labelled::of_filter(name, value);
-            Filter::Label(labelled.ok_or_else(|| given.refused("is no filter of images").hint(hint))?)
+            Filter::Label(labelled.ok_or_else(|| given.declined("is no filter of images").hint(hint))?)
         }
     });
     Ok(())
