@@ -428,15 +428,18 @@ fn rm_ends_what_runs_stands_still_or_is_started_again_side_by_side_and_tells_of_
     let words = ["rm", "-f", "still", "again", "absent", "once", "over", "over"];
     let ended = carboy.run(words.into_iter().chain(many.iter().map(String::as_str)));
     let removed: Vec<&str> = ended.stdout.lines().collect();
-    assert_eq!(ended.code, 0, "{ended:?}");
+    assert_eq!(ended.code, 1, "one that is named twice, {ended:?}");
     assert_eq!(removed.first_chunk(), Some(&["still", "again", "once", "over"]));
     assert_eq!(removed.len(), 4 + many.len());
     let errors: Vec<&str> = ended.stderr.lines().filter(|line| line.starts_with("error: ")).collect();
     let [absent, twice] = errors.as_slice() else { panic!("{errors:?}") };
-    assert!(absent.contains("absent: no such") && twice.contains("over: no such"), "{errors:?}");
+    assert!(
+        absent.contains("absent: no such") && twice.contains("over: its removal is already in progress"),
+        "{errors:?}"
+    );
     assert_eq!(says(&carboy, &["ps", "-a", "-q"]), "");
 
     start("over", &[], &["true"]);
     says(&carboy, &["wait", "over"]);
-    declines(&carboy.run(["rm", "over", "over"]), 1, &["over: no such container"]);
+    declines(&carboy.run(["rm", "over", "over"]), 1, &["over: its removal is already in progress"]);
 }

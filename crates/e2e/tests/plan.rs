@@ -267,11 +267,13 @@ fn tells_of_mounts(what: &str, calls: &[&Call]) -> Option<Result<(), String>> {
     if let Some((path, below)) = what.strip_prefix("make the device ").map(|path| (path, "")) {
         let (folder, name) = path.rsplit_once('/').unwrap_or((path, below));
         let made = calls.iter().find(|call| call.name == "mknodat").unwrap();
-        return Some(demand(|| made.quotes(name), path).and_then(|()| reaches(folder, calls)));
+        return Some(demand(|| made.quotes(name), path).and_then(|()| reaches_again(folder, calls)));
     }
     if let Some((path, target)) = what.strip_prefix("link ").and_then(|rest| rest.split_once(" to ")) {
         let (folder, name) = path.rsplit_once('/').unwrap();
-        return Some(demand(|| last.quotes(name) && last.quotes(target), path).and_then(|()| reaches(folder, calls)));
+        return Some(
+            demand(|| last.quotes(name) && last.quotes(target), path).and_then(|()| reaches_again(folder, calls)),
+        );
     }
     if let Some(at) = what.strip_prefix("hide ") {
         let exists = !first.failed();
@@ -391,13 +393,22 @@ fn of<'w>(what: &'w str, before: &str, behind: &str) -> Option<&'w str> {
     what.strip_prefix(before)?.strip_suffix(behind)
 }
 
-/// Whether the place is opened below the root: the first and the last opening from there name it whole.
+/// Whether the place is opened below the root: the first opening from there names it whole, and so does the last, or it
+/// opens what was missing of it in the folder that it was made in.
 fn reaches(at: &str, calls: &[&Call]) -> Result<(), String> {
     let place = if at == "/" || at.is_empty() { "." } else { at.trim_start_matches('/') };
     let opened: Vec<_> = calls.iter().filter(|call| call.name == "openat2").collect();
     let (first, last) = (opened.first(), opened.last());
     let whole = |call: Option<&&&Call>| call.is_some_and(|call| call.quotes(place) && call.says("RESOLVE_IN_ROOT"));
-    demand(|| whole(first) && whole(last) && opened.len() != 2, at)
+    let name = place.rsplit('/').next().unwrap_or(place);
+    let below = |call: Option<&&&Call>| call.is_some_and(|call| call.quotes(name) && call.says("RESOLVE_BENEATH"));
+    demand(|| whole(first) && (whole(last) || below(last)) && opened.len() != 2, at)
+}
+
+/// The same for a folder that the step before may have opened.
+fn reaches_again(folder: &str, calls: &[&Call]) -> Result<(), String> {
+    let is_open = calls.iter().all(|call| !call.quotes(folder.trim_start_matches('/')));
+    if is_open { Ok(()) } else { reaches(folder, calls) }
 }
 
 fn flag(kind: &str) -> String {

@@ -35,6 +35,8 @@ impl Line {
 
 /// Opens a place within the root, and makes what is missing of it.
 const REACH: &str = "openat2|mkdirat|fstat|readlinkat+";
+/// The same for a folder that the step before may have opened already.
+const AGAIN: &str = "openat2|mkdirat|readlinkat*";
 /// Makes a user namespace, and takes a handle on it.
 const ID_SOURCE: &str = "socketpair|clone3|openat|openat2|fstatfs|write|waitid*";
 /// Writes a file of a process.
@@ -274,13 +276,13 @@ fn mount_step(step: &Step<'_>) -> Line {
         Step::Device { folder, name, owner, .. } => {
             let what = format!("make the device {}/{}", place(folder), text(name));
             match owner {
-                (0, 0) => Line::new(what, &[REACH, "mknodat", "openat2|open_tree|fstat|move_mount|mkdirat*"]),
-                _ => Line::new(what, &[REACH, "mknodat", "openat2|open_tree|fstat|move_mount|mkdirat*", "fchownat?"]),
+                (0, 0) => Line::new(what, &[AGAIN, "mknodat", "openat2|open_tree|fstat|move_mount|mkdirat*"]),
+                _ => Line::new(what, &[AGAIN, "mknodat", "openat2|open_tree|fstat|move_mount|mkdirat*", "fchownat?"]),
             }
         }
         Step::Link { target, folder, name, .. } => {
             let what = format!("link {}/{} to {}", place(folder), text(name), text(target));
-            Line::new(what, &[REACH, "symlinkat", "readlinkat?"])
+            Line::new(what, &[AGAIN, "symlinkat", "readlinkat?"])
         }
         Step::Folder(at) => Line::new(format!("make sure that {} exists", place(at)), &[REACH]),
         Step::Mask { at, .. } => Line::new(
