@@ -267,13 +267,11 @@ fn tells_of_mounts(what: &str, calls: &[&Call]) -> Option<Result<(), String>> {
     if let Some((path, below)) = what.strip_prefix("make the device ").map(|path| (path, "")) {
         let (folder, name) = path.rsplit_once('/').unwrap_or((path, below));
         let made = calls.iter().find(|call| call.name == "mknodat").unwrap();
-        return Some(demand(|| made.quotes(name), path).and_then(|()| reaches_again(folder, calls)));
+        return Some(demand(|| made.quotes(name), path).and_then(|()| reopens(folder, calls)));
     }
     if let Some((path, target)) = what.strip_prefix("link ").and_then(|rest| rest.split_once(" to ")) {
         let (folder, name) = path.rsplit_once('/').unwrap();
-        return Some(
-            demand(|| last.quotes(name) && last.quotes(target), path).and_then(|()| reaches_again(folder, calls)),
-        );
+        return Some(demand(|| last.quotes(name) && last.quotes(target), path).and_then(|()| reopens(folder, calls)));
     }
     if let Some(at) = what.strip_prefix("hide ") {
         let exists = !first.failed();
@@ -406,7 +404,7 @@ fn reaches(at: &str, calls: &[&Call]) -> Result<(), String> {
 }
 
 /// The same for a folder that the step before may have opened.
-fn reaches_again(folder: &str, calls: &[&Call]) -> Result<(), String> {
+fn reopens(folder: &str, calls: &[&Call]) -> Result<(), String> {
     let is_open = calls.iter().all(|call| !call.quotes(folder.trim_start_matches('/')));
     if is_open { Ok(()) } else { reaches(folder, calls) }
 }
