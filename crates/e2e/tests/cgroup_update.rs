@@ -375,7 +375,6 @@ const BAD: &[(&[&str], &str)] = &[
     (&["--device-write-bps", "/dev/null"], "has no value after a device"),
     (&["--cpu-period", "999"], "--cpu-period 999: is not within 1000 and 1000000"),
     (&["--cpu-quota", "999"], "--cpu-quota 999: is below the minimum of 1000"),
-    (&["--cpu-burst", "1000"], "--cpu-burst 1000: "),
     (&["--cpus", "1000"], "--cpus 1000: is not within 0.01 and"),
     (&["--cpus", "0.5", "--cpu-quota", "5000"], "--cpus 0.5: already sets what --cpu-quota sets"),
     (&["--cpuset-cpus", "4000"], "--cpuset-cpus 4000: "),
