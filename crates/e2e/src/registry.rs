@@ -46,6 +46,8 @@ pub enum Manner {
     Open,
     /// Everybody, by TLS.
     Tls,
+    /// Everybody, by TLS with an authority's certificate that signs itself, as `openssl req -x509` makes it.
+    SelfSigned,
     /// Who shows a client's certificate, by TLS.
     ClientCertificate,
     /// Who knows the password, by plain HTTP.
@@ -146,7 +148,7 @@ impl Registry {
             },
             "http": { "addr": self.address.to_string(), "secret": "not secret" },
         });
-        if matches!(self.manner, Manner::Tls | Manner::ClientCertificate) {
+        if matches!(self.manner, Manner::Tls | Manner::SelfSigned | Manner::ClientCertificate) {
             config["http"]["tls"] = json!({ "certificate": self.path("server.crt"), "key": self.path("server.key") });
         }
         if self.manner == Manner::ClientCertificate {
@@ -172,6 +174,13 @@ impl Registry {
             assert_eq!(ended.code, 0, "openssl {words}: {}", ended.stderr);
         };
         let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
+        if self.manner == Manner::SelfSigned {
+            let names = format!("subjectAltName=DNS:localhost,DNS:{NAME}");
+            let own = "-keyout server.key -out server.crt -days 2 -subj /CN=server -addext";
+            openssl(&format!("req -x509 {key} {own} {names}"));
+            fs::copy(self.path("server.crt"), self.path("ca.crt")).unwrap();
+            return;
+        }
         openssl(&format!("req -x509 {key} -keyout ca.key -out ca.crt -days 2 -subj /CN=authority"));
         let names = format!("subjectAltName=DNS:localhost,DNS:{NAME},IP:127.0.0.1\n");
         fs::write(self.path("server.ext"), names).unwrap();

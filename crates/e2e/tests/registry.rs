@@ -290,6 +290,28 @@ fn a_name_of_the_hosts_file_is_found_whatever_the_hosts_libraries_are() {
     assert!(tags.stderr.contains("its certificate is signed by nobody whom this host trusts"), "{}", tags.stderr);
 }
 
+#[test]
+fn an_authoritys_certificate_that_a_registry_shows_itself_is_believed_where_this_host_trusts_that_one() {
+    let (registry, other) = (Registry::start(Manner::SelfSigned), Registry::start(Manner::Tls));
+    let trusting = |file| Certificates { system_file: Some(file), ..Certificates::default() };
+    push(&certified(&registry, trusting(registry.path("ca.crt"))), "app", "one", None);
+    let folder = tempfile::tempdir().unwrap();
+    let of_host = folder.path().join(registry.host());
+    fs::create_dir(&of_host).unwrap();
+    fs::copy(registry.path("ca.crt"), of_host.join("ca.crt")).unwrap();
+    let own = Certificates { folders: vec![folder.path().to_owned()], ..trusting(other.path("ca.crt")) };
+    assert_eq!(certified(&registry, own).tags("app").unwrap(), ["one"]);
+
+    let strange = certified(&registry, trusting(other.path("ca.crt"))).tags("app").unwrap_err();
+    assert!(strange.to_string().contains("is an authority's, and this host does not trust that one"), "{strange}");
+    let hint = format!("put it into /etc/docker/certs.d/{}/ca.crt", registry.host());
+    assert_eq!(strange.hint(), Some(hint.as_str()));
+    let endpoint = Endpoint { host: format!("127.0.0.1:{}", registry.port()), trust: Trust::Certified };
+    let access = Access { certificates: trusting(registry.path("ca.crt")), ..Access::default() };
+    let unnamed = Client::open(endpoint, access).unwrap().tags("app").unwrap_err();
+    assert!(unnamed.to_string().contains("its certificate is another host's"), "{unnamed}");
+}
+
 /// A layer with one file of this name.
 fn layer(folder: &Path, name: &str) -> Vec<u8> {
     fs::write(folder.join(name), name).unwrap();

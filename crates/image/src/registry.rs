@@ -14,6 +14,7 @@ mod manifest;
 mod proxy;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod token;
 mod transport;
 mod upload;

@@ -10,6 +10,7 @@ use ureq::http::{StatusCode, Uri};
 use super::Registry;
 use super::access::{Patience, Secret};
 use super::exchange::Answer;
+use super::tls::is_of_authority;
 
 /// As much as is read of a refusal, in bytes.
 const MOST: usize = 64 << 10;
@@ -294,12 +295,14 @@ fn untrusted(host: &str, error: &rustls::Error) -> Error {
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             "its certificate is another host's"
         }
+        _ if is_of_authority(error) => "its certificate is an authority's, and this host does not trust that one",
         _ => return refused(&format!("its certificate is not accepted: {}", shown(&error.to_string()))).into(),
     };
     let hint = match fault {
         CertificateError::UnknownIssuer => {
             format!("put its authority's certificate into /etc/docker/certs.d/{host}/ca.crt")
         }
+        CertificateError::Other(_) => format!("put it into /etc/docker/certs.d/{host}/ca.crt"),
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             "is this host's clock right?".to_owned()
         }

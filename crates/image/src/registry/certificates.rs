@@ -8,9 +8,9 @@ use error::{Doing as _, Refused, Result};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use rustls::sign::CertifiedKey;
-use ureq::tls::{Certificate, ClientCert, PrivateKey};
 
 use super::access::Certificates;
+use super::tls::Shown;
 
 /// Where distributions have the certificates that a host trusts, in one file: Debian, Fedora, openSUSE, Alpine.
 const SYSTEM_FILES: [&str; 4] = [
@@ -26,32 +26,32 @@ const LARGEST: u64 = 16 << 20;
 #[derive(Default)]
 pub(super) struct OfHost {
     /// The certificates that count besides those that the host trusts.
-    authorities: Vec<Certificate<'static>>,
+    authorities: Vec<CertificateDer<'static>>,
     /// The certificate that is shown when it asks for one.
-    pub(super) client: Option<ClientCert>,
+    pub(super) client: Option<Shown>,
 }
 
 impl Certificates {
     /// All that the registry of this host is believed by.
-    pub(super) fn roots(&self, of_host: &OfHost) -> Result<Vec<Certificate<'static>>> {
-        let mut roots = self.system()?;
-        roots.extend(of_host.authorities.iter().cloned());
-        Ok(roots)
+    pub(super) fn trusted(&self, of_host: &OfHost) -> Result<Vec<CertificateDer<'static>>> {
+        let mut trusted = self.system()?;
+        trusted.extend(of_host.authorities.iter().cloned());
+        Ok(trusted)
     }
 
-    fn system(&self) -> Result<Vec<Certificate<'static>>> {
+    fn system(&self) -> Result<Vec<CertificateDer<'static>>> {
         if self.system_file.is_none() && self.system_folder.is_none() {
             let usual = SYSTEM_FILES.iter().map(Path::new).find(|path| path.is_file());
-            return usual.map_or_else(|| Ok(Vec::new()), certificates);
+            return usual.map_or_else(|| Ok(Vec::new()), der);
         }
         let mut found = Vec::new();
         if let Some(file) = &self.system_file {
-            found.extend(certificates(file)?);
+            found.extend(der(file)?);
         }
         for folder in self.system_folder.iter() {
             let files = files(folder)?;
             // Such a folder holds other files too.
-            found.extend(files.iter().filter_map(|file| certificates(file).ok()).flatten());
+            found.extend(files.iter().filter_map(|file| der(file).ok()).flatten());
         }
         Ok(found)
     }
@@ -63,7 +63,7 @@ impl Certificates {
             let files = files(&folder)?;
             let ending = |file: &Path, ending: &str| file.extension().is_some_and(|found| found == ending);
             for file in files.iter().filter(|file| ending(file, "crt")) {
-                of_host.authorities.extend(certificates(file)?);
+                of_host.authorities.extend(der(file)?);
             }
             for file in files.iter().filter(|file| ending(file, "cert")) {
                 of_host.client = Some(client(file, provider)?);
@@ -112,12 +112,8 @@ fn der(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
     Ok(found)
 }
 
-fn certificates(file: &Path) -> Result<Vec<Certificate<'static>>> {
-    Ok(der(file)?.iter().map(|found| Certificate::from_der(found).to_owned()).collect())
-}
-
 /// The certificate of a file and the key beside it, which belong together.
-fn client(file: &Path, provider: &CryptoProvider) -> Result<ClientCert> {
+fn client(file: &Path, provider: &CryptoProvider) -> Result<Shown> {
     let beside = file.with_extension("key");
     let refused = |reason| Refused::new("the key", beside.display().to_string(), reason);
     if !beside.is_file() {
@@ -127,11 +123,9 @@ fn client(file: &Path, provider: &CryptoProvider) -> Result<ClientCert> {
     let chain = der(file)?;
     let pem = bytes(&beside)?;
     let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| refused("holds no private key in PEM"))?;
-    CertifiedKey::from_der(chain.clone(), key, provider)
+    CertifiedKey::from_der(chain.clone(), key.clone_key(), provider)
         .map_err(|error| refused("does not belong to the certificate beside it").hint(error.to_string()))?;
-    let key = PrivateKey::from_pem(&pem).map_err(|_| refused("holds no private key in PEM"))?;
-    let chain: Vec<_> = chain.iter().map(|found| Certificate::from_der(found).to_owned()).collect();
-    Ok(ClientCert::new_with_certs(&chain, key))
+    Ok((chain, key))
 }
 
 /// The cryptography: named here, so that no other part of the program chooses it.

@@ -1,18 +1,19 @@
 //! Single requests of HTTP: over TLS or plain, directly or through a proxy. Follows nothing, repeats nothing.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use error::{Doing as _, Refused, Result};
 use ureq::http::header::{AUTHORIZATION, HeaderValue};
 use ureq::http::{Request, Response, Uri};
-use ureq::tls::{RootCerts, TlsConfig};
+use ureq::unversioned::resolver::DefaultResolver;
+use ureq::unversioned::transport::{ConnectProxyConnector, Connector as _, SocksConnector, TcpConnector};
 use ureq::{Agent, Body, Proxy, SendBody};
 
 use super::access::{Access, Endpoint, Trust};
 use super::certificates;
 use super::exchange::{Ask, Content};
 use super::proxy::Proxies;
+use super::tls::{Believed, Tls};
 
 /// The most connections that wait for their next use.
 const IDLE: usize = 16;
@@ -76,35 +77,35 @@ impl Transport {
 /// An answer, or why there is none.
 pub(super) type Sent = std::result::Result<Response<Body>, ureq::Error>;
 
-fn agent(access: &Access, tls: TlsConfig, proxy: Option<Proxy>) -> Agent {
+fn agent(access: &Access, tls: Tls, proxy: Option<Proxy>) -> Agent {
     let named = concat!("carboy/", env!("CARGO_PKG_VERSION"));
     let user_agent = if access.user_agent.is_empty() { named } else { &access.user_agent };
-    Agent::config_builder()
+    let config = Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)
         .proxy(proxy)
-        .tls_config(tls)
         .user_agent(user_agent)
         .timeout_connect(Some(access.patience.connect))
         .timeout_per_read(Some(access.patience.silence))
         .timeout_per_write(Some(access.patience.silence))
         .max_idle_connections(IDLE)
         .max_idle_connections_per_host(IDLE)
-        .build()
-        .new_agent()
+        .build();
+    let connector =
+        ().chain(SocksConnector::default())
+            .chain(ConnectProxyConnector::default())
+            .chain(TcpConnector::default())
+            .chain(tls);
+    Agent::with_parts(config, connector, DefaultResolver::default())
 }
 
-fn tls(endpoint: &Endpoint, access: &Access) -> Result<TlsConfig> {
+fn tls(endpoint: &Endpoint, access: &Access) -> Result<Tls> {
     let provider = certificates::provider();
     let of_host = access.certificates.of_host(&endpoint.host, &provider)?;
-    let roots = match endpoint.trust {
-        Trust::Certified => access.certificates.roots(&of_host)?,
-        Trust::Insecure => Vec::new(),
+    let believed = match endpoint.trust {
+        Trust::Certified => Believed::Trusted(access.certificates.trusted(&of_host)?),
+        Trust::Insecure => Believed::Anybody,
     };
-    Ok(TlsConfig::builder()
-        .unversioned_rustls_crypto_provider(provider)
-        .root_certs(RootCerts::Specific(Arc::new(roots)))
-        .disable_verification(endpoint.trust == Trust::Insecure)
-        .client_cert(of_host.client)
-        .build())
+    Tls::new(believed, of_host.client, &provider)
+        .map_err(|error| Refused::new("the registry", &endpoint.host, error.to_string()).into())
 }
