@@ -75,7 +75,7 @@ pub(super) fn measure(engines: &[Engine], folder: &Path) -> Result<()> {
         }
     };
     let floor = floor_ms(folder).inspect_err(|error| println!("the floor of a pull cannot be measured here: {error}"));
-    let compared = compare(engines, floor.ok());
+    let compared = compare(engines, floor.ok(), folder);
     let _ = registry.kill();
     let _ = registry.wait();
     compared
@@ -134,20 +134,41 @@ fn offer(folder: &Path) -> Result<Child> {
 #[derive(Clone, Copy, Default)]
 struct Taken {
     wall_ms: f64,
-    /// Of the command itself: Docker's is its daemon's.
+    /// Of the command and of the daemons that work for it.
     cpu_ms: f64,
     peak_kb: u64,
 }
 
-fn compare(engines: &[Engine], floor: Option<f64>) -> Result<()> {
+/// The same by programs that have no daemon and keep no images, into two folders.
+const TOOLS: &str = "skopeo and umoci";
+const BY_TOOLS: &str = "skopeo copy -q --src-tls-verify=false docker://127.0.0.1:5000/big:1 oci:pulled:big &&
+    umoci unpack --image pulled:big unpacked";
+/// What works for Docker's command.
+const DAEMONS: [&str; 2] = ["dockerd", "containerd"];
+
+fn compare(engines: &[Engine], floor: Option<f64>, folder: &Path) -> Result<()> {
     let image = format!("{REGISTRY}/big:1");
+    let has_tools = Path::new("/usr/bin/umoci").exists();
+    if !has_tools {
+        println!("{TOOLS} cannot run here and are left out: umoci is not installed");
+    }
     let mut rounds: Vec<Vec<Taken>> = Vec::new();
     for _ in 0..ROUNDS {
         let mut round = Vec::new();
         for engine in engines {
             let flags: &[&str] = if engine.name == "podman" { &["--tls-verify=false"] } else { &[] };
-            round.push(pull(engine, &[&["pull", "-q"], flags, &[image.as_str()]].concat())?);
+            let mut command = engine.command(&[&["pull", "-q"], flags, &[image.as_str()]].concat());
+            round.push(take(engine.name, &mut command)?);
             engine.run(&["rmi", "-f", &image])?;
+            std::thread::sleep(FORGOTTEN);
+        }
+        if has_tools {
+            let mut command = Command::new("sh");
+            command.args(["-c", BY_TOOLS]).current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null());
+            round.push(take(TOOLS, &mut command)?);
+            for made in ["pulled", "unpacked"] {
+                std::fs::remove_dir_all(folder.join(made)).doing(|| format!("remove {made}"))?;
+            }
             std::thread::sleep(FORGOTTEN);
         }
         rounds.push(round);
@@ -169,45 +190,49 @@ fn compare(engines: &[Engine], floor: Option<f64>) -> Result<()> {
         f64::from(u32::try_from(peak).unwrap_or(0)) / 1024.0
     );
     print!(", {} the budget of 48", if peak <= PEAK_BUDGET_KB { "within" } else { "ABOVE" });
-    for (index, engine) in engines.iter().enumerate().skip(1) {
+    let names = engines.iter().map(|engine| engine.name).chain(has_tools.then_some(TOOLS));
+    for (index, name) in names.enumerate().skip(1) {
         let ratio = |what| median(of(0, what).into_iter().zip(of(index, what)).map(|(ours, theirs)| ours / theirs));
-        print!(
-            "; {} {:.0} ms, ratio {:.3}{}",
-            engine.name,
-            median(of(index, wall).into_iter()),
-            ratio(wall),
-            verdict(ratio(wall), BUDGET)
-        );
-        if engine.name == "podman" {
-            print!(
-                ", CPU {:.0} ms, ratio {:.3}{}",
-                median(of(index, cpu).into_iter()),
-                ratio(cpu),
-                verdict(ratio(cpu), BUDGET)
-            );
-        }
+        let told = |ratio| if name == TOOLS { String::new() } else { verdict(ratio, BUDGET) };
+        let (walls, cpus) = (median(of(index, wall).into_iter()), median(of(index, cpu).into_iter()));
+        print!("; {name} {walls:.0} ms, ratio {:.3}{}", ratio(wall), told(ratio(wall)));
+        print!(", CPU {cpus:.0} ms, ratio {:.3}{}", ratio(cpu), told(ratio(cpu)));
     }
     println!();
     Ok(())
 }
 
-fn pull(engine: &Engine, words: &[&str]) -> Result<Taken> {
-    let before = cpu_ms()?;
-    let began = Instant::now();
-    let mut child = engine.command(words).spawn().doing(|| format!("run {}", engine.name))?;
+fn take(name: &'static str, command: &mut Command) -> Result<Taken> {
+    let used = || Ok::<_, error::Error>(cpu_ms()? + if name == "docker" { daemons_ms()? } else { 0.0 });
+    let (before, began) = (used()?, Instant::now());
+    let mut child = command.spawn().doing(|| format!("run {name}"))?;
     let mut taken = Taken::default();
     loop {
         taken.peak_kb = taken.peak_kb.max(peak_kb(child.id()));
-        if let Some(status) = child.try_wait().doing(|| format!("wait for {}", engine.name))? {
+        if let Some(status) = child.try_wait().doing(|| format!("wait for {name}"))? {
             taken.wall_ms = began.elapsed().as_secs_f64() * 1000.0;
-            taken.cpu_ms = cpu_ms()? - before;
+            taken.cpu_ms = used()? - before;
             return match status.success() {
                 true => Ok(taken),
-                false => Err(Refused::new(engine.name, words.join(" "), "failed").into()),
+                false => Err(Refused::new(name, "pull", "failed").into()),
             };
         }
         std::thread::sleep(Duration::from_millis(2));
     }
+}
+
+/// What Docker's daemons have used, with the programs that they have run: proc_pid_stat(5), in hundredths of a second.
+fn daemons_ms() -> Result<f64> {
+    let mut ticks = 0;
+    for entry in std::fs::read_dir("/proc").doing(|| "list /proc")?.flatten() {
+        let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+        let Some((begin, rest)) = stat.rsplit_once(") ") else { continue };
+        if DAEMONS.iter().any(|daemon| begin.ends_with(&format!("({daemon}"))) {
+            // utime, stime, cutime and cstime.
+            ticks += rest.split(' ').skip(11).take(4).filter_map(|field| field.parse::<u32>().ok()).sum::<u32>();
+        }
+    }
+    Ok(f64::from(ticks) * 10.0)
 }
 
 /// What the commands that have ended have used.
