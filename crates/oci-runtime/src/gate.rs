@@ -123,7 +123,7 @@ fn action() -> &'static str {
 }
 
 /// Whether a container is still being made.
-pub(crate) fn is_made(folder: &Path) -> bool {
+pub(crate) fn is_being_made(folder: &Path) -> bool {
     folder.join(MAKING).exists()
 }
 

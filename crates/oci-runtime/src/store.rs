@@ -228,7 +228,7 @@ impl Store {
 
     /// Whether a container is still being made.
     pub(crate) fn makes(&self, id: &str) -> bool {
-        self.folder(id).is_ok_and(|folder| gate::is_made(&folder))
+        self.folder(id).is_ok_and(|folder| gate::is_being_made(&folder))
     }
 
     /// The ids of all containers, sorted.
