@@ -13,7 +13,7 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use error::{Doing, Result};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, Stat, Timespec};
-use rustix::fs::{fgetxattr, openat2, statat};
+use rustix::fs::{fgetxattr, openat2, readlinkat, statat};
 use rustix::io::Errno;
 
 use super::Remembers;
@@ -131,7 +131,7 @@ impl Comparison<'_> {
 
     /// Whether a file has the attributes and the content of before, if it was touched at all.
     fn holds_the_same(&self, path: &[u8], now: &Stat, then: &Shown) -> Result<bool> {
-        let is_read = matches!(kind(now), FileType::Directory | FileType::RegularFile);
+        let is_read = matches!(kind(now), FileType::Directory | FileType::RegularFile | FileType::Symlink);
         let was_touched =
             (now.st_ctime, i128::from(now.st_ctime_nsec)) >= (self.of.since.tv_sec, self.of.since.tv_nsec.into());
         let Some(layer) = then.of.first().and_then(|at| self.of.layers.get(*at)) else { return Ok(false) };
@@ -139,12 +139,17 @@ impl Comparison<'_> {
             return Ok(true);
         }
         let action = || format!("read {}", shown(path));
-        let open = |top: BorrowedFd<'_>| match openat2(top, dot_if_empty(path), READ, Mode::empty(), WITHIN) {
+        let is_symlink = kind(now) == FileType::Symlink;
+        let flags = if is_symlink { READ | OFlags::PATH } else { READ };
+        let open = |top: BorrowedFd<'_>| match openat2(top, dot_if_empty(path), flags, Mode::empty(), WITHIN) {
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NXIO | Errno::XDEV) => Ok(None),
             file => file.map(Some).doing(action),
         };
         // What is mounted below a folder that was copied has not been.
         let (Some(then), Some(copy)) = (open(*layer)?, open(self.of.copy)?) else { return Ok(true) };
+        if is_symlink {
+            return Ok(readlinkat(&then, "", []).doing(action)? == readlinkat(&copy, "", []).doing(action)?);
+        }
         let attributes = |file: &OwnedFd| -> Result<Vec<_>> {
             let mut attributes = xattrs(file.as_fd(), None).doing(action)?;
             attributes.sort();

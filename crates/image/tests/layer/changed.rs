@@ -154,3 +154,10 @@ fn the_root_itself_is_changed_where_its_mode_or_owner_is() {
     let length = rustix::fs::getxattr(again.mounted(), "user.note", &mut note[..]).unwrap();
     assert_eq!(&note[..length], b"kept");
 }
+
+#[test]
+fn a_symlink_that_leads_elsewhere_by_as_many_letters_is_a_change_of_a_copy() {
+    let stack = Stack::of(&["/a/b", "/a/a"].map(|target| Archive::new().symlink("l", target)));
+    let [copy, changed] = stack.copied();
+    assert_eq!(changed, copy);
+}
