@@ -13,8 +13,10 @@ use super::table::median;
 /// The task's name on the command line: the release of this program measures itself.
 pub(crate) const WORD: &str = "bench-network";
 
-/// How many pairs of starts are measured, and how many transfers of each kind.
+/// How many pairs of starts are measured, with a port in one of them (a difference far smaller than what two starts differ
+/// in), and how many transfers of each kind.
 const PAIRS: usize = 41;
+const PORT_PAIRS: usize = 201;
 const TRANSFERS: usize = 5;
 /// What a network may add to a start, and a port to that, in milliseconds.
 const NETWORK_BUDGET: f64 = 2.5;
@@ -83,9 +85,9 @@ fn time(engine: &Engine, flags: &str) -> Result<f64> {
 }
 
 /// What a start takes longer with some flags than with others, in milliseconds: the median of the differences of pairs.
-fn added(engine: &Engine, base: &str, more: &str) -> Result<f64> {
+fn added(engine: &Engine, base: &str, more: &str, pairs: usize) -> Result<f64> {
     let mut differences = Vec::new();
-    for round in 0..PAIRS {
+    for round in 0..pairs {
         let (first, second) = if round % 2 == 0 { (base, more) } else { (more, base) };
         let (first, second) = (time(engine, first)?, time(engine, second)?);
         differences.push(if round % 2 == 0 { second - first } else { first - second });
@@ -126,17 +128,17 @@ fn starts(ours: &Engine, docker: Option<&Engine>) -> Result<()> {
     said(ours, "run -d --name shopper --network shop IMAGE sleep 100000")?;
     let none = "--network none";
     for network in ["bridge", "shop"] {
-        let added = added(ours, none, &format!("--network {network}"))?;
+        let added = added(ours, none, &format!("--network {network}"), PAIRS)?;
         println!("the network {network} adds {added:.2} ms to a start{}", verdict(added, NETWORK_BUDGET));
     }
     let (bridged, published) = ("--network bridge", "--network bridge -p 127.0.0.1:9999:80");
-    let first = added(ours, bridged, published)?;
+    let first = added(ours, bridged, published, PORT_PAIRS)?;
     for number in 0..PUBLISHERS {
         let begin = 20_000 + number * PORTS_OF_EACH;
         let range = format!("{begin}-{}", begin + PORTS_OF_EACH - 1);
         said(ours, &format!("run -d --name many{number} --network bridge -p {range}:{range} IMAGE sleep 100000"))?;
     }
-    let last = added(ours, bridged, published)?;
+    let last = added(ours, bridged, published, PORT_PAIRS)?;
     let told = verdict(last, PORT_BUDGET);
     println!(
         "a port adds {first:.3} ms where none is, {last:.3} ms beside {} others{told}",
@@ -144,7 +146,7 @@ fn starts(ours: &Engine, docker: Option<&Engine>) -> Result<()> {
     );
     if let Some(docker) = docker {
         said(docker, "run -d --name idle IMAGE sleep 100000")?;
-        let added = added(docker, none, "--network bridge")?;
+        let added = added(docker, none, "--network bridge", PAIRS)?;
         println!("docker's default network adds {added:.2} ms to its start");
         said(docker, "rm -f idle")?;
     }

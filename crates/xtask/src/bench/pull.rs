@@ -15,8 +15,9 @@ const ROUNDS: usize = 3;
 const REGISTRY: &str = "127.0.0.1:5000";
 /// carboy's part of each other's time, wall and CPU.
 const BUDGET: f64 = 0.5;
-/// For five seconds ext4 gives the inodes of removed files to nobody, and whoever makes files goes by them one by one.
-const FORGOTTEN: Duration = Duration::from_secs(6);
+/// For a minute after they were removed, and brought to the disk as that, ext4 without a journal gives the inodes of files to
+/// nobody, and whoever makes a file goes by them one by one (fs/ext4/ialloc.c, `RECENTCY_MIN`).
+const FORGOTTEN: Duration = Duration::from_secs(61);
 const PEAK_BUDGET_KB: u64 = 48 << 10;
 
 /// Makes the image of this host's files, starts the registry and has skopeo push it there.
@@ -56,7 +57,7 @@ const FLOOR: [(&str, &str); 2] = [
 /// The layers without compression, for these.
 const TARS: &str = "mkdir tars trees; for blob in layout/blobs/sha256/*; do
     gzip -dc < $blob > tars/${blob##*/} 2>/dev/null || rm tars/${blob##*/}
-done; sleep 6; cat tars/* | wc -c";
+done; cat tars/* | wc -c";
 /// How fast one processor unpacks at best, bytes a second.
 const INFLATION: f64 = 0.5e9;
 /// carboy's time as a part of the floor's.
@@ -96,6 +97,7 @@ fn floor_ms(folder: &Path) -> Result<f64> {
     let processors = std::thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(1));
     let inflation = bytes / INFLATION / f64::from(processors) * 1000.0;
     let mut sum = inflation;
+    forget_removed_files()?;
     print!("a pull's floor: unpacking {inflation:.0} ms");
     for (what, script) in FLOOR {
         let began = Instant::now();
@@ -155,21 +157,24 @@ fn compare(engines: &[Engine], floor: Option<f64>, folder: &Path) -> Result<()> 
     let mut rounds: Vec<Vec<Taken>> = Vec::new();
     for _ in 0..ROUNDS {
         let mut round = Vec::new();
+        forget_removed_files()?;
         for engine in engines {
             let flags: &[&str] = if engine.name == "podman" { &["--tls-verify=false"] } else { &[] };
             let mut command = engine.command(&[&["pull", "-q"], flags, &[image.as_str()]].concat());
             round.push(take(engine.name, &mut command)?);
-            engine.run(&["rmi", "-f", &image])?;
-            std::thread::sleep(FORGOTTEN);
         }
         if has_tools {
             let mut command = Command::new("sh");
             command.args(["-c", BY_TOOLS]).current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null());
             round.push(take(TOOLS, &mut command)?);
+        }
+        for engine in engines {
+            engine.run(&["rmi", "-f", &image])?;
+        }
+        if has_tools {
             for made in ["pulled", "unpacked"] {
                 std::fs::remove_dir_all(folder.join(made)).doing(|| format!("remove {made}"))?;
             }
-            std::thread::sleep(FORGOTTEN);
         }
         rounds.push(round);
     }
@@ -199,6 +204,12 @@ fn compare(engines: &[Engine], floor: Option<f64>, folder: &Path) -> Result<()> 
         print!(", CPU {cpus:.0} ms, ratio {:.3}{}", ratio(cpu), told(ratio(cpu)));
     }
     println!();
+    Ok(())
+}
+
+fn forget_removed_files() -> Result<()> {
+    Command::new("sync").status().doing(|| "bring all files to the disk")?;
+    std::thread::sleep(FORGOTTEN);
     Ok(())
 }
 
