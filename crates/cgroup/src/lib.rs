@@ -66,6 +66,7 @@ pub use group::Groups;
 pub use hierarchy::{Controller, Hierarchies, Hierarchy, HierarchyIndex, Mounted, Version};
 pub use ladder::Ladder;
 pub use path::GroupPath;
+pub use pause::Freezer;
 pub use plan::{Asked, Plan, Step, plan};
 pub use remove::{Left, remove_idle};
 use serde::{Deserialize, Serialize};

@@ -10,7 +10,7 @@
 //!   neither. A group that cannot be stopped whole is thawed again rather than left half stopped.
 
 use std::fmt;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use error::{Doing, Error, Kernel, Refused, RefusedKind, Result};
@@ -22,9 +22,9 @@ use rustix::io::Errno;
 use crate::file::{EVENTS_V2, TASKS_V1, THREADS_V2};
 use crate::freezer::{self, State, Stats, Wish};
 use crate::group::Groups;
-use crate::hierarchy::{Controller, Version};
+use crate::hierarchy::{Controller, Hierarchies, Mounted, Version};
 use crate::path::GroupPath;
-use crate::{file, tree};
+use crate::{file, mount, tree};
 
 /// The first wait between two looks at a v1 freezer; each is twice the one before.
 const FIRST_WAIT: Duration = Duration::from_micros(100);
@@ -205,6 +205,38 @@ impl Groups {
         list(group);
         let _ = tree::walk(group, list, |_, _| {});
         tasks
+    }
+}
+
+/// The hierarchy with the freezer, held open by who looks at many groups.
+#[derive(Debug)]
+pub struct Freezer(Option<(Version, OwnedFd)>);
+
+impl Freezer {
+    /// Opens it. Where this host has none nothing stands still.
+    ///
+    /// # Errors
+    /// A kernel error where its mount point cannot be opened.
+    pub fn open(hierarchies: &Hierarchies) -> Result<Self> {
+        let usable = hierarchies.of(Controller::Freezer).filter(|hierarchy| hierarchy.obstacle.is_none());
+        let Some(hierarchy) = usable else { return Ok(Self(None)) };
+        let root = match hierarchy.mounted {
+            Mounted::ByHost => Some(hierarchy.open()?),
+            Mounted::ByCarboy | Mounted::NotYet => mount::open(hierarchy),
+        };
+        Ok(Self(root.map(|root| (hierarchy.version, root))))
+    }
+
+    /// Whether everything in a group stands still; `None` where that cannot be read.
+    #[must_use]
+    pub fn is_frozen(&self, path: &GroupPath) -> Option<bool> {
+        let (version, root) = self.0.as_ref()?;
+        let read = |name: &str| file::read(root, &format!("{}/{name}", path.relative())).ok();
+        let state = match version {
+            Version::V1 => freezer::state_v1(read),
+            Version::V2 => freezer::stats_v2(read).state,
+        };
+        state.map(|state| state == State::Paused)
     }
 }
 

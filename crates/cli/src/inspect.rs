@@ -4,7 +4,6 @@ mod document;
 
 use std::process::ExitCode;
 
-use cgroup::Hierarchies;
 use engine::containers::Engine;
 use error::{Error, Refused, RefusedKind, Result};
 use lexopt::Parser;
@@ -15,7 +14,7 @@ use crate::documents::{Documents, NO_TEMPLATE};
 use crate::flags::{End, Flag, Given, Read, Usage, wrong_words};
 use crate::help;
 use crate::images;
-use crate::ps::Seen;
+use crate::ps::{Seen, View};
 use crate::report;
 
 /// What `inspect` was asked for.
@@ -120,10 +119,10 @@ pub(crate) fn run(engine: &Engine, inspect: &Inspect) -> Result<ExitCode> {
         }
         documents => documents?,
     };
-    let hierarchies = Hierarchies::read()?;
+    let view = View::open(engine)?;
     let mut code = ExitCode::SUCCESS;
     for word in &inspect.names {
-        let added = document(engine, word, inspect, &hierarchies).and_then(|document| documents.add(document));
+        let added = document(&view, word, inspect).and_then(|document| documents.add(document));
         if let Err(error) = added {
             report::error(&error);
             code = ExitCode::FAILURE;
@@ -134,7 +133,8 @@ pub(crate) fn run(engine: &Engine, inspect: &Inspect) -> Result<ExitCode> {
 }
 
 /// The document of whatever is called so.
-fn document(engine: &Engine, word: &str, inspect: &Inspect, hierarchies: &Hierarchies) -> Result<Value> {
+fn document(view: &View<'_>, word: &str, inspect: &Inspect) -> Result<Value> {
+    let engine = view.engine;
     let is_none = |error: &Error| matches!(error, Error::Refused(refused) if refused.kind == RefusedKind::NoSuchObject);
     let of_image = || {
         let whole = images::document::document(engine, &engine.find_image(word)?)?;
@@ -151,7 +151,7 @@ fn document(engine: &Engine, word: &str, inspect: &Inspect, hierarchies: &Hierar
         found => found?,
     };
     let size = inspect.size.then(|| engine.size(&container));
-    Ok(document::document(&Seen::of(engine, container, hierarchies), &engine.store, size))
+    Ok(document::document(&Seen::of(view, container), &engine.store, size))
 }
 
 fn nothing(word: &str) -> Error {

@@ -5,10 +5,10 @@ pub(crate) mod filter;
 use std::borrow::Cow;
 use std::process::ExitCode;
 
-use cgroup::Hierarchies;
+use cgroup::{Freezer, Hierarchies};
 use engine::containers::{Care, Container, Engine, Status};
 use engine::health::{Condition, Health};
-use engine::network::Endpoint;
+use engine::network::{Endpoint, LiveNetworks};
 use engine::options::Mount;
 use engine::record::{Exit, Record, short};
 use engine::size::Size;
@@ -144,7 +144,7 @@ pub(crate) fn run(engine: &Engine, ps: &Ps) -> ExitCode {
 
 fn show(engine: &Engine, ps: &Ps) -> Result<()> {
     let format = Format::new(&source(ps), &ROWS)?;
-    let hierarchies = Hierarchies::read()?;
+    let view = View::open(engine)?;
     let filters = Filters::new(engine, &ps.filters)?;
     let listing = engine.list()?;
     for error in &listing.damaged {
@@ -152,7 +152,7 @@ fn show(engine: &Engine, ps: &Ps) -> Result<()> {
     }
     let count = if ps.latest && ps.last.is_none() { Some(1) } else { ps.last };
     let all = ps.all || count.is_some() || filters.name_states();
-    let shown = listing.containers.into_iter().map(|container| Seen::of(engine, container, &hierarchies));
+    let shown = listing.containers.into_iter().map(|container| Seen::of(&view, container));
     let shown = shown.filter(|seen| (all || seen.runs()) && filters.hold_for(seen));
     let zone = zone::local(&|name| std::env::var_os(name));
     let mut rows = String::new();
@@ -184,6 +184,26 @@ fn source(ps: &Ps) -> String {
     }
 }
 
+/// What is needed to look at containers, opened once for all.
+pub(crate) struct View<'e> {
+    pub(crate) engine: &'e Engine,
+    freezer: Freezer,
+    networks: LiveNetworks,
+}
+
+impl<'e> View<'e> {
+    /// # Errors
+    /// A kernel error where the host's cgroups cannot be read. Where it is its networks, that is said.
+    pub(crate) fn open(engine: &'e Engine) -> Result<Self> {
+        let freezer = Freezer::open(&Hierarchies::read()?)?;
+        let networks = engine.live_networks().unwrap_or_else(|error| {
+            report::error(&error);
+            LiveNetworks::default()
+        });
+        Ok(Self { engine, freezer, networks })
+    }
+}
+
 /// A container with what the kernel says of it now.
 #[derive(Debug)]
 pub(crate) struct Seen {
@@ -195,16 +215,18 @@ pub(crate) struct Seen {
 
 impl Seen {
     /// Where it cannot be told whether it is paused, or where it is connected, that is said.
-    pub(crate) fn of(engine: &Engine, container: Container, hierarchies: &Hierarchies) -> Self {
-        let paused = container.is_paused(hierarchies).unwrap_or_else(|error| {
+    pub(crate) fn of(view: &View<'_>, container: Container) -> Self {
+        let paused = container.is_paused(&view.freezer).unwrap_or_else(|error| {
             report::error(&error);
             false
         });
         let endpoints = match &container.status {
-            Status::Running(_) => engine.endpoints_of(&container.record.id).unwrap_or_else(|error| {
-                report::error(&error);
-                Vec::new()
-            }),
+            Status::Running(_) => {
+                view.engine.endpoints_among(&view.networks, &container.record.id).unwrap_or_else(|error| {
+                    report::error(&error);
+                    Vec::new()
+                })
+            }
             _ => Vec::new(),
         };
         Self { container, paused, endpoints }

@@ -8,7 +8,7 @@ use cgroup::mark::Place;
 use cgroup::plan::Parent;
 use cgroup::{GroupPath, Hierarchies};
 use error::{Doing, Errno, Error, Kernel, Refused, RefusedKind, Result};
-use procfs::{HostPid, NamespaceId};
+use procfs::{HostPid, NamespaceId, Proc};
 use sys::process::Ended;
 
 use crate::health::{Health, HealthWish, Healthcheck};
@@ -184,8 +184,9 @@ impl Engine {
     /// A kernel error where their folder cannot be read.
     pub fn list(&self) -> Result<Listing> {
         let mut listing = Listing::default();
+        let proc = Proc::open()?;
         for id in self.store.ids()? {
-            match self.container(&id) {
+            match self.container_in(&proc, &id) {
                 Ok(found) => listing.containers.extend(found),
                 Err(error) => listing.damaged.push(error),
             }
@@ -196,8 +197,12 @@ impl Engine {
 
     /// The container of an id; `None` where there is none, or it is just being made.
     pub(crate) fn container(&self, id: &str) -> Result<Option<Container>> {
+        self.container_in(&Proc::open()?, id)
+    }
+
+    fn container_in(&self, proc: &Proc, id: &str) -> Result<Option<Container>> {
         let Some(record) = self.store.record(id)? else { return Ok(None) };
-        let (status, care) = self.status(&record)?;
+        let (status, care) = self.status(proc, &record)?;
         let health = self.health(&record, &status);
         Ok(Some(Container { record, status, care, health }))
     }
@@ -212,7 +217,7 @@ impl Engine {
         record.exit.as_ref().and_then(|exit| exit.health.clone())
     }
 
-    fn status(&self, record: &Record) -> Result<(Status, Care)> {
+    fn status(&self, proc: &Proc, record: &Record) -> Result<(Status, Care)> {
         let ended = |live: Option<&Live>| match live.and_then(|live| live.exit.as_ref()).or(record.exit.as_ref()) {
             Some(exit) => Status::Exited(exit.clone()),
             None if record.begun.is_some() => Status::Gone,
@@ -220,11 +225,14 @@ impl Engine {
         };
         let Some(live) = self.live_or_recorded(record)? else { return Ok((ended(None), Care::Nobody)) };
         if let Some(process) = &live.process
-            && let Some(stat) = running(process)?
+            && let Some(stat) = running(proc, process)?
         {
             // Its monitor writes down that it runs only after it does.
             let process = LiveProcess { started: Some(process.born), ..process.clone() };
-            return Ok((Status::Running(process), live.monitor.map_or(Care::Monitor, |monitor| monitor.care(&stat))));
+            return Ok((
+                Status::Running(process),
+                live.monitor.map_or(Care::Monitor, |monitor| monitor.care(proc, &stat)),
+            ));
         }
         let status = match (&live.process, &record.exit) {
             (None, exit) if live.again.is_some() => {
@@ -476,9 +484,9 @@ pub(crate) fn not_running(container: &Container) -> Refused {
 ///
 /// # Errors
 /// A kernel error where it cannot be told: what is not known to be gone is not treated as gone.
-fn living(process: &LiveProcess) -> Result<Option<procfs::Stat>> {
+fn living(proc: &Proc, process: &LiveProcess) -> Result<Option<procfs::Stat>> {
     let is_it = |stat: &procfs::Stat| stat.start_ticks == process.start_ticks && stat.state != 'Z';
-    match procfs::stat(HostPid(process.pid)) {
+    match proc.stat(HostPid(process.pid)) {
         Err(error) if matches!(error.errno(), Some(Errno::NOENT | Errno::SRCH)) => Ok(None),
         stat => stat.map(|stat| Some(stat).filter(is_it)),
     }
@@ -488,20 +496,20 @@ fn living(process: &LiveProcess) -> Result<Option<procfs::Stat>> {
 ///
 /// # Errors
 /// As [`living`].
-fn running(process: &LiveProcess) -> Result<Option<procfs::Stat>> {
+fn running(proc: &Proc, process: &LiveProcess) -> Result<Option<procfs::Stat>> {
     let executes = |stat: &procfs::Stat| process.started.is_some() || stat.has_executed;
-    Ok(living(process)?.filter(executes))
+    Ok(living(proc, process)?.filter(executes))
 }
 
 pub(crate) fn runs(process: &LiveProcess) -> Result<bool> {
-    Ok(running(process)?.is_some())
+    Ok(running(&Proc::open()?, process)?.is_some())
 }
 
 impl LiveMonitor {
     /// Whether this monitor takes care of a process: it is its parent, or has taken it over and lives.
-    fn care(&self, process: &procfs::Stat) -> Care {
+    fn care(&self, proc: &Proc, process: &procfs::Stat) -> Care {
         let is_it = |stat: procfs::Stat| stat.start_ticks == self.start_ticks && stat.state != 'Z';
-        let lives = || procfs::stat(HostPid(self.pid)).is_ok_and(is_it);
+        let lives = || proc.stat(HostPid(self.pid)).is_ok_and(is_it);
         if process.parent == Some(HostPid(self.pid)) || lives() { Care::Monitor } else { Care::Nobody }
     }
 }
@@ -516,7 +524,7 @@ pub(crate) fn open_process(process: &LiveProcess) -> Result<Option<OwnedFd>> {
         Err(Errno::SRCH | Errno::INVAL | Errno::NOENT) => return Ok(None),
         opened => opened.doing(|| format!("open process {}", process.pid))?,
     };
-    Ok(living(process)?.map(|_| pidfd))
+    Ok(living(&Proc::open()?, process)?.map(|_| pidfd))
 }
 
 /// A container that is being removed.

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use bumpalo::Bump;
-use cgroup::{GroupPath, Groups, Hierarchies};
+use cgroup::{Freezer, GroupPath, Groups, Hierarchies};
 use error::{Error, Result};
 use oci::NamespaceKind;
 use procfs::{HostPid, Process};
@@ -57,7 +57,7 @@ impl Engine {
         let container = self.find(&options.container)?;
         let Status::Running(first) = &container.status else { return Err(not_running(&container).into()) };
         let hierarchies = Hierarchies::read()?;
-        if container.is_paused(&hierarchies)? {
+        if container.is_paused(&Freezer::open(&hierarchies)?)? {
             return Err(crate::pause::is_paused(&container.record).into());
         }
         let path = GroupPath::parse("the recorded group", &container.record.group)?;

@@ -151,6 +151,10 @@ pub struct NewSubnet {
     pub range: Option<IpNet>,
 }
 
+/// The ids of networks that somebody may be on.
+#[derive(Debug, Default)]
+pub struct LiveNetworks(Vec<String>);
+
 /// A container's place in a network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use cgroup::{Controller, GroupPath, Groups, Hierarchies};
+use cgroup::{Controller, Freezer, GroupPath, Groups, Hierarchies};
 use error::{Errno, Refused, RefusedKind, Result};
 
 use crate::containers::{Container, Engine, Status, not_running};
@@ -75,7 +75,7 @@ fn groups(record: &Record, hierarchies: &Hierarchies) -> Result<Groups> {
 /// # Errors
 /// A kernel error.
 pub(crate) fn stands_still(hierarchies: &Hierarchies, group: &GroupPath) -> Result<bool> {
-    Ok(Groups::open(&hierarchies.alone(Controller::Freezer), group)?.frozen() == Some(true))
+    Ok(Freezer::open(hierarchies)?.is_frozen(group) == Some(true))
 }
 
 /// The groups of a container that is paused: what is killed there dies only when they go on.
@@ -116,9 +116,10 @@ impl Container {
     /// Whether it runs and every process of it is stopped, now, in the kernel.
     ///
     /// # Errors
-    /// A kernel error.
-    pub fn is_paused(&self, hierarchies: &Hierarchies) -> Result<bool> {
+    /// Corrupt: its group's path.
+    pub fn is_paused(&self, freezer: &Freezer) -> Result<bool> {
         let Status::Running(_) = &self.status else { return Ok(false) };
-        stands_still(hierarchies, &GroupPath::parse("the recorded group", &self.record.group)?)
+        let path = GroupPath::parse("the recorded group", &self.record.group)?;
+        Ok(freezer.is_frozen(&path) == Some(true))
     }
 }

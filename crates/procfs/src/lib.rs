@@ -40,7 +40,7 @@ pub use walk::{Visit, Walk};
 /// # Errors
 /// A kernel error, `ENOENT` or `ESRCH` where there is no such process.
 pub fn stat(pid: HostPid) -> error::Result<Stat> {
-    Process::open(pid)?.stat()
+    Proc::open()?.stat(pid)
 }
 
 /// Every process that /proc shows at the moment.

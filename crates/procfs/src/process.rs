@@ -21,6 +21,9 @@ use crate::net_dev::Traffic;
 use crate::ns::{Kind, Sight};
 use crate::{CgroupLine, HostPid, IdMap, MountInfo, Stat, Status, cgroup, mountinfo, ns};
 
+/// How much of a file of a process is read by one call.
+pub(crate) const READ_BYTES: usize = 4096;
+
 /// The root of the procfs, checked to be one and held open for many processes.
 #[derive(Debug)]
 pub struct Proc(OwnedFd);
@@ -44,6 +47,20 @@ impl Proc {
     /// A kernel error: `ENOENT` where there is no such process, or where /proc hides it (`hidepid`).
     pub fn process(&self, pid: HostPid) -> Result<Process> {
         Process::named(self.0.as_fd(), pid.to_string())
+    }
+
+    /// /proc/PID/stat of a process.
+    ///
+    /// # Errors
+    /// A kernel error: `ENOENT` or `ESRCH` where there is no such process, or where /proc hides it (`hidepid`).
+    pub fn stat(&self, pid: HostPid) -> Result<Stat> {
+        let path = || format!("/proc/{pid}/stat");
+        let source = open_below(self.folder(), &format!("{pid}/stat"), OFlags::RDONLY);
+        let source = source.doing(|| format!("read {}", path()))?;
+        let mut buffer = [0; READ_BYTES];
+        // The kernel writes it at once: what is shorter than asked for is all of it.
+        let length = retry_on_intr(|| rustix::io::read(&source, &mut buffer)).doing(|| format!("read {}", path()))?;
+        understood(buffer.get(..length).and_then(Stat::parse), path)
     }
 
     /// Whether there is something of this name in it.
@@ -407,7 +424,7 @@ fn read_below<T>(folder: BorrowedFd<'_>, prefix: &str, file: &str, parse: fn(&[u
 
 fn read_opened<T>(source: &OwnedFd, path: impl Fn() -> String, parse: fn(&[u8]) -> Option<T>) -> Result<T> {
     let mut text = Vec::new();
-    let mut buffer = [0; 4096];
+    let mut buffer = [0; READ_BYTES];
     // The standard library would ask for the size first, which these files have none of, and then read in small pieces.
     loop {
         let length = retry_on_intr(|| rustix::io::read(source, &mut buffer)).doing(|| format!("read {}", path()))?;

@@ -20,14 +20,12 @@ use rustix::fs::{
 use rustix::io::retry_on_intr;
 
 use crate::ns::{Kind, NamespaceId, Sight};
-use crate::process::{self, Proc};
+use crate::process::{self, Proc, READ_BYTES};
 use crate::{CgroupLine, HostPid, IdMap, MountInfo, Stat, Status, cgroup, mountinfo};
 
 /// How much of the list of /proc is read by one call.
 const LISTED_BYTES: usize = 32 << 10;
 
-/// How much of a file of a process is read by one call.
-const READ_BYTES: usize = 4096;
 /// A file that the kernel writes as one piece is all there when it does not fill the buffer.
 const AT_ONCE: fn(usize) -> bool = |length| length < READ_BYTES;
 

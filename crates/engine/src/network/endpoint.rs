@@ -16,7 +16,7 @@ use procfs::{HostPid, Kind, Process};
 
 use super::claims::{self, Ports};
 use super::rules::Rules;
-use super::{Driver, Endpoint, Network, Reach, bridge, detour_of, link_name, localnet, rate};
+use super::{Driver, Endpoint, LiveNetworks, Network, Reach, bridge, detour_of, link_name, localnet, rate};
 use crate::containers::{Container, Engine, Removal, Status};
 use crate::options::{Connection, Mac, PortWish, Rate};
 use crate::record::Record;
@@ -116,9 +116,25 @@ impl Engine {
     /// # Errors
     /// A kernel error; corrupt.
     pub fn endpoints_of(&self, container: &str) -> Result<Vec<Endpoint>> {
+        self.endpoints_among(&self.live_networks()?, container)
+    }
+
+    /// The networks that somebody may be on, for who looks at many containers.
+    ///
+    /// # Errors
+    /// A kernel error.
+    pub fn live_networks(&self) -> Result<LiveNetworks> {
+        entries(&self.store.live_networks()).map(LiveNetworks)
+    }
+
+    /// The places that a container has in these networks, in the order of its interfaces.
+    ///
+    /// # Errors
+    /// A kernel error; corrupt.
+    pub fn endpoints_among(&self, networks: &LiveNetworks, container: &str) -> Result<Vec<Endpoint>> {
         let mut found = Vec::new();
-        for id in entries(&self.store.live_networks())? {
-            let path = self.store.endpoints(&id).join(format!("{container}.json"));
+        for id in &networks.0 {
+            let path = self.store.endpoints(id).join(format!("{container}.json"));
             found.extend(read_json::<Endpoint>(&path)?);
         }
         found.sort_by(|one, other| {
