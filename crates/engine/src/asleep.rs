@@ -145,7 +145,7 @@ pub(crate) fn sleep(
         let flags = epoll::EventFlags::from_bits_retain(flags.bits().into());
         epoll::add(&events, file, epoll::EventData::new_u64(0), flags).doing(action)?;
     }
-    let Kept { input, out, err } = &monitor.kept;
+    let Kept { input, out, err, wide: _ } = &monitor.kept;
     let of_process = [Some(&running.pidfd), input.as_ref(), out.as_ref(), err.as_ref()];
     let own = of_process.into_iter().chain([monitor.listener.as_ref(), monitor.terminate.as_ref()]);
     let name = carried.live.name.clone();
@@ -206,7 +206,7 @@ impl Asleep {
         let process = self.process.take()?;
         let (listener, terminate) = (take(self.listener)?, take(self.terminate)?);
         let [input, out, err] = self.kept;
-        let kept = Kept { input: take(input)?, out: take(out)?, err: take(err)? };
+        let kept = Kept { input: take(input)?, out: take(out)?, err: take(err)?, wide: None };
         let (carried, null) = (self.carried, monitor::null()?);
         let claim = Claim::of(&carried.id, carried.claim.take()?);
         let alarms = carried.alarms.iter().map(|alarm| alarm.take()).collect::<Result<Vec<_>>>()?;

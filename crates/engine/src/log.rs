@@ -189,7 +189,14 @@ impl Writer {
         let time = Timestamp::now();
         let [out, err] = &mut self.begun;
         let begun = if stream == Stream::Stdout { out } else { err };
+        let mut takes_lines = true;
         while !bytes.is_empty() {
+            if takes_lines && begun.parts == 0 && begun.bytes.is_empty() {
+                let lines = self.sink.enter_lines(&Line { bytes, stream, time, part: None });
+                takes_lines = false;
+                bytes = bytes.get(lines..).unwrap_or_default();
+                continue;
+            }
             let room = LONGEST_LINE.saturating_sub(begun.bytes.len()).min(bytes.len());
             let (head, _) = bytes.split_at(room);
             let (part, rest) = bytes.split_at(memchr::memchr(b'\n', head).map_or(room, |end| end + 1));
@@ -269,6 +276,14 @@ impl Sink {
         match self {
             Self::Files(files) => files.enter(line),
             Self::Remote(remote) => remote.enter(line),
+        }
+    }
+
+    /// Takes the lines at the beginning of what was read, as far as that is quicker than one by one; gives how many bytes.
+    fn enter_lines(&mut self, read: &Line<'_>) -> usize {
+        match self {
+            Self::Files(files) => files.enter_lines(read),
+            Self::Remote(_) => 0,
         }
     }
 

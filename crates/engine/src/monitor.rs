@@ -162,7 +162,8 @@ enum Source {
 /// How much of what was written last is still read when the process has ended: others may write for ever.
 const REST: usize = 1 << 20;
 
-/// As much as a pipe holds, and as much as one does that has been full: who writes without end is read in fewer pieces.
+/// As much as a pipe holds and is read at once, so that it stays in the processor's caches, and as much as one holds that has
+/// been full: who writes without end writes while that is kept.
 const PIPE: usize = 64 << 10;
 const LARGE_PIPE: usize = 256 << 10;
 
@@ -438,7 +439,8 @@ impl Monitor {
 
     /// Reads once what is there; gives how much that was, 0 where there is nothing or nothing more to come.
     fn read(&mut self, stream: Stream) -> usize {
-        let mut buffer = [MaybeUninit::uninit(); LARGE_PIPE];
+        let mut buffer = [MaybeUninit::uninit(); PIPE];
+        let wide = self.kept.wide;
         let end = self.kept.of(stream);
         let Some(file) = end else { return 0 };
         let bytes = match rustix::io::read(&*file, &mut buffer) {
@@ -448,9 +450,10 @@ impl Monitor {
                 return 0;
             }
             Ok((bytes, _)) => {
-                if bytes.len() == PIPE {
+                if bytes.len() == PIPE && wide != Some(stream) {
                     // A terminal has no size, and a user may have too many pipes that are large.
                     let _ = fcntl_setpipe_size(file, LARGE_PIPE);
+                    self.kept.wide = Some(stream);
                 }
                 &*bytes
             }

@@ -53,6 +53,8 @@ pub(crate) struct Kept {
     pub(crate) out: Option<OwnedFd>,
     /// Its standard error.
     pub(crate) err: Option<OwnedFd>,
+    /// Which of these was full and holds more now.
+    pub(crate) wide: Option<Stream>,
 }
 
 impl Kept {
@@ -94,7 +96,10 @@ impl Wish {
             Some(folder) => [fifo(&path(folder, Stream::Stdout))?, fifo(&path(folder, Stream::Stderr))?],
             None => [output()?, output()?],
         };
-        Ok((Standard { input, out, err }, Kept { input: writes, out: Some(reads_out), err: Some(reads_err) }))
+        Ok((
+            Standard { input, out, err },
+            Kept { input: writes, out: Some(reads_out), err: Some(reads_err), wide: None },
+        ))
     }
 }
 

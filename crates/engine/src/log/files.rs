@@ -93,6 +93,20 @@ impl Files {
         self.lines += 1;
     }
 
+    /// Adds an entry for each line that `read` begins with and that is whole in it, and gives how many bytes that were: none
+    /// where a new file would have to be begun meanwhile.
+    pub(super) fn enter_lines(&mut self, read: &Line<'_>) -> usize {
+        let Form::Json(writer) = &mut self.form else { return 0 };
+        let before = self.text.len();
+        let taken = writer.write_lines(&mut self.text, read);
+        if self.length + length(&self.text) > self.rotation.max_bytes {
+            self.text.truncate(before);
+            return 0;
+        }
+        self.lines += taken.lines;
+        taken.bytes
+    }
+
     /// Writes what was entered.
     pub(super) fn write(&mut self) {
         if self.text.is_empty() {

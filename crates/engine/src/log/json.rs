@@ -3,6 +3,8 @@
 //! `{"log":"hello\n","stream":"stdout","time":"2026-11-26T14:05:54.123456789Z"}`, with `attrs` before the time where there
 //! are any.
 
+mod text;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -10,7 +12,8 @@ use std::os::unix::fs::FileExt as _;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::{Entry, Line, Origin, Stream};
+use self::text::{Tail, Taken};
+use super::{Entry, LONGEST_LINE, Line, Origin, Stream};
 
 /// The longest entry there can be: each byte of the longest line as an escape, and what stands around that.
 const LONGEST: u64 = 256 * 1024;
@@ -39,7 +42,7 @@ pub(super) fn whole_length(file: &File, end: u64) -> std::io::Result<u64> {
 pub(super) struct Writer {
     /// From the stream's name to the time.
     attributes: String,
-    tail: String,
+    tail: Tail,
     tail_of: Option<(Stream, Timestamp)>,
 }
 
@@ -49,10 +52,19 @@ impl Writer {
             Ok(text) if !origin.attributes.is_empty() => format!("\"attrs\":{text},"),
             _ => String::new(),
         };
-        Self { attributes, tail: String::new(), tail_of: None }
+        Self { attributes, tail: Tail::default(), tail_of: None }
     }
 
     pub(super) fn write(&mut self, text: &mut Vec<u8>, line: &Line<'_>) {
+        text::push(text, line.bytes, self.tail(line));
+    }
+
+    /// Writes the lines that `read` begins with, as far as they are whole in it.
+    pub(super) fn write_lines(&mut self, text: &mut Vec<u8>, read: &Line<'_>) -> Taken {
+        text::push_lines(text, read.bytes, LONGEST_LINE, self.tail(read))
+    }
+
+    fn tail(&mut self, line: &Line<'_>) -> &Tail {
         let of = Some((line.stream, line.time));
         if self.tail_of != of {
             let stream = match line.stream {
@@ -60,59 +72,11 @@ impl Writer {
                 Stream::Stderr => "stderr",
             };
             let (attributes, time) = (&self.attributes, line.time);
-            self.tail = format!("\",\"stream\":\"{stream}\",{attributes}\"time\":\"{time}\"}}\n");
+            self.tail = Tail::new(&format!("\"stream\":\"{stream}\",{attributes}\"time\":\"{time}\""));
             self.tail_of = of;
         }
-        text.extend_from_slice(b"{\"log\":\"");
-        match std::str::from_utf8(line.bytes) {
-            Ok(_) => escape(text, line.bytes),
-            Err(_) => escape(text, String::from_utf8_lossy(line.bytes).as_bytes()),
-        }
-        text.extend_from_slice(self.tail.as_bytes());
+        &self.tail
     }
-}
-
-/// RFC 8259, 7: what must be escaped is.
-fn escape(text: &mut Vec<u8>, mut bytes: &[u8]) {
-    const DIGITS: [u8; 16] = *b"0123456789abcdef";
-    while let Some(at) = find_special(bytes) {
-        let (plain, rest) = bytes.split_at(at);
-        text.extend_from_slice(plain);
-        let Some((special, rest)) = rest.split_first() else { return };
-        bytes = rest;
-        match special {
-            b'"' => text.extend_from_slice(b"\\\""),
-            b'\\' => text.extend_from_slice(b"\\\\"),
-            b'\n' => text.extend_from_slice(b"\\n"),
-            b'\r' => text.extend_from_slice(b"\\r"),
-            b'\t' => text.extend_from_slice(b"\\t"),
-            other => {
-                let digit = |number: u8| DIGITS.get(usize::from(number)).copied().unwrap_or_default();
-                text.extend_from_slice(&[b'\\', b'u', b'0', b'0', digit(other >> 4), digit(other & 15)]);
-            }
-        }
-    }
-    text.extend_from_slice(bytes);
-}
-
-/// Where the first byte is that must be escaped. Eight are looked at together: in each step's result the lowest byte with
-/// its high bit set is the first one that is less than a space, a quote or a backslash.
-fn find_special(bytes: &[u8]) -> Option<usize> {
-    const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    const HIGH: u64 = ONES << 7;
-    let is_special = |byte: u8| byte < b' ' || byte == b'"' || byte == b'\\';
-    let below = |word: u64, least: u8| word.wrapping_sub(ONES * u64::from(least)) & !word;
-    let (words, rest) = bytes.as_chunks();
-    for (number, word) in words.iter().enumerate() {
-        let word = u64::from_le_bytes(*word);
-        let equal = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
-        let found = (below(word, b' ') | equal(b'"') | equal(b'\\')) & HIGH;
-        if found != 0 {
-            return Some(number * 8 + usize::try_from(found.trailing_zeros() / 8).unwrap_or_default());
-        }
-    }
-    let place = rest.iter().position(|byte| is_special(*byte))?;
-    Some(words.len() * 8 + place)
 }
 
 #[derive(Deserialize)]
@@ -135,18 +99,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_byte_to_escape_is_found_wherever_it_stands() {
-        for byte in 0..=u8::MAX {
-            for place in 0..20 {
-                let mut bytes = *b"plain \xff\x80\x7f text, long";
-                bytes[place] = byte;
-                let is_special = byte < 0x20 || byte == b'"' || byte == b'\\';
-                assert_eq!(find_special(&bytes), is_special.then_some(place), "{byte} at {place}");
-            }
-        }
-    }
-
-    #[test]
     fn what_is_written_is_read_again_whatever_bytes_it_has() {
         let origin = Origin {
             id: String::new(),
@@ -157,8 +109,9 @@ mod tests {
         };
         let mut writer = Writer::new(&origin);
         let all: Vec<u8> = (0..=127).collect();
+        let long = ["plain ".repeat(30).as_bytes(), &all, "ü".repeat(40).as_bytes(), b"\n"].concat();
         let time = Timestamp::new(1, 5).unwrap();
-        for bytes in [&b""[..], b"plain\n", "ü€\u{1f600}\n".as_bytes(), &all, b"\xff\xfe", b"\"\\\"\\"] {
+        for bytes in [&b""[..], b"plain\n", "ü€\u{1f600}\n".as_bytes(), &all, b"\xff\xfe", b"\"\\\"\\", &long] {
             let mut text = Vec::new();
             writer.write(&mut text, &Line { bytes, stream: Stream::Stderr, time, part: None });
             assert_eq!(text.iter().filter(|byte| **byte == b'\n').count(), 1);

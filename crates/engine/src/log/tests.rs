@@ -51,6 +51,28 @@ fn lines_of_both_streams_are_kept_in_their_order_and_long_ones_in_parts() {
 }
 
 #[test]
+fn the_same_is_kept_however_it_was_read() {
+    let lengths = [0, 1, 7, 31, 32, 33, 99, 100, LONGEST_LINE - 1, LONGEST_LINE, 40_000, 3];
+    let lines = lengths.iter().cycle().take(60).zip(0..);
+    let all: String = lines.map(|(length, number)| format!("{}{number}\n", "x".repeat(*length))).collect();
+    for max_bytes in [30_000, 1 << 30] {
+        let mut entries: Vec<Vec<(Stream, String)>> = Vec::new();
+        for piece in [all.len(), 65_536, 10_007, 613] {
+            let folder = tempfile::tempdir().unwrap();
+            let mut writer = writer(&files(max_bytes, 1000), folder.path());
+            all.as_bytes().chunks(piece).for_each(|read| writer.take(Stream::Stdout, read));
+            writer.finish();
+            entries.push(read(folder.path()));
+            for file in fs::read_dir(folder.path()).unwrap() {
+                assert!(file.unwrap().metadata().unwrap().len() <= max_bytes);
+            }
+        }
+        assert_eq!(entries[0].iter().map(|(_, log)| log.as_str()).collect::<String>(), all);
+        assert!(entries.iter().all(|one| *one == entries[0]), "read in pieces, up to {max_bytes} bytes a file");
+    }
+}
+
+#[test]
 fn files_are_rotated_and_no_more_than_wished_are_kept() {
     for count in 1..4_u32 {
         let folder = tempfile::tempdir().unwrap();
