@@ -402,6 +402,9 @@ impl<'a> Unpacker<'a> {
         if matches!(self.form, Form::Lower(_)) && errno == Errno::NOENT {
             return self.link_later(place, target.into_vec());
         }
+        if errno == Errno::PERM {
+            self.is_linked_to(target.as_bytes())?;
+        }
         Err(self.failed(&format!("make the hard link to {} at", shown(target.as_bytes())), errno))
     }
 

@@ -140,7 +140,7 @@ impl Comparison<'_> {
         }
         let action = || format!("read {}", shown(path));
         let is_symlink = kind(now) == FileType::Symlink;
-        let flags = if is_symlink { READ | OFlags::PATH } else { READ };
+        let flags = if is_symlink { OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC } else { READ };
         let open = |top: BorrowedFd<'_>| match openat2(top, dot_if_empty(path), flags, Mode::empty(), WITHIN) {
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NXIO | Errno::XDEV) => Ok(None),
             file => file.map(Some).doing(action),

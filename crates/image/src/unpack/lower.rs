@@ -136,6 +136,16 @@ impl Unpacker<'_> {
         }
     }
 
+    /// A directory is linked to, which no directory can be, and it is not known to be one below.
+    pub(super) fn is_linked_to(&mut self, path: &[u8]) -> Result<()> {
+        match &self.form {
+            Form::Lower(lower) if lower.implied.contains(path) => {
+                Err(self.is_elsewhere("it links to a directory that may be none", Errno::PERM))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// What is looked up in the layers below must have the same path there.
     fn leads_straight(&mut self, path: &[u8]) -> Result<()> {
         let Form::Lower(_) = &self.form else { return Ok(()) };

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{CString, OsStr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::time::SystemTime;
 
 use error::Result;
 use rustix::fs::{FileType, Mode, OFlags, RawDir, ResolveFlags, Timespec, fstat, futimens, openat, openat2};
@@ -105,7 +106,12 @@ impl Unpacker<'_> {
     fn is_fresh(&mut self, path: &[u8]) {
         match &self.form {
             Form::Merged(merged) if !merged.entries.contains(path) => {
-                self.directories.insert(path.to_vec(), Directory::implied(None));
+                // Nothing need be removed from it.
+                let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+                let mtime =
+                    Timespec { tv_sec: now.as_secs().try_into().unwrap_or(0), tv_nsec: now.subsec_nanos().into() };
+                let fresh = Directory { mtime: Some(mtime), ..Directory::implied(None) };
+                self.directories.insert(path.to_vec(), fresh);
             }
             _ => {}
         }
