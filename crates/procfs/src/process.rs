@@ -78,12 +78,11 @@ impl Proc {
     ///
     /// # Errors
     /// A kernel error: `ENOENT` where the kernel has no such setting.
-    pub fn setting(&self, path: &str) -> Result<String> {
-        let mut text = String::new();
-        let action = || format!("read /proc/sys/{path}");
-        let opened = openat(&self.0, format!("sys/{path}"), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
-        File::from(opened.doing(action)?).read_to_string(&mut text).doing(action)?;
-        Ok(text.trim_end().to_owned())
+    pub fn setting(&self, name: &str) -> Result<String> {
+        let path = || format!("/proc/sys/{name}");
+        let opened = openat(&self.0, format!("sys/{name}"), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+        let opened = opened.doing(|| format!("read {}", path()))?;
+        read_opened(&opened, path, |file| Some(text(file.trim_ascii_end())))
     }
 
     /// Sets a kernel setting, by its path below /proc/sys.

@@ -33,6 +33,10 @@ pub(super) fn within<T>(folder: &Path, make: impl Fn() -> std::io::Result<T>) ->
     }
 }
 
+fn make_folder(folder: &Path) -> Result<()> {
+    DirBuilder::new().recursive(true).mode(0o711).create(folder).doing(|| format!("make {}", folder.display()))
+}
+
 impl Store {
     /// The container that has claimed something, by its name where it has not gone meanwhile.
     fn called(&self, owner: &Path) -> String {
@@ -167,10 +171,9 @@ impl<'s> Ports<'s> {
     pub(super) fn hold(store: &'s Store) -> Result<Self> {
         let folder = store.ports();
         loop {
-            within(&folder, || fs::File::open(&folder)).doing(|| format!("make {}", folder.display()))?;
             match lock_folder(&folder, FlockOperation::LockExclusive) {
-                // Who was last has just removed it.
-                Err(error) if error.errno() == Some(Errno::NOENT) => {}
+                // Who was last may have just removed it.
+                Err(error) if error.errno() == Some(Errno::NOENT) => make_folder(&folder)?,
                 Err(error) => return Err(error),
                 Ok(held) if folder.exists() => return Ok(Self { store, folder, _held: held }),
                 Ok(_) => {}
@@ -255,6 +258,7 @@ impl<'s> Ports<'s> {
 
     fn make(&self, port: &Published, container: &str) -> Result<()> {
         let folder = self.of(port);
+        make_folder(&folder)?;
         let path = folder.join(port.address.to_string());
         within(&folder, || symlink(container, &path)).doing(|| format!("claim {}", path.display()))
     }

@@ -84,13 +84,14 @@ fn time(engine: &Engine, flags: &str) -> Result<f64> {
     Ok(took)
 }
 
-/// What a start takes longer with some flags than with others, in milliseconds: the median of the differences of pairs.
+/// What a start takes longer with some flags than with others, in milliseconds: the median of the differences of pairs, each
+/// the mean of two, since who comes first in a pair finds more to wait for.
 fn added(engine: &Engine, base: &str, more: &str, pairs: usize) -> Result<f64> {
     let mut differences = Vec::new();
-    for round in 0..pairs {
-        let (first, second) = if round % 2 == 0 { (base, more) } else { (more, base) };
-        let (first, second) = (time(engine, first)?, time(engine, second)?);
-        differences.push(if round % 2 == 0 { second - first } else { first - second });
+    for _ in 0..pairs.div_ceil(2) {
+        let (before, after) = (time(engine, base)?, time(engine, more)?);
+        let (later, last) = (time(engine, more)?, time(engine, base)?);
+        differences.push(f64::midpoint(after - before, later - last));
     }
     Ok(median(differences.into_iter()))
 }
