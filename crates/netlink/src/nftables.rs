@@ -460,6 +460,15 @@ pub fn payload(layer: Layer, (offset, length): (u32, u32), to: Register) -> Vec<
     expression("payload", &[number(1, to.0), number(2, layer as u32), number(3, offset), number(4, length)])
 }
 
+/// Writes a register's first bytes into a header, and what they change into its checksum, which is so far behind its begin.
+#[must_use]
+pub fn set_payload(layer: Layer, (offset, length): (u32, u32), checksum: u32, from: Register) -> Vec<u8> {
+    /// `NFT_PAYLOAD_CSUM_INET`.
+    const INTERNET: u32 = 1;
+    let place = [number(2, layer as u32), number(3, offset), number(4, length), number(5, from.0)].concat();
+    expression("payload", &[place, number(6, INTERNET), number(7, checksum)])
+}
+
 /// Loads what is known of the packet.
 #[must_use]
 pub fn meta(key: Meta, to: Register) -> Vec<u8> {

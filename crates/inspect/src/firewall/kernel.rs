@@ -81,6 +81,7 @@ table inet t {
         ip daddr 192.0.2.8 drop
         meta cgroup 1048577 accept
         meta iif 1 meta l4proto udp reject
+        ip daddr 192.0.2.7 udp dport 53 udp dport set 4711
     }
 }
 END"#;
@@ -103,6 +104,7 @@ fn rules_are_said_as_nft_says_them_and_only_those_that_are_about_somebody() {
         "inet t f: ip6 saddr != 2001:db8::/32 counter packets 0 bytes 0 drop [2001:db8::7]",
         "inet t f: meta cgroup 1048577 accept [class 0x00100001]",
         "inet t f: iif 1 meta l4proto udp reject [v9]",
+        "inet t f: ip daddr 192.0.2.7 udp dport 53 udp dport set 4711 [192.0.2.7]",
         "inet t bad: 192.0.2.0-192.0.2.15 [192.0.2.7]",
         "inet t links: \"br9\" [br9]",
         "inet t to: tcp . 8080 : 192.0.2.7 . 80 [192.0.2.7]",
@@ -119,7 +121,7 @@ fn rules_are_said_as_nft_says_them_and_only_those_that_are_about_somebody() {
     ];
     assert_eq!(published, expected, "{published:#?}");
     assert_eq!(firewall.about(&Names::default()), [], "nobody");
-    assert_eq!(firewall.all(&web()).len(), 15, "all of them");
+    assert_eq!(firewall.all(&web()).len(), 16, "all of them");
 }
 
 #[test]

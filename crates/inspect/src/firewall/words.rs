@@ -410,6 +410,11 @@ impl<'s> Reader<'s> {
                 let (name, value) = (meta(*key).name, self.at(*from).value.map(|value| hexadecimal(&value)));
                 self.say(format!("{name} set {}", value.unwrap_or_else(|| "<value not read>".to_owned())));
             }
+            Expression::SetPayload { layer, offset, length, from } => {
+                let Loaded { name, kind, .. } = self.payload(*layer, *offset, *length);
+                let value = self.at(*from).value.map(|value| written(kind, &value));
+                self.say(format!("{name} set {}", value.unwrap_or_else(|| "<value not read>".to_owned())));
+            }
             Expression::Translate { is_destination, family, address, port } => {
                 self.version = u8::try_from(*family).ok();
                 self.translate(if *is_destination { "dnat" } else { "snat" }, *address, *port);

@@ -44,6 +44,17 @@ pub enum Expression {
         /// Where they are put.
         to: Part,
     },
+    /// Writes them.
+    SetPayload {
+        /// Which header.
+        layer: u32,
+        /// The first byte.
+        offset: u32,
+        /// How many.
+        length: u32,
+        /// What they are from then on.
+        from: Part,
+    },
     /// Loads what is known of the connection: `enum nft_ct_keys`.
     Connection(u32, Part),
     /// Loads what is known of the socket, and at which level of the tree of groups: `enum nft_socket_keys`.
@@ -246,12 +257,13 @@ fn loads(name: &str, data: &[u8]) -> Option<Expression> {
             Some(to) => Expression::Meta(number(data, 2)?, to),
             None => Expression::SetMeta(number(data, 2)?, part(data, 3)?),
         },
-        "payload" => Expression::Payload {
-            layer: number(data, 2)?,
-            offset: number(data, 3)?,
-            length: number(data, 4)?,
-            to: part(data, 1)?,
-        },
+        "payload" => {
+            let (layer, offset, length) = (number(data, 2)?, number(data, 3)?, number(data, 4)?);
+            match part(data, 1) {
+                Some(to) => Expression::Payload { layer, offset, length, to },
+                None => Expression::SetPayload { layer, offset, length, from: part(data, 5)? },
+            }
+        }
         "ct" => Expression::Connection(number(data, 2)?, part(data, 1)?),
         "socket" => Expression::Socket(number(data, 1)?, number(data, 3).unwrap_or(0), part(data, 2)?),
         "fib" => Expression::Fib(number(data, 2)?, number(data, 3)?, part(data, 1)?),
