@@ -7,6 +7,7 @@ pub mod forward;
 pub mod iptables;
 pub mod legacy;
 pub mod port;
+pub mod redirect;
 pub mod resolver;
 pub mod subnet;
 
