@@ -11,6 +11,7 @@ pub mod fault;
 pub mod group;
 pub mod layout;
 pub mod looked_at;
+pub mod names;
 pub mod network;
 pub mod registry;
 pub mod shelf;

@@ -4,7 +4,8 @@
 //! ROOT/networks/NAME/network.json              a network
 //! RUN/.networks/ID/endpoints/CONTAINER.json    a container's place in it, while that exists on the host
 //! RUN/.networks/ID/addresses/ADDRESS -> CONTAINER
-//! RUN/.networks/ID/resolver                    who answers for the names on it
+//! RUN/.networks/ID/resolver                    who answers for the names on it, at the addresses of its bridge
+//! RUN/CONTAINER/resolver                       who answers for those that a container finds which cannot reach the host
 //! RUN/.networks/ports/PROTOCOL/PORT/ADDRESS -> CONTAINER
 //! ```
 
@@ -15,6 +16,7 @@ pub(crate) mod files;
 mod forward;
 mod listener;
 mod localnet;
+mod own_resolver;
 mod rate;
 pub mod resolver;
 mod rules;

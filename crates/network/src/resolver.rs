@@ -15,8 +15,10 @@ mod question;
 mod serve;
 mod servers;
 
-use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, TcpListener, UdpSocket};
 use std::os::fd::BorrowedFd;
+
+use serde::{Deserialize, Serialize};
 
 pub use message::{Answer, Transport, answer};
 pub use serve::serve;
@@ -68,15 +70,24 @@ pub struct Door {
     pub udp: UdpSocket,
     /// Listening.
     pub tcp: TcpListener,
+    /// Whose addresses its own is one of.
+    pub side: Side,
+}
+
+/// A network namespace, as it is to who answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Side {
+    /// The one in which it asks others.
+    Own,
+    /// Another one.
+    Other,
 }
 
 impl Door {
-    /// Whether somebody who sends to this address comes to this door.
-    fn is_at(&self, address: SocketAddr) -> bool {
+    /// Whether it itself would be asked at this address, at whichever port the door is to which queries are led.
+    fn is_at(&self, address: IpAddr) -> bool {
         let own = [self.udp.local_addr(), self.tcp.local_addr()];
-        own.into_iter().flatten().any(|own| {
-            own.port() == address.port()
-                && (own.ip() == address.ip() || own.ip().is_unspecified() && address.ip().is_loopback())
-        })
+        let is_it = |own: IpAddr| own == address || own.is_unspecified() && address.is_loopback();
+        self.side == Side::Own && own.into_iter().flatten().any(|own| is_it(own.ip()))
     }
 }

@@ -175,14 +175,20 @@ impl Engine {
     /// # Errors
     /// A kernel error.
     pub fn reload_networks(&self) -> Result<()> {
-        self.renew_firewall()?;
         let socket = Socket::open(netlink::Protocol::Route)?;
+        let networks = self.networks()?.whole;
+        let is_up = |network: &Network| network.driver == Driver::Bridge && route::link(&socket, &network.link).is_ok();
+        // Where none is up there are no rules; with the first one they come.
+        if networks.iter().any(is_up) {
+            self.renew_firewall()?;
+        }
         let rules = OnceCell::new();
-        for network in self.networks()?.whole {
+        for network in networks {
             if !self.endpoints(&network)?.is_empty() {
                 self.raise(&network, &socket, &rules)?;
                 self.follow_loopback(&network, &Ports::hold(&self.store)?, None)?;
                 self.start_resolver(&network)?;
+                self.start_own_resolvers(&network)?;
             }
         }
         Ok(())

@@ -108,6 +108,7 @@ impl Engine {
         for endpoint in self.endpoints_of(container)? {
             left = left.and(self.detach(&endpoint));
         }
+        self.end_own_resolver(container);
         left.and(self.remove_halves(container))
     }
 
@@ -236,7 +237,10 @@ impl Engine {
         if !endpoint.ports.is_empty() {
             self.publish(&endpoint.ports, self.known_rules(&sockets.rules)?)?;
         }
-        self.start_resolver(network)?;
+        match network.driver {
+            Driver::Bridge => self.start_resolver(network)?,
+            Driver::Macvlan | Driver::Ipvlan => self.start_own_resolver(&endpoint, sockets.namespace)?,
+        }
         self.touch_others(&endpoint);
         self.store.tell_network(network, "connect", &[("container", record.id.clone())]);
         Ok(endpoint)
@@ -433,6 +437,7 @@ impl Engine {
         // One that has ended meanwhile is connected when it is started.
         let has_ended = !matches!(self.find(&record.id)?.status, Status::Running(_));
         if connected.is_err() || has_ended {
+            let _ = self.take_links(&record.id, network, pid);
             let _ = self.take_off(&record.id, network);
         }
         if has_ended { Ok(()) } else { connected.map(drop) }
@@ -450,7 +455,10 @@ impl Engine {
         let network = self.find_network(network)?;
         let id = self.find(container)?.record.id;
         let held = self.store.hold(&id)?;
-        let mut record = self.find(&id)?.record;
+        let Container { mut record, status, .. } = self.find(&id)?;
+        if let Status::Running(process) = &status {
+            self.take_links(&id, &network, process.pid)?;
+        }
         let was_on = record.options.network.networks.iter().any(|on| self.is_of(on, &network));
         let was_there = self.take_off(&record.id, &network)?;
         if !was_on && !was_there && removal != Removal::Forced {
@@ -471,6 +479,25 @@ impl Engine {
     pub(crate) fn rename_in_networks(&self, container: &str, name: &str) -> Result<()> {
         for endpoint in self.endpoints_of(container)? {
             self.write_endpoint(&Endpoint { name: name.to_owned(), ..endpoint })?;
+        }
+        Ok(())
+    }
+
+    /// Takes the links that a container has on a network out of it where the host has none of them.
+    fn take_links(&self, container: &str, network: &Network, pid: i32) -> Result<()> {
+        if network.driver == Driver::Bridge {
+            return Ok(());
+        }
+        let namespace = Process::open(HostPid(pid))?.open_namespace(Kind::Net)?;
+        let sockets = Sockets::open(namespace.as_fd())?;
+        let on_it = |endpoint: &Endpoint| endpoint.network == network.id;
+        for Endpoint { interface, .. } in self.endpoints_of(container)?.into_iter().filter(on_it) {
+            match link::delete(&sockets.there, &interface) {
+                Ok(()) | Err(Errno::NODEV) => {}
+                Err(errno) => {
+                    return Err(Kernel::new(format!("remove the link {interface} of the container"), errno).into());
+                }
+            }
         }
         Ok(())
     }

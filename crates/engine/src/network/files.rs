@@ -9,7 +9,7 @@ use std::path::Path;
 use error::{Doing, Result};
 use network::IpNet;
 
-use super::{Endpoint, Network};
+use super::{Driver, Endpoint, Network};
 use crate::containers::Engine;
 use crate::options::{Dns, HostAddress, RunOptions};
 use crate::record::{Record, short};
@@ -48,8 +48,15 @@ impl Engine {
         let hostname = hostname(record);
         write(&folder, "hostname", &format!("{hostname}\n"))?;
         write(&folder, "hosts", &self.hosts(record, made)?)?;
-        let named = made.iter().filter(|(network, _)| network.has_names());
-        let resolvers: Vec<IpAddr> = named.filter_map(|(_, endpoint)| endpoint.gateways.first().copied()).collect();
+        let own = self.own_resolver_of(&record.id);
+        let mut resolvers: Vec<IpAddr> = Vec::new();
+        for (network, endpoint) in made {
+            let resolver = match network.driver {
+                Driver::Bridge => endpoint.gateways.first().copied().filter(|_| network.has_resolver()),
+                Driver::Macvlan | Driver::Ipvlan => own,
+            };
+            resolvers.extend(resolver.filter(|resolver| !resolvers.contains(resolver)));
+        }
         write(&folder, "resolv.conf", &resolv_conf(&record.options.network.dns, &resolvers, &HostDns::read()?))
     }
 

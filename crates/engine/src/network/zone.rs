@@ -1,4 +1,4 @@
-//! The names of a network, as its resolver knows them: each container's name, the beginning of its id, its aliases, and all
+//! The names of a network, or those that one container finds, as a resolver knows them: each container's name, the beginning of its id, its aliases, and all
 //! of these with the network's name behind. Who is on several networks knows the names of all of them. They are read from
 //! what is written down of each container's place, as that comes, changes and goes.
 
@@ -75,31 +75,40 @@ fn names(endpoint: &Endpoint) -> Vec<String> {
         .collect()
 }
 
-/// The names of a network, and of those that its containers are on besides.
+/// Whose names they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// Those of the network with this id, and of those that its containers are on besides.
+    Network(String),
+    /// Those of the networks that the container with this id is on: nobody else asks.
+    Container(String),
+}
+
+/// The names of networks.
 pub(super) struct NetworkZone<'e> {
     engine: &'e Engine,
-    own: String,
+    whose: Whose,
     networks: BTreeMap<String, Known>,
     /// What has come, changed and gone, which is looked at when somebody asks: no start of a container waits for a resolver
     /// that has nothing to answer.
     events: OwnedFd,
-    /// Readable when somebody has left this network.
+    /// Readable when somebody has left the network that they are the names of.
     departures: OwnedFd,
-    /// Readable when nobody is on the network any more.
+    /// Readable when nobody is on that network any more.
     pub(super) deserted: OwnedFd,
 }
 
 impl<'e> NetworkZone<'e> {
-    /// The zone of the network with this id.
+    /// What is written down of them.
     ///
     /// # Errors
     /// inotify(7), eventfd(2); refused where there is no such network.
-    pub(super) fn open(engine: &'e Engine, network: &str) -> Result<Self> {
+    pub(super) fn open(engine: &'e Engine, whose: Whose) -> Result<Self> {
         let action = || "watch a network's containers";
         let flags = inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK;
         let mut zone = Self {
             engine,
-            own: network.to_owned(),
+            whose,
             networks: BTreeMap::new(),
             events: inotify::init(flags).doing(action)?,
             departures: inotify::init(flags).doing(action)?,
@@ -113,10 +122,26 @@ impl<'e> NetworkZone<'e> {
         for (_, known) in std::mem::take(&mut self.networks) {
             let _ = inotify::remove_watch(&self.events, known.watch);
         }
-        self.follow(&self.own.clone())?;
-        let own = self.networks.get(&self.own);
-        let containers: Vec<String> = own.into_iter().flat_map(|own| own.endpoints.keys().cloned()).collect();
+        let containers = match self.whose.clone() {
+            Whose::Network(own) => {
+                self.follow(&own)?;
+                self.own().into_iter().flat_map(|own| own.endpoints.keys().cloned()).collect()
+            }
+            Whose::Container(container) => vec![container],
+        };
         containers.iter().try_for_each(|container| self.follow_networks_of(container))
+    }
+
+    fn is_own(&self, network: &str) -> bool {
+        matches!(&self.whose, Whose::Network(own) if own == network)
+    }
+
+    /// The network that they are the names of.
+    fn own(&self) -> Option<&Known> {
+        match &self.whose {
+            Whose::Network(own) => self.networks.get(own),
+            Whose::Container(_) => None,
+        }
     }
 
     /// Watches a network from now on, and reads who is on it.
@@ -128,7 +153,7 @@ impl<'e> NetworkZone<'e> {
             self.networks.remove(id);
             return Ok(());
         };
-        if id == self.own {
+        if self.is_own(id) {
             let leave = WatchFlags::DELETE | WatchFlags::ONLYDIR;
             inotify::add_watch(&self.departures, &folder, leave).doing(|| "watch who leaves a network")?;
         }
@@ -202,16 +227,22 @@ impl<'e> NetworkZone<'e> {
                 None => known.take(container),
             }
         }
-        if id != self.own {
+        let is_followed = match &self.whose {
+            Whose::Network(own) => own == id,
+            Whose::Container(own) => own == container,
+        };
+        if !is_followed {
             return Ok(());
         }
         if is_there {
             return self.follow_networks_of(container);
         }
-        let Some(own) = self.networks.get(&self.own) else { return Ok(()) };
-        let members: BTreeSet<&String> = own.endpoints.keys().collect();
+        let members: BTreeSet<&String> = match &self.whose {
+            Whose::Network(_) => self.own().into_iter().flat_map(|own| own.endpoints.keys()).collect(),
+            Whose::Container(own) => BTreeSet::from([own]),
+        };
         let strange = |(id, known): (&String, &Known)| {
-            let is_strange = *id != self.own && !known.endpoints.keys().any(|container| members.contains(container));
+            let is_strange = !self.is_own(id) && !known.endpoints.keys().any(|container| members.contains(container));
             is_strange.then(|| (id.clone(), known.watch))
         };
         for (id, watch) in self.networks.iter().filter_map(strange).collect::<Vec<_>>() {
@@ -221,12 +252,16 @@ impl<'e> NetworkZone<'e> {
         Ok(())
     }
 
-    /// The networks that who asks is on; this one is the first.
+    /// The networks that who asks is on; the one that they are the names of is the first.
     fn networks_of(&self, asker: IpAddr) -> Vec<(&Known, &Endpoint)> {
-        let Some(own) = self.networks.get(&self.own) else { return Vec::new() };
-        let Some(container) = own.holders.get(&asker) else { return Vec::new() };
-        let others = self.networks.iter().filter(|(id, _)| **id != self.own).map(|(_, known)| known);
-        let all = std::iter::once(own).chain(others);
+        let own = self.own();
+        let container = match &self.whose {
+            Whose::Network(_) => own.and_then(|own| own.holders.get(&asker)),
+            Whose::Container(container) => Some(container),
+        };
+        let Some(container) = container else { return Vec::new() };
+        let others = self.networks.iter().filter(|(id, _)| !self.is_own(id)).map(|(_, known)| known);
+        let all = own.into_iter().chain(others);
         all.filter_map(|known| Some((known, known.endpoints.get(container)?))).collect()
     }
 }
@@ -237,7 +272,7 @@ impl Zone for NetworkZone<'_> {
         if self.take_up().and_then(|()| if self.networks.is_empty() { self.read_all() } else { Ok(()) }).is_err() {
             self.networks.clear();
         }
-        if self.networks.get(&self.own).is_none_or(|own| own.endpoints.is_empty()) {
+        if matches!(self.whose, Whose::Network(_)) && self.own().is_none_or(|own| own.endpoints.is_empty()) {
             let _ = rustix::io::write(&self.deserted, &1_u64.to_ne_bytes());
         }
     }
@@ -250,10 +285,8 @@ impl Zone for NetworkZone<'_> {
         let networks = self.networks_of(asker);
         if networks.is_empty() {
             // The host itself.
-            let is_gateway = self
-                .networks
-                .get(&self.own)
-                .is_some_and(|own| own.endpoints.values().any(|endpoint| endpoint.gateways.contains(&asker)));
+            let is_gateway =
+                self.own().is_some_and(|own| own.endpoints.values().any(|endpoint| endpoint.gateways.contains(&asker)));
             return if is_gateway { Standing::Everywhere } else { Standing::Stranger };
         }
         let goes_out = networks.iter().any(|(known, _)| known.reach == Reach::World);
@@ -263,7 +296,7 @@ impl Zone for NetworkZone<'_> {
     fn addresses(&self, asker: IpAddr, name: &str) -> Option<Vec<IpAddr>> {
         let mut networks: Vec<&Known> = self.networks_of(asker).into_iter().map(|(known, _)| known).collect();
         if networks.is_empty() {
-            networks.extend(self.networks.get(&self.own));
+            networks.extend(self.own());
         }
         let found: Vec<Vec<IpAddr>> = networks.iter().filter_map(|known| known.addresses_of(name)).collect();
         (!found.is_empty()).then(|| found.concat())
@@ -272,7 +305,7 @@ impl Zone for NetworkZone<'_> {
     fn names(&self, asker: IpAddr, of: IpAddr) -> Option<Vec<String>> {
         let mut networks: Vec<&Known> = self.networks_of(asker).into_iter().map(|(known, _)| known).collect();
         if networks.is_empty() {
-            networks.extend(self.networks.get(&self.own));
+            networks.extend(self.own());
         }
         let known = networks.into_iter().find(|known| known.subnets.iter().any(|subnet| subnet.contains(&of)))?;
         let endpoint = known.holders.get(&of).and_then(|holder| known.endpoints.get(holder));
@@ -280,8 +313,7 @@ impl Zone for NetworkZone<'_> {
     }
 
     fn servers(&self, asker: IpAddr) -> &[IpAddr] {
-        let Some(own) = self.networks.get(&self.own) else { return &[] };
-        let endpoint = own.holders.get(&asker).and_then(|container| own.endpoints.get(container));
-        endpoint.map_or(&[], |endpoint| endpoint.servers.as_slice())
+        let first = self.networks_of(asker).into_iter().next();
+        first.map_or(&[], |(_, endpoint)| endpoint.servers.as_slice())
     }
 }

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use super::client::Client;
 use super::message::{Answer, LONGEST_QUERY, answer, failure};
 use super::question::{Origin, Question};
-use super::servers::{Conf, PORT};
+use super::servers::{Conf, PORT, Server};
 use super::{Door, Zone};
 
 /// How many queries may wait for others, and how many of them may be one container's.
@@ -248,15 +248,14 @@ impl<Z: Zone> Resolver<'_, Z> {
     fn servers(&mut self, asker: IpAddr) -> Vec<SocketAddr> {
         let now = Instant::now();
         self.shunned.retain(|(_, until)| *until > now);
-        let Some(door) = self.doors.first() else { return Vec::new() };
         let asked = self.zone.servers(asker);
         let told: Vec<SocketAddr> = if asked.is_empty() {
-            self.conf.servers().servers.iter().filter_map(|server| server.socket_address(&door.udp)).collect()
+            self.conf.servers().servers.iter().filter_map(Server::socket_address).collect()
         } else {
             asked.iter().map(|server| SocketAddr::new(*server, PORT)).collect()
         };
         let mut servers: Vec<_> =
-            told.into_iter().filter(|server| !self.doors.iter().any(|door| door.is_at(*server))).collect();
+            told.into_iter().filter(|server| !self.doors.iter().any(|door| door.is_at(server.ip()))).collect();
         servers.sort_by_key(|server| self.shunned.iter().any(|(shunned, _)| shunned == server));
         servers
     }

@@ -1,8 +1,7 @@
 //! Whom the host asks for names: resolv.conf(5).
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6};
-use std::os::fd::AsFd;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6, UdpSocket};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -73,12 +72,15 @@ impl Server {
         address.parse().ok().map(|address| Self { address, scope })
     }
 
-    /// Where it listens; `None` for one behind a link that is not there.
-    pub(super) fn socket_address(&self, socket: impl AsFd) -> Option<SocketAddr> {
+    /// Where it listens; `None` for one behind a link that the caller's network namespace does not have.
+    pub(super) fn socket_address(&self) -> Option<SocketAddr> {
+        let numbered = |scope: &str| {
+            let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).ok()?;
+            rustix::net::netdevice::name_to_index(socket, scope).ok()
+        };
         match (self.address, &self.scope) {
             (IpAddr::V6(address), Some(scope)) => {
-                let number = scope.parse().ok();
-                let number = number.or_else(|| rustix::net::netdevice::name_to_index(socket, scope).ok())?;
+                let number = scope.parse().ok().or_else(|| numbered(scope))?;
                 Some(SocketAddrV6::new(address, PORT, 0, number).into())
             }
             (address, _) => Some(SocketAddr::new(address, PORT)),
@@ -132,8 +134,6 @@ impl Conf {
 
 #[cfg(test)]
 mod tests {
-    use std::net::UdpSocket;
-
     use proptest::prelude::*;
 
     use super::*;
@@ -158,11 +158,10 @@ mod tests {
     fn a_server_can_be_behind_a_link() {
         let servers = Servers::parse("nameserver fe80::1%eth0\nnameserver fe80::2%7").servers;
         assert_eq!(servers.iter().map(|server| server.scope.as_deref()).collect::<Vec<_>>(), [Some("eth0"), Some("7")]);
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let [nowhere, numbered] = servers.try_into().unwrap();
-        assert_eq!(numbered.socket_address(&socket), Some("[fe80::2%7]:53".parse().unwrap()));
+        assert_eq!(numbered.socket_address(), Some("[fe80::2%7]:53".parse().unwrap()));
         let nowhere = Server { scope: Some("nosuchlink".to_owned()), ..nowhere };
-        assert_eq!(nowhere.socket_address(&socket), None);
+        assert_eq!(nowhere.socket_address(), None);
     }
 
     #[test]

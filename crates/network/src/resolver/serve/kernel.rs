@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
 use super::*;
-use crate::resolver::Standing;
+use crate::resolver::{Side, Standing};
 
 /// Names that can be changed while they are asked for.
 type Names = Arc<Mutex<BTreeMap<String, IpAddr>>>;
@@ -62,7 +62,7 @@ impl Running {
         fs::write(&path, conf).unwrap();
         let (end, stop) = std::io::pipe().unwrap();
         let mut book = Book { shared: Arc::clone(&names), known: BTreeMap::new() };
-        let (door, of_thread) = (Door { udp, tcp }, path.clone());
+        let (door, of_thread) = (Door { udp, tcp, side: Side::Own }, path.clone());
         let thread = thread::spawn(move || serve(&mut book, &[door], end.as_fd(), &of_thread));
         let at = "127.0.0.1:53".parse().unwrap();
         Self { names, at, conf: path, stop: Some(stop.into()), thread: Some(thread) }
