@@ -159,6 +159,7 @@ fn a_resolver_in_a_containers_namespace_leaves_port_53_free_comes_back_and_ends_
         start(carboy, "guest", "--network container:web", IDLE);
         let of_guest = within(&pid(carboy, "guest"), || asked("127.0.0.11", "web", Rtype::A));
         assert_eq!(of_guest.unwrap().data, BTreeSet::from([own.clone()]));
+        assert_eq!(addresses(carboy, "guest", "web"), [own.as_str()], "it has its resolv.conf as well");
         within(&pid(carboy, "web"), || {
             let _taken = (UdpSocket::bind("0.0.0.0:53").unwrap(), TcpListener::bind("0.0.0.0:53").unwrap());
             assert!(asked("127.0.0.11", "web", Rtype::A).is_some());

@@ -32,7 +32,7 @@ pub(crate) fn read(options: &RunOptions, former: Option<&Record>) -> Result<Host
         devices: crate::device::read(options)?,
         ids: crate::rootless::Ids::read()?,
         disks: crate::disk::read(&options.resources.limits)?,
-        folder: PathBuf::new(),
+        network_files: Vec::new(),
         volumes: BTreeMap::new(),
     })
 }

@@ -187,8 +187,11 @@ impl Engine {
         let (asked, _images) = self.with_image(asked)?;
         let options = &*self.with_volumes(self.settled(&asked)?)?;
         rootless::check(options)?;
-        let folder = container.clone();
-        let host = HostFacts { volumes: self.locate_volumes(options)?, folder, ..crate::host::read(options, former)? };
+        let host = HostFacts {
+            volumes: self.locate_volumes(options)?,
+            network_files: self.network_files(&names.id, options)?,
+            ..crate::host::read(options, former)?
+        };
         options.check(&host)?;
         let driver = former.map_or_else(|| self.store.driver(), |former| former.driver);
         let user = resolve_user(options, driver, (&self.store, &names.id))?;
@@ -214,7 +217,7 @@ impl Engine {
             Some(profile) => (Some(Filter::of(profile)?), Some(seccomp::allowed_count(profile, Arch::NATIVE)?)),
         };
         let mut facts = Facts::read(&spec.config, names.place.site.clone(), spec.defaulted, &self.store.mounts())?;
-        tell_of_what_comes(&mut facts, options, (&host, &container));
+        tell_of_what_comes(&mut facts, options, &host);
         let (now, group) = (Timestamp::now(), names.place.site.group.to_string());
         let record = Record {
             version: Record::VERSION,
@@ -302,14 +305,12 @@ impl Engine {
 }
 
 /// Tells of sources of mounts that are made with the container.
-fn tell_of_what_comes(facts: &mut Facts, options: &RunOptions, (host, container): (&HostFacts, &Path)) {
+fn tell_of_what_comes(facts: &mut Facts, options: &RunOptions, host: &HostFacts) {
     for volume in host.volumes.values() {
         facts.mounts.sources.insert(volume.folder.display().to_string(), Source::Folder);
     }
-    if !options.network.networks.is_empty() {
-        for (name, _) in crate::network::FILES {
-            facts.mounts.sources.insert(container.join(name).display().to_string(), Source::File);
-        }
+    for (file, _) in &host.network_files {
+        facts.mounts.sources.insert(file.display().to_string(), Source::File);
     }
     for bind in made_sources(options).filter(|bind| !bind.source.exists()) {
         facts.mounts.sources.insert(bind.source.display().to_string(), Source::Folder);

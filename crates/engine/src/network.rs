@@ -38,7 +38,6 @@ use network::subnet::{self, Subnet};
 use procfs::Proc;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::files::FILES;
 use crate::containers::Engine;
 use crate::options::Mac;
 use crate::record::short;

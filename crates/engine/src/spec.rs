@@ -53,8 +53,9 @@ pub struct HostFacts {
     pub disks: Vec<Disk>,
     /// The volumes that are mounted, by name.
     pub volumes: BTreeMap<String, Located>,
-    /// The container's folder, with the files that tell it of its networks.
-    pub folder: PathBuf,
+    /// The files that tell the container of its networks, or of those of the container whose network namespace it has, and
+    /// their places in it.
+    pub network_files: Vec<(PathBuf, &'static str)>,
 }
 
 /// Which container it is.

@@ -1,23 +1,26 @@
 //! /etc/hosts, /etc/resolv.conf and /etc/hostname of a container on networks: files of its folder, which are mounted there.
 //! They are written in place when it is started and as networks come and go, so that what is mounted is what is written.
 
+use std::borrow::Cow;
 use std::fs;
 use std::io::ErrorKind;
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use error::{Doing, Result};
 use network::IpNet;
 
 use super::{Driver, Endpoint, Network};
 use crate::containers::Engine;
-use crate::options::{Dns, HostAddress, RunOptions};
+use crate::options::{Dns, HostAddress, Join, Namespace, RunOptions};
 use crate::record::{Record, short};
 use crate::store::Store;
 
 /// The files, by their names in a container's folder, and their places in it.
-pub(crate) const FILES: [(&str, &str); 3] =
-    [("hosts", "/etc/hosts"), ("hostname", "/etc/hostname"), ("resolv.conf", "/etc/resolv.conf")];
+const FILES: [(&str, &str); 3] = [HOSTS, ("hostname", "/etc/hostname"), RESOLV_CONF];
+const FOR_SHARERS: [(&str, &str); 2] = [HOSTS, RESOLV_CONF];
+const HOSTS: (&str, &str) = ("hosts", "/etc/hosts");
+const RESOLV_CONF: (&str, &str) = ("resolv.conf", "/etc/resolv.conf");
 
 const LOCAL: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::\tip6-localnet\n\
                      ff00::\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n";
@@ -41,7 +44,26 @@ pub(crate) fn make(store: &Store, id: &str, options: &RunOptions) -> Result<()> 
     Ok(())
 }
 
+/// How many containers may have the network namespace of the next one.
+const MOST_SHARERS: usize = 16;
+
 impl Engine {
+    /// The files of a container, and their places in it: its own where it is on networks; where it has the network namespace
+    /// of a container that is, those by which others are found.
+    pub(crate) fn network_files(&self, id: &str, options: &RunOptions) -> Result<Vec<(PathBuf, &'static str)>> {
+        let (mut id, mut options, mut own) = (id.to_owned(), Cow::Borrowed(options), FILES.as_slice());
+        for _ in 0..MOST_SHARERS {
+            if !options.network.networks.is_empty() {
+                let folder = self.store.container(&id);
+                return Ok(own.iter().map(|(name, place)| (folder.join(name), *place)).collect());
+            }
+            let Namespace::Joined(Join::Container(word)) = &options.namespaces.net else { break };
+            let other = self.find(word)?.record;
+            (id, options, own) = (other.id, Cow::Owned(other.options), FOR_SHARERS.as_slice());
+        }
+        Ok(Vec::new())
+    }
+
     /// Writes what they are to say of these places in networks.
     pub(super) fn write_files(&self, record: &Record, made: &[(Network, Endpoint)]) -> Result<()> {
         let folder = self.store.container(&record.id);

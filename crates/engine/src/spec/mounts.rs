@@ -6,7 +6,6 @@ use namespace::mnt::options::BELOW;
 use oci::{IdMapping, Mount};
 
 use super::{HostFacts, linux};
-use crate::network::FILES;
 use crate::options::{Access, Bind, Mount as Asked, Namespace, Recursion, RunOptions, Tmpfs, VolumeMount};
 use crate::volume::Located;
 
@@ -75,13 +74,9 @@ fn defaults(options: &RunOptions, host: &HostFacts) -> Vec<Mount> {
 
 /// What tells a container of its networks.
 fn of_networks(options: &RunOptions, host: &HostFacts) -> Vec<Mount> {
-    if options.network.networks.is_empty() {
-        return Vec::new();
-    }
     let mut words = vec!["bind", "rprivate"];
     words.extend((options.namespaces.user != Namespace::Host).then_some("idmap"));
-    let file = |(name, place): (&str, &str)| mount("bind", &host.folder.join(name).to_string_lossy(), place, &words);
-    FILES.into_iter().map(file).collect()
+    host.network_files.iter().map(|(file, place)| mount("bind", &file.to_string_lossy(), place, &words)).collect()
 }
 
 /// The file system of terminals. They belong to the group tty, unless a user namespace does not map it: then the kernel
