@@ -38,9 +38,9 @@ const PARSERS: [&str; 4] = ["test", "--manifest-path", "fuzz/Cargo.toml", "--no-
 /// The end-to-end tests' files with this prefix need systemd as PID 1: they are run in the machine that has it.
 const SYSTEMD_FILES: &str = "systemd_";
 
-/// End-to-end files that need the v2 machine: its clock may be set, its kernel has AppArmor, Debian's CRIU works on it, and not
-/// on every newer one, and its nftables is a module that can be kept away.
-const V2_FILES: &[&str] = &["clock", "network_iptables", "oci_apparmor", "oci_checkpoint"];
+/// End-to-end files that need the v2 machine: its clock may be set, its kernel has AppArmor and SCTP, Debian's CRIU works on
+/// it, and not on every newer one, and its nftables is a module that can be kept away.
+const V2_FILES: &[&str] = &["clock", "network_iptables", "network_sctp", "oci_apparmor", "oci_checkpoint"];
 
 /// What runs the tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -81,9 +81,10 @@ const FILES: &[&str] = &[
     "see_namespaces",
     "see_robust",
     // The machine has what the host of the other tests may lack: AppArmor, CRIU that works, a clock to set, an older kernel's
-    // calls for mounts, and nftables as a module.
+    // calls for mounts, SCTP, and nftables as a module.
     "clock",
     "network_iptables",
+    "network_sctp",
     "oci_apparmor",
     "oci_checkpoint",
     "oci_mounts_later",
