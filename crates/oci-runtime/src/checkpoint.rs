@@ -1,6 +1,7 @@
 //! `checkpoint`: the processes of a container written to files, from which `restore` brings them back.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
 
 use error::{Doing, Refused, Result};
@@ -8,9 +9,9 @@ use procfs::{Descriptor, HostPid, Process};
 
 use crate::arguments::Invocation;
 use crate::container::{self, refused};
-use crate::criu::{Criu, Folders, joined_namespaces};
+use crate::criu::{Action, Criu, Folders, Message, News, joined_namespaces, option};
 use crate::report::Log;
-use crate::store::{Record, Store};
+use crate::store::Store;
 
 /// What the standard streams were, for who gives them again: runc's name for it.
 pub(crate) const STREAMS: &str = "descriptors.json";
@@ -25,24 +26,33 @@ pub(crate) fn checkpoint(store: &Store, invocation: &Invocation, log: &Log) -> R
     if store.waits(&record.id) {
         return Err(refused(&record, "has not been started: there is nothing to write down").into());
     }
-    check(&record)?;
     let first = record.process.ok_or_else(|| refused(&record, "container not running"))?;
     let pre = invocation.has("pre-dump");
-    let mut criu = Criu::new(if pre { "pre-dump" } else { "dump" }, Folders::New, invocation)?;
+    let mut ready = invocation.number::<u32>("status-fd")?.map(take).transpose()?;
+    let mut criu =
+        Criu::new(if pre { Action::PreDump } else { Action::Dump }, Folders::New, invocation, &record.config)?;
     let streams = streams(first.pid)?;
     let text = serde_json::to_vec(&streams.iter().map(|(name, _)| name).collect::<Vec<_>>()).unwrap_or_default();
     let path = criu.images.join(STREAMS);
     fs::write(&path, text).doing(|| format!("write {}", path.display()))?;
-    criu.command.args(["--tree", &first.pid.to_string(), "--root", &record.rootfs]);
+    criu.options.number(option::PID, u64::from(first.pid.unsigned_abs())).text(option::ROOT, &record.rootfs);
     let mut named: Vec<&str> = streams.iter().filter_map(|(_, external)| external.as_deref()).collect();
     named.dedup();
-    criu.command.args(named.into_iter().flat_map(|external| ["--external", external]));
+    for external in named {
+        criu.options.text(option::EXTERNAL, external);
+    }
     for (kind, name, path) in joined_namespaces(&record.config) {
         let inode = fs::metadata(path).doing(|| format!("look at the {kind} namespace {path}"))?.ino();
-        criu.command.args(["--external", &format!("{kind}[{inode}]:{name}")]);
+        criu.options.text(option::EXTERNAL, &format!("{kind}[{inode}]:{name}"));
     }
     options(&mut criu, invocation)?;
-    criu.run()?;
+    criu.run(&mut |news| {
+        if let Some(mut ready) = ready.take_if(|_| matches!(news, News::PagesReady)) {
+            // Who reads it may not care any more.
+            let _ = ready.write_all(&[0]);
+        }
+        Ok(())
+    })?;
     if pre || invocation.has("leave-running") {
         return Ok(());
     }
@@ -50,37 +60,39 @@ pub(crate) fn checkpoint(store: &Store, invocation: &Invocation, log: &Log) -> R
     container::undo(held, &record, log)
 }
 
-/// What CRIU's command line cannot write down or bring back.
-fn check(record: &Record) -> Result<()> {
-    if record.config.process.as_ref().is_some_and(|process| process.terminal) {
-        let refused =
-            Refused::new("process.terminal", "true", "cannot be written down: its other side is somebody else's");
-        return Err(refused.hint("checkpoints are for containers without a terminal").into());
-    }
-    Ok(())
+/// The caller's descriptor that is told when pages can be fetched.
+fn take(number: u32) -> Result<File> {
+    let taken = sys::process::take_inherited(number).map(File::from);
+    taken.map_err(|_| Refused::new("--status-fd", number.to_string(), "is not open").into())
 }
 
 fn options(criu: &mut Criu, invocation: &Invocation) -> Result<()> {
     if invocation.has("pre-dump") {
-        criu.command.arg("--track-mem");
+        criu.options.flag(option::TRACK_MEMORY);
     } else if invocation.has("leave-running") {
-        criu.command.arg("--leave-running");
+        criu.options.flag(option::LEAVE_RUNNING);
     }
     if let Some(parent) = invocation.value("parent-path").filter(|path| !path.is_empty()) {
+        let refused = |reason: &str| {
+            let refused = Refused::new("--parent-path", parent, reason);
+            Err(refused.hint("write it as it is seen from the folder of the images").into())
+        };
         if parent.starts_with('/') {
-            let refused = Refused::new("--parent-path", parent, "is a path from the root");
-            return Err(refused.hint("write it as it is seen from the folder of the images").into());
+            return refused("is a path from the root");
         }
-        criu.command.args(["--prev-images-dir", parent, "--track-mem"]);
+        if !criu.images.join(parent).is_dir() {
+            return refused("is no folder");
+        }
+        criu.options.text(option::PARENT_IMAGES, parent).flag(option::TRACK_MEMORY);
     }
     if let Some(server) = invocation.value("page-server") {
-        let Some((address, port)) = server.rsplit_once(':') else {
+        let place = server.rsplit_once(':').and_then(|(address, port)| Some((address, port.parse::<u16>().ok()?)));
+        let Some((address, port)) = place else {
             return Err(Refused::new("--page-server", server, "has no port").hint("write ADDRESS:PORT").into());
         };
-        criu.command.args(["--page-server", "--address", address, "--port", port]);
-    }
-    if let Some(descriptor) = invocation.number::<u32>("status-fd")? {
-        criu.command.args(["--status-fd", &descriptor.to_string()]);
+        let mut place = Message::default();
+        place.text(1, address).number(2, u64::from(port));
+        criu.options.message(option::PAGE_SERVER, &place);
     }
     Ok(())
 }

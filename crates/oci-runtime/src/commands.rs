@@ -160,7 +160,7 @@ const CHECKPOINT: &[Flag] = &[
 ];
 
 const RESTORE: &[Flag] = &[
-    value("console-socket", &[], "SOCKET", "not supported: a container with a terminal is not written down"),
+    value("console-socket", &[], "SOCKET", "who takes the terminal's master side"),
     value("pid-file", &[], "FILE", "where the process's PID is written"),
     switch("detach", &['d'], "do not wait for the end"),
     switch("no-subreaper", &[], "adopt no orphans, which is always so"),

@@ -31,6 +31,7 @@ use crate::foreground;
 use crate::gate::{self, Gate, Starter};
 use crate::notify::{self, Proxy};
 use crate::place::{self, Place};
+use crate::points;
 use crate::process::{self, Passed};
 use crate::report::Log;
 use crate::rootless;
@@ -233,8 +234,7 @@ fn read_config(bundle: &Path, invocation: &Invocation, log: &Log) -> Result<Conf
         if !mount.destination.starts_with('/') {
             mount.destination.insert(0, '/');
         }
-        let is_bind = mount.kind.as_deref() == Some("bind")
-            || mount.options.iter().any(|option| matches!(option.as_str(), "bind" | "rbind"));
+        let is_bind = points::is_bind(mount);
         if let Some(source) = mount.source.as_mut().filter(|source| is_bind && !source.starts_with('/')) {
             *source = bundle.join(&*source).display().to_string();
         }
@@ -278,7 +278,7 @@ pub(crate) fn filter(config: &Config) -> Result<Option<Filter>> {
 /// Refused where only one of the two is there; a kernel error where nobody listens.
 pub(crate) fn console(process: Option<&Process>, invocation: &Invocation) -> Result<Option<UnixStream>> {
     let terminal = process.is_some_and(|process| process.terminal);
-    let stays = matches!(invocation.command.as_str(), "run" | "exec") && !invocation.has("detach");
+    let stays = matches!(invocation.command.as_str(), "run" | "exec" | "restore") && !invocation.has("detach");
     match invocation.value("console-socket").filter(|path| !path.is_empty()) {
         Some(path) if terminal => {
             UnixStream::connect(path).doing(|| format!("connect to the console socket {path}")).map(Some)

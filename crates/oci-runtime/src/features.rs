@@ -8,13 +8,14 @@ use sys::seccomp::Flags;
 
 use crate::container::pretty;
 use crate::create::OCI_VERSION;
+use crate::criu;
 use crate::report;
 
 /// runc's word for a runtime that has `checkpoint` and `restore`, whether the host has CRIU or not.
 const CHECKPOINTS: &str = "org.opencontainers.runc.checkpoint.enabled";
 
 /// The annotations that change what is done: who takes configurations from others looks for them.
-const ANNOTATIONS: [&str; 2] = [oci::LANDLOCK_ANNOTATION, runtime::delegate::ANNOTATION];
+const ANNOTATIONS: [&str; 3] = [criu::OPTIONS, oci::LANDLOCK_ANNOTATION, runtime::delegate::ANNOTATION];
 
 /// `features`.
 ///

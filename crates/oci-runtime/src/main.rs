@@ -18,6 +18,7 @@ mod list;
 mod mounts;
 mod notify;
 mod place;
+mod points;
 mod process;
 mod ps;
 mod report;

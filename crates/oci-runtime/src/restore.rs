@@ -1,19 +1,19 @@
 //! `restore`: a container's processes from the files of a checkpoint, in groups that are made as for a new container.
 
 use std::fs::{self, File};
-use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use cgroup::Groups;
 use error::{Corrupt, Doing, Error, Kernel, Refused, Result};
-use oci::Config;
+use namespace::Relation;
+use oci::{Config, Status};
 use procfs::HostPid;
 use runtime::apply::Running;
 use runtime::facts::Facts;
-use runtime::plan::Plan;
-use rustix::io::fcntl_dupfd_cloexec;
+use runtime::plan::{Moment, Plan};
 use rustix::process::getpid;
 use sys::clone::Side;
 use sys::mount::{Change, Propagation, Reach};
@@ -24,8 +24,9 @@ use crate::arguments::Invocation;
 use crate::checkpoint::STREAMS;
 use crate::container;
 use crate::create::{self, Draft};
-use crate::criu::{Criu, Folders, joined_namespaces};
+use crate::criu::{self, Action, Criu, Folders, Message, News, joined_namespaces, option};
 use crate::foreground;
+use crate::points;
 use crate::report::Log;
 use crate::store::{FirstProcess, Held, Record, Store};
 
@@ -38,13 +39,14 @@ pub(crate) fn restore(store: &Store, invocation: &Invocation, log: &Log) -> Resu
     let bundle = create::bundle(invocation)?;
     let mut draft = create::draft(&bundle, invocation, log)?;
     check(&draft.config, invocation)?;
-    let criu = Criu::new("restore", Folders::There, invocation)?;
+    let console = create::console(draft.config.process.as_ref(), invocation)?;
+    let criu = Criu::new(Action::Restore, Folders::There, invocation, &draft.config)?;
     let signals = if invocation.has("detach") { None } else { Some(foreground::take_signals()?) };
     let held = store.claim(id)?;
     let mut record = Record::new(id, &bundle, &mut draft);
     let brought = Facts::read(&draft.config, draft.place.site.clone(), Vec::new(), &store.mounts())
         .and_then(|facts| bring(&held, &mut record, (&facts, &draft), (criu, invocation)))
-        .and_then(|running| create::announce(&running, None, invocation).map(|()| running));
+        .and_then(|running| create::announce(&running, console, invocation).map(|()| running));
     let running = match brought {
         Ok(running) => running,
         Err(error) => {
@@ -61,22 +63,21 @@ pub(crate) fn restore(store: &Store, invocation: &Invocation, log: &Log) -> Resu
     Ok(ExitCode::from(code))
 }
 
-/// What CRIU brings back by itself leaves no moment for hooks and devices, and nobody to take a terminal.
+/// What CRIU brings back by itself leaves no moment for some hooks, and for devices.
 fn check(config: &Config, invocation: &Invocation) -> Result<()> {
     if invocation.has("no-pivot") {
         return Err(Refused::new("--no-pivot", "", "is not supported by this runtime").into());
     }
-    if let Some(path) = invocation.value("console-socket").filter(|path| !path.is_empty()) {
-        return Err(Refused::new("--console-socket", path, "is not supported by this runtime for restore").into());
-    }
     let devices = config.linux.iter().flat_map(|linux| linux.net_devices.keys());
-    if let Some(device) = { devices }.next() {
+    // A namespace that was there before the container still has what was moved into it.
+    let joined = matches!(namespace::relation(config, oci::NamespaceKind::Net), Relation::Joined(_));
+    if let Some(device) = { devices }.next().filter(|_| !joined) {
         let field = format!("linux.netDevices.{device}");
         return Err(Refused::new(field, "", "cannot be moved into a container that is restored").into());
     }
     let hooks = config.hooks.iter().flat_map(oci::Hooks::iter);
-    let early = ["prestart", "createRuntime", "createContainer", "startContainer"];
-    match { hooks }.find(|(name, hooks)| early.contains(name) && !hooks.is_empty()) {
+    let inside = ["createContainer", "startContainer"];
+    match { hooks }.find(|(name, hooks)| inside.contains(name) && !hooks.is_empty()) {
         Some((name, _)) => {
             Err(Refused::new(format!("hooks.{name}"), "", "cannot be run when a container is restored").into())
         }
@@ -97,24 +98,44 @@ fn bring(
     held.write(record)?;
     let mut groups = Groups::prepare(&facts.hierarchies, &plan.groups)?;
     plan.groups.steps.iter().try_for_each(|step| groups.apply(step))?;
-    let pid_file = held.folder().join("restored");
-    criu.command
-        .args(["--restore-detached", "--restore-sibling", "--root", &record.rootfs, "--pidfile"])
-        .arg(&pid_file);
-    for (name, option) in [("lsm-profile", "--lsm-profile"), ("lsm-mount-context", "--lsm-mount-context")] {
-        criu.command.args(invocation.value(name).into_iter().flat_map(|value| [option, value]));
+    criu.options.flag(option::SIBLING).text(option::ROOT, &record.rootfs);
+    for (name, field) in [("lsm-profile", option::LSM_PROFILE), ("lsm-mount-context", option::LSM_MOUNT_CONTEXT)] {
+        if let Some(value) = invocation.value(name) {
+            criu.options.text(field, value);
+        }
     }
     let _streams = give_streams(&mut criu)?;
     let _namespaces = give_namespaces(&mut criu, &draft.config)?;
-    run(criu, (&groups, &plan), record)?;
-    let text = fs::read_to_string(&pid_file).doing(|| format!("read {}", pid_file.display()))?;
-    let corrupt = || Corrupt::new(pid_file.display().to_string(), "is no number of a process");
-    let pid = HostPid(text.trim().parse().map_err(|_| Error::from(corrupt()))?);
-    let _ = fs::remove_file(&pid_file);
-    let pidfd = sys::process::open(pid.0).doing(|| format!("open process {}", pid.0))?;
-    record.process = Some(FirstProcess { pid: pid.0, start_ticks: procfs::stat(pid)?.start_ticks });
-    held.write(record)?;
-    Ok(Running { pid, pidfd, terminal: None })
+    let own = namespace::relation(&record.config, oci::NamespaceKind::Cgroup) == Relation::Own;
+    let kinds = if own { Kinds::MNT.with(Kinds::CGROUP) } else { Kinds::MNT };
+    let root = PathBuf::from(&record.rootfs);
+    points::make(&draft.config, &root)?;
+    let mut terminal = None;
+    let process = run(&criu, (&groups, &plan), (kinds, &root), &mut |news| match news {
+        News::Terminal(master) => {
+            terminal = Some(master);
+            Ok(())
+        }
+        News::Namespaces(pid) => {
+            note(held, record, pid)?;
+            create::run_hooks(record, Moment::CreateRuntime, Status::Creating)
+        }
+        News::PagesReady | News::Other => Ok(()),
+    })?;
+    let pid = process.ok_or_else(|| criu.failure(None))?;
+    note(held, record, pid)?;
+    if terminal.is_none() && draft.config.process.as_ref().is_some_and(|process| process.terminal) {
+        let refused = Refused::new("process.terminal", "true", "is not so in the images: what they are of has none");
+        return Err(refused.hint("restore it with the configuration that it was made with").into());
+    }
+    let pidfd = sys::process::open(pid).doing(|| format!("open process {pid}"))?;
+    Ok(Running { pid: HostPid(pid), pidfd, terminal })
+}
+
+/// Puts the first process on record.
+fn note(held: &Held, record: &mut Record, pid: i32) -> Result<()> {
+    record.process = Some(FirstProcess { pid, start_ticks: procfs::stat(HostPid(pid))?.start_ticks });
+    held.write(record)
 }
 
 /// Gives the container this process's own standard streams in place of those that it had.
@@ -148,44 +169,54 @@ fn give_namespaces(criu: &mut Criu, config: &Config) -> Result<Vec<OwnedFd>> {
 
 /// A copy of a descriptor that CRIU has too, and knows by a name.
 fn hand_on(criu: &mut Criu, descriptor: BorrowedFd<'_>, name: &str) -> Result<OwnedFd> {
-    let copy = fcntl_dupfd_cloexec(descriptor, 100).doing(|| format!("copy the descriptor of {name}"))?;
-    rustix::io::fcntl_setfd(&copy, rustix::io::FdFlags::empty()).doing(|| format!("hand {name} on"))?;
-    criu.command.args(["--inherit-fd", &format!("fd[{}]:{name}", copy.as_raw_fd())]);
+    let copy = criu::inherited(descriptor).doing(|| format!("hand {name} on"))?;
+    let mut given = Message::default();
+    given.text(1, name).number(2, criu::descriptor(copy.as_fd()));
+    criu.options.message(option::INHERITED, &given);
     Ok(copy)
 }
 
 /// Runs CRIU in the container's groups and, where the container has one of its own, in a new cgroup namespace, so that all
-/// that it brings back is there too. The processes are children of this one.
-fn run(criu: Criu, (groups, plan): (&Groups, &Plan<'_>), record: &Record) -> Result<()> {
+/// that it brings back is there too. The processes are children of this one; gives the first.
+fn run(
+    criu: &Criu,
+    groups: (&Groups, &Plan<'_>),
+    inside: (Kinds, &Path),
+    hear: &mut dyn FnMut(News) -> Result<()>,
+) -> Result<Option<i32>> {
+    let (ours, theirs) = criu.connect()?;
     let side = sys::clone::fork().doing(|| "fork for CRIU")?;
     let Side::Parent { pidfd, .. } = side else {
-        let error = become_criu(criu, (groups, plan), record);
+        let error = become_criu((criu, &theirs), groups, inside);
         crate::report::Log::default().error(&error);
         sys::process::exit(1)
     };
+    drop(theirs);
+    let told = criu.talk(ours, hear);
     match sys::process::wait(pidfd.as_fd()).doing(|| "wait for CRIU")? {
-        Ended::Exited(0) => Ok(()),
-        _ => Err(criu.failure()),
+        Ended::Exited(0) => told,
+        _ => Err(told.err().unwrap_or_else(|| criu.failure(None))),
     }
 }
 
 /// Comes back only with what went wrong.
-fn become_criu(mut criu: Criu, (groups, plan): (&Groups, &Plan<'_>), record: &Record) -> Error {
+fn become_criu(
+    (criu, theirs): (&Criu, &OwnedFd),
+    (groups, plan): (&Groups, &Plan<'_>),
+    (kinds, root): (Kinds, &Path),
+) -> Error {
     let prepare = || -> Result<()> {
         for hierarchy in &plan.groups.attach {
             groups.attach(*hierarchy, getpid())?;
         }
-        let own = namespace::relation(&record.config, oci::NamespaceKind::Cgroup) == namespace::Relation::Own;
-        let kinds = if own { Kinds::MNT.with(Kinds::CGROUP) } else { Kinds::MNT };
         sys::namespace::unshare(kinds).doing(|| "make CRIU's own namespaces")?;
-        cover(Path::new(&record.rootfs))
+        cover(root)
     };
     if let Err(error) = prepare() {
         return error;
     }
     let _ = sys::signal::set_blocked(sys::signal::Signals::NONE);
-    let error = criu.command.exec();
-    criu.missing(error)
+    criu.missing(criu.command(theirs).exec())
 }
 
 /// CRIU wants the root to be a mount: one that nobody else sees.
