@@ -212,7 +212,7 @@ pub enum Step<'a> {
     PivotRoot,
     /// Copy the mount namespace. The kernel lists mounts by when they were made (since Linux 6.8), which those that the host
     /// prepared were before those that they lie on; a copy is made from the root down, in the order in which they were put
-    /// in their places.
+    /// in their places. The process's terminal is opened once more there.
     CopyMounts,
     /// Make what is mounted at a place of the root unbindable, which its copy is not.
     Unbindable {
@@ -562,14 +562,27 @@ pub fn spawn(
 struct State<'a> {
     scene: &'a Scene<'a>,
     root: Option<OwnedFd>,
+    /// The process's terminal, on the mount where it was made.
+    terminal: Option<OwnedFd>,
     /// The folder that the step before has made a node or a link in: many are made in one.
     folder: Option<(&'a CStr, OwnedFd)>,
     /// Where a failure is told, once the program was to be started.
     failure: Option<BorrowedFd<'a>>,
 }
 
+/// Makes a terminal the process's standard streams.
+fn place(terminal: BorrowedFd<'_>) -> Result<()> {
+    (0..3).try_for_each(|number| sys::process::place_descriptor(terminal, number))
+}
+
+/// Has the terminal's name be what it is called in the copied mounts, where it is in its place there.
+fn see_again(terminal: BorrowedFd<'_>) -> Result<()> {
+    let root = sys::path::open_handle(c"/")?;
+    sys::terminal::reopen(terminal, root.as_fd()).map_or(Ok(()), |terminal| place(terminal.as_fd()))
+}
+
 fn walk<'a>(steps: &'a [Step<'a>], scene: &'a Scene<'a>) -> ! {
-    let mut state = State { scene, root: None, folder: None, failure: None };
+    let mut state = State { scene, root: None, terminal: None, folder: None, failure: None };
     for (number, step) in steps.iter().enumerate() {
         if let Err(errno) = state.take(step) {
             let report = Report::Failed { step: number, errno: errno.raw_os_error() };
@@ -733,7 +746,8 @@ impl<'a> State<'a> {
             Step::PivotRoot => sys::mount::pivot_root(self.root()?),
             Step::CopyMounts => {
                 self.root = None;
-                sys::namespace::unshare(Kinds::MNT)
+                sys::namespace::unshare(Kinds::MNT)?;
+                self.terminal.take().map_or(Ok(()), |terminal| see_again(terminal.as_fd()))
             }
             Step::Unbindable { at, reach } => {
                 let root = sys::path::open_handle(c"/")?;
@@ -958,7 +972,7 @@ impl<'a> State<'a> {
         sys::mount::unmount(name)
     }
 
-    fn terminal(&self, size: Size, owner: u32, console: Console) -> Result<()> {
+    fn terminal(&mut self, size: Size, owner: u32, console: Console) -> Result<()> {
         let pts = self.open(c"dev/pts")?;
         if !sys::mount::is_devpts(pts.as_fd())? {
             return Err(Errno::NOTSUP);
@@ -975,9 +989,8 @@ impl<'a> State<'a> {
             let cover = sys::mount::clone_tree(Some(terminal.as_fd()), c"", Reach::One)?;
             sys::mount::attach(cover.as_fd(), console.as_fd())?;
         }
-        for number in 0..3 {
-            sys::process::place_descriptor(terminal.as_fd(), number)?;
-        }
+        place(terminal.as_fd())?;
+        self.terminal = Some(terminal);
         Ok(())
     }
 

@@ -190,6 +190,9 @@ fn listening() -> Bundle {
     bundle.change(|config| {
         config["process"]["terminal"] = json!(true);
         config["process"]["consoleSize"] = json!({"height": 24, "width": 80});
+        // With something of the host's, the terminal is opened before the mounts that it is seen in are there.
+        let bind = json!({"source": "/etc/hostname", "destination": "/bound", "options": ["bind"]});
+        config["mounts"].as_array_mut().unwrap().push(bind);
     });
     bundle
 }

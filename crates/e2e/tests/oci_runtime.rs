@@ -154,8 +154,13 @@ fn a_hook_that_fails_or_takes_too_long_is_named_and_nothing_is_left() {
 #[test]
 fn the_terminal_goes_to_whoever_listens_for_it() {
     let bundle = Bundle::new();
-    bundle.args(&["sh", "-c", "tty; exec sleep 1000"]);
-    bundle.change(|config| config["process"]["terminal"] = json!(true));
+    bundle.args(&["sh", "-c", "readlink /proc/self/fd/0; exec sleep 1000"]);
+    bundle.change(|config| {
+        config["process"]["terminal"] = json!(true);
+        // Where something of the host's is seen, the mounts are copied once the terminal is open.
+        let bind = json!({"source": "/etc/hostname", "destination": "/bound", "options": ["bind"]});
+        config["mounts"].as_array_mut().unwrap().push(bind);
+    });
     let refused = bundle.run(&["create", "--bundle", bundle.path(), &bundle.id]);
     assert!(refused.stderr.contains("--console-socket"), "{}", refused.stderr);
     let socket = bundle.carboy.folder().join("console");

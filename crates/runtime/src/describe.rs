@@ -331,7 +331,10 @@ fn root_step(step: &Step<'_>) -> Line {
         }
         Step::AdoptRoot => Line::new("open the container's root", &["openat"]),
         Step::PivotRoot => Line::new("make it the only root", &["fchdir", "pivot_root", "umount2", "chdir"]),
-        Step::CopyMounts => Line::new("list the mounts in their order", &["unshare"]),
+        Step::CopyMounts => {
+            const CALLS: [&str; 6] = ["unshare", "openat?", "fstat?", "openat2?", "fstat?", "dup3*"];
+            Line::new("list the mounts in their order", &CALLS)
+        }
         Step::Unbindable { at, reach } => {
             let below = if reach == Reach::Recursive { " and all below" } else { "" };
             Line::new(format!("make {}{below} unbindable", place(at)), &["openat", "openat2", "mount_setattr"])

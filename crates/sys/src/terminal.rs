@@ -1,10 +1,12 @@
 //! Terminals: ioctl_tty(2), pty(7), pts(4).
 
+use core::ffi::CStr;
+
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use crate::Result;
 use crate::path::{Access, Within, open_below};
 use crate::raw::{fd, number, owned, syscall};
+use crate::{Errno, Result};
 
 /// Rows and columns of a terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -32,6 +34,33 @@ pub fn open(pts: BorrowedFd<'_>) -> Result<(OwnedFd, OwnedFd)> {
     // SAFETY: the kernel has just made this descriptor for us.
     let terminal = unsafe { owned(raw) }?;
     Ok((master, terminal))
+}
+
+/// Opens a terminal once more by its place below `root`: a mount namespace that was copied has other mounts than the one
+/// that it was opened on, and its name in /proc/PID/fd is none then.
+///
+/// # Errors
+/// `ENOENT` and others of openat2(2) where it is not there; `ENXIO` where another is.
+pub fn reopen(terminal: BorrowedFd<'_>, root: BorrowedFd<'_>) -> Result<OwnedFd> {
+    const FOLDER: &[u8] = b"dev/pts/";
+    let held = rustix::fs::fstat(terminal)?;
+    let number = rustix::fs::minor(held.st_rdev);
+    let mut divisor = 1_000_000_000_u32;
+    while divisor > 1 && number < divisor {
+        divisor /= 10;
+    }
+    let mut path = [0_u8; 32];
+    let (folder, digits) = path.split_at_mut(FOLDER.len());
+    folder.copy_from_slice(FOLDER);
+    for digit in digits {
+        let Some(quotient) = number.checked_div(divisor) else { break };
+        *digit = b'0' | (quotient % 10).to_le_bytes()[0];
+        divisor /= 10;
+    }
+    let path = CStr::from_bytes_until_nul(&path).map_err(|_| Errno::NAMETOOLONG)?;
+    let opened = open_below(root, path, Access::Terminal, Within::Root)?;
+    let found = rustix::fs::fstat(&opened)?;
+    if (found.st_dev, found.st_ino) == (held.st_dev, held.st_ino) { Ok(opened) } else { Err(Errno::NXIO) }
 }
 
 /// Makes `terminal` the controlling terminal of the caller, who leads a session.
