@@ -92,6 +92,8 @@ struct Work {
     title: &'static str,
     budgets: [Option<f64>; 2],
     rounds: usize,
+    /// What is taken away after each round, and not measured.
+    leaves: Option<&'static str>,
 }
 
 impl Engine {
@@ -168,8 +170,7 @@ impl Engine {
 
     fn write_much(&self) -> Result<()> {
         self.run(&self.words(&[&["-d", "--name", "loud"], self.log].concat(), &["sh", "-c", OUTPUT]))?;
-        self.run(&["wait", "loud"])?;
-        self.run(&["rm", "loud"])
+        self.run(&["wait", "loud"])
     }
 }
 
@@ -187,10 +188,15 @@ fn name(number: usize) -> String {
 pub(crate) fn measure(carboy: &Path, folder: &Path) -> Result<()> {
     let engines = engines(carboy, folder)?;
     let once = |engine: &Engine| engine.run(&engine.words(&["--rm"], &["true"]));
-    let work =
-        |title, docker: f64, podman: Option<f64>| Work { title, budgets: [Some(docker), podman], rounds: ROUNDS };
+    let work = |title, docker: f64, podman: Option<f64>| Work {
+        title,
+        budgets: [Some(docker), podman],
+        rounds: ROUNDS,
+        leaves: None,
+    };
     compare(&engines, &work("run --rm IMAGE true, no network", 1.0 / 15.0, Some(1.0 / 15.0)), once)?;
-    let at_once = Work { title: "20 of them at once", budgets: [None, Some(1.0 / 8.0)], rounds: FEW_ROUNDS };
+    let at_once =
+        Work { title: "20 of them at once", budgets: [None, Some(1.0 / 8.0)], rounds: FEW_ROUNDS, leaves: None };
     compare(&engines, &at_once, Engine::at_once)?;
     for engine in &engines {
         (0..AT_ONCE).try_for_each(|number| engine.start(number))?;
@@ -208,9 +214,10 @@ pub(crate) fn measure(carboy: &Path, folder: &Path) -> Result<()> {
     }
     let names: Vec<String> = (0..CROWD).map(name).collect();
     let remove: Vec<&str> = ["rm", "-f"].into_iter().chain(names.iter().map(String::as_str)).collect();
-    let removal = Work { title: "rm -f of 50 running containers", budgets: [Some(0.2), None], rounds: 1 };
+    let removal = Work { title: "rm -f of 50 running containers", budgets: [Some(0.2), None], rounds: 1, leaves: None };
     compare(&engines, &removal, |engine| engine.run(&remove))?;
-    let much = Work { title: "1 GB to stdout, kept as json-file", budgets: [Some(0.5), Some(0.5)], rounds: FEW_ROUNDS };
+    let title = "1 GB to stdout, kept as json-file";
+    let much = Work { title, budgets: [Some(0.5), Some(0.5)], rounds: FEW_ROUNDS, leaves: Some("loud") };
     compare(&engines, &much, Engine::write_much)?;
     super::pull::measure(&engines, folder)
 }
@@ -224,6 +231,8 @@ fn compare(engines: &[Engine], work: &Work, does: impl Fn(&Engine) -> Result<()>
             let began = Instant::now();
             does(engine)?;
             round.push(began.elapsed().as_secs_f64() * 1000.0);
+            // A disk may take as long to give a gigabyte back as to take it.
+            work.leaves.map_or(Ok(()), |name| engine.run(&["rm", name]))?;
         }
         rounds.push(round);
     }
